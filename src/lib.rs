@@ -1,3 +1,18 @@
 //! Learned index access method for PostgreSQL.
+//!
+//! This crate is the glue between PostgreSQL and the pure [`learned_index`] crate:
+//! access-method callbacks, Datums, shared buffers and WAL. What the index *is* lives there.
 #![deny(ffi_unwind_calls)]
-pgrx::pg_module_magic!();
+
+use pgrx::prelude::*;
+
+mod am;
+mod key_type;
+
+pgrx::pg_module_magic!(name, version);
+
+/// Registers what has to exist before the first index is opened.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    am::options::register();
+}

@@ -1,0 +1,169 @@
+//! Storage parameters: `CREATE INDEX ... WITH (model = pgm, fillfactor = 90)`.
+
+use std::ffi::{CStr, c_int};
+use std::mem::offset_of;
+use std::sync::OnceLock;
+
+use pgrx::prelude::*;
+
+/// Which model an index shall have, as its `model` parameter says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum Model {
+    /// The cheapest of all, measured when the index is built.
+    Auto = 0,
+    /// One line.
+    Linear = 1,
+    /// Two stages of lines.
+    Rmi = 2,
+    /// Segments with a bounded error.
+    Pgm = 3,
+    /// A spline under a radix table.
+    RadixSpline = 4,
+}
+
+/// The smallest fill factor in percent. As btree's.
+const MIN_FILLFACTOR: c_int = 10;
+/// The default: leaves are rewritten and never updated in place, so free space is lost space.
+const DEFAULT_FILLFACTOR: c_int = 100;
+
+/// The parameters of one index, in the format of `rd_options`: a varlena built by the core.
+#[repr(C)]
+struct StoredOptions {
+    vl_len_: i32,
+    model: c_int,
+    fillfactor: c_int,
+}
+
+/// The parameters of one index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// The model over the fences.
+    pub(crate) model: Model,
+    /// How full leaves are made at a build, in percent: 10 to 100.
+    pub(crate) fillfactor: u8,
+}
+
+impl Options {
+    /// The parameters of an open index; the defaults where none are set.
+    ///
+    /// # Safety
+    /// `index` is an open relation of this access method.
+    pub(crate) unsafe fn of(index: pg_sys::Relation) -> Options {
+        // SAFETY: by contract the relation is open; its rd_options are null or were made by
+        // amoptions below, and so are a StoredOptions.
+        let stored = unsafe { (*index).rd_options.cast::<StoredOptions>().as_ref() };
+        let Some(stored) = stored else {
+            return Options { model: Model::Auto, fillfactor: DEFAULT_FILLFACTOR as u8 };
+        };
+        let model = MODELS
+            .0
+            .iter()
+            .zip(MODEL_VALUES)
+            .find(|(member, _)| member.symbol_val == stored.model)
+            .map_or(Model::Auto, |(_, model)| model);
+        let fillfactor = stored.fillfactor.clamp(MIN_FILLFACTOR, 100) as u8;
+        Options { model, fillfactor }
+    }
+}
+
+/// The members of the enum parameter `model`. The core keeps the pointer, not a copy.
+struct Members([pg_sys::relopt_enum_elt_def; 6]);
+
+// SAFETY: the pointers are to string literals, and nothing is ever written.
+unsafe impl Sync for Members {}
+
+const fn member(name: &'static CStr, model: Model) -> pg_sys::relopt_enum_elt_def {
+    pg_sys::relopt_enum_elt_def { string_val: name.as_ptr(), symbol_val: model as c_int }
+}
+
+const MODEL_VALUES: [Model; 5] =
+    [Model::Auto, Model::Linear, Model::Rmi, Model::Pgm, Model::RadixSpline];
+
+static MODELS: Members = Members([
+    member(c"auto", Model::Auto),
+    member(c"linear", Model::Linear),
+    member(c"rmi", Model::Rmi),
+    member(c"pgm", Model::Pgm),
+    member(c"radix_spline", Model::RadixSpline),
+    // The end of the list.
+    pg_sys::relopt_enum_elt_def { string_val: std::ptr::null(), symbol_val: 0 },
+]);
+
+/// The kind that the core gave our parameters, in this backend.
+static KIND: OnceLock<pg_sys::relopt_kind::Type> = OnceLock::new();
+
+/// Makes the parameters known to the core. Later calls do nothing.
+pub(crate) fn register() {
+    KIND.get_or_init(|| {
+        // Both take effect at the next build only, so that nobody who uses the index has to
+        // be kept out while they change: the lock that ALTER INDEX ... SET takes for btree's.
+        let lock = pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE;
+        // SAFETY: called from _PG_init; the core copies names and descriptions, and the
+        // members are static and only ever read.
+        unsafe {
+            let kind = pg_sys::add_reloption_kind();
+            pg_sys::add_enum_reloption(
+                kind,
+                c"model".as_ptr(),
+                c"Model that predicts where a key is".as_ptr(),
+                MODELS.0.as_ptr().cast_mut(),
+                Model::Auto as c_int,
+                c"Valid values are \"auto\", \"linear\", \"rmi\", \"pgm\" and \"radix_spline\"."
+                    .as_ptr(),
+                lock,
+            );
+            pg_sys::add_int_reloption(
+                kind,
+                c"fillfactor".as_ptr(),
+                c"Packs leaves of the index only to this percentage".as_ptr(),
+                DEFAULT_FILLFACTOR,
+                MIN_FILLFACTOR,
+                100,
+                lock,
+            );
+            kind
+        }
+    });
+}
+
+/// Parses and checks the parameters of an index.
+///
+/// # Safety
+/// Called by the core, with an array of text or 0.
+#[pg_guard]
+pub(crate) unsafe extern "C-unwind" fn amoptions(
+    reloptions: pg_sys::Datum,
+    validate: bool,
+) -> *mut pg_sys::bytea {
+    register();
+    let Some(&kind) = KIND.get() else {
+        return std::ptr::null_mut();
+    };
+    let elements = [
+        pg_sys::relopt_parse_elt {
+            optname: c"model".as_ptr(),
+            opttype: pg_sys::relopt_type::RELOPT_TYPE_ENUM,
+            offset: offset_of!(StoredOptions, model) as c_int,
+            ..Default::default()
+        },
+        pg_sys::relopt_parse_elt {
+            optname: c"fillfactor".as_ptr(),
+            opttype: pg_sys::relopt_type::RELOPT_TYPE_INT,
+            offset: offset_of!(StoredOptions, fillfactor) as c_int,
+            ..Default::default()
+        },
+    ];
+    // SAFETY: the elements describe StoredOptions, whose size is given.
+    unsafe {
+        pg_sys::build_reloptions(
+            reloptions,
+            validate,
+            kind,
+            size_of::<StoredOptions>(),
+            elements.as_ptr(),
+            elements.len() as c_int,
+        )
+        .cast()
+    }
+}
