@@ -1,3 +1,12 @@
-//! A learned, ordered index of fixed-width keys: no database in sight.
+//! A learned, ordered index of fixed-width keys over pages of 8 KiB: no database in sight.
 #![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod corruption;
+pub mod entry;
 pub mod key;
+pub mod model;
+pub mod page;
+pub mod sort;
+pub mod store;
+pub mod tree;

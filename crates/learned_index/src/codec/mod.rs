@@ -1,0 +1,23 @@
+//! Codecs of integer sequences, readable in place from the bytes of a page.
+//!
+//! A block of entries is two sequences: its key codes (ascending) and its heap TIDs. Each is
+//! stored by the smallest of these forms, after the common divisor was taken out:
+//!
+//! - frame of reference: offsets from the smallest value, bit-packed;
+//! - line: a linear model and bit-packed residuals;
+//! - Elias-Fano: low bits packed, high bits in unary (ascending sequences only);
+//! - runs: the distinct values and the ends of their runs, each again one of the above.
+//!
+//! Everything is integer arithmetic; the residuals are measured after the model was quantised.
+
+mod bits;
+mod elias_fano;
+mod line;
+mod plan;
+mod sequence;
+
+#[cfg(test)]
+mod tests;
+
+pub use plan::SequencePlan;
+pub use sequence::Sequence;

@@ -1,0 +1,280 @@
+//! Reading a sequence in place.
+
+use super::bits::{Packed, packed_len};
+use super::elias_fano::{EliasFano, Shape};
+use super::line::{Line, MAX_POSITIONS};
+use crate::corruption::{Corruption, Result, ensure};
+
+/// Bytes of the part of a header that every form has: form, width, shift, flags, base.
+pub(crate) const HEADER_LEN: usize = 12;
+/// Flag of a header that is followed by a divisor of 8 bytes.
+pub(crate) const HAS_DIVISOR: u8 = 1;
+
+/// The forms, as stored in the first byte of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum FormTag {
+    FrameOfReference = 1,
+    Line = 2,
+    EliasFano = 3,
+    Runs = 4,
+}
+
+/// A sequence of `u64` inside a page's bytes.
+///
+/// Parsing checks that all of it lies within the bytes; after that no access fails: contents that
+/// nobody wrote give wrong values, which the checksum of the page is there to catch.
+#[derive(Clone, Copy)]
+pub struct Sequence<'a> {
+    count: usize,
+    form: Form<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Form<'a> {
+    Plain(Plain<'a>),
+    Runs { values: Plain<'a>, ends: Plain<'a>, runs: usize },
+}
+
+/// A form that does not contain others: value = base + divisor * offset, modulo 2^64.
+#[derive(Clone, Copy)]
+struct Plain<'a> {
+    base: u64,
+    divisor: u64,
+    offsets: Offsets<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Offsets<'a> {
+    Packed(Packed<'a>),
+    Line { line: Line, width: u32, residuals: Packed<'a> },
+    EliasFano(EliasFano<'a>),
+}
+
+fn byte(bytes: &[u8], at: usize) -> Result<u8> {
+    bytes.get(at).copied().ok_or(Corruption::new("a sequence header within the page", at as u64))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
+    Ok(u16::from_le_bytes([byte(bytes, at)?, byte(bytes, at + 1)?]))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
+    bytes
+        .get(at..)
+        .and_then(|tail| tail.first_chunk())
+        .map(|chunk| u64::from_le_bytes(*chunk))
+        .ok_or(Corruption::new("a sequence header within the page", at as u64))
+}
+
+impl<'a> Sequence<'a> {
+    /// Reads the header of a sequence of `count` values at the start of `bytes`, which may go on
+    /// behind it. Returns the view and the sequence's length in bytes.
+    pub fn parse(bytes: &'a [u8], count: usize) -> Result<(Sequence<'a>, usize)> {
+        ensure(count <= MAX_POSITIONS, "at most 65536 values in a sequence", count as u64)?;
+        if byte(bytes, 0)? != FormTag::Runs as u8 {
+            let (plain, len) = Plain::parse(bytes, count)?;
+            return Ok((Sequence { count, form: Form::Plain(plain) }, len));
+        }
+        let runs = usize::from(u16_at(bytes, 2)?);
+        ensure(runs > 0 && runs <= count, "one to `count` runs", runs as u64)?;
+        let (values, values_len) = Plain::parse(bytes.get(4..).unwrap_or(&[]), runs)?;
+        let ends_at = 4 + values_len;
+        let (ends, ends_len) = Plain::parse(bytes.get(ends_at..).unwrap_or(&[]), runs)?;
+        let last = ends.get(runs - 1);
+        ensure(last == count as u64, "runs that end with the block", last)?;
+        Ok((Sequence { count, form: Form::Runs { values, ends, runs } }, ends_at + ends_len))
+    }
+
+    /// The `index`-th value, `index` below the count.
+    #[inline]
+    pub fn get(&self, index: usize) -> u64 {
+        match self.form {
+            Form::Plain(plain) => plain.get(index),
+            Form::Runs { values, ends, runs } => {
+                values.get(ends.lower_bound(index as u64 + 1, runs).min(runs - 1))
+            }
+        }
+    }
+
+    /// In an ascending sequence, the first index whose value is at least `target`.
+    #[inline]
+    pub fn lower_bound(&self, target: u64) -> usize {
+        match self.form {
+            Form::Plain(plain) => plain.lower_bound(target, self.count),
+            Form::Runs { values, ends, runs } => match values.lower_bound(target, runs) {
+                0 => 0,
+                run => (ends.get(run - 1) as usize).min(self.count),
+            },
+        }
+    }
+
+    /// Calls `emit` with the values from `start` to `end` (exclusive, at most the count).
+    pub fn for_each(&self, start: usize, end: usize, mut emit: impl FnMut(u64)) {
+        match self.form {
+            Form::Plain(plain) => plain.for_each(start, end, emit),
+            Form::Runs { values, ends, runs } => {
+                let mut index = start;
+                let first = ends.lower_bound(start as u64 + 1, runs);
+                for run in first..runs {
+                    if index >= end {
+                        break;
+                    }
+                    let (value, run_end) = (values.get(run), (ends.get(run) as usize).min(end));
+                    while index < run_end {
+                        emit(value);
+                        index += 1;
+                    }
+                }
+                (index..end).for_each(|_| emit(0));
+            }
+        }
+    }
+}
+
+impl<'a> Plain<'a> {
+    fn parse(bytes: &'a [u8], count: usize) -> Result<(Plain<'a>, usize)> {
+        let tag = byte(bytes, 0)?;
+        let width = u32::from(byte(bytes, 1)?);
+        let shift = u32::from(byte(bytes, 2)?);
+        let flags = byte(bytes, 3)?;
+        let base = u64_at(bytes, 4)?;
+        let mut at = HEADER_LEN;
+        let mut divisor = 1;
+        if flags & HAS_DIVISOR != 0 {
+            divisor = u64_at(bytes, at)?;
+            ensure(divisor > 1, "a divisor above 1", divisor)?;
+            at += 8;
+        }
+        ensure(width <= 64, "a width of at most 64 bits", width.into())?;
+        let body = |at: usize, len: usize| {
+            ensure(at + len <= bytes.len(), "a sequence within the page", (at + len) as u64)?;
+            Ok(&bytes[at..])
+        };
+        let offsets = match tag {
+            tag if tag == FormTag::FrameOfReference as u8 => {
+                let packed = Packed::new(body(at, packed_len(count, width))?, width);
+                at += packed_len(count, width);
+                Offsets::Packed(packed)
+            }
+            tag if tag == FormTag::Line as u8 => {
+                let line = Line { slope: u64_at(bytes, at)? as i64, shift };
+                ensure(line.is_valid(), "a slope in range", line.slope as u64)?;
+                at += 8;
+                let residuals = Packed::new(body(at, packed_len(count, width))?, width);
+                at += packed_len(count, width);
+                Offsets::Line { line, width, residuals }
+            }
+            tag if tag == FormTag::EliasFano as u8 => {
+                let shape =
+                    Shape { low_width: width, upper_words: usize::from(u16_at(bytes, at)?) };
+                at += 2;
+                ensure(width < 64, "a low width below 64 bits", width.into())?;
+                let sequence = EliasFano::new(body(at, shape.len(count))?, shape);
+                at += shape.len(count);
+                Offsets::EliasFano(
+                    sequence.ok_or(Corruption::new("an Elias-Fano body", at as u64))?,
+                )
+            }
+            other => return Err(Corruption::new("a known sequence form", other.into())),
+        };
+        Ok((Plain { base, divisor, offsets }, at))
+    }
+
+    #[inline]
+    fn value(&self, offset: u64) -> u64 {
+        self.base.wrapping_add(self.divisor.wrapping_mul(offset))
+    }
+
+    #[inline]
+    fn get(&self, index: usize) -> u64 {
+        self.value(match self.offsets {
+            Offsets::Packed(packed) => packed.get(index),
+            Offsets::Line { line, residuals, .. } => {
+                (line.at(index) as u64).wrapping_add(residuals.get(index))
+            }
+            Offsets::EliasFano(sequence) => sequence.get(index),
+        })
+    }
+
+    #[inline]
+    fn lower_bound(&self, target: u64, count: usize) -> usize {
+        match self.offsets {
+            Offsets::Packed(_) => {
+                partition_around(count / 2, count, |index| self.get(index) < target)
+            }
+            Offsets::EliasFano(sequence) => {
+                let Some(above) = target.checked_sub(self.base) else { return 0 };
+                sequence.lower_bound(above.div_ceil(self.divisor), count)
+            }
+            Offsets::Line { line, width, .. } => {
+                // The base lies up to a residual below the first value and may have wrapped.
+                let above = target.wrapping_sub(self.base) as i64;
+                let offset = if self.divisor == 1 { above } else { above / self.divisor as i64 };
+                let half = if width == 0 { 0 } else { 1i64 << (width - 1).min(61) };
+                let guess = line.position_of(offset.saturating_sub(half), count);
+                partition_around(guess, count, |index| self.get(index) < target)
+            }
+        }
+    }
+
+    #[inline]
+    fn for_each(&self, start: usize, end: usize, mut emit: impl FnMut(u64)) {
+        match self.offsets {
+            Offsets::Packed(packed) => {
+                (start..end).for_each(|index| emit(self.value(packed.get(index))));
+            }
+            Offsets::Line { line, residuals, .. } => {
+                for index in start..end {
+                    let offset = (line.at(index) as u64).wrapping_add(residuals.get(index));
+                    emit(self.value(offset));
+                }
+            }
+            Offsets::EliasFano(sequence) => {
+                sequence.for_each(start, end, |offset| emit(self.value(offset)));
+            }
+        }
+    }
+}
+
+/// The number of leading positions for which `is_before` holds, looked for around `guess` in
+/// steps that double: the better the guess, the fewer the probes; right for any guess.
+#[inline]
+fn partition_around(guess: usize, count: usize, mut is_before: impl FnMut(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, count);
+    let guess = guess.min(count.saturating_sub(1));
+    let mut step = 1;
+    if count == 0 {
+        return 0;
+    }
+    if is_before(guess) {
+        low = guess + 1;
+        while low + step <= high {
+            if !is_before(low + step - 1) {
+                high = low + step - 1;
+                break;
+            }
+            low += step;
+            step *= 2;
+        }
+    } else {
+        high = guess;
+        while step <= high {
+            if is_before(high - step) {
+                low = high - step + 1;
+                break;
+            }
+            high -= step;
+            step *= 2;
+        }
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}

@@ -1,0 +1,100 @@
+//! What an index holds: entries, the heap tuples they point to, and the fences between leaves.
+
+use crate::key::{Key, NullClass};
+
+/// Number of a page inside a relation.
+pub type Block = u32;
+
+/// Position of a heap tuple: block number in the upper 32 of 48 bits, line pointer (1-based) in
+/// the lower 16. Its order is the order of PostgreSQL's `ItemPointerCompare`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeapTid(u64);
+
+impl HeapTid {
+    /// Smaller than every real heap TID: line pointer 0 does not exist.
+    pub const MIN: HeapTid = HeapTid(0);
+
+    /// The TID of line pointer `offset` in heap block `block`.
+    pub const fn new(block: u32, offset: u16) -> HeapTid {
+        HeapTid((block as u64) << 16 | offset as u64)
+    }
+
+    /// The heap block.
+    pub const fn block(self) -> u32 {
+        (self.0 >> 16) as u32
+    }
+
+    /// The line pointer inside the block, from 1.
+    pub const fn offset(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// The TID as one number below 2^48.
+    pub const fn to_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse of [`HeapTid::to_u64`]; bits above 48 are dropped.
+    pub const fn from_u64(bits: u64) -> HeapTid {
+        HeapTid(bits & 0xFFFF_FFFF_FFFF)
+    }
+}
+
+/// One index entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    /// The key.
+    pub key: Key,
+    /// The heap tuple.
+    pub tid: HeapTid,
+}
+
+/// A boundary between leaves: an entry's position in index order, or infinity above all of them.
+///
+/// A leaf's low fence is inclusive, its high fence exclusive. The low fence of a leaf is the high
+/// fence of its left neighbour, the first one is [`Fence::MIN`], the last one [`Fence::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fence {
+    /// Null class as stored, or 3 for plus infinity.
+    pub class: u8,
+    /// Key code.
+    pub code: u64,
+    /// Heap TID.
+    pub tid: HeapTid,
+}
+
+impl Fence {
+    /// At or before every entry.
+    pub const MIN: Fence = Fence { class: 0, code: 0, tid: HeapTid::MIN };
+    /// After every entry.
+    pub const MAX: Fence = Fence { class: 3, code: 0, tid: HeapTid::MIN };
+
+    /// At or before every entry of this key, after every entry of smaller keys.
+    pub const fn before(key: Key) -> Fence {
+        Fence { class: key.class as u8, code: key.code, tid: HeapTid::MIN }
+    }
+
+    /// After every entry of this key, at or before every entry of larger keys.
+    pub const fn after(key: Key) -> Fence {
+        match key.code.checked_add(1) {
+            Some(code) => Fence { class: key.class as u8, code, tid: HeapTid::MIN },
+            None => Fence { class: key.class as u8 + 1, code: 0, tid: HeapTid::MIN },
+        }
+    }
+
+    /// At this entry.
+    pub const fn at(entry: Entry) -> Fence {
+        Fence { class: entry.key.class as u8, code: entry.key.code, tid: entry.tid }
+    }
+
+    /// Just after this entry.
+    pub const fn past(entry: Entry) -> Fence {
+        let tid = HeapTid(entry.tid.0 + 1);
+        Fence { class: entry.key.class as u8, code: entry.key.code, tid }
+    }
+
+    /// The first position of a null class.
+    pub const fn start_of(class: NullClass) -> Fence {
+        Fence { class: class as u8, code: 0, tid: HeapTid::MIN }
+    }
+}

@@ -1,0 +1,325 @@
+//! Learned leaves: blocks of entries between two fences, readable in place.
+//!
+//! ```text
+//! header | marks | fences, counts | block table | block 0: codes, TIDs | block 1 ... | tombstones | hole
+//!          ^ changes in place       \____________ sealed ___________________________/ ^ changes
+//! ```
+//! All entries of a leaf are of one null class. Slots number them from 0 in index order.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::{
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, expect_kind, read, tombstone,
+};
+use crate::codec::Sequence;
+use crate::corruption::{Corruption, Result, ensure};
+use crate::entry::{Block, Fence, HeapTid};
+use crate::key::NullClass;
+
+/// Entries of one leaf at the most: their tombstones must fit one bit map page.
+pub const MAX_ENTRIES: usize = tombstone::MAP_SLOTS;
+
+/// The part that vacuum changes.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Marks {
+    /// Dead entries of the leaf.
+    pub(crate) tombstones: u16,
+    pub(crate) padding: u16,
+    /// Page with a bit for each slot; 0: the dead slots are listed in the leaf.
+    pub(crate) tombstone_page: u32,
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) low: StoredFence,
+    pub(crate) high: StoredFence,
+    pub(crate) entries: u32,
+    pub(crate) blocks: u16,
+    /// Line pointers per heap block in the codes of heap TIDs.
+    pub(crate) tid_stride: u16,
+    /// Where the list of dead slots begins; the end of the seal.
+    pub(crate) tombstones_at: u16,
+    pub(crate) class: u8,
+    pub(crate) padding: [u8; 5],
+}
+
+/// An entry of the block table.
+struct BlockStart {
+    first_code: u64,
+    first_slot: u16,
+    offset: u16,
+}
+
+/// Bytes of a block table entry: the three fields without padding.
+pub(crate) const BLOCK_START_LEN: usize = 12;
+pub(crate) const MARKS_AT: usize = CONTENT_START;
+pub(crate) const HEADER_AT: usize = MARKS_AT + size_of::<Marks>();
+pub(crate) const TABLE_AT: usize = HEADER_AT + size_of::<Header>();
+
+const _: () = assert!(size_of::<Marks>() == 8 && size_of::<Header>() == 48 && TABLE_AT == 80);
+
+/// Heap TIDs as numbers that are dense in a full heap: `block * stride + offset - 1`, so that
+/// the TIDs of a heap in index order are a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TidStride {
+    stride: u64,
+    /// ceil(2^64 / stride): dividing by multiplying, exact for dividends below 2^48.
+    reciprocal: u64,
+}
+
+impl TidStride {
+    /// `stride` is at least the largest line pointer of the TIDs, and not 0.
+    pub(crate) fn new(stride: u16) -> TidStride {
+        let stride = u64::from(stride.max(1));
+        TidStride { stride, reciprocal: (u64::MAX / stride).wrapping_add(1) }
+    }
+
+    #[inline]
+    pub(crate) fn encode(self, tid: HeapTid) -> u64 {
+        u64::from(tid.block()) * self.stride + u64::from(tid.offset()) - 1
+    }
+
+    #[inline]
+    pub(crate) fn decode(self, code: u64) -> HeapTid {
+        if self.stride == 1 {
+            return HeapTid::new(code as u32, 1);
+        }
+        let block = ((u128::from(code) * u128::from(self.reciprocal)) >> 64) as u64;
+        HeapTid::new(block as u32, code.wrapping_sub(block.wrapping_mul(self.stride)) as u16 + 1)
+    }
+}
+
+/// A view of a leaf.
+#[derive(Clone, Copy)]
+pub struct Leaf<'a> {
+    page: &'a PageBytes,
+    marks: Marks,
+    header: Header,
+    class: NullClass,
+}
+
+/// One block of a leaf.
+struct BlockView<'a> {
+    first_slot: usize,
+    codes: Sequence<'a>,
+    tids: Sequence<'a>,
+}
+
+impl<'a> Leaf<'a> {
+    /// Checks kind, version and header. The blocks are checked as they are used.
+    #[inline]
+    pub fn parse(page: &'a PageBytes) -> Result<Leaf<'a>> {
+        expect_kind(page, PageKind::Leaf, "a leaf")?;
+        let marks: Marks = read(page, MARKS_AT);
+        let header: Header = read(page, HEADER_AT);
+        let entries = header.entries as usize;
+        ensure(entries <= MAX_ENTRIES, "at most 65088 entries in a leaf", entries as u64)?;
+        let blocks = usize::from(header.blocks);
+        let table_end = TABLE_AT + blocks * BLOCK_START_LEN;
+        let tombstones_at = usize::from(header.tombstones_at);
+        ensure(table_end <= tombstones_at, "a block table within the leaf", table_end as u64)?;
+        ensure(tombstones_at <= CONTENT_END, "blocks within the page", tombstones_at as u64)?;
+        ensure((blocks == 0) == (entries == 0), "blocks for the entries", blocks as u64)?;
+        let class = match header.class {
+            0 => NullClass::NullsFirst,
+            1 => NullClass::Value,
+            2 => NullClass::NullsLast,
+            other => return Err(Corruption::new("a null class", other.into())),
+        };
+        Ok(Leaf { page, marks, header, class })
+    }
+
+    /// The first position that belongs to the leaf.
+    pub fn low(&self) -> Fence {
+        self.header.low.into()
+    }
+
+    /// The first position that belongs to a later leaf.
+    pub fn high(&self) -> Fence {
+        self.header.high.into()
+    }
+
+    /// The null class of all entries.
+    pub fn class(&self) -> NullClass {
+        self.class
+    }
+
+    /// Number of entries, dead ones included.
+    pub fn entries(&self) -> usize {
+        self.header.entries as usize
+    }
+
+    /// Number of dead entries.
+    pub fn tombstones(&self) -> usize {
+        usize::from(self.marks.tombstones)
+    }
+
+    /// The page that tells which slots are dead, once the leaf has no room for the list.
+    pub fn tombstone_page(&self) -> Option<Block> {
+        (self.marks.tombstone_page != 0).then_some(self.marks.tombstone_page)
+    }
+
+    /// Slots that the leaf itself lists as dead, ascending.
+    pub fn listed_tombstones(&self) -> impl Iterator<Item = u16> + 'a {
+        let listed = if self.marks.tombstone_page == 0 { self.tombstones() } else { 0 };
+        let start = usize::from(self.header.tombstones_at);
+        let end = (start + 2 * listed).min(CONTENT_END);
+        let bytes = self.page.get(start..end).unwrap_or(&[]);
+        bytes.as_chunks::<2>().0.iter().map(|slot| u16::from_le_bytes(*slot))
+    }
+
+    /// Dead slots that the leaf could list.
+    pub(crate) fn tombstone_capacity(&self) -> usize {
+        (CONTENT_END - usize::from(self.header.tombstones_at)) / 2
+    }
+
+    /// Where the list of dead slots begins in the page.
+    pub(crate) fn tombstones_at(&self) -> usize {
+        usize::from(self.header.tombstones_at)
+    }
+
+    fn blocks(&self) -> usize {
+        usize::from(self.header.blocks)
+    }
+
+    /// The table entry of a block; `block` is below the number of blocks.
+    #[inline]
+    fn start(&self, block: usize) -> BlockStart {
+        let at = TABLE_AT + block * BLOCK_START_LEN;
+        BlockStart {
+            first_code: read(self.page, at),
+            first_slot: read(self.page, at + 8),
+            offset: read(self.page, at + 10),
+        }
+    }
+
+    #[inline]
+    fn block(&self, block: usize) -> Result<BlockView<'a>> {
+        let start = self.start(block);
+        let first_slot = usize::from(start.first_slot);
+        let end = if block + 1 < self.blocks() {
+            usize::from(self.start(block + 1).first_slot)
+        } else {
+            self.entries()
+        };
+        ensure(first_slot < end && end <= self.entries(), "blocks that ascend", end as u64)?;
+        // Up to the end of the page: reading a few bytes beyond a sequence is its fast path.
+        let bytes = self.page.get(usize::from(start.offset)..).unwrap_or(&[]);
+        let (codes, len) = Sequence::parse(bytes, end - first_slot)?;
+        let (tids, _) = Sequence::parse(bytes.get(len..).unwrap_or(&[]), end - first_slot)?;
+        Ok(BlockView { first_slot, codes, tids })
+    }
+
+    /// Number of blocks whose first entry satisfies a condition that no later block satisfies
+    /// once one does not.
+    #[inline]
+    fn blocks_while(&self, mut condition: impl FnMut(BlockStart) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.blocks());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if condition(self.start(middle)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The first slot whose code is at least `code`.
+    #[inline]
+    fn lower_bound(&self, code: u64) -> Result<usize> {
+        // The run of this code may begin in the block before the first one that begins with it.
+        match self.blocks_while(|start| start.first_code < code) {
+            0 => Ok(0),
+            later => {
+                let view = self.block(later - 1)?;
+                Ok(view.first_slot + view.codes.lower_bound(code))
+            }
+        }
+    }
+
+    /// The first slot whose entry lies at or after a position; the number of entries if there is
+    /// none.
+    pub fn slot_of(&self, position: Fence) -> Result<usize> {
+        if position.class != self.class as u8 {
+            let before = position.class < self.class as u8;
+            return Ok(if before { 0 } else { self.entries() });
+        }
+        let mut low = self.lower_bound(position.code)?;
+        if position.tid == HeapTid::MIN || low == self.entries() {
+            return Ok(low);
+        }
+        let mut high = match position.code.checked_add(1) {
+            Some(next) => self.lower_bound(next)?,
+            None => self.entries(),
+        };
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.tid(middle)? < position.tid {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The heap TID of a slot below the number of entries.
+    fn tid(&self, slot: usize) -> Result<HeapTid> {
+        let block = self.blocks_while(|start| usize::from(start.first_slot) <= slot);
+        let view = self.block(block.saturating_sub(1))?;
+        let stride = TidStride::new(self.header.tid_stride);
+        Ok(stride.decode(view.tids.get(slot.saturating_sub(view.first_slot))))
+    }
+
+    /// Appends codes and heap TIDs of the slots from `start` to `end` (exclusive, at most the
+    /// number of entries), dead ones included.
+    pub fn decode(
+        &self,
+        start: usize,
+        end: usize,
+        codes: &mut Vec<u64>,
+        tids: &mut Vec<HeapTid>,
+    ) -> Result<()> {
+        let stride = TidStride::new(self.header.tid_stride);
+        let mut slot = start;
+        let first = self.blocks_while(|entry| usize::from(entry.first_slot) <= start);
+        for block in first.saturating_sub(1)..self.blocks() {
+            if slot >= end {
+                break;
+            }
+            let view = self.block(block)?;
+            let block_end = match block + 1 < self.blocks() {
+                true => usize::from(self.start(block + 1).first_slot),
+                false => self.entries(),
+            };
+            let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
+            view.codes.for_each(from, to, |code| codes.push(code));
+            view.tids.for_each(from, to, |code| tids.push(stride.decode(code)));
+            slot = block_end.min(end);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heap_tids_are_dense_numbers_and_back_for_every_stride() {
+        for stride in [1u16, 2, 3, 7, 185, 226, 291, 2048, 65_535] {
+            let codec = TidStride::new(stride);
+            for block in [0u32, 1, 2, 1000, 1 << 20, u32::MAX - 1] {
+                for offset in [1, stride / 2 + 1, stride] {
+                    let tid = HeapTid::new(block, offset.min(stride));
+                    assert_eq!(codec.decode(codec.encode(tid)), tid);
+                }
+            }
+            assert_eq!(codec.encode(HeapTid::new(1, 1)), u64::from(stride));
+        }
+    }
+}

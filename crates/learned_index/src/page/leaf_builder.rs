@@ -1,0 +1,179 @@
+//! Filling leaves: cutting entries into blocks so that as many as possible fit a page.
+
+use super::leaf::{BLOCK_START_LEN, HEADER_AT, Header, MARKS_AT, MAX_ENTRIES, Marks, TABLE_AT};
+use super::{CONTENT_END, PageBytes, PageKind, new_page, seal, set_lower, write};
+use crate::codec::SequencePlan;
+use crate::entry::Fence;
+use crate::key::NullClass;
+
+/// Bytes that a leaf keeps free for the list of its dead slots: 16 of them.
+const TOMBSTONE_SPACE: usize = 32;
+/// Entries of a block whose form needs time that grows with its length.
+const BLOCK_ENTRIES: usize = 1024;
+/// A rest of the page that holds fewer entries than this is left free.
+const SMALLEST_BLOCK: usize = 12;
+
+/// Fills leaves one after the other; it remembers how many entries fitted the last block.
+pub(crate) struct LeafBuilder {
+    /// Bytes of a page that may be used.
+    limit: usize,
+    expected: usize,
+}
+
+/// Entries that fit one leaf, in the form that they will have there.
+pub(crate) struct FilledLeaf {
+    /// Number of entries taken from the front.
+    pub(crate) entries: usize,
+    blocks: Vec<(u64, u16)>,
+    lens: Vec<usize>,
+    payload: Vec<u8>,
+}
+
+struct BlockPlan {
+    entries: usize,
+    codes: SequencePlan,
+    tids: SequencePlan,
+}
+
+impl BlockPlan {
+    fn of(codes: &[u64], tids: &[u64], entries: usize) -> BlockPlan {
+        BlockPlan {
+            entries,
+            codes: SequencePlan::of(&codes[..entries]),
+            tids: SequencePlan::of(&tids[..entries]),
+        }
+    }
+
+    fn len(&self) -> usize {
+        BLOCK_START_LEN + self.codes.len() + self.tids.len()
+    }
+
+    fn is_constant_time(&self) -> bool {
+        self.codes.is_constant_time() && self.tids.is_constant_time()
+    }
+
+    /// Whether its entries are at least as small as those of another block, one by one.
+    fn is_as_dense_as(&self, other: &BlockPlan) -> bool {
+        self.len() * other.entries <= other.len() * self.entries
+    }
+}
+
+impl LeafBuilder {
+    /// `fillfactor` in percent of a page, 10 to 100.
+    pub(crate) fn new(fillfactor: u32) -> LeafBuilder {
+        let usable = CONTENT_END - TOMBSTONE_SPACE;
+        LeafBuilder { limit: usable * fillfactor.clamp(10, 100) as usize / 100, expected: 512 }
+    }
+
+    /// Takes as many entries from the front as fit. `codes` ascend; `tids` are numbers as the
+    /// leaf's stride makes them.
+    pub(crate) fn fill(&mut self, codes: &[u64], tids: &[u64]) -> FilledLeaf {
+        let mut leaf =
+            FilledLeaf { entries: 0, blocks: Vec::new(), lens: Vec::new(), payload: Vec::new() };
+        let mut space = self.limit - TABLE_AT;
+        let available = codes.len().min(MAX_ENTRIES);
+        while leaf.entries < available {
+            let (codes, tids) = (&codes[leaf.entries..available], &tids[leaf.entries..available]);
+            let smallest = if leaf.entries == 0 { 1 } else { SMALLEST_BLOCK };
+            let Some(plan) = self.plan_block(codes, tids, space, smallest) else { break };
+            if leaf.entries == 0 {
+                self.expected = plan.entries.max(64);
+            }
+            let start = leaf.payload.len();
+            plan.codes.write(&codes[..plan.entries], &mut leaf.payload);
+            plan.tids.write(&tids[..plan.entries], &mut leaf.payload);
+            leaf.blocks.push((codes[0], leaf.entries as u16));
+            leaf.lens.push(leaf.payload.len() - start);
+            leaf.entries += plan.entries;
+            space -= plan.len();
+        }
+        leaf
+    }
+
+    /// The longest block that fits `space`, as far as that pays.
+    fn plan_block(
+        &self,
+        codes: &[u64],
+        tids: &[u64],
+        space: usize,
+        smallest: usize,
+    ) -> Option<BlockPlan> {
+        let first = self.expected.clamp(smallest, BLOCK_ENTRIES).min(codes.len());
+        let mut plan = BlockPlan::of(codes, tids, first);
+        while plan.len() > space {
+            // One in 256 less than would fit if all entries took the same space.
+            let fitting = plan.entries * space / plan.len();
+            let entries = (fitting - fitting / 256).min(plan.entries - 1);
+            if entries < smallest {
+                return None;
+            }
+            plan = BlockPlan::of(codes, tids, entries);
+        }
+        loop {
+            let longest = if plan.is_constant_time() { 2 * plan.entries } else { BLOCK_ENTRIES };
+            let fitting = (plan.entries * space / plan.len()).max(plan.entries);
+            let entries = longest.min(fitting).min(codes.len());
+            // Growing by less than a fiftieth is not worth another look at all entries.
+            if entries <= plan.entries + plan.entries / 50 {
+                break;
+            }
+            let longer = BlockPlan::of(codes, tids, entries);
+            if longer.len() > space || !longer.is_as_dense_as(&plan) {
+                break;
+            }
+            plan = longer;
+        }
+        Some(plan)
+    }
+}
+
+impl FilledLeaf {
+    /// The page. `stride` is the one that made the TIDs' numbers.
+    pub(crate) fn into_page(
+        self,
+        class: NullClass,
+        low: Fence,
+        high: Fence,
+        stride: u16,
+        birth: u64,
+    ) -> PageBytes {
+        let mut page = new_page(PageKind::Leaf, birth);
+        let table_len = self.blocks.len() * BLOCK_START_LEN;
+        let payload_at = TABLE_AT + table_len;
+        let end = payload_at + self.payload.len();
+        let mut offset = payload_at;
+        for (index, (&(first_code, first_slot), len)) in
+            self.blocks.iter().zip(&self.lens).enumerate()
+        {
+            let at = TABLE_AT + index * BLOCK_START_LEN;
+            write(&mut page, at, &first_code);
+            write(&mut page, at + 8, &first_slot);
+            write(&mut page, at + 10, &(offset as u16));
+            offset += len;
+        }
+        page[payload_at..end].copy_from_slice(&self.payload);
+        let header = Header {
+            low: low.into(),
+            high: high.into(),
+            entries: self.entries as u32,
+            blocks: self.blocks.len() as u16,
+            tid_stride: stride,
+            tombstones_at: end as u16,
+            class: class as u8,
+            padding: [0; 5],
+        };
+        write(&mut page, MARKS_AT, &Marks { tombstones: 0, padding: 0, tombstone_page: 0 });
+        write(&mut page, HEADER_AT, &header);
+        set_lower(&mut page, end);
+        seal(&mut page, HEADER_AT..end);
+        page
+    }
+}
+
+/// Changes the low fence of a leaf that nobody reads yet.
+pub(crate) fn set_low(page: &mut PageBytes, low: Fence) {
+    let mut header: Header = super::read(page, HEADER_AT);
+    header.low = low.into();
+    write(page, HEADER_AT, &header);
+    seal(page, HEADER_AT..usize::from(header.tombstones_at));
+}

@@ -1,0 +1,195 @@
+//! The metapage, block 0: what the index is, and which pages are current.
+//!
+//! The identity is written once per build and sealed. The state changes in place, with a checksum
+//! of its own; its first word is what scans compare to learn that something was published.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::{
+    CONTENT_START, PageBytes, PageKind, StoredFence, expect_kind, new_page, read, seal, set_lower,
+    verify_seal, write,
+};
+use crate::corruption::{Corruption, Result, ensure};
+use crate::entry::{Block, Fence};
+
+const MAGIC: u32 = 0x4C52_4E44;
+const LAYOUT_VERSION: u32 = 1;
+
+/// What the index is, from its build to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Random; another at every build, so that nothing remembered of an older index is used.
+    pub incarnation: u64,
+    /// The type of the keys, by the number that the caller gave.
+    pub key_type: u8,
+    /// Whether the codes are those of the values with all bits inverted.
+    pub descending: bool,
+    /// Whether NULLs stand before all values.
+    pub nulls_first: bool,
+}
+
+/// Which pages are current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Changes with every freeze, publish and drop, and never repeats.
+    pub word: u64,
+    /// Number of publishes; no current page was born later.
+    pub epoch: u64,
+    /// The top page of the directory.
+    pub directory_root: Block,
+    /// Number of leaves.
+    pub leaves: u32,
+    /// How many of them hold NULLs: the first or the last ones.
+    pub null_leaves: u32,
+    /// The first page of the model.
+    pub model_root: Block,
+    /// Length of the model in bytes.
+    pub model_len: u32,
+    /// The model's kind, as [`crate::model::ModelKind`] numbers it.
+    pub model_kind: u8,
+    /// Root of the delta tree that takes inserts; 0: none.
+    pub active_delta: Block,
+    /// Root of the delta tree that is being merged; 0: none.
+    pub frozen_delta: Block,
+    /// Below it the frozen delta has been merged already.
+    pub watermark: Fence,
+    /// Entries with a value in the leaves, tombstones included.
+    pub values: u64,
+    /// Entries without a value in the leaves, tombstones included.
+    pub nulls: u64,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct StoredState {
+    word: u64,
+    /// `!word`: whoever reads the word without a lock sees that it read half of a change.
+    word_complement: u64,
+    epoch: u64,
+    directory_root: u32,
+    leaves: u32,
+    null_leaves: u32,
+    model_root: u32,
+    model_len: u32,
+    active_delta: u32,
+    frozen_delta: u32,
+    model_kind: u8,
+    padding: [u8; 3],
+    watermark: StoredFence,
+    values: u64,
+    nulls: u64,
+    padding_2: u32,
+    /// CRC-32 of the fields above.
+    checksum: u32,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct StoredIdentity {
+    magic: u32,
+    version: u32,
+    incarnation: u64,
+    key_type: u8,
+    descending: u8,
+    nulls_first: u8,
+    /// Bits of a key code; 64 is the only width of this version.
+    code_bits: u8,
+    /// Columns stored beside the key; none in this version.
+    payload_columns: u16,
+    padding: u16,
+}
+
+const STATE_AT: usize = CONTENT_START;
+const IDENTITY_AT: usize = STATE_AT + size_of::<StoredState>();
+const END: usize = IDENTITY_AT + size_of::<StoredIdentity>();
+const CODE_BITS: u8 = 64;
+
+const _: () = assert!(size_of::<StoredState>() == 96 && size_of::<StoredIdentity>() == 24);
+const _: () = assert!(STATE_AT % 8 == 0, "the state word is loaded as an aligned u64");
+
+/// A metapage.
+pub fn encode(identity: &Identity, state: &State) -> PageBytes {
+    let mut page = new_page(PageKind::Meta, state.epoch);
+    let stored = StoredIdentity {
+        magic: MAGIC,
+        version: LAYOUT_VERSION,
+        incarnation: identity.incarnation,
+        key_type: identity.key_type,
+        descending: identity.descending.into(),
+        nulls_first: identity.nulls_first.into(),
+        code_bits: CODE_BITS,
+        payload_columns: 0,
+        padding: 0,
+    };
+    write(&mut page, IDENTITY_AT, &stored);
+    write(&mut page, STATE_AT, &stored_state(state));
+    set_lower(&mut page, END);
+    seal(&mut page, IDENTITY_AT..END);
+    page
+}
+
+fn stored_state(state: &State) -> StoredState {
+    let mut stored = StoredState {
+        word: state.word,
+        word_complement: !state.word,
+        epoch: state.epoch,
+        directory_root: state.directory_root,
+        leaves: state.leaves,
+        null_leaves: state.null_leaves,
+        model_root: state.model_root,
+        model_len: state.model_len,
+        active_delta: state.active_delta,
+        frozen_delta: state.frozen_delta,
+        watermark: state.watermark.into(),
+        values: state.values,
+        nulls: state.nulls,
+        model_kind: state.model_kind,
+        padding: [0; 3],
+        padding_2: 0,
+        checksum: 0,
+    };
+    stored.checksum = crc32fast::hash(stored.as_bytes());
+    stored
+}
+
+/// Reads a metapage.
+pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
+    let stored: StoredIdentity = read(page, IDENTITY_AT);
+    ensure(stored.magic == MAGIC, "the metapage of a learned index", stored.magic.into())?;
+    ensure(stored.version == LAYOUT_VERSION, "metapage version 1", stored.version.into())?;
+    expect_kind(page, PageKind::Meta, "a metapage")?;
+    verify_seal(page)?;
+    ensure(stored.code_bits == CODE_BITS, "key codes of 64 bits", stored.code_bits.into())?;
+    ensure(stored.payload_columns == 0, "no stored columns", stored.payload_columns.into())?;
+    let identity = Identity {
+        incarnation: stored.incarnation,
+        key_type: stored.key_type,
+        descending: stored.descending != 0,
+        nulls_first: stored.nulls_first != 0,
+    };
+    Ok((identity, decode_state(page)?))
+}
+
+fn decode_state(page: &PageBytes) -> Result<State> {
+    let mut stored: StoredState = read(page, STATE_AT);
+    let checksum = std::mem::take(&mut stored.checksum);
+    if crc32fast::hash(stored.as_bytes()) != checksum {
+        return Err(Corruption::new("the checksum of the metapage's state", checksum.into()));
+    }
+    ensure(stored.word == !stored.word_complement, "a whole state word", stored.word)?;
+    Ok(State {
+        word: stored.word,
+        epoch: stored.epoch,
+        directory_root: stored.directory_root,
+        leaves: stored.leaves,
+        null_leaves: stored.null_leaves,
+        model_root: stored.model_root,
+        model_len: stored.model_len,
+        model_kind: stored.model_kind,
+        active_delta: stored.active_delta,
+        frozen_delta: stored.frozen_delta,
+        watermark: stored.watermark.into(),
+        values: stored.values,
+        nulls: stored.nulls,
+    })
+}

@@ -1,0 +1,199 @@
+//! On-disk layouts. Every page is a standard PostgreSQL page: header, content, hole, trailer.
+//!
+//! - [`meta`]: block 0, what the index is and which pages are current
+//! - [`directory`]: sorted leaf fences with their blocks
+//! - [`leaf`]: blocks of entries; [`leaf_builder`] fills them; [`tombstone`] marks dead entries
+//! - [`blob`]: the model's bytes
+//!
+//! Everything is little-endian, at fixed offsets with explicit padding. What is written once is
+//! *sealed* by a checksum in the trailer; what changes in place (tombstones, the metapage's
+//! state) lies outside the seal.
+
+pub mod blob;
+pub mod directory;
+pub mod leaf;
+pub mod leaf_builder;
+pub mod meta;
+pub mod tombstone;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::corruption::{Corruption, Result, ensure};
+use crate::entry::{Fence, HeapTid};
+
+#[cfg(target_endian = "big")]
+compile_error!("pages are little-endian; big-endian machines are not supported");
+
+/// Bytes of a page; PostgreSQL's default BLCKSZ, the only one supported.
+pub const PAGE_SIZE: usize = 8192;
+/// The bytes of one page.
+pub type PageBytes = [u8; PAGE_SIZE];
+
+/// Version of all layouts together; another one needs REINDEX unless this crate still reads it.
+pub const FORMAT_VERSION: u8 = 1;
+
+/// End of PostgreSQL's page header (`PageHeaderData` of bufpage.h).
+pub(crate) const CONTENT_START: usize = 24;
+/// Begin of the trailer, PostgreSQL's "special space".
+pub(crate) const CONTENT_END: usize = PAGE_SIZE - size_of::<Trailer>();
+
+/// Offsets in PostgreSQL's page header.
+const PD_LOWER: usize = 12;
+const PD_UPPER: usize = 14;
+const PD_SPECIAL: usize = 16;
+const PD_PAGESIZE_VERSION: usize = 18;
+/// Page size and layout version 4, as PageSetPageSizeAndVersion writes them.
+const PAGESIZE_VERSION: u16 = PAGE_SIZE as u16 | 4;
+
+/// What a page is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PageKind {
+    /// Block 0.
+    Meta = 1,
+    /// Learned leaf.
+    Leaf = 2,
+    /// Fences and blocks of leaves, or of other directory pages.
+    Directory = 3,
+    /// A piece of the model.
+    Model = 4,
+    /// A leaf's tombstones, once they outgrow the leaf.
+    Tombstones = 5,
+}
+
+/// The last bytes of each page.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Trailer {
+    /// Epoch (number of publishes of the index) in which the page was written.
+    birth: u64,
+    /// CRC-32 of the sealed bytes and of the trailer's other fields.
+    checksum: u32,
+    sealed_from: u16,
+    sealed_to: u16,
+    kind: u8,
+    version: u8,
+    magic: u16,
+    padding: u32,
+}
+
+const TRAILER_MAGIC: u16 = 0x4C49;
+
+const _: () = assert!(size_of::<Trailer>() == 24 && CONTENT_END == 8168);
+
+/// A fence as stored.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct StoredFence {
+    code: u64,
+    tid_block: u32,
+    tid_offset: u16,
+    class: u8,
+    padding: u8,
+}
+
+const _: () = assert!(size_of::<StoredFence>() == 16);
+
+impl From<Fence> for StoredFence {
+    fn from(fence: Fence) -> StoredFence {
+        StoredFence {
+            code: fence.code,
+            tid_block: fence.tid.block(),
+            tid_offset: fence.tid.offset(),
+            class: fence.class,
+            padding: 0,
+        }
+    }
+}
+
+impl From<StoredFence> for Fence {
+    fn from(stored: StoredFence) -> Fence {
+        let tid = HeapTid::new(stored.tid_block, stored.tid_offset);
+        Fence { class: stored.class, code: stored.code, tid }
+    }
+}
+
+/// Reads a fixed layout at `at`, which the caller knows to lie inside the page.
+pub(crate) fn read<T: FromBytes>(page: &PageBytes, at: usize) -> T {
+    let bytes = page.get(at..).unwrap_or(&[]);
+    T::read_from_prefix(bytes).map_or_else(|_| T::new_zeroed(), |(value, _)| value)
+}
+
+/// Writes a fixed layout at `at`.
+pub(crate) fn write<T: IntoBytes + Immutable>(page: &mut PageBytes, at: usize, value: &T) {
+    page[at..at + size_of::<T>()].copy_from_slice(value.as_bytes());
+}
+
+/// A new page without content.
+pub(crate) fn new_page(kind: PageKind, birth: u64) -> PageBytes {
+    let mut page = [0; PAGE_SIZE];
+    write(&mut page, PD_UPPER, &(CONTENT_END as u16));
+    write(&mut page, PD_SPECIAL, &(CONTENT_END as u16));
+    write(&mut page, PD_PAGESIZE_VERSION, &PAGESIZE_VERSION);
+    let trailer = Trailer {
+        birth,
+        checksum: 0,
+        sealed_from: 0,
+        sealed_to: 0,
+        kind: kind as u8,
+        version: FORMAT_VERSION,
+        magic: TRAILER_MAGIC,
+        padding: 0,
+    };
+    write(&mut page, CONTENT_END, &trailer);
+    set_lower(&mut page, CONTENT_START);
+    page
+}
+
+/// Sets where the content ends. Everything from there to the trailer is the hole, which
+/// PostgreSQL does not keep.
+pub(crate) fn set_lower(page: &mut PageBytes, lower: usize) {
+    write(page, PD_LOWER, &(lower as u16));
+}
+
+/// The bytes that a new `pd_lower` changes in the page: an edit for the log.
+pub(crate) fn lower_edit(lower: usize) -> (u16, [u8; 2]) {
+    (PD_LOWER as u16, (lower as u16).to_le_bytes())
+}
+
+fn checksum_of(page: &PageBytes, trailer: &Trailer) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    let sealed = usize::from(trailer.sealed_from)..usize::from(trailer.sealed_to);
+    hasher.update(page.get(sealed).unwrap_or(&[]));
+    hasher.update(Trailer { checksum: 0, ..*trailer }.as_bytes());
+    hasher.finalize()
+}
+
+/// Seals bytes that nothing changes after they are written.
+pub(crate) fn seal(page: &mut PageBytes, sealed: std::ops::Range<usize>) {
+    let mut trailer: Trailer = read(page, CONTENT_END);
+    trailer.sealed_from = sealed.start as u16;
+    trailer.sealed_to = sealed.end as u16;
+    trailer.checksum = checksum_of(page, &trailer);
+    write(page, CONTENT_END, &trailer);
+}
+
+/// Checks the seal. As costly as reading the whole page: for the first look at a page, and for
+/// checks.
+pub fn verify_seal(page: &PageBytes) -> Result<()> {
+    let trailer: Trailer = read(page, CONTENT_END);
+    let sum = checksum_of(page, &trailer);
+    if sum != trailer.checksum {
+        return Err(Corruption::new("the page's checksum", trailer.checksum.into()));
+    }
+    Ok(())
+}
+
+/// Checks that a page is of one kind and of a version that this crate reads.
+#[inline]
+pub(crate) fn expect_kind(page: &PageBytes, kind: PageKind, expected: &'static str) -> Result<()> {
+    let trailer: Trailer = read(page, CONTENT_END);
+    ensure(trailer.magic == TRAILER_MAGIC, "a page of a learned index", trailer.magic.into())?;
+    ensure(trailer.version == FORMAT_VERSION, "page version 1", trailer.version.into())?;
+    ensure(trailer.kind == kind as u8, expected, trailer.kind.into())
+}
+
+/// The epoch in which the page was written.
+pub fn birth(page: &PageBytes) -> u64 {
+    read::<Trailer>(page, CONTENT_END).birth
+}

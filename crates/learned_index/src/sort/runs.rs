@@ -1,0 +1,195 @@
+//! Runs: what fits the memory limit, sorted, in a temporary file until it is merged.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+
+use super::radix::{self, Pair};
+use crate::entry::HeapTid;
+
+const PAIR_LEN: usize = size_of::<Pair>();
+/// The sort keeps two arrays of pairs.
+const MEMORY_PER_PAIR: usize = 2 * PAIR_LEN;
+/// Bytes read or written at once, unless the memory limit asks for less.
+const CHUNK: usize = 256 * 1024;
+const SMALLEST_CHUNK: usize = 16 * 1024;
+
+/// Temporary storage for runs.
+pub trait Spill {
+    /// Begins another run. Runs are numbered from 0.
+    fn create_run(&mut self) -> usize;
+    /// Appends to a run.
+    fn write(&mut self, run: usize, bytes: &[u8]);
+    /// Fills `bytes` with the next bytes of a run, from its start on.
+    fn read(&mut self, run: usize, bytes: &mut [u8]);
+}
+
+/// Runs in memory, for tests.
+#[derive(Debug, Default)]
+pub struct MemorySpill {
+    runs: Vec<(Vec<u8>, usize)>,
+}
+
+impl Spill for MemorySpill {
+    fn create_run(&mut self) -> usize {
+        self.runs.push((Vec::new(), 0));
+        self.runs.len() - 1
+    }
+
+    fn write(&mut self, run: usize, bytes: &[u8]) {
+        self.runs[run].0.extend_from_slice(bytes);
+    }
+
+    fn read(&mut self, run: usize, bytes: &mut [u8]) {
+        let (all, at) = &mut self.runs[run];
+        bytes.copy_from_slice(&all[*at..*at + bytes.len()]);
+        *at += bytes.len();
+    }
+}
+
+/// Sorts entries by (code, heap TID).
+pub struct Sorter<S> {
+    spill: S,
+    memory: usize,
+    pairs: Vec<Pair>,
+    scratch: Vec<Pair>,
+    runs: Vec<Run>,
+}
+
+struct Run {
+    id: usize,
+    pairs: usize,
+}
+
+impl<S: Spill> Sorter<S> {
+    /// `memory` is the limit in bytes; it is not kept below 64 kB.
+    pub fn new(spill: S, memory: usize) -> Sorter<S> {
+        let memory = memory.max(64 * 1024);
+        Sorter { spill, memory, pairs: Vec::new(), scratch: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Adds an entry.
+    #[inline]
+    pub fn push(&mut self, code: u64, tid: HeapTid) {
+        if self.pairs.len() == self.pairs.capacity() {
+            self.grow_or_spill();
+        }
+        self.pairs.push((code, tid.to_u64()));
+    }
+
+    #[cold]
+    fn grow_or_spill(&mut self) {
+        let most = self.memory / MEMORY_PER_PAIR;
+        let held = self.pairs.len();
+        if held < most {
+            self.pairs.reserve_exact((held.max(1024)).min(most - held));
+        } else {
+            self.spill_run();
+        }
+    }
+
+    fn spill_run(&mut self) {
+        radix::sort(&mut self.pairs, &mut self.scratch);
+        let id = self.spill.create_run();
+        let mut bytes = Vec::with_capacity(CHUNK.min(self.memory / 8));
+        for chunk in self.pairs.chunks((bytes.capacity() / PAIR_LEN).max(1)) {
+            bytes.clear();
+            for (code, tid) in chunk {
+                bytes.extend_from_slice(&code.to_le_bytes());
+                bytes.extend_from_slice(&tid.to_le_bytes());
+            }
+            self.spill.write(id, &bytes);
+        }
+        self.runs.push(Run { id, pairs: self.pairs.len() });
+        self.pairs.clear();
+    }
+
+    /// Hands out all entries in order.
+    pub fn finish(mut self, mut emit: impl FnMut(u64, HeapTid)) {
+        if self.runs.is_empty() {
+            radix::sort(&mut self.pairs, &mut self.scratch);
+            self.pairs.iter().for_each(|&(code, tid)| emit(code, HeapTid::from_u64(tid)));
+            return;
+        }
+        if !self.pairs.is_empty() {
+            self.spill_run();
+        }
+        self.pairs = Vec::new();
+        self.scratch = Vec::new();
+        let chunk = (self.memory / self.runs.len()).clamp(SMALLEST_CHUNK, CHUNK);
+        let mut readers: Vec<RunReader> =
+            self.runs.iter().map(|run| RunReader::new(run, chunk)).collect();
+        let mut heads: BinaryHeap<Reverse<(u64, u64, usize)>> = BinaryHeap::new();
+        for (index, reader) in readers.iter_mut().enumerate() {
+            if let Some((code, tid)) = reader.next(&mut self.spill) {
+                heads.push(Reverse((code, tid, index)));
+            }
+        }
+        while let Some(mut head) = heads.peek_mut() {
+            let Reverse((code, tid, index)) = *head;
+            emit(code, HeapTid::from_u64(tid));
+            match readers[index].next(&mut self.spill) {
+                Some((code, tid)) => *head = Reverse((code, tid, index)),
+                None => {
+                    PeekMut::pop(head);
+                }
+            }
+        }
+    }
+}
+
+struct RunReader {
+    run: usize,
+    unread: usize,
+    buffer: Vec<u8>,
+    at: usize,
+    chunk: usize,
+}
+
+impl RunReader {
+    fn new(run: &Run, chunk: usize) -> RunReader {
+        RunReader { run: run.id, unread: run.pairs, buffer: Vec::new(), at: 0, chunk }
+    }
+
+    #[inline]
+    fn next(&mut self, spill: &mut impl Spill) -> Option<Pair> {
+        if self.at == self.buffer.len() {
+            let pairs = self.unread.min(self.chunk / PAIR_LEN);
+            if pairs == 0 {
+                return None;
+            }
+            self.buffer.resize(pairs * PAIR_LEN, 0);
+            spill.read(self.run, &mut self.buffer);
+            self.unread -= pairs;
+            self.at = 0;
+        }
+        let (pair, _) = self.buffer.get(self.at..)?.split_first_chunk::<PAIR_LEN>()?;
+        self.at += PAIR_LEN;
+        let (code, tid) = pair.split_first_chunk::<8>()?;
+        let tid = tid.first_chunk::<8>()?;
+        Some((u64::from_le_bytes(*code), u64::from_le_bytes(*tid)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    #[test]
+    fn spilled_runs_come_back_merged_in_order() {
+        let mut random = StdRng::seed_from_u64(7);
+        for count in [0u64, 1, 100, 2_048, 2_049, 50_000] {
+            let mut sorter = Sorter::new(MemorySpill::default(), 64 * 1024);
+            let mut expected: Vec<(u64, HeapTid)> = (0..count)
+                .map(|_| (random.random_range(0..5_000), HeapTid::from_u64(random.random())))
+                .collect();
+            expected.iter().for_each(|&(code, tid)| sorter.push(code, tid));
+            expected.sort_unstable();
+            let mut sorted = Vec::new();
+            sorter.finish(|code, tid| sorted.push((code, tid)));
+            assert_eq!(sorted, expected);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A store in memory: for tests, benchmarks and fuzzing.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+
+use super::{BulkStore, Hint, Store, Update};
+use crate::entry::Block;
+use crate::page::tombstone::Edit;
+use crate::page::{PAGE_SIZE, PageBytes};
+
+/// Pages in a vector, for one thread.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    pages: RefCell<Vec<Box<PageBytes>>>,
+    next: Block,
+    reads: Cell<u64>,
+}
+
+impl MemoryStore {
+    /// A store without pages.
+    pub fn new() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    /// How many pages were read so far.
+    pub fn reads(&self) -> u64 {
+        self.reads.get()
+    }
+
+    /// Changes a page's bytes behind the index's back: an injected fault.
+    pub fn damage(&self, block: Block, fault: impl FnOnce(&mut PageBytes)) {
+        if let Some(page) = self.pages.borrow_mut().get_mut(block as usize) {
+            fault(page);
+        }
+    }
+
+    fn copy(&self, block: Block) -> Box<PageBytes> {
+        let pages = self.pages.borrow();
+        pages.get(block as usize).cloned().unwrap_or_else(|| Box::new([0; PAGE_SIZE]))
+    }
+
+    fn put(&self, block: Block, page: &PageBytes) {
+        let mut pages = self.pages.borrow_mut();
+        match pages.get_mut(block as usize) {
+            Some(old) => **old = *page,
+            None => pages.push(Box::new(*page)),
+        }
+    }
+}
+
+/// A page read or locked: a copy of its bytes at that moment.
+pub struct MemoryPage {
+    block: Block,
+    bytes: Box<PageBytes>,
+}
+
+impl Deref for MemoryPage {
+    type Target = PageBytes;
+
+    fn deref(&self) -> &PageBytes {
+        &self.bytes
+    }
+}
+
+impl Store for MemoryStore {
+    type Page<'s> = MemoryPage;
+    type Pin = ();
+
+    fn read(&self, block: Block, _: Hint) -> MemoryPage {
+        self.reads.set(self.reads.get() + 1);
+        MemoryPage { block, bytes: self.copy(block) }
+    }
+
+    fn hint(page: &MemoryPage) -> Hint {
+        page.block + 1
+    }
+
+    fn pin(_: MemoryPage) {}
+
+    fn unpin(&self, _: ()) {}
+
+    fn prefetch(&self, block: Block) -> Hint {
+        block + 1
+    }
+
+    fn blocks(&self) -> Block {
+        self.pages.borrow().len() as Block
+    }
+}
+
+impl Update for MemoryStore {
+    type Exclusive<'s> = MemoryPage;
+
+    fn lock_for_cleanup(&self, block: Block) -> MemoryPage {
+        self.read(block, 0)
+    }
+
+    fn lock(&self, block: Block) -> MemoryPage {
+        self.read(block, 0)
+    }
+
+    fn create(&self, page: &PageBytes) -> Block {
+        let block = self.blocks();
+        self.put(block, page);
+        block
+    }
+
+    fn change(&self, pages: &mut [(&mut MemoryPage, &[Edit])]) {
+        for (page, edits) in pages {
+            edits.iter().for_each(|edit| edit.apply(&mut page.bytes));
+            self.put(page.block, &page.bytes);
+        }
+    }
+}
+
+impl BulkStore for MemoryStore {
+    fn append(&mut self, page: &PageBytes) -> Block {
+        let block = self.next;
+        self.put(block, page);
+        self.next += 1;
+        block
+    }
+
+    fn overwrite(&mut self, block: Block, page: &PageBytes) {
+        self.put(block, page);
+    }
+
+    fn read_back(&mut self, block: Block) -> Box<PageBytes> {
+        self.copy(block)
+    }
+
+    fn rewind(&mut self) {
+        self.next = 0;
+    }
+}
