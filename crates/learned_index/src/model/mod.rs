@@ -5,7 +5,7 @@
 //!
 //! - `line`: the quantised line that all of them are made of, fitted to the least maximum error
 //! - [`Linear`], [`Rmi`], [`Pgm`], [`RadixSpline`]: the four models
-//! - `segments`, `ladder`: sorted lines, and how PGM finds the one for a code
+//! - `segments`, `radix`: sorted lines, and how the one for a code is found
 //! - `cost`, `auto`: what a lookup costs, counted; the cheapest model by it
 //! - `search`: the exact search around a prediction
 //! - `blob`: a model as bytes
@@ -13,10 +13,10 @@
 mod auto;
 mod blob;
 mod cost;
-mod ladder;
 mod line;
 mod linear;
 mod pgm;
+mod radix;
 mod radix_spline;
 mod rmi;
 mod search;
@@ -145,8 +145,8 @@ impl Model {
         match self {
             Model::Linear(_) => 1,
             Model::Rmi(model) => model.segments(),
-            Model::Pgm(model) => model.segments(),
-            Model::RadixSpline(model) => model.segments(),
+            Model::Pgm(model) => model.segments().keys().len(),
+            Model::RadixSpline(model) => model.segments().keys().len(),
         }
     }
 
@@ -155,8 +155,8 @@ impl Model {
         match self {
             Model::Linear(_) => size_of::<Linear>(),
             Model::Rmi(model) => model.size_bytes(),
-            Model::Pgm(model) => model.size_bytes(),
-            Model::RadixSpline(model) => model.size_bytes(),
+            Model::Pgm(model) => model.segments().size_bytes(),
+            Model::RadixSpline(model) => model.segments().size_bytes(),
         }
     }
 
@@ -165,8 +165,8 @@ impl Model {
         match self {
             Model::Linear(model) => model.max_error(),
             Model::Rmi(model) => model.max_error(),
-            Model::Pgm(model) => model.max_error(),
-            Model::RadixSpline(model) => model.max_error(),
+            Model::Pgm(model) => model.segments().max_error(),
+            Model::RadixSpline(model) => model.segments().max_error(),
         }
     }
 }

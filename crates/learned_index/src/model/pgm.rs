@@ -5,27 +5,24 @@
 //! 1981): keep the convex hulls of the constraints seen, and with them the steepest and the
 //! flattest line still possible; when a constraint excludes both, a segment ends. Greedy segments
 //! are as few as any segmentation has. Instead of recursing on the segments' keys, the segment is
-//! found by a [`Ladder`]: measured faster at the few thousand segments that an index has.
+//! found through a radix table: measured faster at the few thousand segments that an index has.
 
 use serde::{Deserialize, Serialize};
 
-use super::ladder::Ladder;
+use super::Prediction;
 use super::line::{Hulls, Line, Step};
 use super::segments::Segments;
-use super::{ModelError, Prediction};
 
 /// Epsilon-bounded optimal segments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Segments", into = "Segments")]
 pub struct Pgm {
     segments: Segments,
-    ladder: Ladder,
 }
 
 impl Pgm {
     /// Segments with an error of at most `epsilon` positions, plus one for rounding.
     pub(super) fn train(steps: &[Step], epsilon: u32) -> Pgm {
-        let mut segments = Segments::default();
+        let (mut keys, mut lines) = (Vec::new(), Vec::new());
         let mut hulls = Hulls::default();
         let mut corridor = Corridor::new(epsilon);
         let mut rest = steps;
@@ -33,57 +30,20 @@ impl Pgm {
             let (run, next) = rest.split_at(corridor.run(rest));
             let mut line = Line::fit(run, first.code, first.rank, &mut hulls);
             line.measure(run, first.code);
-            segments.push(first.code, line);
+            keys.push(first.code);
+            lines.push(line);
             rest = next;
         }
-        Pgm::new(segments)
-    }
-
-    fn new(segments: Segments) -> Pgm {
-        let ladder = Ladder::new(&segments.keys);
-        Pgm { segments, ladder }
+        Pgm { segments: Segments::new(keys, lines) }
     }
 
     #[inline]
     pub(super) fn predict(&self, code: u64) -> Prediction {
-        let Some(segment) = self.ladder.count(&self.segments.keys, code).checked_sub(1) else {
-            return Prediction::default();
-        };
-        match (self.segments.keys.get(segment), self.segments.lines.get(segment)) {
-            (Some(key), Some(line)) => line.predict(code.saturating_sub(*key)),
-            _ => Prediction::default(),
-        }
+        self.segments.predict(code)
     }
 
-    pub(super) fn nodes(&self) -> usize {
-        self.ladder.nodes()
-    }
-
-    pub(super) fn segments(&self) -> usize {
-        self.segments.len()
-    }
-
-    pub(super) fn size_bytes(&self) -> usize {
-        self.segments.size_bytes() + self.ladder.size_bytes()
-    }
-
-    pub(super) fn max_error(&self) -> usize {
-        self.segments.max_error()
-    }
-}
-
-impl From<Pgm> for Segments {
-    fn from(pgm: Pgm) -> Segments {
-        pgm.segments
-    }
-}
-
-impl TryFrom<Segments> for Pgm {
-    type Error = ModelError;
-
-    fn try_from(segments: Segments) -> Result<Pgm, ModelError> {
-        segments.validate()?;
-        Ok(Pgm::new(segments))
+    pub(super) fn segments(&self) -> &Segments {
+        &self.segments
     }
 }
 
@@ -253,9 +213,9 @@ mod tests {
         fn segments_keep_epsilon_and_none_could_be_longer(fences in fences(), epsilon in 1u32..20) {
             let steps = steps(&fences);
             let pgm = Pgm::train(&steps, epsilon);
-            prop_assert!(pgm.max_error() <= epsilon as usize + 1);
+            prop_assert!(pgm.segments.max_error() <= epsilon as usize + 1);
             // The best line is found by another algorithm than the corridor.
-            let keys = &pgm.segments.keys;
+            let keys = pgm.segments.keys();
             for pair in keys.windows(2) {
                 let start = steps.partition_point(|step| step.code < pair[0]);
                 let end = steps.partition_point(|step| step.code <= pair[1]);

@@ -1,45 +1,96 @@
-//! Lines sorted by the code that each starts at: what PGM and RadixSpline share.
+//! Lines sorted by the code that each starts at, with the way to the one for a code: what PGM and
+//! RadixSpline share. They differ in how the segments are made.
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelError;
 use super::line::Line;
+use super::radix::Radix;
+use super::{ModelError, Prediction};
 
-/// `keys[i]` is the first code of `lines[i]`. Keys apart from lines, because a search for the
-/// segment reads many keys and one line.
+/// `keys[i]` is the first code of `lines[i]`. Keys apart from lines, because the search for a
+/// segment reads several keys and one line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub(super) struct Segments {
-    pub(super) keys: Vec<u64>,
-    pub(super) lines: Vec<Line>,
+    keys: Vec<u64>,
+    lines: Vec<Line>,
+    radix: Radix,
 }
 
 impl Segments {
-    pub(super) fn push(&mut self, key: u64, line: Line) {
-        self.keys.push(key);
-        self.lines.push(line);
+    /// As many lines as keys, in order.
+    pub(super) fn new(keys: Vec<u64>, lines: Vec<Line>) -> Segments {
+        let radix = Radix::choose(&keys, &lines);
+        Segments { keys, lines, radix }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.keys.len()
+    #[inline]
+    pub(super) fn predict(&self, code: u64) -> Prediction {
+        let Some(segment) = self.radix.count(&self.keys, code).checked_sub(1) else {
+            return Prediction::default();
+        };
+        match (self.keys.get(segment), self.lines.get(segment)) {
+            (Some(key), Some(line)) => line.predict(code.saturating_sub(*key)),
+            _ => Prediction::default(),
+        }
+    }
+
+    /// Rounds of the search for the segment of `code`.
+    pub(super) fn rounds(&self, code: u64) -> u32 {
+        self.radix.rounds(code)
+    }
+
+    pub(super) fn keys(&self) -> &[u64] {
+        &self.keys
     }
 
     pub(super) fn size_bytes(&self) -> usize {
-        size_of_val(self.keys.as_slice()) + size_of_val(self.lines.as_slice())
+        size_of_val(self.keys.as_slice())
+            + size_of_val(self.lines.as_slice())
+            + self.radix.size_bytes()
     }
 
     pub(super) fn max_error(&self) -> usize {
         self.lines.iter().map(Line::error).max().unwrap_or(0)
     }
+}
+
+/// The segments and what rebuilds the table, which is never stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    keys: Vec<u64>,
+    lines: Vec<Line>,
+    low: u64,
+    high: u64,
+}
+
+impl From<Segments> for Stored {
+    fn from(Segments { keys, lines, radix }: Segments) -> Stored {
+        let (low, high) = radix.range();
+        Stored { keys, lines, low, high }
+    }
+}
+
+impl TryFrom<Stored> for Segments {
+    type Error = ModelError;
 
     /// Checks what a trainer guarantees: one line a key, keys strictly increasing, ranks in order.
-    pub(super) fn validate(&self) -> Result<(), ModelError> {
-        if self.keys.len() != self.lines.len() {
+    fn try_from(Stored { keys, lines, low, high }: Stored) -> Result<Segments, ModelError> {
+        if keys.len() != lines.len() {
             return Err(ModelError::Structure("segment keys and lines differ in number"));
         }
-        if !self.keys.is_sorted_by(|a, b| a < b) {
+        if !keys.is_sorted_by(|a, b| a < b) {
             return Err(ModelError::Structure("segment keys are out of order"));
         }
-        ranks_in_order(self.lines.iter())
+        if low > high {
+            return Err(ModelError::Structure("the radix table ends before it starts"));
+        }
+        ranks_in_order(lines.iter())?;
+        let radix = match keys.is_empty() {
+            true => Radix::default(),
+            false => Radix::new(&keys, low, high),
+        };
+        Ok(Segments { keys, lines, radix })
     }
 }
 
