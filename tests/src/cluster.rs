@@ -1,0 +1,221 @@
+//! Throwaway PostgreSQL clusters: started as an unprivileged user on a Unix socket in a temporary
+//! directory, stopped and deleted when dropped, also by a failing test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use postgres::{Client, NoTls};
+
+const SETTINGS: &str = "
+listen_addresses = ''
+fsync = off
+autovacuum = off
+shared_buffers = 256MB
+max_wal_size = 4GB
+jit = off
+max_parallel_workers_per_gather = 0
+max_parallel_maintenance_workers = 0
+log_min_messages = warning
+";
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// How a server is stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// With a checkpoint.
+    Clean,
+    /// At once: the next start is a crash recovery.
+    Crash,
+}
+
+/// A running (or stopped) cluster with the extension created in its database `postgres`.
+pub struct Cluster {
+    bin: PathBuf,
+    dir: PathBuf,
+}
+
+impl Cluster {
+    /// A fresh cluster.
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// A fresh cluster with further lines for its settings file.
+    pub fn start_with(settings: &str) -> Self {
+        let cluster = Self::bare(settings);
+        if super::access_method() == "learned" {
+            cluster.connect().batch_execute("CREATE EXTENSION omendb_learned").unwrap();
+        }
+        cluster
+    }
+
+    /// A fresh cluster without the extension.
+    pub fn bare(settings: &str) -> Self {
+        let cluster = Self::directory();
+        let data = cluster.data();
+        cluster.run(
+            "initdb",
+            &["--pgdata", text(&data), "--username", "postgres", "--auth", "trust", "--no-sync"],
+            &["--locale", "C", "--encoding", "UTF8", "--no-instructions"],
+        );
+        cluster.add_settings(&format!("{SETTINGS}{settings}\n"));
+        cluster.launch();
+        cluster
+    }
+
+    /// A streaming standby of this cluster, taken by a base backup.
+    pub fn standby(&self) -> Self {
+        let standby = Self::directory();
+        standby.run(
+            "pg_basebackup",
+            &[
+                "--pgdata",
+                text(&standby.data()),
+                "--host",
+                text(&self.dir),
+                "--username",
+                "postgres",
+            ],
+            &["--write-recovery-conf", "--checkpoint", "fast", "--no-sync"],
+        );
+        standby.add_settings("hot_standby = on");
+        standby.launch();
+        standby
+    }
+
+    fn directory() -> Self {
+        let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
+        let bin = PathBuf::from(output(Command::new(pg_config).arg("--bindir")).trim());
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("learned_{}_{number}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        if is_root() {
+            output(Command::new("chown").arg("postgres").arg(&dir));
+        }
+        Self { bin, dir }
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    fn add_settings(&self, settings: &str) {
+        let path = self.data().join("postgresql.auto.conf");
+        let mut whole = fs::read_to_string(&path).unwrap();
+        whole.push_str(&format!("\nunix_socket_directories = '{}'\n{settings}\n", text(&self.dir)));
+        fs::write(path, whole).unwrap();
+    }
+
+    /// Starts a stopped server again.
+    pub fn launch(&self) {
+        let log = self.data().join("server.log");
+        self.run(
+            "pg_ctl",
+            &["--pgdata", text(&self.data()), "--log", text(&log), "--timeout", "120"],
+            &["--wait", "--silent", "start"],
+        );
+    }
+
+    /// Stops the server.
+    pub fn stop(&self, how: Shutdown) {
+        let mode = if how == Shutdown::Clean { "fast" } else { "immediate" };
+        self.run(
+            "pg_ctl",
+            &["--pgdata", text(&self.data()), "--mode", mode],
+            &["--silent", "stop"],
+        );
+    }
+
+    /// Stops the server as told and starts it again.
+    pub fn restart(&self, how: Shutdown) {
+        self.stop(how);
+        self.launch();
+    }
+
+    /// A connection to the database `postgres`.
+    pub fn connect(&self) -> Client {
+        self.connect_to("postgres")
+    }
+
+    /// A connection to the named database.
+    pub fn connect_to(&self, database: &str) -> Client {
+        postgres::Config::new()
+            .host_path(&self.dir)
+            .user("postgres")
+            .dbname(database)
+            .connect_timeout(Duration::from_secs(30))
+            .connect(NoTls)
+            .unwrap()
+    }
+
+    /// The server's log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.data().join("server.log")).unwrap_or_default()
+    }
+
+    /// The file that holds the first segment of a relation.
+    pub fn file_of(&self, client: &mut Client, relation: &str) -> PathBuf {
+        let path: String = client
+            .query_one("SELECT pg_relation_filepath($1::text::regclass)", &[&relation])
+            .unwrap()
+            .get(0);
+        self.data().join(path)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], more: &[&str]) {
+        output(&mut self.command(program, arguments, more));
+    }
+
+    fn command(&self, program: &str, arguments: &[&str], more: &[&str]) -> Command {
+        let program = self.bin.join(program);
+        let mut command = if is_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.args(arguments).args(more).current_dir(&self.dir);
+        command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail = log.lines().rev().take(30).collect::<Vec<_>>();
+            eprintln!("server log, newest first:\n{}", tail.join("\n"));
+        }
+        let data = self.data();
+        let arguments = ["--pgdata", text(&data), "--mode", "immediate"];
+        let _ = self.command("pg_ctl", &arguments, &["--silent", "stop"]).output();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn is_root() -> bool {
+    output(Command::new("id").arg("-u")).trim() == "0"
+}
+
+fn output(command: &mut Command) -> String {
+    // pg_ctl's server inherits the descriptors: waiting for a pipe to close would wait for it.
+    let Output { status, stdout, stderr } =
+        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        status.success(),
+        "{command:?}: {status}\n{}\n{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    );
+    String::from_utf8(stdout).unwrap()
+}

@@ -1,0 +1,25 @@
+//! Plans as text, for proving which index answered.
+
+use postgres::{Client, SimpleQueryMessage};
+
+/// The EXPLAIN text of a query, without costs, one line a node.
+pub fn plan_of(client: &mut Client, query: &str) -> String {
+    let rows = client.simple_query(&format!("EXPLAIN (COSTS OFF) {query}")).unwrap();
+    let lines = rows.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Asserts that the plan of `query` has every text in `wanted` and none in `unwanted`; returns it.
+pub fn assert_plan(client: &mut Client, query: &str, wanted: &[&str], unwanted: &[&str]) -> String {
+    let plan = plan_of(client, query);
+    for part in wanted {
+        assert!(plan.contains(part), "no {part:?} in the plan of {query}\n{plan}");
+    }
+    for part in unwanted {
+        assert!(!plan.contains(part), "{part:?} in the plan of {query}\n{plan}");
+    }
+    plan
+}

@@ -1,0 +1,224 @@
+//! Values of the indexable SQL types: their literals, extremes, neighbours and conversions.
+
+/// The types that the access method indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum SqlType {
+    Int2,
+    Int4,
+    Int8,
+    Oid,
+    Float4,
+    Float8,
+    Date,
+    Time,
+    Timestamp,
+    Timestamptz,
+}
+
+use SqlType::{Date, Float4, Float8, Int2, Int4, Int8, Oid, Time, Timestamp, Timestamptz};
+
+/// A value: integers as they are, dates as days and times as microseconds since 2000-01-01 (or
+/// midnight), `i64::MIN` and `i64::MAX` for the infinities of dates and timestamps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Key {
+    Int(i64),
+    Float(f64),
+}
+
+const DAY: i64 = 86_400_000_000;
+
+impl SqlType {
+    /// Every indexable type.
+    pub const ALL: [SqlType; 10] =
+        [Int2, Int4, Int8, Oid, Float4, Float8, Date, Time, Timestamp, Timestamptz];
+
+    /// The type's name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Int2 => "int2",
+            Int4 => "int4",
+            Int8 => "int8",
+            Oid => "oid",
+            Float4 => "float4",
+            Float8 => "float8",
+            Date => "date",
+            Time => "time",
+            Timestamp => "timestamp",
+            Timestamptz => "timestamptz",
+        }
+    }
+
+    /// The types that share the operator family, this one included.
+    pub fn family(self) -> &'static [SqlType] {
+        match self {
+            Int2 | Int4 | Int8 => &[Int2, Int4, Int8],
+            Oid => &[Oid],
+            Float4 | Float8 => &[Float4, Float8],
+            Date | Timestamp | Timestamptz => &[Date, Timestamp, Timestamptz],
+            Time => &[Time],
+        }
+    }
+
+    /// Whether values are [`Key::Float`].
+    pub fn is_float(self) -> bool {
+        matches!(self, Float4 | Float8)
+    }
+
+    /// The least and the greatest finite value of a type whose values are [`Key::Int`].
+    pub fn range(self) -> (i64, i64) {
+        match self {
+            Int2 => (i16::MIN.into(), i16::MAX.into()),
+            Int4 => (i32::MIN.into(), i32::MAX.into()),
+            Oid => (0, u32::MAX.into()),
+            Date => (-2_451_545, 2_145_031_948),
+            Time => (0, DAY),
+            Timestamp | Timestamptz => (-211_813_488_000_000_000, 9_223_371_331_199_999_999),
+            Int8 | Float4 | Float8 => (i64::MIN, i64::MAX),
+        }
+    }
+
+    /// Extremes, zeros, infinities and whatever else is not like the other values.
+    pub fn specials(self) -> Vec<Key> {
+        if self.is_float() {
+            let (least, greatest) = if self == Float4 {
+                (f64::from(f32::from_bits(1)), f64::from(f32::MAX))
+            } else {
+                (f64::from_bits(1), f64::MAX)
+            };
+            let positive = [0.0, least, 1.0, greatest, f64::INFINITY];
+            let negative = positive.map(|value| -value);
+            return [&positive[..], &negative[..], &[f64::NAN]]
+                .concat()
+                .into_iter()
+                .map(Key::Float)
+                .collect();
+        }
+        let (least, greatest) = self.range();
+        let mut keys = vec![least, least + 1, greatest - 1, greatest, 0, 1];
+        if least < 0 {
+            keys.push(-1);
+        }
+        if matches!(self, Date | Timestamp | Timestamptz) {
+            keys.extend([i64::MIN, i64::MAX]);
+        }
+        keys.into_iter().map(Key::Int).collect()
+    }
+
+    /// Any integer made a value of this type, keeping order where the range allows.
+    pub fn wrap(self, number: i64) -> Key {
+        match self {
+            Float8 => Key::Float(number as f64 / 8.0),
+            Float4 => Key::Float(f64::from(number as f32 / 8.0)),
+            Int8 => Key::Int(number),
+            _ => {
+                let (least, greatest) = self.range();
+                if (least..=greatest).contains(&number) {
+                    return Key::Int(number);
+                }
+                let width = i128::from(greatest) - i128::from(least) + 1;
+                Key::Int((i128::from(number).rem_euclid(width) + i128::from(least)) as i64)
+            }
+        }
+    }
+
+    /// The value `steps` representable values away, or the last one on the way.
+    pub fn neighbour(self, key: Key, steps: i64) -> Key {
+        match key {
+            Key::Int(i64::MIN | i64::MAX) => key,
+            Key::Int(number) => {
+                let (least, greatest) = self.range();
+                Key::Int(number.saturating_add(steps).clamp(least, greatest))
+            }
+            Key::Float(mut number) => {
+                for _ in 0..steps.unsigned_abs().min(64) {
+                    number = match (self, steps > 0) {
+                        (Float4, true) => f64::from((number as f32).next_up()),
+                        (Float4, false) => f64::from((number as f32).next_down()),
+                        (_, true) => number.next_up(),
+                        (_, false) => number.next_down(),
+                    };
+                }
+                Key::Float(number)
+            }
+        }
+    }
+
+    /// A value of `other` (of the same family) at or next to `key`.
+    pub fn convert(self, key: Key, other: SqlType) -> Key {
+        match (self, other, key) {
+            (Date, Timestamp | Timestamptz, Key::Int(days))
+                if days != i64::MIN && days != i64::MAX =>
+            {
+                let (least, greatest) = other.range();
+                Key::Int(days.saturating_mul(DAY).clamp(least, greatest))
+            }
+            (Timestamp | Timestamptz, Date, Key::Int(micros))
+                if micros != i64::MIN && micros != i64::MAX =>
+            {
+                Key::Int(micros.div_euclid(DAY))
+            }
+            (Date | Timestamp | Timestamptz, ..) => key,
+            (_, _, Key::Int(number)) => {
+                let (least, greatest) = other.range();
+                Key::Int(number.clamp(least, greatest))
+            }
+            (_, Float4, Key::Float(number)) => Key::Float(f64::from(number as f32)),
+            (_, _, Key::Float(_)) => key,
+        }
+    }
+
+    /// The value as PostgreSQL reads it, without quotes.
+    pub fn text(self, key: Key) -> String {
+        match key {
+            Key::Float(number) if number.is_nan() => "NaN".to_owned(),
+            Key::Float(number) if number.is_infinite() => {
+                if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
+            }
+            Key::Float(number) if self == Float4 => format!("{:e}", number as f32),
+            Key::Float(number) => format!("{number:e}"),
+            Key::Int(number) => match self {
+                Date | Timestamp | Timestamptz if number == i64::MAX => "infinity".to_owned(),
+                Date | Timestamp | Timestamptz if number == i64::MIN => "-infinity".to_owned(),
+                Date => calendar(number, ""),
+                Time => clock(number),
+                Timestamp => calendar(number.div_euclid(DAY), &clock(number.rem_euclid(DAY))),
+                Timestamptz => calendar(
+                    number.div_euclid(DAY),
+                    &format!("{}+00", clock(number.rem_euclid(DAY))),
+                ),
+                _ => number.to_string(),
+            },
+        }
+    }
+
+    /// The value as a typed SQL literal.
+    pub fn literal(self, key: Key) -> String {
+        format!("'{}'::{}", self.text(key), self.name())
+    }
+}
+
+fn clock(micros: i64) -> String {
+    let seconds = micros / 1_000_000;
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    format!("{hours:02}:{minutes:02}:{:02}.{:06}", seconds % 60, micros % 1_000_000)
+}
+
+/// Days since 2000-01-01 as a date of the proleptic Gregorian calendar, by Howard Hinnant's
+/// `civil_from_days`.
+fn calendar(days: i64, time: &str) -> String {
+    let shifted = days + 10_957 + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, suffix) = if year > 0 { (year, "") } else { (1 - year, " BC") };
+    let space = if time.is_empty() { "" } else { " " };
+    format!("{year:04}-{month:02}-{day:02}{space}{time}{suffix}")
+}

@@ -1,0 +1,173 @@
+//! How little space and how few pages a learned index needs.
+
+use postgres::{Client, SimpleQueryMessage};
+use server_tests::{Cluster, access_method};
+
+const ROWS: u32 = 1_500_000;
+
+fn bytes_per_row(client: &mut Client, keys: &str) -> f64 {
+    client
+        .batch_execute(&format!(
+            "DROP TABLE IF EXISTS t;
+             SELECT setseed(0.125);
+             CREATE UNLOGGED TABLE t AS SELECT {keys} AS k FROM generate_series(1, {ROWS}) g;
+             CREATE INDEX t_k ON t USING {} (k);",
+            access_method()
+        ))
+        .unwrap();
+    let size: i64 = client.query_one("SELECT pg_relation_size('t_k')", &[]).unwrap().get(0);
+    size as f64 / f64::from(ROWS)
+}
+
+#[test]
+fn an_index_takes_no_more_bytes_a_row_than_promised() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    let mut broken = Vec::new();
+    for (name, promised, keys) in [
+        ("serial int8", 1.0, "g::int8"),
+        ("serial int4", 1.0, "g"),
+        (
+            "microsecond timestamps with jitter",
+            2.5,
+            "'2024-01-01'::timestamptz + g * interval '1 second' + random() * interval '0.1 second'",
+        ),
+        ("uniform over 62 bits in random order", 9.0, "(random() * 4611686018427387904)::int8"),
+        ("ten duplicates a key, in order", 3.0, "(g / 10)::int8"),
+        ("dates", 3.0, "'2000-01-01'::date + g / 500"),
+        ("all NULL", 3.0, "NULL::int8"),
+    ] {
+        let bytes = bytes_per_row(&mut client, keys);
+        println!("{name}: {bytes:.2} bytes a row, {promised} promised");
+        if bytes > promised {
+            broken.push(format!("{name}: {bytes:.2} bytes a row instead of {promised}"));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Shared buffers that the execution of a statement touched.
+fn buffers(client: &mut Client, statement: &str) -> u64 {
+    let messages = client
+        .simple_query(&format!("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) {statement}"))
+        .unwrap();
+    let lines: Vec<String> = messages
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
+        .collect();
+    assert!(lines[0].contains("Index Only Scan"), "{lines:?}");
+    let line = lines.iter().find(|line| line.contains("Buffers:")).unwrap();
+    let shared = line.split_once("shared").unwrap().1;
+    ["hit=", "read="]
+        .iter()
+        .filter_map(|name| shared.split_once(name))
+        .map(|(_, rest)| {
+            rest.chars()
+                .take_while(char::is_ascii_digit)
+                .collect::<String>()
+                .parse::<u64>()
+                .unwrap()
+        })
+        .sum()
+}
+
+#[test]
+fn a_warm_lookup_touches_one_index_page_and_a_first_one_no_more_than_a_btree() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(&format!(
+            "SELECT setseed(0.75);
+             CREATE TABLE l (k int8); CREATE TABLE b (k int8);
+             INSERT INTO l SELECT (random() * 4611686018427387904)::int8 FROM generate_series(1, {ROWS});
+             INSERT INTO b SELECT k FROM l;
+             CREATE INDEX l_k ON l USING {} (k);
+             CREATE INDEX b_k ON b USING btree (k);
+             VACUUM (FREEZE, ANALYZE) l; VACUUM (FREEZE, ANALYZE) b;",
+            access_method()
+        ))
+        .unwrap();
+    let keys: Vec<i64> = client
+        .query("SELECT k FROM l ORDER BY random() LIMIT 40", &[])
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    let settings = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan";
+    let prepare = |client: &mut Client, table: &str| {
+        client
+            .batch_execute(&format!(
+                "{settings}; PREPARE {table}(int8) AS SELECT k FROM {table} WHERE k = $1"
+            ))
+            .unwrap();
+    };
+    let mut first_learned = Vec::new();
+    let mut first_btree = Vec::new();
+    for key in &keys[..5] {
+        for (table, first) in [("l", &mut first_learned), ("b", &mut first_btree)] {
+            let mut fresh = cluster.connect();
+            prepare(&mut fresh, table);
+            first.push(buffers(&mut fresh, &format!("EXECUTE {table}({key})")));
+        }
+    }
+    println!("first lookups: learned {first_learned:?}, btree {first_btree:?}");
+
+    prepare(&mut client, "l");
+    // Warm: the model, and the directory pages that lead to these keys.
+    let mut warm = Vec::new();
+    for _ in 0..2 {
+        warm = keys.iter().map(|key| buffers(&mut client, &format!("EXECUTE l({key})"))).collect();
+    }
+    println!("warm lookups: {warm:?}");
+    // An index-only lookup also touches the visibility map's page, kept pinned only within a scan:
+    // once a statement. The metapage is pinned once a scan too.
+    let visibility_map = 1;
+    let metapage = 1;
+    assert!(
+        warm.iter().all(|pages| *pages <= 1 + metapage + visibility_map),
+        "warm lookups: {warm:?}"
+    );
+    for (learned, btree) in first_learned.iter().zip(&first_btree) {
+        assert!(
+            learned <= btree,
+            "first lookups: learned {first_learned:?}, btree {first_btree:?}"
+        );
+    }
+    // Within one statement, pins that last are counted once: each probe adds one page.
+    let probes = keys.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    client
+        .batch_execute(
+            "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off",
+        )
+        .unwrap();
+    let joined = |client: &mut Client| {
+        let query = format!(
+            "SELECT l.k FROM unnest('{{{probes}}}'::int8[]) p, LATERAL (SELECT k FROM l WHERE l.k = p OFFSET 0) l"
+        );
+        let messages = client
+            .simple_query(&format!(
+                "EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, FORMAT JSON) {query}"
+            ))
+            .unwrap();
+        let SimpleQueryMessage::Row(row) =
+            &messages.iter().find(|m| matches!(m, SimpleQueryMessage::Row(_))).unwrap()
+        else {
+            unreachable!()
+        };
+        let json = row.get(0).unwrap().to_owned();
+        let hits = json.split_once("\"Shared Hit Blocks\": ").unwrap().1;
+        hits.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().unwrap()
+    };
+    joined(&mut client);
+    let pages = joined(&mut client);
+    println!("{} probes in one statement: {pages} pages", keys.len());
+    // One index page and one visibility-map page a probe at most, and the metapage.
+    assert!(
+        pages <= 2 * keys.len() as u64 + metapage + visibility_map,
+        "{pages} pages for {} probes",
+        keys.len()
+    );
+}

@@ -1,0 +1,335 @@
+//! What must fail clearly: unsupported declarations, writes, and broken pages.
+
+use std::fs::OpenOptions;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use postgres::Client;
+use postgres::error::{DbError, SqlState};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use server_tests::{Cluster, Shutdown};
+
+fn error_of(client: &mut Client, statement: &str) -> DbError {
+    let error = client.batch_execute(statement).expect_err(statement);
+    error
+        .as_db_error()
+        .unwrap_or_else(|| panic!("{statement}: the connection broke: {error}"))
+        .clone()
+}
+
+fn assert_error(client: &mut Client, statement: &str, state: &SqlState, message: &str) -> DbError {
+    let error = error_of(client, statement);
+    assert_eq!(error.code(), state, "{statement}: {error:?}");
+    assert!(error.message().contains(message), "{statement}: no {message:?} in {error:?}");
+    error
+}
+
+#[test]
+fn types_without_an_operator_class_are_refused_with_a_hint() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "CREATE TABLE t (a text, b numeric, c uuid, d bool, e interval, f int4[], g timetz)",
+        )
+        .unwrap();
+    for column in ["a", "b", "c", "d", "e", "f", "g"] {
+        let statement = format!("CREATE INDEX ON t USING learned ({column})");
+        let error = assert_error(
+            &mut client,
+            &statement,
+            &SqlState::UNDEFINED_OBJECT,
+            "no default operator class",
+        );
+        assert!(error.hint().is_some(), "{error:?}");
+    }
+    client.batch_execute("CREATE DOMAIN positive AS int4 CHECK (VALUE > 0); CREATE TABLE s (k positive); CREATE INDEX ON s USING learned (k)").unwrap();
+}
+
+#[test]
+fn unique_multicolumn_covering_and_exclusion_indexes_are_refused() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client.batch_execute("CREATE TABLE t (a int4, b int4)").unwrap();
+    for (statement, message) in [
+        ("CREATE UNIQUE INDEX ON t USING learned (a)", "does not support unique indexes"),
+        ("CREATE INDEX ON t USING learned (a, b)", "does not support multicolumn indexes"),
+        ("CREATE INDEX ON t USING learned (a) INCLUDE (b)", "does not support included columns"),
+    ] {
+        assert_error(&mut client, statement, &SqlState::FEATURE_NOT_SUPPORTED, message);
+    }
+}
+
+#[test]
+fn wrong_options_are_refused_and_leave_the_index_as_it_was() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .batch_execute("CREATE TABLE t (k int4); INSERT INTO t SELECT generate_series(1, 1000)")
+        .unwrap();
+    for option in [
+        "model = btree",
+        "model = ''",
+        "model = 3",
+        "fillfactor = 9",
+        "fillfactor = 101",
+        "fillfactor = -1",
+        "fillfactor = many",
+        "epsilon = 3",
+    ] {
+        let statement = format!("CREATE INDEX t_k ON t USING learned (k) WITH ({option})");
+        assert_error(&mut client, &statement, &SqlState::INVALID_PARAMETER_VALUE, "");
+    }
+    client
+        .batch_execute(
+            "CREATE INDEX t_k ON t USING learned (k) WITH (model = pgm, fillfactor = 80)",
+        )
+        .unwrap();
+    assert_error(
+        &mut client,
+        "ALTER INDEX t_k SET (model = wrong)",
+        &SqlState::INVALID_PARAMETER_VALUE,
+        "",
+    );
+    assert_error(
+        &mut client,
+        "ALTER INDEX t_k SET (fillfactor = 0)",
+        &SqlState::INVALID_PARAMETER_VALUE,
+        "",
+    );
+    let options: Vec<String> = client
+        .query_one("SELECT reloptions FROM pg_class WHERE relname = 't_k'", &[])
+        .unwrap()
+        .get(0);
+    assert_eq!(options, ["model=pgm", "fillfactor=80"]);
+}
+
+#[test]
+fn a_write_that_the_index_cannot_take_fails_and_loses_nothing() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "CREATE TABLE t (k int8, id int4, note text);
+             INSERT INTO t SELECT g, g, 'x' FROM generate_series(1, 5000) g;
+             CREATE TABLE empty (k int8);
+             CREATE INDEX t_k ON t USING learned (k);
+             CREATE INDEX empty_k ON empty USING learned (k);
+             CREATE TABLE partial (k int8, live bool);
+             INSERT INTO partial SELECT g, true FROM generate_series(1, 100) g;
+             CREATE INDEX partial_k ON partial USING learned (k) WHERE live;",
+        )
+        .unwrap();
+    for statement in [
+        "INSERT INTO t VALUES (5001, 5001, 'y')",
+        "INSERT INTO t VALUES (NULL, 5001, 'y')",
+        "INSERT INTO t VALUES (5001, 5001, 'y') ON CONFLICT DO NOTHING",
+        "INSERT INTO t SELECT g, g FROM generate_series(1, 10) g",
+        "UPDATE t SET k = k + 1 WHERE id = 7",
+        "COPY t FROM PROGRAM 'echo 5001'",
+        "INSERT INTO empty VALUES (1)",
+        "INSERT INTO partial VALUES (1, true)",
+        "UPDATE partial SET live = NOT live; UPDATE partial SET live = true WHERE k = 3",
+    ] {
+        let statement = statement.replace("'echo 5001'", "'printf \"5001\\t5001\\tz\\n\"'");
+        let error = error_of(&mut client, &statement);
+        assert_eq!(error.code(), &SqlState::FEATURE_NOT_SUPPORTED, "{statement}: {error:?}");
+        assert!(error.hint().is_some(), "{error:?}");
+    }
+    client
+        .batch_execute("VACUUM t; VACUUM partial; VACUUM empty; SET enable_seqscan = off")
+        .unwrap();
+    for (query, expected) in [
+        ("SELECT count(*) FROM t WHERE k > 0", 5000i64),
+        ("SELECT count(*) FROM t WHERE k IS NULL", 0),
+        ("SELECT sum(k)::int8 FROM t WHERE k > 0", 12_502_500),
+        ("SELECT count(*) FROM empty WHERE k = 1", 0),
+        ("SELECT count(*) FROM partial WHERE k > 0 AND live", 100),
+    ] {
+        assert_eq!(client.query_one(query, &[]).unwrap().get::<_, i64>(0), expected, "{query}");
+    }
+    client.batch_execute("DROP INDEX t_k; INSERT INTO t VALUES (5001, 5001, 'y')").unwrap();
+}
+
+const PAGE: u64 = 8192;
+
+fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
+    let mut file = OpenOptions::new().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(offset)).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn corruptible() -> (Cluster, std::path::PathBuf) {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .batch_execute(
+            "SELECT setseed(0.25);
+             CREATE TABLE t (k int8, id int4);
+             INSERT INTO t SELECT (random() * 1e15)::int8, g FROM generate_series(1, 60000) g;
+             INSERT INTO t SELECT g / 30, g FROM generate_series(60001, 70000) g;
+             CREATE INDEX t_k ON t USING learned (k);
+             VACUUM ANALYZE t; CHECKPOINT;",
+        )
+        .unwrap();
+    let path = cluster.file_of(&mut client, "t_k");
+    (cluster, path)
+}
+
+const READS: [&str; 6] = [
+    "SELECT count(*), sum(id) FROM t WHERE k > 0",
+    "SELECT count(*), sum(id) FROM t WHERE k = 2100",
+    "SELECT count(*), sum(id) FROM t WHERE k BETWEEN 500000000000000 AND 600000000000000",
+    "SELECT count(*), sum(id) FROM (SELECT id FROM t ORDER BY k DESC LIMIT 500) s",
+    "SELECT count(*), sum(k)::int8 FROM t WHERE k < 900000000000000",
+    "SELECT count(*), sum(id) FROM t WHERE k = ANY ('{2100,2101,2222,5}')",
+];
+
+/// Runs the reads and returns the errors; whatever answers must answer right.
+fn read_all(client: &mut Client, truth: &[(i64, Option<i64>)]) -> Vec<DbError> {
+    let mut errors = Vec::new();
+    for bitmap in ["on", "off"] {
+        let settings = format!(
+            "SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = {bitmap};
+                                SET enable_indexscan = {}",
+            if bitmap == "on" { "off" } else { "on" }
+        );
+        client.batch_execute(&settings).unwrap();
+        for (query, expected) in READS.iter().zip(truth) {
+            match client.query_one(*query, &[]) {
+                Ok(row) => {
+                    assert_eq!(&(row.get(0), row.get(1)), expected, "a wrong answer: {query}")
+                }
+                Err(error) => errors.push(
+                    error
+                        .as_db_error()
+                        .unwrap_or_else(|| panic!("{query}: the connection broke: {error}"))
+                        .clone(),
+                ),
+            }
+        }
+    }
+    errors
+}
+
+fn truth(client: &mut Client) -> Vec<(i64, Option<i64>)> {
+    client.batch_execute("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off").unwrap();
+    let answers = READS.iter().map(|query| client.query_one(*query, &[]).unwrap());
+    let answers = answers.map(|row| (row.get(0), row.get(1))).collect();
+    client.batch_execute("RESET ALL").unwrap();
+    answers
+}
+
+fn assert_all_corrupted(errors: &[DbError]) {
+    for error in errors {
+        assert_eq!(error.code(), &SqlState::INDEX_CORRUPTED, "{error:?}");
+        assert!(error.message().contains("t_k"), "{error:?}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("REINDEX")), "{error:?}");
+    }
+}
+
+#[test]
+fn a_broken_metapage_is_reported_and_reindex_repairs_it() {
+    let (cluster, path) = corruptible();
+    let truth = truth(&mut cluster.connect());
+    let whole = read(&path);
+    let special = u64::from(u16::from_le_bytes([whole[16], whole[17]]));
+    let damages: [(&str, u64, Vec<u8>); 4] = [
+        ("zeros after the header", 24, vec![0; 512]),
+        ("another magic", 24, vec![0xA5; 8]),
+        ("ones everywhere", 24, vec![0xFF; (special - 24) as usize]),
+        ("another access method's page", 24, b"GIN or whatever else lies here".to_vec()),
+    ];
+    for (damage, offset, bytes) in damages {
+        cluster.stop(Shutdown::Clean);
+        std::fs::write(&path, &whole).unwrap();
+        overwrite(&path, offset, &bytes);
+        cluster.launch();
+        let mut client = cluster.connect();
+        let errors = read_all(&mut client, &truth);
+        assert!(!errors.is_empty(), "{damage}: nobody noticed");
+        assert_all_corrupted(&errors);
+    }
+    let mut client = cluster.connect();
+    client.batch_execute("REINDEX INDEX t_k").unwrap();
+    assert!(read_all(&mut client, &truth).is_empty());
+}
+
+#[test]
+fn random_bytes_in_the_pages_give_an_error_or_the_right_answer() {
+    let (cluster, path) = corruptible();
+    let truth = truth(&mut cluster.connect());
+    let whole = read(&path);
+    let pages = whole.len() as u64 / PAGE;
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut noticed = 0;
+    for round in 0..16 {
+        cluster.stop(Shutdown::Clean);
+        std::fs::write(&path, &whole).unwrap();
+        for _ in 0..rng.random_range(1..6) {
+            let page = rng.random_range(1..pages);
+            let length =
+                if round % 2 == 0 { rng.random_range(1..9) } else { rng.random_range(9..4000) };
+            // Headers and the starts of the contents decide most.
+            let offset = if rng.random_bool(0.6) {
+                rng.random_range(24..120)
+            } else {
+                rng.random_range(24..PAGE - 4000)
+            };
+            let bytes: Vec<u8> = (0..length).map(|_| rng.random()).collect();
+            overwrite(&path, page * PAGE + offset, &bytes);
+        }
+        cluster.launch();
+        let mut client = cluster.connect();
+        // A changed residual or TID cannot be told from a right one without a checksum: only
+        // what is reported, and that the server lives, can be promised.
+        for bitmap in ["on", "off"] {
+            let settings = format!(
+                "SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = {bitmap};
+                                    SET statement_timeout = '30s'"
+            );
+            client.batch_execute(&settings).unwrap();
+            for query in READS {
+                if let Err(error) = client.query_one(query, &[]) {
+                    let error = error
+                        .as_db_error()
+                        .unwrap_or_else(|| panic!("round {round}, {query}: {error}"));
+                    assert_ne!(error.code(), &SqlState::QUERY_CANCELED, "{query} goes on for ever");
+                    assert_ne!(error.code(), &SqlState::INTERNAL_ERROR, "{query}: {error:?}");
+                    noticed += 1;
+                }
+            }
+        }
+        assert!(
+            !cluster.log().contains("terminated by signal"),
+            "a backend crashed:\n{}",
+            cluster.log()
+        );
+    }
+    assert!(noticed > 0, "no damage was ever noticed");
+    drop(truth);
+}
+
+#[test]
+fn a_truncated_index_is_reported_and_reindex_repairs_it() {
+    let (cluster, path) = corruptible();
+    let truth = truth(&mut cluster.connect());
+    let length = read(&path).len() as u64;
+    for pages in [length / PAGE / 2, 1, 0] {
+        cluster.stop(Shutdown::Clean);
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(pages * PAGE).unwrap();
+        cluster.launch();
+        let errors = read_all(&mut cluster.connect(), &truth);
+        assert!(!errors.is_empty(), "{pages} pages left: nobody noticed");
+    }
+    let mut client = cluster.connect();
+    client.batch_execute("REINDEX INDEX t_k").unwrap();
+    assert!(read_all(&mut client, &truth).is_empty());
+}
