@@ -21,6 +21,22 @@ max_parallel_maintenance_workers = 0
 log_min_messages = warning
 ";
 
+/// Statements that each run in a transaction of their own.
+pub trait Script {
+    /// Runs the statements of a script one by one, so that VACUUM may be among them. Semicolons
+    /// only separate statements.
+    ///
+    /// # Errors
+    /// The first statement's that fails.
+    fn script(&mut self, statements: &str) -> Result<(), postgres::Error>;
+}
+
+impl Script for Client {
+    fn script(&mut self, statements: &str) -> Result<(), postgres::Error> {
+        statements.split(';').try_for_each(|statement| self.batch_execute(statement))
+    }
+}
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// How a server is stopped.

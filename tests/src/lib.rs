@@ -7,7 +7,7 @@ mod cluster;
 mod plan;
 mod value;
 
-pub use cluster::{Cluster, Shutdown};
+pub use cluster::{Cluster, Script, Shutdown};
 pub use plan::{assert_plan, plan_of};
 pub use value::{Key, SqlType};
 

@@ -3,12 +3,12 @@
 use postgres::{Client, SimpleQueryMessage};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use server_tests::{Cluster, access_method, assert_plan};
+use server_tests::{Cluster, Script, access_method, assert_plan};
 
 /// A table `t (k int8, id int4)` with a learned index: duplicates, gaps, NULLs, in random order.
 fn table(client: &mut Client) {
     client
-        .batch_execute(&format!(
+        .script(&format!(
             "SELECT setseed(0.5);
              CREATE TABLE t (k int8, id int4);
              INSERT INTO t SELECT CASE WHEN g % 50 = 0 THEN NULL ELSE g / 3 * 7 END, g
@@ -35,7 +35,7 @@ fn fetch(client: &mut Client, query: &str) -> Vec<String> {
 /// Walks a scroll cursor over `query` at random, beside an array of the same rows.
 fn walk(client: &mut Client, query: &str, rng: &mut StdRng) {
     let all = fetch(client, query);
-    client.batch_execute(&format!("BEGIN; DECLARE c SCROLL CURSOR FOR {query}")).unwrap();
+    client.script(&format!("BEGIN; DECLARE c SCROLL CURSOR FOR {query}")).unwrap();
     // Before the first row is 0, after the last is len + 1, as PostgreSQL counts.
     let mut position = 0i64;
     let end = all.len() as i64 + 1;
@@ -71,7 +71,7 @@ fn walk(client: &mut Client, query: &str, rng: &mut StdRng) {
         assert_eq!(fetched, expected, "FETCH {command} at {position} of {query}");
         position = next;
     }
-    client.batch_execute("COMMIT").unwrap();
+    client.script("COMMIT").unwrap();
 }
 
 #[test]
@@ -93,9 +93,7 @@ fn a_scroll_cursor_goes_both_ways_without_missing_or_repeating_a_row() {
         for order in ["ORDER BY k", "ORDER BY k DESC"] {
             for (columns, node) in [("k, id", "Index Scan"), ("k", "Index Only Scan")] {
                 let query = format!("SELECT {columns} FROM t WHERE {condition} {order}");
-                client
-                    .batch_execute(&format!("SET enable_indexonlyscan = {}", columns == "k"))
-                    .unwrap();
+                client.script(&format!("SET enable_indexonlyscan = {}", columns == "k")).unwrap();
                 assert_plan(&mut client, &query, &[node, "t_k"], &["Sort", "Materialize"]);
                 walk(&mut client, &query, &mut rng);
             }
@@ -109,7 +107,7 @@ fn merge_joins_that_restore_marks_agree_with_hash_joins() {
     let mut client = cluster.connect();
     table(&mut client);
     client
-        .batch_execute(&format!(
+        .script(&format!(
             "CREATE TABLE u (k int4, id int4);
              INSERT INTO u SELECT CASE WHEN g % 40 = 0 THEN NULL ELSE g / 4 * 7 END, g
                  FROM generate_series(1, 6000) g ORDER BY random();
@@ -132,7 +130,7 @@ fn merge_joins_that_restore_marks_agree_with_hash_joins() {
         let query = format!(
             "SELECT count(*), sum(a.id::int8 * b.id), sum(a.id), sum(b.id), sum(a.k) FROM {join}"
         );
-        client.batch_execute(merge).unwrap();
+        client.script(merge).unwrap();
         assert_plan(
             &mut client,
             &query,
@@ -140,7 +138,7 @@ fn merge_joins_that_restore_marks_agree_with_hash_joins() {
             &["Sort", "Materialize", "Hash", "Seq Scan"],
         );
         let merged = fetch(&mut client, &query);
-        client.batch_execute(hash).unwrap();
+        client.script(hash).unwrap();
         assert_plan(&mut client, &query, &["Hash"], &["Merge"]);
         assert_eq!(merged, fetch(&mut client, &query), "{join}");
     }
@@ -160,9 +158,7 @@ fn a_million_rescans_use_no_more_memory_than_a_few() {
     let mut client = cluster.connect();
     table(&mut client);
     client
-        .batch_execute(
-            "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off",
-        )
+        .script("SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off")
         .unwrap();
     let shapes = [
         ("SELECT id FROM t WHERE t.k = p * 7 % 47000", "Index Scan"),
@@ -193,21 +189,19 @@ fn nested_loops_over_the_index_agree_with_hash_joins() {
     let mut client = cluster.connect();
     table(&mut client);
     client
-        .batch_execute(
+        .script(
             "CREATE TABLE p AS SELECT (random() * 50000)::int8 AS k FROM generate_series(1, 20000)",
         )
         .unwrap();
     let query = "SELECT count(*), sum(t.id), sum(t.k) FROM p JOIN t ON p.k = t.k";
-    client
-        .batch_execute("SET enable_hashjoin = off; SET enable_mergejoin = off; ANALYZE p")
-        .unwrap();
+    client.script("SET enable_hashjoin = off; SET enable_mergejoin = off; ANALYZE p").unwrap();
     for memoize in ["on", "off"] {
-        client.batch_execute(&format!("SET enable_memoize = {memoize}")).unwrap();
+        client.script(&format!("SET enable_memoize = {memoize}")).unwrap();
         assert_plan(&mut client, query, &["Nested Loop", "Index Scan using t_k"], &[]);
         let looped = fetch(&mut client, query);
         let mut other = cluster.connect();
         other
-            .batch_execute(
+            .script(
                 "SET enable_nestloop = off; SET enable_indexscan = off; SET enable_mergejoin = off",
             )
             .unwrap();

@@ -1,13 +1,13 @@
 //! How little space and how few pages a learned index needs.
 
 use postgres::{Client, SimpleQueryMessage};
-use server_tests::{Cluster, access_method};
+use server_tests::{Cluster, Script, access_method};
 
 const ROWS: u32 = 1_500_000;
 
 fn bytes_per_row(client: &mut Client, keys: &str) -> f64 {
     client
-        .batch_execute(&format!(
+        .script(&format!(
             "DROP TABLE IF EXISTS t;
              SELECT setseed(0.125);
              CREATE UNLOGGED TABLE t AS SELECT {keys} AS k FROM generate_series(1, {ROWS}) g;
@@ -79,7 +79,7 @@ fn a_warm_lookup_touches_one_index_page_and_a_first_one_no_more_than_a_btree() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     client
-        .batch_execute(&format!(
+        .script(&format!(
             "SELECT setseed(0.75);
              CREATE TABLE l (k int8); CREATE TABLE b (k int8);
              INSERT INTO l SELECT (random() * 4611686018427387904)::int8 FROM generate_series(1, {ROWS});
@@ -99,7 +99,7 @@ fn a_warm_lookup_touches_one_index_page_and_a_first_one_no_more_than_a_btree() {
     let settings = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan";
     let prepare = |client: &mut Client, table: &str| {
         client
-            .batch_execute(&format!(
+            .script(&format!(
                 "{settings}; PREPARE {table}(int8) AS SELECT k FROM {table} WHERE k = $1"
             ))
             .unwrap();
@@ -139,9 +139,7 @@ fn a_warm_lookup_touches_one_index_page_and_a_first_one_no_more_than_a_btree() {
     // Within one statement, pins that last are counted once: each probe adds one page.
     let probes = keys.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     client
-        .batch_execute(
-            "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off",
-        )
+        .script("SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off")
         .unwrap();
     let joined = |client: &mut Client| {
         let query = format!(

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use postgres::Client;
-use server_tests::{Cluster, Shutdown, access_method, assert_plan};
+use server_tests::{Cluster, Script, Shutdown, access_method, assert_plan};
 
 /// Asserts that index scans of every kind agree with a sequential scan of `table (k int8, id int4)`.
 fn assert_exact(client: &mut Client, table: &str) {
@@ -29,10 +29,10 @@ fn assert_exact(client: &mut Client, table: &str) {
                 "count(*), string_agg(k::text, ',')"
             };
             client
-                .batch_execute("RESET ALL; SET enable_indexscan = off; SET enable_bitmapscan = off")
+                .script("RESET ALL; SET enable_indexscan = off; SET enable_bitmapscan = off")
                 .unwrap();
             let expected = answer(client, columns);
-            client.batch_execute(&format!("RESET ALL; {path}")).unwrap();
+            client.script(&format!("RESET ALL; {path}")).unwrap();
             let found = answer(client, columns);
             assert!(
                 found == expected,
@@ -42,12 +42,12 @@ fn assert_exact(client: &mut Client, table: &str) {
             );
         }
     }
-    client.batch_execute("RESET ALL").unwrap();
+    client.script("RESET ALL").unwrap();
 }
 
 fn create(client: &mut Client, table: &str, kind: &str, rows: u32) {
     client
-        .batch_execute(&format!(
+        .script(&format!(
             "CREATE {kind} TABLE {table} (k int8, id int4);
              INSERT INTO {table} SELECT CASE WHEN g % 100 = 0 THEN NULL ELSE g END, g FROM generate_series(1, {rows}) g;
              CREATE INDEX {table}_k ON {table} USING {} (k);
@@ -63,14 +63,14 @@ fn answers_stay_right_through_deletes_and_vacuum() {
     let mut client = cluster.connect();
     create(&mut client, "t", "", 20_000);
     for condition in ["id % 3 = 0", "k BETWEEN 5000 AND 9000", "k IS NULL", "id % 2 = 0", "true"] {
-        client.batch_execute(&format!("DELETE FROM t WHERE {condition}")).unwrap();
+        client.script(&format!("DELETE FROM t WHERE {condition}")).unwrap();
         assert_exact(&mut client, "t");
-        client.batch_execute("VACUUM t").unwrap();
+        client.script("VACUUM t").unwrap();
         assert_exact(&mut client, "t");
     }
     create(&mut client, "more", "", 20_000);
     client
-        .batch_execute("DELETE FROM more WHERE id % 5 = 0; VACUUM (INDEX_CLEANUP on, FREEZE) more")
+        .script("DELETE FROM more WHERE id % 5 = 0; VACUUM (INDEX_CLEANUP on, FREEZE) more")
         .unwrap();
     assert_exact(&mut client, "more");
 }
@@ -80,7 +80,7 @@ fn rows_that_take_over_the_heap_places_of_vacuumed_ones_are_not_found_under_thei
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     client
-        .batch_execute(&format!(
+        .script(&format!(
             "CREATE TABLE t (k int8, id int4, live bool);
              INSERT INTO t SELECT g, g, true FROM generate_series(1, 20000) g;
              CREATE INDEX t_k ON t USING {} (k) WHERE live;
@@ -98,9 +98,9 @@ fn rows_that_take_over_the_heap_places_of_vacuumed_ones_are_not_found_under_thei
         .get(0);
     assert!(recycled > 5_000, "only {recycled} places were taken over: the test tests nothing");
     // The planner leaves `live` out of the filter, since the index implies it.
-    client.batch_execute("SET enable_seqscan = off").unwrap();
+    client.script("SET enable_seqscan = off").unwrap();
     for bitmap in ["on", "off"] {
-        client.batch_execute(&format!("SET enable_bitmapscan = {bitmap}")).unwrap();
+        client.script(&format!("SET enable_bitmapscan = {bitmap}")).unwrap();
         for (condition, expected) in
             [("true", 10_000i64), ("k BETWEEN 101 AND 200", 50), ("k = 4242", 0), ("k = 4243", 1)]
         {
@@ -143,7 +143,7 @@ fn rebuilds_and_rewrites_keep_every_row() {
     statements.push("TRUNCATE t");
     for statement in statements {
         client
-            .batch_execute(&statement.replace("AM", &access_method()))
+            .script(&statement.replace("AM", &access_method()))
             .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
         assert_exact(&mut client, "t");
     }
@@ -154,9 +154,9 @@ fn create_index_concurrently_indexes_every_row() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     create(&mut client, "t", "", 20_000);
-    client.batch_execute("DROP INDEX t_k").unwrap();
+    client.script("DROP INDEX t_k").unwrap();
     client
-        .batch_execute(&format!("CREATE INDEX CONCURRENTLY t_k ON t USING {} (k)", access_method()))
+        .script(&format!("CREATE INDEX CONCURRENTLY t_k ON t USING {} (k)", access_method()))
         .unwrap();
     assert_exact(&mut client, "t");
 }
@@ -169,9 +169,7 @@ fn temporary_and_unlogged_tables_can_be_indexed() {
         let table = kind.to_lowercase();
         create(&mut client, &table, kind, 20_000);
         assert_exact(&mut client, &table);
-        client
-            .batch_execute(&format!("DELETE FROM {table} WHERE id % 2 = 0; VACUUM {table}"))
-            .unwrap();
+        client.script(&format!("DELETE FROM {table} WHERE id % 2 = 0; VACUUM {table}")).unwrap();
         assert_exact(&mut client, &table);
     }
 }
@@ -183,10 +181,10 @@ fn an_index_survives_a_crash_right_after_it_was_made() {
     create(&mut client, "t", "", 20_000);
     create(&mut client, "small", "", 3);
     create(&mut client, "empty", "", 0);
-    client.batch_execute("CREATE TABLE d (k int8, id int4); INSERT INTO d SELECT g, g FROM generate_series(1, 20000) g").unwrap();
+    client.script("CREATE TABLE d (k int8, id int4); INSERT INTO d SELECT g, g FROM generate_series(1, 20000) g").unwrap();
     // Deleted rows give ambulkdelete something to log.
     client
-        .batch_execute(&format!(
+        .script(&format!(
             "CREATE INDEX d_k ON d USING {} (k); DELETE FROM d WHERE id % 3 = 0; VACUUM d",
             access_method()
         ))
@@ -204,9 +202,9 @@ fn an_index_without_wal_survives_a_crash() {
     let cluster =
         Cluster::start_with("wal_level = minimal\nmax_wal_senders = 0\nwal_skip_threshold = 0");
     let mut client = cluster.connect();
-    client.batch_execute("BEGIN").unwrap();
+    client.script("BEGIN").unwrap();
     create(&mut client, "t", "", 20_000);
-    client.batch_execute("COMMIT").unwrap();
+    client.script("COMMIT").unwrap();
     cluster.restart(Shutdown::Crash);
     assert_exact(&mut cluster.connect(), "t");
 }
@@ -218,11 +216,11 @@ fn an_unlogged_index_is_empty_and_usable_after_a_crash() {
     create(&mut client, "u", "UNLOGGED", 20_000);
     cluster.restart(Shutdown::Crash);
     let mut client = cluster.connect();
-    client.batch_execute("SET enable_seqscan = off").unwrap();
+    client.script("SET enable_seqscan = off").unwrap();
     let query = "SELECT count(*) FROM u WHERE k > 0";
     assert_plan(&mut client, query, &["u_k"], &[]);
     assert_eq!(client.query_one(query, &[]).unwrap().get::<_, i64>(0), 0);
-    client.batch_execute("VACUUM u; REINDEX INDEX u_k").unwrap();
+    client.script("VACUUM u; REINDEX INDEX u_k").unwrap();
     assert_exact(&mut client, "u");
 }
 
@@ -241,11 +239,11 @@ fn a_rolled_back_index_leaves_nothing_and_a_rolled_back_truncate_everything() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     create(&mut client, "t", "", 20_000);
-    client.batch_execute("BEGIN; TRUNCATE t").unwrap();
+    client.script("BEGIN; TRUNCATE t").unwrap();
     assert_exact(&mut client, "t");
-    client.batch_execute("ROLLBACK").unwrap();
+    client.script("ROLLBACK").unwrap();
     assert_exact(&mut client, "t");
-    client.batch_execute("BEGIN; SAVEPOINT s; REINDEX INDEX t_k; ROLLBACK TO s; COMMIT").unwrap();
+    client.script("BEGIN; SAVEPOINT s; REINDEX INDEX t_k; ROLLBACK TO s; COMMIT").unwrap();
     assert_exact(&mut client, "t");
 }
 
@@ -256,7 +254,7 @@ fn a_standby_answers_from_the_replayed_index() {
     create(&mut client, "before", "", 20_000);
     let standby = cluster.standby();
     create(&mut client, "t", "", 20_000);
-    client.batch_execute("DELETE FROM t WHERE id % 3 = 0; VACUUM t").unwrap();
+    client.script("DELETE FROM t WHERE id % 3 = 0; VACUUM t").unwrap();
     let position: String =
         client.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).unwrap().get(0);
     let mut reader = standby.connect();
@@ -274,7 +272,7 @@ fn a_standby_answers_from_the_replayed_index() {
     assert_exact(&mut reader, "t");
     if access_method() == "learned" {
         // Replay waits for no pin, so an index-only scan could return what vacuum has removed.
-        reader.batch_execute("SET enable_seqscan = off; SET enable_bitmapscan = off").unwrap();
+        reader.script("SET enable_seqscan = off; SET enable_bitmapscan = off").unwrap();
         assert_plan(
             &mut reader,
             "SELECT k FROM t WHERE k > 0 ORDER BY k",

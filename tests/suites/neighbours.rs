@@ -2,7 +2,7 @@
 //! of the index's order.
 
 use postgres::Client;
-use server_tests::{Cluster, SqlType, assert_plan, plan_of};
+use server_tests::{Cluster, Script, SqlType, assert_plan, plan_of};
 
 const TABLES: &str = "
     CREATE TABLE a (i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, d date, ts timestamp, tz timestamptz, o oid, t time);
@@ -41,7 +41,7 @@ fn plans(client: &mut Client) -> Vec<String> {
         "SET enable_seqscan = off",
     ];
     for setting in settings {
-        client.batch_execute(&format!("RESET ALL; {setting}")).unwrap();
+        client.script(&format!("RESET ALL; {setting}")).unwrap();
         plans.extend(
             QUERIES.iter().map(|query| format!("{setting}: {query}\n{}", plan_of(client, query))),
         );
@@ -53,9 +53,9 @@ fn plans(client: &mut Client) -> Vec<String> {
 fn creating_the_extension_changes_no_plan_of_other_tables() {
     let cluster = Cluster::bare("");
     let mut client = cluster.connect();
-    client.batch_execute(TABLES).unwrap();
+    client.script(TABLES).unwrap();
     let before = plans(&mut client);
-    client.batch_execute("CREATE EXTENSION omendb_learned").unwrap();
+    client.script("CREATE EXTENSION omendb_learned").unwrap();
     // A fresh backend, with no operator family cached.
     let after = plans(&mut cluster.connect());
     for (before, after) in before.iter().zip(&after) {
@@ -63,12 +63,12 @@ fn creating_the_extension_changes_no_plan_of_other_tables() {
     }
     // A learned index on one table, too, leaves the others alone.
     client
-        .batch_execute(
+        .script(
             "CREATE TABLE l AS SELECT * FROM a; CREATE INDEX ON l USING learned (i8); ANALYZE l",
         )
         .unwrap();
     assert_eq!(before, plans(&mut cluster.connect()));
-    client.batch_execute("DROP EXTENSION omendb_learned CASCADE").unwrap();
+    client.script("DROP EXTENSION omendb_learned CASCADE").unwrap();
     assert_eq!(before, plans(&mut cluster.connect()));
 }
 
@@ -140,7 +140,7 @@ fn the_planner_uses_the_order_without_a_sort() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     client
-        .batch_execute(
+        .script(
             "CREATE TABLE t (k int8, id int4); CREATE TABLE u (k int4, id int4);
              INSERT INTO t SELECT g, g FROM generate_series(1, 100000) g;
              INSERT INTO u SELECT g, g FROM generate_series(1, 100000) g;
@@ -163,7 +163,7 @@ fn the_planner_uses_the_order_without_a_sort() {
         assert_plan(&mut client, query, &[node], &["Sort", "Seq Scan"]);
     }
     // By cost alone: no other join is switched off.
-    client.batch_execute("SET enable_hashjoin = off; SET enable_nestloop = off").unwrap();
+    client.script("SET enable_hashjoin = off; SET enable_nestloop = off").unwrap();
     assert_plan(
         &mut client,
         "SELECT * FROM t JOIN u ON t.k = u.k",
@@ -171,6 +171,6 @@ fn the_planner_uses_the_order_without_a_sort() {
         &["Sort"],
     );
     // What reads most of the table is not for an index.
-    client.batch_execute("RESET ALL").unwrap();
+    client.script("RESET ALL").unwrap();
     assert_plan(&mut client, "SELECT sum(id) FROM t WHERE k > 1000", &["Seq Scan"], &["t_k"]);
 }

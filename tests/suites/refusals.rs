@@ -8,7 +8,7 @@ use postgres::Client;
 use postgres::error::{DbError, SqlState};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use server_tests::{Cluster, Shutdown};
+use server_tests::{Cluster, Script, Shutdown};
 
 fn error_of(client: &mut Client, statement: &str) -> DbError {
     let error = client.batch_execute(statement).expect_err(statement);
@@ -30,7 +30,7 @@ fn types_without_an_operator_class_are_refused_with_a_hint() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     client
-        .batch_execute(
+        .script(
             "CREATE TABLE t (a text, b numeric, c uuid, d bool, e interval, f int4[], g timetz)",
         )
         .unwrap();
@@ -44,14 +44,14 @@ fn types_without_an_operator_class_are_refused_with_a_hint() {
         );
         assert!(error.hint().is_some(), "{error:?}");
     }
-    client.batch_execute("CREATE DOMAIN positive AS int4 CHECK (VALUE > 0); CREATE TABLE s (k positive); CREATE INDEX ON s USING learned (k)").unwrap();
+    client.script("CREATE DOMAIN positive AS int4 CHECK (VALUE > 0); CREATE TABLE s (k positive); CREATE INDEX ON s USING learned (k)").unwrap();
 }
 
 #[test]
 fn unique_multicolumn_covering_and_exclusion_indexes_are_refused() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
-    client.batch_execute("CREATE TABLE t (a int4, b int4)").unwrap();
+    client.script("CREATE TABLE t (a int4, b int4)").unwrap();
     for (statement, message) in [
         ("CREATE UNIQUE INDEX ON t USING learned (a)", "does not support unique indexes"),
         ("CREATE INDEX ON t USING learned (a, b)", "does not support multicolumn indexes"),
@@ -66,7 +66,7 @@ fn wrong_options_are_refused_and_leave_the_index_as_it_was() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     client
-        .batch_execute("CREATE TABLE t (k int4); INSERT INTO t SELECT generate_series(1, 1000)")
+        .script("CREATE TABLE t (k int4); INSERT INTO t SELECT generate_series(1, 1000)")
         .unwrap();
     for option in [
         "model = btree",
@@ -82,9 +82,7 @@ fn wrong_options_are_refused_and_leave_the_index_as_it_was() {
         assert_error(&mut client, &statement, &SqlState::INVALID_PARAMETER_VALUE, "");
     }
     client
-        .batch_execute(
-            "CREATE INDEX t_k ON t USING learned (k) WITH (model = pgm, fillfactor = 80)",
-        )
+        .script("CREATE INDEX t_k ON t USING learned (k) WITH (model = pgm, fillfactor = 80)")
         .unwrap();
     assert_error(
         &mut client,
@@ -110,7 +108,7 @@ fn a_write_that_the_index_cannot_take_fails_and_loses_nothing() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     client
-        .batch_execute(
+        .script(
             "CREATE TABLE t (k int8, id int4, note text);
              INSERT INTO t SELECT g, g, 'x' FROM generate_series(1, 5000) g;
              CREATE TABLE empty (k int8);
@@ -137,9 +135,7 @@ fn a_write_that_the_index_cannot_take_fails_and_loses_nothing() {
         assert_eq!(error.code(), &SqlState::FEATURE_NOT_SUPPORTED, "{statement}: {error:?}");
         assert!(error.hint().is_some(), "{error:?}");
     }
-    client
-        .batch_execute("VACUUM t; VACUUM partial; VACUUM empty; SET enable_seqscan = off")
-        .unwrap();
+    client.script("VACUUM t; VACUUM partial; VACUUM empty; SET enable_seqscan = off").unwrap();
     for (query, expected) in [
         ("SELECT count(*) FROM t WHERE k > 0", 5000i64),
         ("SELECT count(*) FROM t WHERE k IS NULL", 0),
@@ -149,7 +145,7 @@ fn a_write_that_the_index_cannot_take_fails_and_loses_nothing() {
     ] {
         assert_eq!(client.query_one(query, &[]).unwrap().get::<_, i64>(0), expected, "{query}");
     }
-    client.batch_execute("DROP INDEX t_k; INSERT INTO t VALUES (5001, 5001, 'y')").unwrap();
+    client.script("DROP INDEX t_k; INSERT INTO t VALUES (5001, 5001, 'y')").unwrap();
 }
 
 const PAGE: u64 = 8192;
@@ -170,7 +166,7 @@ fn corruptible() -> (Cluster, std::path::PathBuf) {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     client
-        .batch_execute(
+        .script(
             "SELECT setseed(0.25);
              CREATE TABLE t (k int8, id int4);
              INSERT INTO t SELECT (random() * 1e15)::int8, g FROM generate_series(1, 60000) g;
@@ -201,7 +197,7 @@ fn read_all(client: &mut Client, truth: &[(i64, Option<i64>)]) -> Vec<DbError> {
                                 SET enable_indexscan = {}",
             if bitmap == "on" { "off" } else { "on" }
         );
-        client.batch_execute(&settings).unwrap();
+        client.script(&settings).unwrap();
         for (query, expected) in READS.iter().zip(truth) {
             match client.query_one(*query, &[]) {
                 Ok(row) => {
@@ -220,10 +216,10 @@ fn read_all(client: &mut Client, truth: &[(i64, Option<i64>)]) -> Vec<DbError> {
 }
 
 fn truth(client: &mut Client) -> Vec<(i64, Option<i64>)> {
-    client.batch_execute("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off").unwrap();
+    client.script("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off").unwrap();
     let answers = READS.iter().map(|query| client.query_one(*query, &[]).unwrap());
     let answers = answers.map(|row| (row.get(0), row.get(1))).collect();
-    client.batch_execute("RESET ALL").unwrap();
+    client.script("RESET ALL").unwrap();
     answers
 }
 
@@ -258,7 +254,7 @@ fn a_broken_metapage_is_reported_and_reindex_repairs_it() {
         assert_all_corrupted(&errors);
     }
     let mut client = cluster.connect();
-    client.batch_execute("REINDEX INDEX t_k").unwrap();
+    client.script("REINDEX INDEX t_k").unwrap();
     assert!(read_all(&mut client, &truth).is_empty());
 }
 
@@ -295,7 +291,7 @@ fn random_bytes_in_the_pages_give_an_error_or_the_right_answer() {
                 "SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = {bitmap};
                                     SET statement_timeout = '30s'"
             );
-            client.batch_execute(&settings).unwrap();
+            client.script(&settings).unwrap();
             for query in READS {
                 if let Err(error) = client.query_one(query, &[]) {
                     let error = error
@@ -330,6 +326,6 @@ fn a_truncated_index_is_reported_and_reindex_repairs_it() {
         assert!(!errors.is_empty(), "{pages} pages left: nobody noticed");
     }
     let mut client = cluster.connect();
-    client.batch_execute("REINDEX INDEX t_k").unwrap();
+    client.script("REINDEX INDEX t_k").unwrap();
     assert!(read_all(&mut client, &truth).is_empty());
 }

@@ -6,7 +6,7 @@ mod runner;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use server_tests::{Cluster, SqlType};
+use server_tests::{Cluster, Script, SqlType};
 
 use keys::Distribution;
 use runner::{IndexOptions, Runner, Table};
@@ -46,14 +46,14 @@ fn one_value_repeated_a_million_times_is_found_a_million_times() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     client
-        .batch_execute(
+        .script(
             "CREATE TABLE t (k int8, id int);
              INSERT INTO t SELECT CASE WHEN g % 100 = 7 THEN g ELSE 42 END, g FROM generate_series(1, 1000000) g;",
         )
         .unwrap();
     let options = IndexOptions::default();
-    client.batch_execute(&options.create_index("t", SqlType::Int8)).unwrap();
-    client.batch_execute("VACUUM ANALYZE t").unwrap();
+    client.script(&options.create_index("t", SqlType::Int8)).unwrap();
+    client.script("VACUUM ANALYZE t").unwrap();
     for condition in
         ["k = 42", "k >= 42", "k <= 42", "k = ANY('{42,42,7,NULL}')", "k > 42", "k < 42", "true"]
     {
@@ -69,7 +69,7 @@ fn one_value_repeated_a_million_times_is_found_a_million_times() {
                 "SET enable_seqscan = off; SET enable_bitmapscan = off",
                 "SET enable_seqscan = off; SET enable_indexscan = off",
             ] {
-                client.batch_execute(&format!("RESET ALL; {settings}")).unwrap();
+                client.script(&format!("RESET ALL; {settings}")).unwrap();
                 answers.push(runner::rows(&mut client, &query));
             }
             assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{query}: {answers:?}");

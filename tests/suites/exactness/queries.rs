@@ -124,10 +124,11 @@ impl Generator<'_> {
                 }
             }
             8 => {
-                // The parser casts dates in such a list to timestamps, which not all survive.
-                let other = match self.other_type() {
-                    SqlType::Date => self.sql_type,
-                    other => other,
+                // The parser casts such a list to a type common with the column, and not every date
+                // survives that.
+                let other = match self.sql_type {
+                    SqlType::Timestamp | SqlType::Timestamptz => self.sql_type,
+                    _ => self.other_type(),
                 };
                 let count = self.rng.random_range(2..30);
                 let elements = self.elements(other, count).join(", ");
