@@ -221,7 +221,10 @@ impl Generator<'_> {
         let key = self.sorted[rank];
         match self.rng.random_range(0..6) {
             0 => self.sql_type.neighbour(key, self.rng.random_range(-3..=3)),
-            1 => middle(key, self.sorted[(rank + 1) % self.sorted.len()]),
+            1 => {
+                let middle = middle(key, self.sorted[(rank + 1) % self.sorted.len()]);
+                self.sql_type.neighbour(middle, 0)
+            }
             _ => key,
         }
     }

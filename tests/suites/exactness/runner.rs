@@ -177,6 +177,7 @@ pub(crate) struct Runner {
     comparisons: u64,
     plans: u64,
     rows: u64,
+    answered: u64,
 }
 
 impl Runner {
@@ -198,12 +199,13 @@ impl Runner {
         self.comparisons += other.comparisons;
         self.plans += other.plans;
         self.rows += other.rows;
+        self.answered += other.answered;
     }
 
     pub(crate) fn summary(&self) -> String {
         format!(
-            "{} queries, {} index scans compared, {} plans checked, {} rows",
-            self.queries, self.comparisons, self.plans, self.rows
+            "{} queries, {} of them with {} rows; {} index scans compared, {} plans checked",
+            self.queries, self.answered, self.rows, self.comparisons, self.plans
         )
     }
 
@@ -269,6 +271,7 @@ impl Runner {
         let oracle_text = query_text(query, &table.name, key, options.partial, false);
         let oracle = rows(&mut self.clients[0].1, &oracle_text);
         self.rows += oracle.len() as u64;
+        self.answered += u64::from(!oracle.is_empty());
         for (path, client) in &mut self.clients[1..] {
             let path = *path;
             let impossible = match path {
