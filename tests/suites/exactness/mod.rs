@@ -1,6 +1,7 @@
 //! Generated queries against a sequential scan over the same table.
 
 mod keys;
+mod many_leaves;
 mod queries;
 mod runner;
 
