@@ -1,1 +1,156 @@
-//! Types.
+//! The types of keys that have codes, and how Datums become codes.
+
+use learned_index::key::code::{from_f64, from_i64, to_f64, to_i64};
+use learned_index::key::{Key, NullClass};
+use pgrx::prelude::*;
+
+/// A type that a learned index can be built on. The numbers are stored in the metapage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum KeyType {
+    Int2 = 1,
+    Int4 = 2,
+    Int8 = 3,
+    Oid = 4,
+    Float4 = 5,
+    Float8 = 6,
+    Date = 7,
+    Time = 8,
+    Timestamp = 9,
+    TimestampTz = 10,
+}
+
+/// All of them, with the comparison function of their btree operator class.
+const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 10] = [
+    (KeyType::Int2, pg_sys::INT2OID, pg_sys::F_BTINT2CMP),
+    (KeyType::Int4, pg_sys::INT4OID, pg_sys::F_BTINT4CMP),
+    (KeyType::Int8, pg_sys::INT8OID, pg_sys::F_BTINT8CMP),
+    (KeyType::Oid, pg_sys::OIDOID, pg_sys::F_BTOIDCMP),
+    (KeyType::Float4, pg_sys::FLOAT4OID, pg_sys::F_BTFLOAT4CMP),
+    (KeyType::Float8, pg_sys::FLOAT8OID, pg_sys::F_BTFLOAT8CMP),
+    (KeyType::Date, pg_sys::DATEOID, pg_sys::F_DATE_CMP),
+    (KeyType::Time, pg_sys::TIMEOID, pg_sys::F_TIME_CMP),
+    (KeyType::Timestamp, pg_sys::TIMESTAMPOID, pg_sys::F_TIMESTAMP_CMP),
+    (KeyType::TimestampTz, pg_sys::TIMESTAMPTZOID, pg_sys::F_TIMESTAMPTZ_CMP),
+];
+
+/// What a HINT says about types.
+pub(crate) const SUPPORTED_TYPES: &str = "Supported types are smallint, integer, bigint, oid, real, double precision, date, time, timestamp and timestamp with time zone, with their default operator classes.";
+
+impl KeyType {
+    /// The key type of a SQL type, if it has codes.
+    pub(crate) fn of_type(type_oid: pg_sys::Oid) -> Option<KeyType> {
+        KEY_TYPES.iter().find(|(_, oid, _)| *oid == type_oid).map(|(key_type, ..)| *key_type)
+    }
+
+    /// The key type of an open index. An error where its operator class is not one of ours, so
+    /// that an order which the codes do not have is refused and never answered wrongly.
+    ///
+    /// # Safety
+    /// `index` is an open index with one column.
+    pub(crate) unsafe fn of_index(index: pg_sys::Relation) -> KeyType {
+        // SAFETY: an open index has the operator class's input type and support functions.
+        let (type_oid, compare) =
+            unsafe { (*(*index).rd_opcintype, pg_sys::index_getprocid(index, 1, 1)) };
+        let known = KEY_TYPES
+            .iter()
+            .find(|(_, oid, function)| *oid == type_oid && pg_sys::Oid::from(*function) == compare);
+        match known {
+            Some((key_type, ..)) => *key_type,
+            None => refuse(type_oid),
+        }
+    }
+
+    /// The number that is stored.
+    pub(crate) fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The code of a value of this type.
+    #[inline]
+    pub(crate) fn encode(self, value: pg_sys::Datum) -> u64 {
+        let bits = value.value() as u64;
+        match self {
+            KeyType::Int2 => from_i64((bits as i16).into()),
+            KeyType::Int4 | KeyType::Date => from_i64((bits as i32).into()),
+            KeyType::Int8 | KeyType::Time | KeyType::Timestamp | KeyType::TimestampTz => {
+                from_i64(bits as i64)
+            }
+            KeyType::Oid => (bits as u32).into(),
+            KeyType::Float4 => from_f64(f32::from_bits(bits as u32).into()),
+            KeyType::Float8 => from_f64(f64::from_bits(bits)),
+        }
+    }
+
+    /// The bytes of a code's value as a tuple stores them, from the first byte on.
+    #[inline]
+    pub(crate) fn stored_value(self, code: u64) -> [u8; 8] {
+        let number = to_i64(code);
+        match self {
+            KeyType::Int2 => padded((number as i16).to_ne_bytes()),
+            KeyType::Int4 | KeyType::Date => padded((number as i32).to_ne_bytes()),
+            KeyType::Int8 | KeyType::Time | KeyType::Timestamp | KeyType::TimestampTz => {
+                number.to_ne_bytes()
+            }
+            KeyType::Oid => padded((code as u32).to_ne_bytes()),
+            KeyType::Float4 => padded((to_f64(code) as f32).to_ne_bytes()),
+            KeyType::Float8 => to_f64(code).to_ne_bytes(),
+        }
+    }
+
+    /// Whether a code tells all of its value. The codes of floats do not tell 0 from -0.
+    pub(crate) fn decodes_exactly(self) -> bool {
+        !matches!(self, KeyType::Float4 | KeyType::Float8)
+    }
+}
+
+fn padded<const N: usize>(bytes: [u8; N]) -> [u8; 8] {
+    let mut stored = [0; 8];
+    stored[..N].copy_from_slice(&bytes);
+    stored
+}
+
+fn refuse(type_oid: pg_sys::Oid) -> ! {
+    // SAFETY: format_type_be works for any OID, and returns a C string.
+    let name = unsafe { std::ffi::CStr::from_ptr(pg_sys::format_type_be(type_oid)) };
+    crate::am::refuse(
+        PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!(
+            "access method \"learned\" does not support type {} with this operator class",
+            name.to_string_lossy()
+        ),
+        SUPPORTED_TYPES,
+    )
+}
+
+/// The order of an index's column, as its definition says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyOrder {
+    pub(crate) descending: bool,
+    pub(crate) nulls_first: bool,
+}
+
+impl KeyOrder {
+    /// # Safety
+    /// `index` is an open index with one column.
+    pub(crate) unsafe fn of_index(index: pg_sys::Relation) -> KeyOrder {
+        // SAFETY: an ordered index has an option for each column.
+        let options = unsafe { *(*index).rd_indoption } as u32;
+        KeyOrder {
+            descending: options & pg_sys::INDOPTION_DESC != 0,
+            nulls_first: options & pg_sys::INDOPTION_NULLS_FIRST != 0,
+        }
+    }
+
+    /// From a value's code to the code in the index's order, and back.
+    #[inline]
+    pub(crate) fn apply(self, code: u64) -> u64 {
+        if self.descending { !code } else { code }
+    }
+
+    /// The key of NULL.
+    pub(crate) fn null_key(self) -> Key {
+        let class = if self.nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast };
+        Key { class, code: 0 }
+    }
+}

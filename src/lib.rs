@@ -8,6 +8,8 @@ use pgrx::prelude::*;
 
 mod am;
 mod key_type;
+mod quals;
+mod storage;
 
 pgrx::pg_module_magic!(name, version);
 
@@ -15,4 +17,5 @@ pgrx::pg_module_magic!(name, version);
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     am::options::register();
+    storage::session::register_settings();
 }

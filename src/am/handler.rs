@@ -41,7 +41,7 @@ fn learned_amhandler(_fcinfo: pg_sys::FunctionCallInfo) -> PgBox<pg_sys::IndexAm
     am.amsearchnulls = true;
     // What is stored has the type of the column.
     am.amstorage = false;
-    am.amclusterable = false;
+    am.amclusterable = true;
     // Without predicate locks of its own the core locks the whole index: coarse, correct.
     am.ampredlocks = false;
     am.amcanparallel = false;

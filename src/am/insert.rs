@@ -2,12 +2,16 @@
 
 use pgrx::prelude::*;
 
-use super::not_yet;
+use crate::storage::index_name;
 
-/// Inserts the entry of one new row version.
+/// Refuses a new row: a learned index does not take inserts in this version.
+///
+/// # Safety
+/// Called by the core with an open index.
+#[allow(clippy::too_many_arguments)] // the core's signature
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn aminsert(
-    _index: pg_sys::Relation,
+    index: pg_sys::Relation,
     _values: *mut pg_sys::Datum,
     _is_null: *mut bool,
     _heap_tid: pg_sys::ItemPointer,
@@ -16,5 +20,11 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
     _index_unchanged: bool,
     _info: *mut pg_sys::IndexInfo,
 ) -> bool {
-    not_yet("insert")
+    // SAFETY: by contract the index is open.
+    let name = unsafe { index_name(index) };
+    super::refuse(
+        PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("cannot insert into learned index \"{name}\""),
+        "Learned indexes do not take new rows in this version. Drop the index, change the table, and create it again; or use a B-tree.",
+    )
 }

@@ -9,14 +9,12 @@ pub(crate) mod scan;
 pub(crate) mod vacuum;
 pub(crate) mod validate;
 
-/// The name of the access method in SQL.
-pub(crate) const NAME: &str = "learned";
+use pgrx::PgLogLevel;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
 
-/// Raises the error of a callback that does not exist yet.
-fn not_yet(what: &str) -> ! {
-    pgrx::ereport!(
-        ERROR,
-        pgrx::PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-        format!("access method \"{NAME}\" does not support {what} yet")
-    );
+/// Raises an error that the user can do something about.
+pub(crate) fn refuse(code: PgSqlErrorCode, message: String, hint: &str) -> ! {
+    ErrorReport::new(code, message, "learned").set_hint(hint).report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
 }

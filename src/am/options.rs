@@ -4,23 +4,8 @@ use std::ffi::{CStr, c_int};
 use std::mem::offset_of;
 use std::sync::OnceLock;
 
+use learned_index::model::ModelChoice;
 use pgrx::prelude::*;
-
-/// Which model an index shall have, as its `model` parameter says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub(crate) enum Model {
-    /// The cheapest of all, measured when the index is built.
-    Auto = 0,
-    /// One line.
-    Linear = 1,
-    /// Two stages of lines.
-    Rmi = 2,
-    /// Segments with a bounded error.
-    Pgm = 3,
-    /// A spline under a radix table.
-    RadixSpline = 4,
-}
 
 /// The smallest fill factor in percent. As btree's.
 const MIN_FILLFACTOR: c_int = 10;
@@ -39,7 +24,7 @@ struct StoredOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     /// The model over the fences.
-    pub(crate) model: Model,
+    pub(crate) model: ModelChoice,
     /// How full leaves are made at a build, in percent: 10 to 100.
     pub(crate) fillfactor: u8,
 }
@@ -54,14 +39,14 @@ impl Options {
         // amoptions below, and so are a StoredOptions.
         let stored = unsafe { (*index).rd_options.cast::<StoredOptions>().as_ref() };
         let Some(stored) = stored else {
-            return Options { model: Model::Auto, fillfactor: DEFAULT_FILLFACTOR as u8 };
+            return Options { model: ModelChoice::Auto, fillfactor: DEFAULT_FILLFACTOR as u8 };
         };
         let model = MODELS
             .0
             .iter()
             .zip(MODEL_VALUES)
             .find(|(member, _)| member.symbol_val == stored.model)
-            .map_or(Model::Auto, |(_, model)| model);
+            .map_or(ModelChoice::Auto, |(_, model)| model);
         let fillfactor = stored.fillfactor.clamp(MIN_FILLFACTOR, 100) as u8;
         Options { model, fillfactor }
     }
@@ -73,19 +58,24 @@ struct Members([pg_sys::relopt_enum_elt_def; 6]);
 // SAFETY: the pointers are to string literals, and nothing is ever written.
 unsafe impl Sync for Members {}
 
-const fn member(name: &'static CStr, model: Model) -> pg_sys::relopt_enum_elt_def {
+const fn member(name: &'static CStr, model: ModelChoice) -> pg_sys::relopt_enum_elt_def {
     pg_sys::relopt_enum_elt_def { string_val: name.as_ptr(), symbol_val: model as c_int }
 }
 
-const MODEL_VALUES: [Model; 5] =
-    [Model::Auto, Model::Linear, Model::Rmi, Model::Pgm, Model::RadixSpline];
+const MODEL_VALUES: [ModelChoice; 5] = [
+    ModelChoice::Auto,
+    ModelChoice::Linear,
+    ModelChoice::Rmi,
+    ModelChoice::Pgm,
+    ModelChoice::RadixSpline,
+];
 
 static MODELS: Members = Members([
-    member(c"auto", Model::Auto),
-    member(c"linear", Model::Linear),
-    member(c"rmi", Model::Rmi),
-    member(c"pgm", Model::Pgm),
-    member(c"radix_spline", Model::RadixSpline),
+    member(c"auto", ModelChoice::Auto),
+    member(c"linear", ModelChoice::Linear),
+    member(c"rmi", ModelChoice::Rmi),
+    member(c"pgm", ModelChoice::Pgm),
+    member(c"radix_spline", ModelChoice::RadixSpline),
     // The end of the list.
     pg_sys::relopt_enum_elt_def { string_val: std::ptr::null(), symbol_val: 0 },
 ]);
@@ -108,7 +98,7 @@ pub(crate) fn register() {
                 c"model".as_ptr(),
                 c"Model that predicts where a key is".as_ptr(),
                 MODELS.0.as_ptr().cast_mut(),
-                Model::Auto as c_int,
+                ModelChoice::Auto as c_int,
                 c"Valid values are \"auto\", \"linear\", \"rmi\", \"pgm\" and \"radix_spline\"."
                     .as_ptr(),
                 lock,
@@ -131,6 +121,7 @@ pub(crate) fn register() {
 ///
 /// # Safety
 /// Called by the core, with an array of text or 0.
+#[allow(clippy::needless_update)] // PostgreSQL 18 has one more field
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amoptions(
     reloptions: pg_sys::Datum,

@@ -1,72 +1,324 @@
 //! Index scans.
 
+use std::cell::RefCell;
+use std::ffi::c_int;
+use std::rc::Rc;
+
+use learned_index::corruption::Result;
+use learned_index::entry::{Entry, HeapTid};
+use learned_index::key::NullClass;
+use learned_index::tree::directory::Directory;
+use learned_index::tree::scan::{Direction, Scan};
+use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
-use super::not_yet;
+use crate::key_type::{KeyOrder, KeyType};
+use crate::quals;
+use crate::storage::buffers::{IndexStore, Pin};
+use crate::storage::{raise_corruption, session};
 
-/// Whether an index-only scan can return the column.
+/// What an open scan keeps between calls. Lives in the memory context of the scan, whose reset
+/// drops it; pins are released by `amendscan`, or by the transaction's abort.
+struct OpenScan {
+    store: IndexStore,
+    directory: Option<Rc<RefCell<Directory>>>,
+    scan: Scan<Pin>,
+    key_type: KeyType,
+    order: KeyOrder,
+    /// Whether the keys describe more than what matches, so that the executor must check.
+    recheck: bool,
+    /// The index tuples that index-only scans return: of the current value, and of NULL.
+    tuple: ReturnedTuple,
+    null_tuple: ReturnedTuple,
+}
+
+/// An index tuple of one fixed-width column: the header of itup.h, then the value at its place.
+#[repr(C, align(8))]
+struct ReturnedTuple {
+    header: pg_sys::IndexTupleData,
+    content: [u8; 8],
+}
+
+const _: () = assert!(size_of::<ReturnedTuple>() == 16);
+
+impl ReturnedTuple {
+    /// A tuple without a NULL has its value after the header; one with a NULL has the bit map
+    /// there, in which a clear bit is a NULL.
+    fn new(flags: u32) -> ReturnedTuple {
+        let t_info = (size_of::<ReturnedTuple>() as u32 | flags) as u16;
+        let header = pg_sys::IndexTupleData { t_info, ..Default::default() };
+        ReturnedTuple { header, content: [0; 8] }
+    }
+}
+
+/// A heap TID as the core has it.
+pub(crate) fn item_pointer(tid: HeapTid) -> pg_sys::ItemPointerData {
+    let block = tid.block();
+    pg_sys::ItemPointerData {
+        ip_blkid: pg_sys::BlockIdData { bi_hi: (block >> 16) as u16, bi_lo: block as u16 },
+        ip_posid: tid.offset(),
+    }
+}
+
+/// Whether an index-only scan can return the column: not where codes do not tell all of a value,
+/// and not on a standby, where replay does not wait for the pins that such a scan relies on.
+///
+/// # Safety
+/// Called by the core with an open index.
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amcanreturn(
-    _index: pg_sys::Relation,
-    _attno: std::ffi::c_int,
+    index: pg_sys::Relation,
+    _column: c_int,
 ) -> bool {
-    false
+    // SAFETY: by contract.
+    unsafe { !pg_sys::RecoveryInProgress() && KeyType::of_index(index).decodes_exactly() }
 }
 
 /// Begins a scan.
+///
+/// # Safety
+/// Called by the core with an open index.
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn ambeginscan(
-    _index: pg_sys::Relation,
-    _nkeys: std::ffi::c_int,
-    _norderbys: std::ffi::c_int,
+    index: pg_sys::Relation,
+    key_count: c_int,
+    orderby_count: c_int,
 ) -> pg_sys::IndexScanDesc {
-    not_yet("scan")
+    // SAFETY: by contract; the core frees the descriptor, and its context drops our state.
+    unsafe {
+        let scan = pg_sys::RelationGetIndexScan(index, key_count, orderby_count);
+        let open = OpenScan {
+            store: IndexStore::new(index),
+            directory: None,
+            scan: Scan::new(),
+            key_type: KeyType::of_index(index),
+            order: KeyOrder::of_index(index),
+            recheck: false,
+            tuple: ReturnedTuple::new(0),
+            null_tuple: ReturnedTuple::new(pg_sys::INDEX_NULL_MASK),
+        };
+        let open = PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(open);
+        (*scan).opaque = open.cast();
+        (*scan).xs_itupdesc = (*index).rd_att;
+        scan
+    }
+}
+
+/// # Safety
+/// `scan` came from [`ambeginscan`] and is not ended.
+unsafe fn open_scan<'s>(scan: pg_sys::IndexScanDesc) -> &'s mut OpenScan {
+    // SAFETY: ambeginscan stored it; callbacks of one scan do not overlap.
+    unsafe { &mut *(*scan).opaque.cast::<OpenScan>() }
 }
 
 /// Starts or restarts a scan with new keys.
+///
+/// # Safety
+/// Called by the core with a scan of ours and as many keys as it says.
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amrescan(
-    _scan: pg_sys::IndexScanDesc,
-    _keys: pg_sys::ScanKey,
-    _nkeys: std::ffi::c_int,
+    scan: pg_sys::IndexScanDesc,
+    keys: pg_sys::ScanKey,
+    key_count: c_int,
     _orderbys: pg_sys::ScanKey,
-    _norderbys: std::ffi::c_int,
+    _orderby_count: c_int,
 ) {
-    not_yet("scan")
+    // SAFETY: by contract; keyData has room for numberOfKeys keys.
+    unsafe {
+        let open = open_scan(scan);
+        let key_count = usize::try_from(key_count).unwrap_or(0);
+        if !keys.is_null() && key_count > 0 {
+            std::ptr::copy(keys, (*scan).keyData, key_count);
+        }
+        let keep_pins = (*scan).xs_want_itup || !is_mvcc((*scan).xs_snapshot);
+        open.scan.restart(&open.store, keep_pins);
+        let own_keys: &[pg_sys::ScanKeyData] = match usize::try_from((*scan).numberOfKeys) {
+            Ok(count) if count > 0 => std::slice::from_raw_parts((*scan).keyData, count),
+            _ => &[],
+        };
+        open.recheck =
+            quals::set_intervals(own_keys, open.key_type, open.order, open.scan.intervals_mut());
+        count_search(scan);
+    }
+}
+
+/// Counts a descent for `pg_stat_all_indexes` and, from PostgreSQL 18 on, for EXPLAIN.
+///
+/// # Safety
+/// `scan` is valid.
+unsafe fn count_search(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: by contract; this is `pgstat_count_index_scan` of pgstat.h.
+    unsafe {
+        let index = (*scan).indexRelation;
+        if (*index).pgstat_info.is_null() && (*index).pgstat_enabled {
+            pg_sys::pgstat_assoc_relation(index);
+        }
+        if let Some(counts) = (*index).pgstat_info.as_mut() {
+            #[cfg(feature = "pg15")]
+            {
+                counts.t_counts.t_numscans += 1;
+            }
+            #[cfg(not(feature = "pg15"))]
+            {
+                counts.counts.numscans += 1;
+            }
+        }
+        #[cfg(feature = "pg18")]
+        if let Some(instrument) = (*scan).instrument.as_mut() {
+            instrument.nsearches += 1;
+        }
+    }
+}
+
+/// Whether a snapshot sees only what is committed for it: `IsMVCCSnapshot` of snapmgr.h.
+///
+/// # Safety
+/// `snapshot` is null or valid.
+unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
+    // SAFETY: by contract.
+    unsafe { snapshot.as_ref() }.is_some_and(|snapshot| {
+        snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC
+            || snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_HISTORIC_MVCC
+    })
+}
+
+impl OpenScan {
+    /// The directory, looked up once per scan: the index is not rebuilt while it is open.
+    ///
+    /// # Safety
+    /// `index` is the scan's.
+    unsafe fn directory(&mut self, index: pg_sys::Relation) -> Result<Rc<RefCell<Directory>>> {
+        if let Some(directory) = &self.directory {
+            return Ok(directory.clone());
+        }
+        // SAFETY: by contract.
+        let directory = unsafe { session::directory_of(index, &self.store) }?;
+        self.directory = Some(directory.clone());
+        Ok(directory)
+    }
+
+    /// # Safety
+    /// `index` is the scan's.
+    unsafe fn next(
+        &mut self,
+        index: pg_sys::Relation,
+        direction: Direction,
+    ) -> Result<Option<Entry>> {
+        // SAFETY: by contract.
+        let directory = unsafe { self.directory(index) }?;
+        self.scan.next(&self.store, &mut directory.borrow_mut(), direction)
+    }
+
+    /// The index tuple of an entry, valid until the next one.
+    fn tuple_of(&mut self, entry: Entry) -> pg_sys::IndexTuple {
+        if entry.key.class != NullClass::Value {
+            return &raw mut self.null_tuple.header;
+        }
+        let code = self.order.apply(entry.key.code);
+        self.tuple.content = self.key_type.stored_value(code);
+        &raw mut self.tuple.header
+    }
 }
 
 /// The next entry in the given direction.
+///
+/// # Safety
+/// Called by the core with a scan of ours.
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amgettuple(
-    _scan: pg_sys::IndexScanDesc,
-    _direction: pg_sys::ScanDirection::Type,
+    scan: pg_sys::IndexScanDesc,
+    direction: pg_sys::ScanDirection::Type,
 ) -> bool {
-    not_yet("scan")
+    // SAFETY: by contract.
+    unsafe {
+        let open = open_scan(scan);
+        let index = (*scan).indexRelation;
+        let direction = match direction {
+            pg_sys::ScanDirection::BackwardScanDirection => Direction::Backward,
+            _ => Direction::Forward,
+        };
+        match open.next(index, direction) {
+            Err(corruption) => raise_corruption(index, corruption),
+            Ok(None) => false,
+            Ok(Some(entry)) => {
+                (*scan).xs_heaptid = item_pointer(entry.tid);
+                (*scan).xs_recheck = open.recheck;
+                if (*scan).xs_want_itup {
+                    (*scan).xs_itup = open.tuple_of(entry);
+                }
+                true
+            }
+        }
+    }
 }
 
 /// Adds every matching entry to a bitmap.
+///
+/// # Safety
+/// Called by the core with a scan of ours and a valid bitmap.
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amgetbitmap(
-    _scan: pg_sys::IndexScanDesc,
-    _bitmap: *mut pg_sys::TIDBitmap,
+    scan: pg_sys::IndexScanDesc,
+    bitmap: *mut pg_sys::TIDBitmap,
 ) -> i64 {
-    not_yet("scan")
+    // SAFETY: by contract.
+    unsafe {
+        let open = open_scan(scan);
+        let index = (*scan).indexRelation;
+        let recheck = open.recheck;
+        let mut pointers: Vec<pg_sys::ItemPointerData> = Vec::new();
+        let mut total = 0;
+        open.scan.take_all();
+        loop {
+            let found = open.directory(index).and_then(|directory| {
+                let tids = open.scan.next_tids(&open.store, &mut directory.borrow_mut())?;
+                pointers.clear();
+                pointers.extend(tids.iter().map(|&tid| item_pointer(tid)));
+                Ok(())
+            });
+            if let Err(corruption) = found {
+                raise_corruption(index, corruption);
+            }
+            if pointers.is_empty() {
+                return total;
+            }
+            total += pointers.len() as i64;
+            pg_sys::tbm_add_tuples(bitmap, pointers.as_mut_ptr(), pointers.len() as c_int, recheck);
+        }
+    }
 }
 
 /// Ends a scan.
+///
+/// # Safety
+/// Called by the core with a scan of ours.
 #[pg_guard]
-pub(crate) unsafe extern "C-unwind" fn amendscan(_scan: pg_sys::IndexScanDesc) {
-    not_yet("scan")
+pub(crate) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: by contract.
+    unsafe {
+        let open = open_scan(scan);
+        open.scan.release(&open.store);
+        open.directory = None;
+    }
 }
 
 /// Remembers the position of a scan.
+///
+/// # Safety
+/// Called by the core with a scan of ours.
 #[pg_guard]
-pub(crate) unsafe extern "C-unwind" fn ammarkpos(_scan: pg_sys::IndexScanDesc) {
-    not_yet("scan")
+pub(crate) unsafe extern "C-unwind" fn ammarkpos(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: by contract.
+    unsafe { open_scan(scan) }.scan.mark();
 }
 
 /// Goes back to the remembered position.
+///
+/// # Safety
+/// Called by the core with a scan of ours.
 #[pg_guard]
-pub(crate) unsafe extern "C-unwind" fn amrestrpos(_scan: pg_sys::IndexScanDesc) {
-    not_yet("scan")
+pub(crate) unsafe extern "C-unwind" fn amrestrpos(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: by contract.
+    let open = unsafe { open_scan(scan) };
+    open.scan.restore(&open.store);
 }

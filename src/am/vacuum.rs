@@ -1,25 +1,107 @@
 //! VACUUM.
 
+use std::ffi::c_void;
+
+use learned_index::entry::HeapTid;
+use learned_index::store::Store;
+use learned_index::tree::directory::read_meta;
+use learned_index::tree::vacuum::bulk_delete;
 use pgrx::prelude::*;
 
-use super::not_yet;
+use super::scan::item_pointer;
+use crate::storage::buffers::IndexStore;
+use crate::storage::raise_corruption;
 
-/// Removes the entries of dead rows.
+/// Removes the entries of dead rows. Also how CREATE INDEX CONCURRENTLY lists all TIDs: the
+/// callback must see each entry, whatever it answers.
+///
+/// # Safety
+/// Called by the core with an open index, valid statistics or null, and a callback.
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn ambulkdelete(
-    _info: *mut pg_sys::IndexVacuumInfo,
-    _stats: *mut pg_sys::IndexBulkDeleteResult,
-    _callback: pg_sys::IndexBulkDeleteCallback,
-    _callback_state: *mut std::ffi::c_void,
+    info: *mut pg_sys::IndexVacuumInfo,
+    stats: *mut pg_sys::IndexBulkDeleteResult,
+    callback: pg_sys::IndexBulkDeleteCallback,
+    callback_state: *mut c_void,
 ) -> *mut pg_sys::IndexBulkDeleteResult {
-    not_yet("vacuum")
+    // SAFETY: by contract.
+    unsafe {
+        let index = (*info).index;
+        let store = IndexStore::for_vacuum(index, (*info).strategy);
+        let Some(callback) = callback else {
+            error!("ambulkdelete without a callback");
+        };
+        let is_dead = |tid: HeapTid| {
+            let mut pointer = item_pointer(tid);
+            // An error of the callback becomes a panic, which runs our destructors.
+            pg_sys::ffi::pg_guard_ffi_boundary(
+                #[allow(ffi_unwind_calls)]
+                || callback(&mut pointer, callback_state),
+            )
+        };
+        match bulk_delete(&store, is_dead, delay) {
+            Err(corruption) => raise_corruption(index, corruption),
+            Ok(found) => {
+                let stats = existing_or_new(stats);
+                (*stats).num_pages = store.blocks();
+                (*stats).estimated_count = false;
+                (*stats).num_index_tuples = found.alive as f64;
+                (*stats).tuples_removed += found.removed as f64;
+                stats
+            }
+        }
+    }
 }
 
-/// Finishes VACUUM: statistics and free pages.
+/// Finishes VACUUM: statistics.
+///
+/// # Safety
+/// Called by the core with an open index and valid statistics or null.
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amvacuumcleanup(
-    _info: *mut pg_sys::IndexVacuumInfo,
-    _stats: *mut pg_sys::IndexBulkDeleteResult,
+    info: *mut pg_sys::IndexVacuumInfo,
+    stats: *mut pg_sys::IndexBulkDeleteResult,
 ) -> *mut pg_sys::IndexBulkDeleteResult {
-    not_yet("vacuum")
+    // SAFETY: by contract.
+    unsafe {
+        if (*info).analyze_only || !stats.is_null() {
+            return stats;
+        }
+        // Without deletions: the metapage's count, in which older tombstones are included.
+        let index = (*info).index;
+        let store = IndexStore::for_vacuum(index, (*info).strategy);
+        match read_meta(&store, &mut 0) {
+            Err(corruption) => raise_corruption(index, corruption),
+            Ok((_, state)) => {
+                let stats = existing_or_new(stats);
+                (*stats).num_pages = store.blocks();
+                (*stats).estimated_count = true;
+                (*stats).num_index_tuples = (state.values + state.nulls) as f64;
+                stats
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `stats` is null or valid.
+unsafe fn existing_or_new(
+    stats: *mut pg_sys::IndexBulkDeleteResult,
+) -> *mut pg_sys::IndexBulkDeleteResult {
+    if !stats.is_null() {
+        return stats;
+    }
+    // SAFETY: palloc0 returns zeroed memory of the size, which is a valid value.
+    unsafe { pg_sys::palloc0(size_of::<pg_sys::IndexBulkDeleteResult>()).cast() }
+}
+
+/// Sleeps as the cost-based vacuum delay asks for.
+fn delay() {
+    // SAFETY: no lock is held between pages.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        pg_sys::vacuum_delay_point(false);
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::vacuum_delay_point();
+    }
 }

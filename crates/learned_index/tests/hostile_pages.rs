@@ -7,19 +7,15 @@ use proptest::prelude::*;
 #[path = "../fuzz/decode.rs"]
 mod decode;
 
-const KINDS: [PageKind; 5] = [
-    PageKind::Meta,
-    PageKind::Leaf,
-    PageKind::Directory,
-    PageKind::Model,
-    PageKind::Tombstones,
-];
+const KINDS: [PageKind; 5] =
+    [PageKind::Meta, PageKind::Leaf, PageKind::Directory, PageKind::Model, PageKind::Tombstones];
 
 /// Bytes that look like a page in the places that decide how far a decoder gets: small numbers
 /// in headers, and now and then anything.
 fn page_bytes() -> impl Strategy<Value = Vec<u8>> {
     let small = prop_oneof![4 => 0u8..8, 1 => any::<u8>()];
-    let sparse = prop::collection::vec(prop_oneof![6 => Just(0u8), 2 => small, 1 => any::<u8>()], 24..2_000);
+    let sparse =
+        prop::collection::vec(prop_oneof![6 => Just(0u8), 2 => small, 1 => any::<u8>()], 24..2_000);
     let dense = prop::collection::vec(any::<u8>(), 24..8_168);
     prop_oneof![3 => sparse, 1 => dense]
 }

@@ -109,7 +109,7 @@ impl SequencePlan {
     }
 
     /// Bytes that the sequence will take.
-    pub fn len(&self) -> usize {
+    pub fn byte_len(&self) -> usize {
         self.len
     }
 
@@ -160,15 +160,17 @@ impl PlainPlan {
                 best = PlainPlan { offsets: OffsetPlan::EliasFano(shape), len, ..best };
             }
         }
-        if width > 0 && values.len() > 2 && max - min < MAX_LINE_RANGE {
-            if let Some(line) = best_line(values, divisor, best.len.saturating_sub(header + 8)) {
-                best = PlainPlan {
-                    base: values[0].wrapping_add(divisor.wrapping_mul(line.lowest as u64)),
-                    offsets: OffsetPlan::Line { line: line.line, width: line.width },
-                    len: header + 8 + packed_len(values.len(), line.width),
-                    ..best
-                };
-            }
+        let is_candidate = width > 0 && values.len() > 2 && max - min < MAX_LINE_RANGE;
+        if let Some(line) = is_candidate
+            .then(|| best_line(values, divisor, best.len.saturating_sub(header + 8)))
+            .flatten()
+        {
+            best = PlainPlan {
+                base: values[0].wrapping_add(divisor.wrapping_mul(line.lowest as u64)),
+                offsets: OffsetPlan::Line { line: line.line, width: line.width },
+                len: header + 8 + packed_len(values.len(), line.width),
+                ..best
+            };
         }
         best
     }

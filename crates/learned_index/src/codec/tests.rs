@@ -7,7 +7,7 @@ fn with_sequence(values: &[u64], check: impl FnOnce(Sequence<'_>, usize)) {
     let plan = SequencePlan::of(values);
     let mut bytes = Vec::new();
     plan.write(values, &mut bytes);
-    assert_eq!(bytes.len(), plan.len());
+    assert_eq!(bytes.len(), plan.byte_len());
     let written = bytes.len();
     bytes.extend_from_slice(&[0xA5; 64]);
     let (sequence, len) = Sequence::parse(&bytes, values.len()).unwrap();
@@ -125,7 +125,7 @@ proptest! {
 }
 
 fn bits_per_value(values: &[u64]) -> f64 {
-    SequencePlan::of(values).len() as f64 * 8.0 / values.len() as f64
+    SequencePlan::of(values).byte_len() as f64 * 8.0 / values.len() as f64
 }
 
 #[test]

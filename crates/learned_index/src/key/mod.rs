@@ -1,5 +1,11 @@
 //! Key codes: unsigned integers whose order is the SQL order of the values.
 
+pub mod code;
+pub mod cut;
+mod interval;
+
+pub use interval::{Interval, Intervals};
+
 /// Where NULLs stand in an index: before every value, or after every value.
 ///
 /// Entries are ordered by (null class, code, heap TID). NULLs have code 0.

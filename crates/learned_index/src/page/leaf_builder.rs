@@ -45,7 +45,7 @@ impl BlockPlan {
     }
 
     fn len(&self) -> usize {
-        BLOCK_START_LEN + self.codes.len() + self.tids.len()
+        BLOCK_START_LEN + self.codes.byte_len() + self.tids.byte_len()
     }
 
     fn is_constant_time(&self) -> bool {

@@ -105,7 +105,7 @@ const END: usize = IDENTITY_AT + size_of::<StoredIdentity>();
 const CODE_BITS: u8 = 64;
 
 const _: () = assert!(size_of::<StoredState>() == 96 && size_of::<StoredIdentity>() == 24);
-const _: () = assert!(STATE_AT % 8 == 0, "the state word is loaded as an aligned u64");
+const _: () = assert!(STATE_AT.is_multiple_of(8), "the state word is loaded as an aligned u64");
 
 /// A metapage.
 pub fn encode(identity: &Identity, state: &State) -> PageBytes {

@@ -60,6 +60,8 @@ pub struct Scan<P> {
     dead: Vec<u16>,
     /// The first and the last entry copied from the last leaf, dead ones included.
     copied: Option<(Entry, Entry)>,
+    /// The direction in which nothing comes after the portion.
+    exhausted: Option<Direction>,
     /// Keys of a list before this one have been asked for.
     asked: usize,
 }
@@ -80,6 +82,7 @@ impl<P> Default for Scan<P> {
             ranges: Vec::new(),
             dead: Vec::new(),
             copied: None,
+            exhausted: None,
             asked: 0,
         }
     }
@@ -187,6 +190,7 @@ impl<P> Scan<P> {
 
     /// Drops the portion. Without one, `current` must not have a neighbour.
     fn forget<S: Store<Pin = P>>(&mut self, store: &S) {
+        self.exhausted = None;
         self.codes.clear();
         self.tids.clear();
         self.current = 0;
@@ -209,6 +213,11 @@ impl<P> Scan<P> {
         direction: Direction,
     ) -> Result<bool> {
         let place = self.place;
+        if self.exhausted.take() == Some(direction) && matches!(place, Place::At(_)) {
+            self.forget(store);
+            self.end(direction);
+            return Ok(false);
+        }
         let old_pin = self.pin.take();
         self.codes.clear();
         self.tids.clear();
@@ -277,12 +286,13 @@ impl<P> Scan<P> {
                     room -= taken;
                 }
                 from = end_of(interval).min(high);
-                if from == high {
-                    // The rest of this interval, if there is one, comes before the next one.
+                if start + taken < end || end_of(interval) > high {
+                    // The rest of this interval comes before the next one.
                     break;
                 }
                 index += 1;
             }
+            self.exhausted = (index == intervals.len()).then_some(Direction::Forward);
             if self.copy_ranges(store, directory, at, page)? {
                 return Ok(true);
             }
@@ -331,11 +341,12 @@ impl<P> Scan<P> {
                     room -= taken;
                 }
                 to = Fence::before(interval.low).max(low);
-                if to == low {
+                if start + taken < end || Fence::before(interval.low) < low {
                     break;
                 }
                 left -= 1;
             }
+            self.exhausted = (left == 0).then_some(Direction::Backward);
             self.ranges.reverse();
             if self.copy_ranges(store, directory, at, page)? {
                 return Ok(true);

@@ -364,8 +364,8 @@ fn one_page_is_read_for_a_warm_point_lookup() {
         let before = case.store.reads();
         scan.restart(&case.store, false);
         set(&mut scan, Key::value(value.unwrap()), Key::value(value.unwrap()));
-        let found = scan.next(&case.store, &mut directory, Direction::Forward).unwrap();
-        assert_eq!(found.map(|entry| Some(entry.key.code)), Some(*value));
+        let found = collect(&mut scan, &case.store, &mut directory, Direction::Forward).unwrap();
+        assert_eq!(found.iter().map(|entry| Some(entry.key.code)).collect::<Vec<_>>(), [*value]);
         reads.push(case.store.reads() - before);
     }
     assert!(reads[0] <= 2, "a directory page and a leaf: {}", reads[0]);

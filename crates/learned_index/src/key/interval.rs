@@ -1,0 +1,244 @@
+//! Sets of keys as sorted, disjoint intervals: what a scan has to visit, in index order.
+
+use super::{Key, NullClass};
+
+/// All keys from `low` to `high`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// The smallest key.
+    pub low: Key,
+    /// The largest key; never less than `low`.
+    pub high: Key,
+}
+
+impl Interval {
+    /// Every key there can be, NULLs included.
+    pub const ALL: Interval = Interval { low: Key::MIN, high: Key::MAX };
+
+    /// Every key that is not NULL.
+    pub const VALUES: Interval = Interval { low: Key::value(0), high: Key::value(u64::MAX) };
+
+    /// One key.
+    #[inline]
+    pub const fn point(key: Key) -> Interval {
+        Interval { low: key, high: key }
+    }
+
+    /// The values with codes from `low` to `high`, both included.
+    #[inline]
+    pub const fn values(low: u64, high: u64) -> Interval {
+        Interval { low: Key::value(low), high: Key::value(high) }
+    }
+
+    /// Whether the interval has this key.
+    #[inline]
+    pub fn contains(&self, key: Key) -> bool {
+        self.low <= key && key <= self.high
+    }
+
+    /// What both intervals have; `None` if that is nothing.
+    #[inline]
+    pub fn intersection(&self, other: &Interval) -> Option<Interval> {
+        let low = self.low.max(other.low);
+        let high = self.high.min(other.high);
+        (low <= high).then_some(Interval { low, high })
+    }
+}
+
+/// Whether no key stands between the two, so that intervals that end and begin there are one.
+fn touches(high: Key, low: Key) -> bool {
+    high >= low
+        || (high.class == low.class && high.code.checked_add(1) == Some(low.code))
+        || (high.code == u64::MAX
+            && low.code == 0
+            && matches!(
+                (high.class, low.class),
+                (NullClass::NullsFirst, NullClass::Value)
+                    | (NullClass::Value, NullClass::NullsLast)
+            ))
+}
+
+/// Sorted intervals that neither overlap nor touch. Keeps its memory when it is refilled.
+#[derive(Clone, Debug, Default)]
+pub struct Intervals {
+    list: Vec<Interval>,
+    /// The other half of an intersection, swapped with `list`.
+    spare: Vec<Interval>,
+}
+
+impl Intervals {
+    /// No key at all.
+    pub const fn new() -> Intervals {
+        Intervals { list: Vec::new(), spare: Vec::new() }
+    }
+
+    /// Makes this the empty set.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.list.clear();
+    }
+
+    /// Makes this the keys from `low` to `high`, both included: none if `low` is greater.
+    #[inline]
+    pub fn set(&mut self, low: Key, high: Key) {
+        self.list.clear();
+        if low <= high {
+            self.list.push(Interval { low, high });
+        }
+    }
+
+    /// Makes this a set of single keys, given in any order and any number of times.
+    pub fn set_points(&mut self, keys: impl IntoIterator<Item = Key>) {
+        self.set_union(keys.into_iter().map(Interval::point));
+    }
+
+    /// Makes this the union of any intervals, in any order, overlapping or not.
+    pub fn set_union(&mut self, intervals: impl IntoIterator<Item = Interval>) {
+        self.list.clear();
+        self.list.extend(intervals.into_iter().filter(|interval| interval.low <= interval.high));
+        if !self.list.is_sorted_by_key(|interval| interval.low) {
+            self.list.sort_unstable_by_key(|interval| interval.low);
+        }
+        self.list.dedup_by(|next, merged| {
+            let one = touches(merged.high, next.low);
+            if one {
+                merged.high = merged.high.max(next.high);
+            }
+            one
+        });
+    }
+
+    /// Keeps only the keys that the interval has too.
+    pub fn intersect(&mut self, interval: &Interval) {
+        self.list.retain_mut(|own| match own.intersection(interval) {
+            Some(both) => {
+                *own = both;
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// Keeps only the keys that the other set has too.
+    pub fn intersect_all(&mut self, other: &Intervals) {
+        self.spare.clear();
+        let (mut own, mut others) = (self.list.iter().peekable(), other.list.iter().peekable());
+        while let (Some(a), Some(b)) = (own.peek(), others.peek()) {
+            self.spare.extend(a.intersection(b));
+            if a.high < b.high {
+                own.next();
+            } else {
+                others.next();
+            }
+        }
+        std::mem::swap(&mut self.list, &mut self.spare);
+    }
+
+    /// Whether there is no key.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The intervals, in index order.
+    #[inline]
+    pub fn as_slice(&self) -> &[Interval] {
+        &self.list
+    }
+
+    /// Whether the set has this key.
+    pub fn contains(&self, key: Key) -> bool {
+        let after = self.list.partition_point(|interval| interval.high < key);
+        self.list.get(after).is_some_and(|interval| interval.contains(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CODES: [u64; 10] = [0, 1, 2, 3, 4, 5, u64::MAX - 3, u64::MAX - 2, u64::MAX - 1, u64::MAX];
+
+    /// A small universe that has every boundary: both null classes and both ends of the codes.
+    fn universe() -> impl Iterator<Item = Key> {
+        [NullClass::NullsFirst, NullClass::Value, NullClass::NullsLast]
+            .into_iter()
+            .flat_map(|class| CODES.map(|code| Key { class, code }))
+    }
+
+    fn keys() -> impl Strategy<Value = Key> {
+        proptest::sample::select(universe().collect::<Vec<_>>())
+    }
+
+    fn intervals() -> impl Strategy<Value = Vec<Interval>> {
+        let interval =
+            (keys(), keys()).prop_map(|(a, b)| Interval { low: a.min(b), high: a.max(b) });
+        proptest::collection::vec(interval, 0..6)
+    }
+
+    fn oracle(intervals: &[Interval]) -> BTreeSet<Key> {
+        universe().filter(|key| intervals.iter().any(|i| i.contains(*key))).collect()
+    }
+
+    fn union(intervals: &[Interval]) -> Intervals {
+        let mut set = Intervals::new();
+        set.set_union(intervals.iter().copied());
+        set
+    }
+
+    fn assert_is(set: &Intervals, expected: &BTreeSet<Key>) {
+        for key in universe() {
+            assert_eq!(set.contains(key), expected.contains(&key), "{key:?} in {set:?}");
+        }
+        assert_eq!(set.is_empty(), set.as_slice().is_empty());
+        for interval in set.as_slice() {
+            assert!(interval.low <= interval.high);
+        }
+        for pair in set.as_slice().windows(2) {
+            assert!(pair[0].high < pair[1].low, "out of order: {set:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_union_has_the_keys_of_every_part(parts in intervals()) {
+            let set = union(&parts);
+            assert_is(&set, &oracle(&parts));
+            for pair in set.as_slice().windows(2) {
+                prop_assert!(!touches(pair[0].high, pair[1].low));
+            }
+        }
+
+        #[test]
+        fn an_intersection_has_the_keys_of_both(
+            a in intervals(), b in intervals(), c in intervals(),
+        ) {
+            let mut set = union(&a);
+            let both: BTreeSet<Key> = oracle(&a).intersection(&oracle(&b)).copied().collect();
+            set.intersect_all(&union(&b));
+            assert_is(&set, &both);
+            // Memory that was used before does not shine through.
+            set.intersect_all(&union(&c));
+            assert_is(&set, &both.intersection(&oracle(&c)).copied().collect());
+        }
+
+        #[test]
+        fn clipping_is_intersection_with_one(a in intervals(), x in keys(), y in keys()) {
+            let clip = Interval { low: x.min(y), high: x.max(y) };
+            let mut set = union(&a);
+            set.intersect(&clip);
+            assert_is(&set, &oracle(&a).intersection(&oracle(&[clip])).copied().collect());
+        }
+    }
+
+    #[test]
+    fn consecutive_points_become_one_interval() {
+        let mut set = Intervals::new();
+        set.set_points([7, 5, 6, 6, 9].map(Key::value));
+        assert_eq!(set.as_slice(), [Interval::values(5, 7), Interval::values(9, 9)]);
+    }
+}

@@ -1,0 +1,227 @@
+//! From the keys of a scan to the intervals that it visits.
+
+use learned_index::key::code::from_i64;
+use learned_index::key::cut::{
+    Comparison, Cut, OffsetRange, after_finite_timestamps, before_finite_timestamps,
+    date_among_timestamps, instant_among_dates, instant_among_timestamps, timestamp_among_dates,
+};
+use learned_index::key::{Interval, Intervals, Key};
+use pgrx::prelude::*;
+
+use crate::key_type::{KeyOrder, KeyType};
+
+/// Seconds from 1970 to 2000, the epochs of `pg_time_t` and of timestamps.
+const EPOCH_DIFFERENCE: i64 = 10_957 * 86_400;
+const USECS_PER_SECOND: i64 = 1_000_000;
+/// How far from an instant the local times lie whose conversion may give it: more than the
+/// largest offset from UTC and the day that the core looks back for a transition.
+const NEAR: i64 = 3 * 86_400;
+
+/// Sets the intervals that the keys ask for, in index order. Returns whether they include keys
+/// that do not match, so that each row has to be checked.
+///
+/// # Safety
+/// The keys are those of a scan on an index of this type and order.
+pub(crate) unsafe fn set_intervals(
+    keys: &[pg_sys::ScanKeyData],
+    key_type: KeyType,
+    order: KeyOrder,
+    intervals: &mut Intervals,
+) -> bool {
+    let mut exact = true;
+    intervals.set(Key::MIN, Key::MAX);
+    for (number, key) in keys.iter().enumerate() {
+        // SAFETY: by contract.
+        let selected = unsafe { select(key, key_type, order, &mut exact) };
+        match selected {
+            Selection::One(interval) if number == 0 => {
+                intervals.set_union([interval]);
+            }
+            Selection::One(interval) => intervals.intersect(&interval),
+            Selection::Many(many) => intervals.intersect_all(&many),
+            Selection::Nothing => intervals.clear(),
+        }
+    }
+    !exact
+}
+
+/// What one key selects.
+enum Selection {
+    Nothing,
+    One(Interval),
+    Many(Intervals),
+}
+
+impl From<Option<Interval>> for Selection {
+    fn from(interval: Option<Interval>) -> Selection {
+        interval.map_or(Selection::Nothing, Selection::One)
+    }
+}
+
+/// # Safety
+/// As [`set_intervals`].
+#[inline]
+unsafe fn select(
+    key: &pg_sys::ScanKeyData,
+    key_type: KeyType,
+    order: KeyOrder,
+    exact: &mut bool,
+) -> Selection {
+    let flags = key.sk_flags as u32;
+    if flags & pg_sys::SK_SEARCHNULL != 0 {
+        return Selection::One(Interval::point(order.null_key()));
+    }
+    if flags & pg_sys::SK_SEARCHNOTNULL != 0 {
+        return Selection::One(Interval { low: Key::value(0), high: Key::value(u64::MAX) });
+    }
+    let comparison = match u32::from(key.sk_strategy) {
+        pg_sys::BTLessStrategyNumber => Comparison::Less,
+        pg_sys::BTLessEqualStrategyNumber => Comparison::LessEqual,
+        pg_sys::BTEqualStrategyNumber => Comparison::Equal,
+        pg_sys::BTGreaterEqualStrategyNumber => Comparison::GreaterEqual,
+        pg_sys::BTGreaterStrategyNumber => Comparison::Greater,
+        other => error!("unexpected strategy number {other} in a scan of a learned index"),
+    };
+    // No operator of ours is true for NULL.
+    if flags & pg_sys::SK_ISNULL != 0 {
+        return Selection::Nothing;
+    }
+    let mut interval_of = |value: pg_sys::Datum| {
+        // SAFETY: the argument is of the key's subtype.
+        let cut = unsafe { cut(key_type, key.sk_subtype, value) };
+        *exact &= cut.is_exact();
+        interval(cut, comparison, order)
+    };
+    if flags & pg_sys::SK_SEARCHARRAY == 0 {
+        return interval_of(key.sk_argument).into();
+    }
+    // SAFETY: the argument of an array key is an array of the key's subtype.
+    let elements = unsafe { elements(key.sk_argument) };
+    let mut many = Intervals::new();
+    many.set_union(elements.into_iter().filter_map(interval_of));
+    Selection::Many(many)
+}
+
+#[inline]
+fn interval(cut: Cut, comparison: Comparison, order: KeyOrder) -> Option<Interval> {
+    let (first, last) = cut.select(comparison)?;
+    let (low, high) = match order.descending {
+        true => (order.apply(last), order.apply(first)),
+        false => (first, last),
+    };
+    Some(Interval { low: Key::value(low), high: Key::value(high) })
+}
+
+/// The elements of an array that are not NULL.
+///
+/// # Safety
+/// `array` is a non-null array of a fixed-width type that is passed by value.
+unsafe fn elements(array: pg_sys::Datum) -> Vec<pg_sys::Datum> {
+    // SAFETY: by contract; what was allocated here is freed here.
+    unsafe {
+        let stored = array.cast_mut_ptr::<pg_sys::varlena>();
+        let plain = pg_sys::pg_detoast_datum(stored);
+        let array = plain.cast::<pg_sys::ArrayType>();
+        let element_type = (*array).elemtype;
+        let (mut len, mut by_value, mut align) = (0, false, 0);
+        pg_sys::get_typlenbyvalalign(element_type, &mut len, &mut by_value, &mut align);
+        let mut values = std::ptr::null_mut();
+        let mut nulls = std::ptr::null_mut();
+        let mut count = 0;
+        pg_sys::deconstruct_array(
+            array,
+            element_type,
+            len.into(),
+            by_value,
+            align,
+            &mut values,
+            &mut nulls,
+            &mut count,
+        );
+        let found = (0..usize::try_from(count).unwrap_or(0))
+            .filter(|&index| !*nulls.add(index))
+            .map(|index| *values.add(index))
+            .collect();
+        pg_sys::pfree(values.cast());
+        pg_sys::pfree(nulls.cast());
+        if plain != stored {
+            pg_sys::pfree(plain.cast());
+        }
+        found
+    }
+}
+
+/// Where a value of another type of the same operator family falls among the column's codes.
+///
+/// # Safety
+/// `value` is a Datum of type `subtype`, or of the column's type if that is 0.
+#[inline]
+unsafe fn cut(key_type: KeyType, subtype: pg_sys::Oid, value: pg_sys::Datum) -> Cut {
+    let value_type = match subtype {
+        pg_sys::InvalidOid => key_type,
+        // A type that is binary-compatible with the column's, as regclass is with oid.
+        other => KeyType::of_type(other).unwrap_or(key_type),
+    };
+    let number = value.value() as i64;
+    match (key_type, value_type) {
+        (KeyType::Date, KeyType::Timestamp) => timestamp_among_dates(number),
+        (KeyType::Date, KeyType::TimestampTz) => instant_among_dates(number, offsets_near(number)),
+        (KeyType::Timestamp, KeyType::Date) => date_among_timestamps(number as i32),
+        (KeyType::Timestamp, KeyType::TimestampTz) => {
+            instant_among_timestamps(number, offsets_near(number))
+        }
+        (KeyType::TimestampTz, KeyType::Date | KeyType::Timestamp) => {
+            let mut overflow = 0;
+            // SAFETY: core functions of plain numbers; the overflow is reported, not raised.
+            let instant = unsafe {
+                match value_type {
+                    KeyType::Date => {
+                        pg_sys::date2timestamptz_opt_overflow(number as i32, &mut overflow)
+                    }
+                    _ => pg_sys::timestamp2timestamptz_opt_overflow(number, &mut overflow),
+                }
+            };
+            match overflow {
+                0 => Cut::at(from_i64(instant)),
+                1.. => after_finite_timestamps(),
+                _ => before_finite_timestamps(),
+            }
+        }
+        _ => Cut::at(value_type.encode(value)),
+    }
+}
+
+/// The offsets from UTC that the session's time zone uses within [`NEAR`] of an instant.
+fn offsets_near(instant: i64) -> OffsetRange {
+    let seconds = instant.div_euclid(USECS_PER_SECOND).saturating_add(EPOCH_DIFFERENCE);
+    let end = seconds.saturating_add(NEAR);
+    let mut from = seconds.saturating_sub(NEAR);
+    let (mut least, mut greatest) = (i64::MAX, i64::MIN);
+    loop {
+        let (mut before, mut after, mut boundary) = (0, 0, 0);
+        let (mut before_is_dst, mut after_is_dst) = (0, 0);
+        // SAFETY: the session's time zone is valid; the function only reads it.
+        let found = unsafe {
+            pg_sys::pg_next_dst_boundary(
+                &from,
+                &mut before,
+                &mut before_is_dst,
+                &mut boundary,
+                &mut after,
+                &mut after_is_dst,
+                pg_sys::session_timezone,
+            )
+        };
+        // A time that the zone's rules do not reach is converted with offset 0.
+        let before = if found < 0 { 0 } else { before };
+        least = least.min(before);
+        greatest = greatest.max(before);
+        if found <= 0 || boundary > end {
+            break;
+        }
+        least = least.min(after);
+        greatest = greatest.max(after);
+        from = boundary;
+    }
+    OffsetRange { least: least * USECS_PER_SECOND, greatest: greatest * USECS_PER_SECOND }
+}

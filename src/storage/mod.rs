@@ -1,0 +1,50 @@
+//! The store over shared buffers and WAL.
+//!
+//! - [`buffers`]: pages of a finished index, locked, pinned, changed
+//! - [`bulk`]: pages of an index that is being built
+//! - [`wal`]: what is logged, and how
+//! - [`spill`]: temporary files
+//! - [`session`]: what this session remembers of each index
+
+pub(crate) mod buffers;
+pub(crate) mod bulk;
+pub(crate) mod session;
+pub(crate) mod spill;
+pub(crate) mod wal;
+
+use learned_index::corruption::Corruption;
+use learned_index::page::PAGE_SIZE;
+use pgrx::prelude::*;
+
+use crate::am::refuse;
+
+const _: () = assert!(pg_sys::BLCKSZ as usize == PAGE_SIZE, "only the default BLCKSZ is supported");
+
+/// Raises the error of a page that cannot be what this extension wrote.
+///
+/// # Safety
+/// `index` is an open relation. Nothing that has to be released by its destructor is held.
+pub(crate) unsafe fn raise_corruption(index: pg_sys::Relation, corruption: Corruption) -> ! {
+    // SAFETY: by contract the relation is open, and its name is a C string.
+    let name = unsafe { index_name(index) };
+    let place = corruption.block.map_or(String::new(), |block| format!(" at block {block}"));
+    refuse(
+        PgSqlErrorCode::ERRCODE_INDEX_CORRUPTED,
+        format!(
+            "index \"{name}\" is corrupted{place}: expected {}, found {}",
+            corruption.expected, corruption.found
+        ),
+        "Please REINDEX it.",
+    )
+}
+
+/// The name of an open index.
+///
+/// # Safety
+/// `index` is an open relation.
+pub(crate) unsafe fn index_name(index: pg_sys::Relation) -> String {
+    // SAFETY: rd_rel of an open relation is valid, and relname is a NUL-terminated NameData.
+    unsafe { std::ffi::CStr::from_ptr((*(*index).rd_rel).relname.data.as_ptr()) }
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,109 @@
+//! What this session remembers of the indexes that it used: directories and models.
+//!
+//! Nothing here is trusted. Each scan reads the metapage once and drops what was remembered of
+//! another build of the index or of another state of it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use learned_index::corruption::Result;
+use learned_index::store::Hint;
+use learned_index::tree::directory::{self, Directory};
+use pgrx::prelude::*;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+
+use super::buffers::IndexStore;
+
+/// Memory for all directories of a session, in kilobytes.
+static DIRECTORY_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(64 * 1024);
+
+/// Makes the settings known.
+pub(crate) fn register_settings() {
+    GucRegistry::define_int_guc(
+        c"omendb_learned.directory_memory",
+        c"Memory in which a session keeps the directories and models of learned indexes.",
+        c"A larger directory is read through shared buffers at each lookup.",
+        &DIRECTORY_MEMORY,
+        0,
+        i32::MAX / 2,
+        GucContext::Userset,
+        GucFlags::UNIT_KB,
+    );
+}
+
+/// Identifies the file of an index: tablespace, database, file number, backend of a temporary one.
+type FileKey = (u32, u32, u32, i32);
+
+struct Known {
+    key: FileKey,
+    meta_hint: Hint,
+    directory: Rc<RefCell<Directory>>,
+    used: u64,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+    static CLOCK: Cell<u64> = const { Cell::new(0) };
+}
+
+fn key_of(index: pg_sys::Relation) -> FileKey {
+    // SAFETY: the caller has the relation open.
+    let relation = unsafe { &*index };
+    #[cfg(feature = "pg15")]
+    let file = (relation.rd_node.spcNode, relation.rd_node.dbNode, relation.rd_node.relNode);
+    #[cfg(not(feature = "pg15"))]
+    let file =
+        (relation.rd_locator.spcOid, relation.rd_locator.dbOid, relation.rd_locator.relNumber);
+    (file.0.to_u32(), file.1.to_u32(), u32::from(file.2), relation.rd_backend)
+}
+
+/// The directory of an index in its current state.
+///
+/// # Safety
+/// `index` is an open learned index, and `store` reads it.
+pub(crate) unsafe fn directory_of(
+    index: pg_sys::Relation,
+    store: &IndexStore,
+) -> Result<Rc<RefCell<Directory>>> {
+    let key = key_of(index);
+    let now = CLOCK.replace(CLOCK.get() + 1);
+    let mut hint = KNOWN.with_borrow(|known| {
+        known.iter().find(|known| known.key == key).map_or(0, |known| known.meta_hint)
+    });
+    let (identity, state) = directory::read_meta(store, &mut hint)?;
+    let current = KNOWN.with_borrow_mut(|known| {
+        let known = known.iter_mut().find(|known| known.key == key)?;
+        let same = {
+            let directory = known.directory.borrow();
+            directory.identity() == &identity && directory.state() == &state
+        };
+        known.meta_hint = hint;
+        known.used = now;
+        same.then(|| known.directory.clone())
+    });
+    if let Some(directory) = current {
+        return Ok(directory);
+    }
+    let memory = DIRECTORY_MEMORY.get() as usize * 1024;
+    let opened = Directory::open(store, identity, state, memory)?;
+    let directory = Rc::new(RefCell::new(opened));
+    KNOWN.with_borrow_mut(|known| {
+        known.retain(|known| known.key != key);
+        known.push(Known { key, meta_hint: hint, directory: directory.clone(), used: now });
+        forget_least_used(known, memory);
+    });
+    Ok(directory)
+}
+
+/// Drops directories, the least recently used first, until the rest fits the memory. The one in
+/// use stays; scans that have another open keep it until they end.
+fn forget_least_used(known: &mut Vec<Known>, memory: usize) {
+    known.sort_by_key(|known| std::cmp::Reverse(known.used));
+    let mut total = 0;
+    let mut first = true;
+    known.retain(|known| {
+        // A directory that is being filled right now is borrowed: it is in use, and stays.
+        total += known.directory.try_borrow().map_or(0, |directory| directory.memory());
+        std::mem::take(&mut first) || total <= memory
+    });
+}

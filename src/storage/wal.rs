@@ -1,0 +1,134 @@
+//! Logging.
+//!
+//! Three ways, all of them replayed by the core alone: a build logs its finished pages
+//! ([`super::bulk`]), a new page is logged as a whole, and small changes are logged as records
+//! of the *generic* resource manager that this module writes itself: `generic_xlog.c` would copy
+//! and compare whole pages to find the few bytes that we know already.
+
+use std::ffi::c_void;
+
+use learned_index::page::PageBytes;
+use learned_index::page::tombstone::Edit;
+use pgrx::pg_sys;
+
+/// Blocks in a record at the most: what replay of generic records has room for.
+pub(crate) const MAX_BLOCKS: usize = 4;
+const _: () = assert!(pg_sys::XLR_NORMAL_MAX_BLOCK_ID as usize == MAX_BLOCKS);
+
+/// The resource manager that replays plain byte ranges.
+const RM_GENERIC_ID: pg_sys::RmgrId = pg_sys::RmgrIds::RM_GENERIC_ID as pg_sys::RmgrId;
+
+/// `InvalidSubTransactionId` of c.h.
+const NO_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
+
+/// Whether changes of a relation are logged: `RelationNeedsWAL` of rel.h.
+///
+/// # Safety
+/// `relation` is open.
+pub(crate) unsafe fn needs_wal(relation: pg_sys::Relation) -> bool {
+    // SAFETY: by contract.
+    let relation = unsafe { &*relation };
+    // SAFETY: rd_rel of an open relation is valid.
+    let permanent =
+        unsafe { (*relation.rd_rel).relpersistence } as u8 == pg_sys::RELPERSISTENCE_PERMANENT;
+    #[cfg(feature = "pg15")]
+    let first_subid = relation.rd_firstRelfilenodeSubid;
+    #[cfg(not(feature = "pg15"))]
+    let first_subid = relation.rd_firstRelfilelocatorSubid;
+    // SAFETY: a setting of this process.
+    let logged_anyway = unsafe { pg_sys::wal_level } >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32;
+    let old_file = relation.rd_createSubid == NO_SUBTRANSACTION && first_subid == NO_SUBTRANSACTION;
+    permanent && (logged_anyway || old_file)
+}
+
+/// Runs `change` in a critical section: an error in it would be a PANIC.
+///
+/// # Safety
+/// `change` neither raises an error nor panics nor allocates.
+pub(crate) unsafe fn critically(change: impl FnOnce()) {
+    // SAFETY: a counter of this process, which only it changes.
+    unsafe { pg_sys::CritSectionCount += 1 };
+    change();
+    // SAFETY: as above.
+    unsafe { pg_sys::CritSectionCount -= 1 };
+}
+
+/// The bytes of a page in a buffer.
+///
+/// # Safety
+/// `buffer` is pinned, and locked as the use of the bytes asks for.
+pub(crate) unsafe fn page_of(buffer: pg_sys::Buffer) -> *mut PageBytes {
+    // SAFETY: by contract the buffer is pinned; its page has BLCKSZ bytes.
+    unsafe { pg_sys::BufferGetPage(buffer).cast() }
+}
+
+/// Overwrites a locked page with a new one, and logs it as a whole.
+///
+/// # Safety
+/// `buffer` is pinned and locked exclusively.
+pub(crate) unsafe fn write_whole(buffer: pg_sys::Buffer, page: &PageBytes, log: bool) {
+    // SAFETY: the closure copies bytes and calls what the core itself calls in critical sections.
+    unsafe {
+        critically(|| {
+            *page_of(buffer) = *page;
+            pg_sys::MarkBufferDirty(buffer);
+            if log {
+                pg_sys::log_newpage_buffer(buffer, true);
+            }
+        });
+    }
+}
+
+/// The data of one block in a generic record: {offset, length, bytes} for each edit, as
+/// `applyPageRedo` of generic_xlog.c reads them.
+fn fragments(edits: &[Edit]) -> Vec<u8> {
+    let mut data = Vec::new();
+    for edit in edits {
+        data.extend_from_slice(&edit.offset.to_ne_bytes());
+        data.extend_from_slice(&(edit.bytes.len() as u16).to_ne_bytes());
+        data.extend_from_slice(&edit.bytes);
+    }
+    data
+}
+
+/// Changes locked pages as one, in the order given: replay locks them in this order too.
+///
+/// # Safety
+/// The buffers are pinned, locked exclusively, different, and at most [`MAX_BLOCKS`]; the edits
+/// lie within the pages and change neither the WAL position nor the bounds of the hole without
+/// the bytes in it.
+pub(crate) unsafe fn write_edits(changes: &[(pg_sys::Buffer, &[Edit])], log: bool) {
+    assert!(changes.len() <= MAX_BLOCKS);
+    let data: Vec<Vec<u8>> = changes.iter().map(|(_, edits)| fragments(edits)).collect();
+    // SAFETY: everything that allocates or could fail was done before; the rest is what every
+    // access method of the core does in its critical sections.
+    unsafe {
+        if log {
+            pg_sys::XLogBeginInsert();
+        }
+        critically(|| {
+            for (buffer, edits) in changes {
+                let page = &mut *page_of(*buffer);
+                edits.iter().for_each(|edit| edit.apply(page));
+                pg_sys::MarkBufferDirty(*buffer);
+            }
+            if log {
+                for (index, ((buffer, _), data)) in changes.iter().zip(&data).enumerate() {
+                    pg_sys::XLogRegisterBuffer(index as u8, *buffer, pg_sys::REGBUF_STANDARD as u8);
+                    let bytes: *const c_void = data.as_ptr().cast();
+                    pg_sys::XLogRegisterBufData(index as u8, bytes as _, data.len() as _);
+                }
+                let lsn = pg_sys::XLogInsert(RM_GENERIC_ID, 0);
+                for (buffer, _) in changes {
+                    set_lsn(&mut *page_of(*buffer), lsn);
+                }
+            }
+        });
+    }
+}
+
+/// `PageSetLSN` of bufpage.h: the upper half first.
+fn set_lsn(page: &mut PageBytes, lsn: pg_sys::XLogRecPtr) {
+    page[0..4].copy_from_slice(&((lsn >> 32) as u32).to_ne_bytes());
+    page[4..8].copy_from_slice(&(lsn as u32).to_ne_bytes());
+}
