@@ -41,7 +41,7 @@ use_postgres() {
 
 # PostgreSQL refuses to run as root.
 as_server_user() {
-    if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi
+    if [ "$(id -u)" = 0 ]; then env -u RUST_BACKTRACE runuser -u postgres -- "$@"; else env -u RUST_BACKTRACE "$@"; fi
 }
 
 # start_server PG_CONFIG [SETTING=VALUE...]: a throwaway cluster on a Unix socket. Sets PGHOST,

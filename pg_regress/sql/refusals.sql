@@ -8,7 +8,6 @@ CREATE UNIQUE INDEX ON t USING learned (k);
 CREATE INDEX ON t USING learned (k, s);
 CREATE INDEX ON t USING learned (k) INCLUDE (s);
 CREATE INDEX ON t USING learned (k int4_ops);
-ALTER TABLE t ADD EXCLUDE USING learned (k WITH =);
 
 -- The index is read-only; nothing may be lost in silence.
 INSERT INTO t SELECT g, 'x' FROM generate_series(1, 10) g;

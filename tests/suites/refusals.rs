@@ -48,7 +48,7 @@ fn types_without_an_operator_class_are_refused_with_a_hint() {
 }
 
 #[test]
-fn unique_multicolumn_covering_and_exclusion_indexes_are_refused() {
+fn unique_multicolumn_and_covering_indexes_are_refused() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     client.script("CREATE TABLE t (a int4, b int4)").unwrap();
@@ -184,7 +184,7 @@ const READS: [&str; 6] = [
     "SELECT count(*), sum(id) FROM t WHERE k = 2100",
     "SELECT count(*), sum(id) FROM t WHERE k BETWEEN 500000000000000 AND 600000000000000",
     "SELECT count(*), sum(id) FROM (SELECT id FROM t ORDER BY k DESC LIMIT 500) s",
-    "SELECT count(*), sum(k)::int8 FROM t WHERE k < 900000000000000",
+    "SELECT count(*), sum(k % 1000003)::int8 FROM t WHERE k < 900000000000000",
     "SELECT count(*), sum(id) FROM t WHERE k = ANY ('{2100,2101,2222,5}')",
 ];
 
@@ -266,7 +266,7 @@ fn random_bytes_in_the_pages_give_an_error_or_the_right_answer() {
     let pages = whole.len() as u64 / PAGE;
     let mut rng = StdRng::seed_from_u64(7);
     let mut noticed = 0;
-    for round in 0..16 {
+    for round in 0..24 {
         cluster.stop(Shutdown::Clean);
         std::fs::write(&path, &whole).unwrap();
         for _ in 0..rng.random_range(1..6) {
@@ -277,32 +277,18 @@ fn random_bytes_in_the_pages_give_an_error_or_the_right_answer() {
             let offset = if rng.random_bool(0.6) {
                 rng.random_range(24..120)
             } else {
-                rng.random_range(24..PAGE - 4000)
+                rng.random_range(24..PAGE - length as u64)
             };
             let bytes: Vec<u8> = (0..length).map(|_| rng.random()).collect();
             overwrite(&path, page * PAGE + offset, &bytes);
         }
         cluster.launch();
-        let mut client = cluster.connect();
-        // A changed residual or TID cannot be told from a right one without a checksum: only
-        // what is reported, and that the server lives, can be promised.
-        for bitmap in ["on", "off"] {
-            let settings = format!(
-                "SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = {bitmap};
-                                    SET statement_timeout = '30s'"
-            );
-            client.script(&settings).unwrap();
-            for query in READS {
-                if let Err(error) = client.query_one(query, &[]) {
-                    let error = error
-                        .as_db_error()
-                        .unwrap_or_else(|| panic!("round {round}, {query}: {error}"));
-                    assert_ne!(error.code(), &SqlState::QUERY_CANCELED, "{query} goes on for ever");
-                    assert_ne!(error.code(), &SqlState::INTERNAL_ERROR, "{query}: {error:?}");
-                    noticed += 1;
-                }
-            }
+        let errors = read_all(&mut cluster.connect(), &truth);
+        for error in &errors {
+            let known = [&SqlState::INDEX_CORRUPTED, &SqlState::DATA_CORRUPTED];
+            assert!(known.contains(&error.code()), "round {round}: {error:?}");
         }
+        noticed += errors.len();
         assert!(
             !cluster.log().contains("terminated by signal"),
             "a backend crashed:\n{}",
@@ -310,7 +296,6 @@ fn random_bytes_in_the_pages_give_an_error_or_the_right_answer() {
         );
     }
     assert!(noticed > 0, "no damage was ever noticed");
-    drop(truth);
 }
 
 #[test]
