@@ -18,7 +18,7 @@ WITH class AS (
     JOIN class ON amop.amopfamily = class.opcfamily
     JOIN pg_catalog.pg_operator op ON op.oid = amop.amopopr
 ), functions AS (
-    SELECT amproc.*, proc.prorettype, proc.proargtypes::pg_catalog.oid[] AS arguments
+    SELECT amproc.*, proc.prorettype, proc.proargtypes::pg_catalog.text AS arguments
     FROM pg_catalog.pg_amproc amproc
     JOIN class ON amproc.amprocfamily = class.opcfamily
     JOIN pg_catalog.pg_proc proc ON proc.oid = amproc.amproc
@@ -48,16 +48,16 @@ SELECT pg_catalog.format('function %s with support number %s has the wrong signa
 FROM functions
 WHERE NOT CASE amprocnum
     WHEN 1 THEN prorettype = 'pg_catalog.int4'::pg_catalog.regtype
-            AND arguments = ARRAY[amproclefttype, amprocrighttype]
+            AND arguments = pg_catalog.concat_ws(' ', amproclefttype, amprocrighttype)
     WHEN 2 THEN prorettype = 'pg_catalog.void'::pg_catalog.regtype
-            AND arguments = ARRAY['pg_catalog.internal'::pg_catalog.regtype]::pg_catalog.oid[]
+            AND arguments = 'pg_catalog.internal'::pg_catalog.regtype::pg_catalog.oid::pg_catalog.text
             AND amproclefttype = amprocrighttype
     WHEN 3 THEN prorettype = 'pg_catalog.bool'::pg_catalog.regtype
-            AND arguments = ARRAY[amproclefttype, amproclefttype, amprocrighttype,
-                                  'pg_catalog.bool'::pg_catalog.regtype,
-                                  'pg_catalog.bool'::pg_catalog.regtype]::pg_catalog.oid[]
+            AND arguments = pg_catalog.concat_ws(' ', amproclefttype, amproclefttype, amprocrighttype,
+                                                 'pg_catalog.bool'::pg_catalog.regtype::pg_catalog.oid,
+                                                 'pg_catalog.bool'::pg_catalog.regtype::pg_catalog.oid)
     WHEN 4 THEN prorettype = 'pg_catalog.bool'::pg_catalog.regtype
-            AND arguments = ARRAY['pg_catalog.oid'::pg_catalog.regtype]::pg_catalog.oid[]
+            AND arguments = 'pg_catalog.oid'::pg_catalog.regtype::pg_catalog.oid::pg_catalog.text
             AND amproclefttype = amprocrighttype
     ELSE false END
 UNION ALL

@@ -25,7 +25,8 @@ pub const MAX_ENTRIES: usize = tombstone::MAP_SLOTS;
 pub(crate) struct Marks {
     /// Dead entries of the leaf.
     pub(crate) tombstones: u16,
-    pub(crate) padding: u16,
+    /// [`tombstone::marks_check`] of the other fields and of the list.
+    pub(crate) check: u16,
     /// Page with a bit for each slot; 0: the dead slots are listed in the leaf.
     pub(crate) tombstone_page: u32,
 }
@@ -128,7 +129,10 @@ impl<'a> Leaf<'a> {
             2 => NullClass::NullsLast,
             other => return Err(Corruption::new("a null class", other.into())),
         };
-        Ok(Leaf { page, marks, header, class })
+        let leaf = Leaf { page, marks, header, class };
+        let check = tombstone::marks_check(&marks, leaf.tombstone_list());
+        ensure(marks.check == check, "whole tombstone marks", marks.check.into())?;
+        Ok(leaf)
     }
 
     /// The first position that belongs to the leaf.
@@ -163,11 +167,14 @@ impl<'a> Leaf<'a> {
 
     /// Slots that the leaf itself lists as dead, ascending.
     pub fn listed_tombstones(&self) -> impl Iterator<Item = u16> + 'a {
+        self.tombstone_list().as_chunks::<2>().0.iter().map(|slot| u16::from_le_bytes(*slot))
+    }
+
+    fn tombstone_list(&self) -> &'a [u8] {
         let listed = if self.marks.tombstone_page == 0 { self.tombstones() } else { 0 };
         let start = usize::from(self.header.tombstones_at);
         let end = (start + 2 * listed).min(CONTENT_END);
-        let bytes = self.page.get(start..end).unwrap_or(&[]);
-        bytes.as_chunks::<2>().0.iter().map(|slot| u16::from_le_bytes(*slot))
+        self.page.get(start..end).unwrap_or(&[])
     }
 
     /// Dead slots that the leaf could list.

@@ -162,7 +162,7 @@ impl FilledLeaf {
             class: class as u8,
             padding: [0; 5],
         };
-        write(&mut page, MARKS_AT, &Marks { tombstones: 0, padding: 0, tombstone_page: 0 });
+        write(&mut page, MARKS_AT, &Marks { tombstones: 0, check: 0, tombstone_page: 0 });
         write(&mut page, HEADER_AT, &header);
         set_lower(&mut page, end);
         seal(&mut page, HEADER_AT..end);

@@ -13,6 +13,8 @@ use super::{
 use crate::corruption::{Result, ensure};
 use crate::entry::Block;
 
+/// CRC-32 of the map.
+const CHECK_AT: usize = CONTENT_START + 4;
 const MAP_AT: usize = CONTENT_START + 8;
 /// Slots that a map page has bits for.
 pub(crate) const MAP_SLOTS: usize = (CONTENT_END - MAP_AT) * 8;
@@ -46,15 +48,37 @@ pub(crate) fn list(leaf: &Leaf<'_>, dead: &[u16]) -> Option<Vec<Edit>> {
     let (offset, lower) = lower_edit(leaf.tombstones_at() + slots.len());
     Some(vec![
         Edit { offset, bytes: lower.to_vec() },
-        marks(dead.len(), 0),
+        marks_edit(dead.len(), 0, &slots),
         Edit { offset: leaf.tombstones_at() as u16, bytes: slots },
     ])
 }
 
 /// The edit of the leaf that counts its dead slots and points to their page.
-pub(crate) fn marks(tombstones: usize, page: Block) -> Edit {
-    let marks = Marks { tombstones: tombstones as u16, padding: 0, tombstone_page: page };
+pub(crate) fn point_to_map(tombstones: usize, page: Block) -> Edit {
+    marks_edit(tombstones, page, &[])
+}
+
+fn marks_edit(tombstones: usize, page: Block, list: &[u8]) -> Edit {
+    let mut marks = Marks { tombstones: tombstones as u16, check: 0, tombstone_page: page };
+    marks.check = marks_check(&marks, list);
     Edit { offset: MARKS_AT as u16, bytes: marks.as_bytes().to_vec() }
+}
+
+/// What a leaf's marks must have in `check`: they lie outside the seal. 0 if nothing is dead.
+#[inline]
+pub(crate) fn marks_check(marks: &Marks, list: &[u8]) -> u16 {
+    if marks.tombstones == 0 && marks.tombstone_page == 0 {
+        return 0;
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&marks.tombstones.to_le_bytes());
+    hasher.update(&marks.tombstone_page.to_le_bytes());
+    hasher.update(list);
+    hasher.finalize() as u16
+}
+
+fn map_check(page: &PageBytes) -> u32 {
+    crc32fast::hash(&page[MAP_AT..CONTENT_END])
 }
 
 /// A map page with the dead slots of one leaf.
@@ -64,28 +88,40 @@ pub(crate) fn map(owner: Block, dead: &[u16], birth: u64) -> PageBytes {
     for &slot in dead {
         page[MAP_AT + usize::from(slot) / 8] |= 1 << (slot % 8);
     }
+    let check = map_check(&page);
+    write(&mut page, CHECK_AT, &check);
     // Without a hole: every byte of the map is content.
     set_lower(&mut page, CONTENT_END);
     page
 }
 
-/// The edit of a map page that makes its bits those of `dead`: the bytes from the first to the
-/// last that differ.
-pub(crate) fn map_edit(page: &PageBytes, dead: &[u16]) -> Option<Edit> {
+/// The edits of a map page that set the bits of `dead`: its check, and the bytes from the first
+/// to the last that differ. None if nothing differs.
+pub(crate) fn map_edits(page: &PageBytes, dead: &[u16]) -> Vec<Edit> {
     let mut changed = *page;
     for &slot in dead {
         changed[MAP_AT + usize::from(slot) / 8] |= 1 << (slot % 8);
     }
-    let first = (MAP_AT..CONTENT_END).find(|&at| changed[at] != page[at])?;
-    let last = (MAP_AT..CONTENT_END).rev().find(|&at| changed[at] != page[at])?;
-    Some(Edit { offset: first as u16, bytes: changed[first..=last].to_vec() })
+    let differing = (MAP_AT..CONTENT_END).filter(|&at| changed[at] != page[at]);
+    let Some((first, last)) = differing.fold(None, |range: Option<(usize, usize)>, at| {
+        Some((range.map_or(at, |(first, _)| first), at))
+    }) else {
+        return Vec::new();
+    };
+    let check = map_check(&changed).to_le_bytes();
+    vec![
+        Edit { offset: CHECK_AT as u16, bytes: check.to_vec() },
+        Edit { offset: first as u16, bytes: changed[first..=last].to_vec() },
+    ]
 }
 
 /// Checks that a page is the map of this leaf.
 pub(crate) fn expect_map(page: &PageBytes, owner: Block) -> Result<()> {
     expect_kind(page, PageKind::Tombstones, "a tombstone page")?;
     let found: u32 = read(page, CONTENT_START);
-    ensure(found == owner, "the tombstone page of this leaf", found.into())
+    ensure(found == owner, "the tombstone page of this leaf", found.into())?;
+    let check: u32 = read(page, CHECK_AT);
+    ensure(check == map_check(page), "the check of the tombstones", check.into())
 }
 
 /// Whether a map page marks a slot as dead.

@@ -3,7 +3,7 @@
 use crate::corruption::{Corruption, Result};
 use crate::entry::{Block, HeapTid};
 use crate::page::leaf::Leaf;
-use crate::page::tombstone::{self, Edit};
+use crate::page::tombstone;
 use crate::page::{PageKind, expect_kind};
 use crate::store::Update;
 
@@ -67,13 +67,12 @@ fn vacuum_page<S: Update>(
         let leaf = Leaf::parse(&page)?;
         let verdict = judge(store, &leaf, block, is_dead, memory)?;
         if verdict.new > 0 {
-            let marks = |map| [tombstone::marks(verdict.dead.len(), map)];
+            let marks = |map| [tombstone::point_to_map(verdict.dead.len(), map)];
             if let Some(edits) = tombstone::list(&leaf, &verdict.dead) {
                 store.change(&mut [(&mut page, &edits)]);
             } else if let Some(map) = leaf.tombstone_page() {
                 let mut map_guard = store.lock(map);
-                let edits: Vec<Edit> =
-                    tombstone::map_edit(&map_guard, &verdict.dead).into_iter().collect();
+                let edits = tombstone::map_edits(&map_guard, &verdict.dead);
                 // The leaf first: whoever reads both locks them in this order.
                 store.change(&mut [(&mut page, &marks(map)), (&mut map_guard, &edits)]);
             } else if let Some(map) = map_page {
