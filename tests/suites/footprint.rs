@@ -123,6 +123,10 @@ fn a_warm_lookup_touches_one_index_page_and_a_first_one_no_more_than_a_btree() {
             first.push(index_pages(&mut fresh, table) - before);
         }
     }
+    assert!(
+        first_learned.iter().chain(&first_btree).all(|pages| *pages > 0),
+        "nothing was counted"
+    );
     println!("first lookups: learned {first_learned:?}, btree {first_btree:?}");
 
     prepare(&mut client, "l");
