@@ -88,7 +88,8 @@ impl TidStride {
             return HeapTid::new(code as u32, 1);
         }
         let block = ((u128::from(code) * u128::from(self.reciprocal)) >> 64) as u64;
-        HeapTid::new(block as u32, code.wrapping_sub(block.wrapping_mul(self.stride)) as u16 + 1)
+        let offset = code.wrapping_sub(block.wrapping_mul(self.stride)) as u16;
+        HeapTid::new(block as u32, offset.wrapping_add(1))
     }
 }
 
@@ -303,6 +304,7 @@ impl<'a> Leaf<'a> {
                 true => usize::from(self.start(block + 1).first_slot),
                 false => self.entries(),
             };
+            ensure(view.first_slot <= slot && slot < block_end, "slots that ascend", slot as u64)?;
             let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
             view.codes.for_each(from, to, |code| codes.push(code));
             view.tids.for_each(from, to, |code| tids.push(stride.decode(code)));

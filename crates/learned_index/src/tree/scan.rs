@@ -14,7 +14,7 @@ use crate::store::Store;
 
 /// Entries copied at once, first and at the most. A scan that is read on copies more at a time.
 const FIRST_PORTION: usize = 64;
-const LARGEST_PORTION: usize = 1024;
+const LARGEST_PORTION: usize = 2048;
 /// Keys of a list whose leaves are asked for ahead of reading them.
 const KEYS_AHEAD: usize = 16;
 

@@ -236,7 +236,8 @@ fn lists_of_keys_give_each_match_once_and_in_order() {
             let list: Vec<u64> = (0..count)
                 .map(|_| match keys.as_slice() {
                     [] => random.random(),
-                    keys => keys[random.random_range(0..keys.len())] + random.random_range(0..2),
+                    keys => keys[random.random_range(0..keys.len())]
+                        .saturating_add(random.random_range(0..2)),
                 })
                 .collect();
             let wanted: BTreeSet<u64> = list.iter().copied().collect();
