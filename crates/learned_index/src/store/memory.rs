@@ -132,4 +132,10 @@ impl BulkStore for MemoryStore {
     fn rewind(&mut self) {
         self.next = 0;
     }
+
+    fn clear_rest(&mut self) {
+        for page in self.pages.borrow_mut().iter_mut().skip(self.next as usize) {
+            page.fill(0);
+        }
+    }
 }

@@ -142,6 +142,8 @@ impl<W: BulkStore> Builder<W> {
         let directory_root = self.write_directory(&leaves);
         let model = Model::train(self.options.model, &self.first_codes);
         let (model_root, model_len) = self.write_model(&model.to_bytes());
+        // An earlier attempt, with the keys in another order, may have written more pages.
+        self.store.clear_rest();
         let state = State {
             word: FIRST_WORD,
             epoch: 0,

@@ -354,6 +354,26 @@ fn dead_entries_vanish_and_the_others_stay_whatever_share_dies() {
 }
 
 #[test]
+fn a_key_out_of_order_at_the_end_leaves_no_page_of_the_first_attempt() {
+    let mut random = StdRng::seed_from_u64(17);
+    let mut clock = 1 << 20;
+    for rows in [150_000, 200_000, 250_000] {
+        let mut values: Vec<Option<u64>> = (0..rows)
+            .map(|_| {
+                clock += random.random_range(1..5_000);
+                Some(clock)
+            })
+            .collect();
+        values.push(Some(3));
+        let case = Case::plain(&values);
+        // Vacuum sees every page, not only those that the directory names.
+        let stats = bulk_delete(&case.store, |_| false, || {}).unwrap();
+        assert_eq!(stats.alive, values.len() as u64);
+        case.assert_interval(&mut case.directory(), Key::MIN, Key::MAX);
+    }
+}
+
+#[test]
 fn one_page_is_read_for_a_warm_point_lookup() {
     let mut random = StdRng::seed_from_u64(9);
     let values: Vec<Option<u64>> = (0..300_000).map(|_| Some(random.random())).collect();
