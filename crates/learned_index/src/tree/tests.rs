@@ -275,7 +275,7 @@ fn walk(case: &Case, low: Key, high: Key, seed: u64) {
         .collect();
     let mut directory = case.directory();
     let mut scan = Scan::new();
-    scan.restart(&case.store, seed % 2 == 0);
+    scan.restart(&case.store, seed.is_multiple_of(2));
     set(&mut scan, low, high);
     let mut random = StdRng::seed_from_u64(seed);
     // The oracle's place: the index of the entry returned last; -1 and len are the ends.
@@ -329,7 +329,8 @@ fn dead_entries_vanish_and_the_others_stay_whatever_share_dies() {
         let mut case = Case::plain(&values);
         // A leaf's list, then a page of its own, then more on that page.
         for (pass, one_in) in [(0, 5_000), (1, 700), (2, 9), (3, 2)] {
-            let dies = |tid: HeapTid| tid.to_u64().wrapping_mul(0x9E37_79B9 + pass) % one_in == 0;
+            let dies =
+                |tid: HeapTid| tid.to_u64().wrapping_mul(0x9E37_79B9 + pass).is_multiple_of(one_in);
             let before = case.entries.len();
             let stats = bulk_delete(&case.store, dies, || {}).unwrap();
             case.entries.retain(|entry| !dies(entry.tid));
@@ -406,7 +407,8 @@ fn a_damaged_page_is_an_error_and_never_a_wrong_answer() {
     for round in 0..600 {
         // Nothing dead, then lists of dead slots, then maps of them.
         if round == 200 || round == 400 {
-            let dies = |tid: HeapTid| tid.to_u64() % if round == 200 { 2_000 } else { 3 } == 0;
+            let one_in = if round == 200 { 2_000 } else { 3 };
+            let dies = |tid: HeapTid| tid.to_u64().is_multiple_of(one_in);
             bulk_delete(&whole.store, dies, || {}).unwrap();
             whole.entries.retain(|entry| !dies(entry.tid));
         }
