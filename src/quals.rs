@@ -14,8 +14,9 @@ use crate::key_type::{KeyOrder, KeyType};
 const EPOCH_DIFFERENCE: i64 = 10_957 * 86_400;
 const USECS_PER_SECOND: i64 = 1_000_000;
 /// How far from an instant the local times lie whose conversion may give it: more than the
-/// largest offset from UTC and the day that the core looks back for a transition.
-const NEAR: i64 = 3 * 86_400;
+/// largest offset from UTC that a time zone can have (167 hours, in the POSIX notation) and the
+/// day that the core looks back for a transition.
+const NEAR: i64 = 10 * 86_400;
 
 /// Sets the intervals that the keys ask for, in index order. Returns whether they include keys
 /// that do not match, so that each row has to be checked.

@@ -86,7 +86,7 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
         let heap_tuples = scan_table(heap, index, info, &mut build);
         enter_phase(PHASE_WRITE);
         let entries = build.entries;
-        let Some((pages, _)) = build.loader.finish() else {
+        let Some((pages, state)) = build.loader.finish() else {
             let name = storage::index_name(index);
             ereport!(
                 ERROR,
@@ -94,6 +94,17 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
                 format!("a row came twice while index \"{name}\" was built")
             );
         };
+        if state.values + state.nulls != entries {
+            let name = storage::index_name(index);
+            ereport!(
+                ERROR,
+                PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                format!(
+                    "index \"{name}\" was built with {} of {entries} rows",
+                    state.values + state.nulls
+                )
+            );
+        }
         enter_phase(PHASE_LOG);
         pages.log();
         let result = pg_sys::palloc0(size_of::<pg_sys::IndexBuildResult>())
@@ -148,7 +159,7 @@ unsafe fn scan_table(
 /// Adds one row to the index that is being built.
 #[pg_guard]
 unsafe extern "C-unwind" fn add_row(
-    _index: pg_sys::Relation,
+    index: pg_sys::Relation,
     tid: pg_sys::ItemPointer,
     values: *mut pg_sys::Datum,
     is_null: *mut bool,
@@ -162,7 +173,10 @@ unsafe extern "C-unwind" fn add_row(
         if *is_null {
             build.loader.push_null(tid);
         } else {
-            build.loader.push(build.order.apply(build.key_type.encode(*values)), tid);
+            let code = build.order.apply(build.key_type.encode(*values));
+            if let Err(corruption) = build.loader.push(code, tid) {
+                storage::raise_corruption(index, corruption);
+            }
         }
         build.entries += 1;
     }

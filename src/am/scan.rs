@@ -17,9 +17,10 @@ use crate::quals;
 use crate::storage::buffers::{IndexStore, Pin};
 use crate::storage::{raise_corruption, session};
 
-/// What an open scan keeps between calls. Lives in the memory context of the scan, whose reset
-/// drops it; pins are released by `amendscan`, or by the transaction's abort.
+/// What an open scan keeps between calls. Lives in a memory context of its own, whose end drops
+/// it; pins are released by `amendscan`, or by the transaction's abort.
 struct OpenScan {
+    context: pg_sys::MemoryContext,
     store: IndexStore,
     directory: Option<Rc<RefCell<Directory>>>,
     scan: Scan<Pin>,
@@ -87,7 +88,15 @@ pub(crate) unsafe extern "C-unwind" fn ambeginscan(
     // SAFETY: by contract; the core frees the descriptor, and its context drops our state.
     unsafe {
         let scan = pg_sys::RelationGetIndexScan(index, key_count, orderby_count);
+        let context = pg_sys::AllocSetContextCreateExtended(
+            pg_sys::CurrentMemoryContext,
+            c"scan of a learned index".as_ptr(),
+            pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
+            pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
+            pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
+        );
         let open = OpenScan {
+            context,
             store: IndexStore::new(index),
             directory: None,
             scan: Scan::new(),
@@ -97,7 +106,7 @@ pub(crate) unsafe extern "C-unwind" fn ambeginscan(
             tuple: ReturnedTuple::new(0),
             null_tuple: ReturnedTuple::new(pg_sys::INDEX_NULL_MASK),
         };
-        let open = PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(open);
+        let open = PgMemoryContexts::For(context).leak_and_drop_on_delete(open);
         (*scan).opaque = open.cast();
         (*scan).xs_itupdesc = (*index).rd_att;
         scan
@@ -298,7 +307,8 @@ pub(crate) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
     unsafe {
         let open = open_scan(scan);
         open.scan.release(&open.store);
-        open.directory = None;
+        (*scan).opaque = std::ptr::null_mut();
+        pg_sys::MemoryContextDelete(open.context);
     }
 }
 

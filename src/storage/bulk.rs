@@ -1,7 +1,7 @@
 //! Pages of an index that is being built: written without WAL, logged at the end in one pass.
 
 use learned_index::entry::Block;
-use learned_index::page::{PAGE_SIZE, PageBytes};
+use learned_index::page::PageBytes;
 use learned_index::store::BulkStore;
 use pgrx::prelude::*;
 
@@ -93,9 +93,9 @@ impl BulkStore for BulkPages {
         self.next = 0;
     }
 
-    fn clear_rest(&mut self) {
+    fn replace_rest(&mut self, page: &PageBytes) {
         while self.next < self.len {
-            self.append(&[0; PAGE_SIZE]);
+            self.append(page);
         }
     }
 }

@@ -4,15 +4,18 @@
 //! another build of the index or of another state of it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use learned_index::corruption::Result;
+use learned_index::corruption::{Corruption, Result};
+use learned_index::page::meta::Identity;
 use learned_index::store::Hint;
 use learned_index::tree::directory::{self, Directory};
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 use super::buffers::IndexStore;
+use crate::key_type::{KeyOrder, KeyType};
 
 /// Memory for all directories of a session, in kilobytes.
 static DIRECTORY_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(64 * 1024);
@@ -35,14 +38,16 @@ pub(crate) fn register_settings() {
 type FileKey = (u32, u32, u32, i32);
 
 struct Known {
-    key: FileKey,
     meta_hint: Hint,
     directory: Rc<RefCell<Directory>>,
     used: u64,
 }
 
+/// Directories that a session keeps at the most, however small they are.
+const MOST_DIRECTORIES: usize = 1000;
+
 thread_local! {
-    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+    static KNOWN: RefCell<HashMap<FileKey, Known>> = RefCell::new(HashMap::new());
     static CLOCK: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -67,12 +72,10 @@ pub(crate) unsafe fn directory_of(
 ) -> Result<Rc<RefCell<Directory>>> {
     let key = key_of(index);
     let now = CLOCK.replace(CLOCK.get() + 1);
-    let mut hint = KNOWN.with_borrow(|known| {
-        known.iter().find(|known| known.key == key).map_or(0, |known| known.meta_hint)
-    });
+    let mut hint = KNOWN.with_borrow(|known| known.get(&key).map_or(0, |known| known.meta_hint));
     let (identity, state) = directory::read_meta(store, &mut hint)?;
     let current = KNOWN.with_borrow_mut(|known| {
-        let known = known.iter_mut().find(|known| known.key == key)?;
+        let known = known.get_mut(&key)?;
         let same = {
             let directory = known.directory.borrow();
             directory.identity() == &identity && directory.state() == &state
@@ -84,26 +87,50 @@ pub(crate) unsafe fn directory_of(
     if let Some(directory) = current {
         return Ok(directory);
     }
+    // SAFETY: by contract.
+    unsafe { expect_own(index, &identity) }?;
     let memory = DIRECTORY_MEMORY.get() as usize * 1024;
     let opened = Directory::open(store, identity, state, memory)?;
     let directory = Rc::new(RefCell::new(opened));
     KNOWN.with_borrow_mut(|known| {
-        known.retain(|known| known.key != key);
-        known.push(Known { key, meta_hint: hint, directory: directory.clone(), used: now });
+        known.insert(key, Known { meta_hint: hint, directory: directory.clone(), used: now });
         forget_least_used(known, memory);
     });
     Ok(directory)
 }
 
+/// Checks that a metapage is that of an index like this one: a file of another learned index
+/// would give wrong answers.
+///
+/// # Safety
+/// `index` is an open learned index.
+unsafe fn expect_own(index: pg_sys::Relation, identity: &Identity) -> Result<()> {
+    // SAFETY: by contract.
+    let (key_type, order) = unsafe { (KeyType::of_index(index), KeyOrder::of_index(index)) };
+    let foreign = |expected, found| Err(Corruption::new(expected, found).at(0));
+    if identity.key_type != key_type.number() {
+        return foreign("a metapage of this index's key type", identity.key_type.into());
+    }
+    if identity.descending != order.descending {
+        return foreign("a metapage of this index's order", identity.descending.into());
+    }
+    if identity.nulls_first != order.nulls_first {
+        return foreign("a metapage of this index's order of NULLs", identity.nulls_first.into());
+    }
+    Ok(())
+}
+
 /// Drops directories, the least recently used first, until the rest fits the memory. The one in
 /// use stays; scans that have another open keep it until they end.
-fn forget_least_used(known: &mut Vec<Known>, memory: usize) {
-    known.sort_by_key(|known| std::cmp::Reverse(known.used));
-    let mut total = 0;
-    let mut first = true;
-    known.retain(|known| {
+fn forget_least_used(known: &mut HashMap<FileKey, Known>, memory: usize) {
+    let size = |known: &Known| {
         // A directory that is being filled right now is borrowed: it is in use, and stays.
-        total += known.directory.try_borrow().map_or(0, |directory| directory.memory());
-        std::mem::take(&mut first) || total <= memory
-    });
+        size_of::<Known>() + known.directory.try_borrow().map_or(0, |directory| directory.memory())
+    };
+    let mut total: usize = known.values().map(size).sum();
+    while known.len() > 1 && (total > memory || known.len() > MOST_DIRECTORIES) {
+        let Some((&key, least)) = known.iter().min_by_key(|(_, known)| known.used) else { break };
+        total = total.saturating_sub(size(least));
+        known.remove(&key);
+    }
 }

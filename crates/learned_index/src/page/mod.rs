@@ -59,6 +59,8 @@ pub enum PageKind {
     Model = 4,
     /// A leaf's tombstones, once they outgrow the leaf.
     Tombstones = 5,
+    /// Nothing.
+    Free = 6,
 }
 
 /// The last bytes of each page.

@@ -53,6 +53,8 @@ pub struct Sorter<S> {
     memory: usize,
     pairs: Vec<Pair>,
     scratch: Vec<Pair>,
+    /// Pairs that both have room for.
+    room: usize,
     runs: Vec<Run>,
 }
 
@@ -65,13 +67,13 @@ impl<S: Spill> Sorter<S> {
     /// `memory` is the limit in bytes; it is not kept below 64 kB.
     pub fn new(spill: S, memory: usize) -> Sorter<S> {
         let memory = memory.max(64 * 1024);
-        Sorter { spill, memory, pairs: Vec::new(), scratch: Vec::new(), runs: Vec::new() }
+        Sorter { spill, memory, pairs: Vec::new(), scratch: Vec::new(), room: 0, runs: Vec::new() }
     }
 
     /// Adds an entry.
     #[inline]
     pub fn push(&mut self, code: u64, tid: HeapTid) {
-        if self.pairs.len() == self.pairs.capacity() {
+        if self.pairs.len() >= self.room {
             self.grow_or_spill();
         }
         self.pairs.push((code, tid.to_u64()));
@@ -81,11 +83,20 @@ impl<S: Spill> Sorter<S> {
     fn grow_or_spill(&mut self) {
         let most = self.memory / MEMORY_PER_PAIR;
         let held = self.pairs.len();
-        if held < most {
-            self.pairs.reserve_exact((held.max(1024)).min(most - held));
-        } else {
+        if held < most && self.try_grow(held.max(1024).min(most - held)) {
+            self.room = self.pairs.capacity().min(self.scratch.capacity()).min(most);
+        } else if held > 0 {
             self.spill_run();
         }
+    }
+
+    /// Makes room for more pairs, if the system gives the memory: where it does not, what is held
+    /// is spilled. (A failed allocation would otherwise end the whole process.)
+    fn try_grow(&mut self, more: usize) -> bool {
+        let wanted = self.pairs.len() + more;
+        let scratch = wanted - self.scratch.len().min(wanted);
+        self.scratch.try_reserve_exact(scratch).is_ok()
+            && self.pairs.try_reserve_exact(more).is_ok()
     }
 
     fn spill_run(&mut self) {

@@ -133,9 +133,9 @@ impl BulkStore for MemoryStore {
         self.next = 0;
     }
 
-    fn clear_rest(&mut self) {
-        for page in self.pages.borrow_mut().iter_mut().skip(self.next as usize) {
-            page.fill(0);
+    fn replace_rest(&mut self, page: &PageBytes) {
+        for rest in self.pages.borrow_mut().iter_mut().skip(self.next as usize) {
+            **rest = *page;
         }
     }
 }

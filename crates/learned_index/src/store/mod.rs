@@ -67,6 +67,6 @@ pub trait BulkStore {
     fn read_back(&mut self, block: Block) -> Box<PageBytes>;
     /// Makes the next page block 0 again.
     fn rewind(&mut self);
-    /// Makes every page from the next one on a page of zeros, which belongs to nothing.
-    fn clear_rest(&mut self);
+    /// Replaces every page from the next one on.
+    fn replace_rest(&mut self, page: &PageBytes);
 }

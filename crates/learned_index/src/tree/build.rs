@@ -1,13 +1,14 @@
 //! Writing a new index from entries in order: leaves, directory, model, metapage.
 
+use crate::corruption::Result;
 use crate::entry::{Block, Fence, HeapTid};
 use crate::key::NullClass;
 use crate::model::{Model, ModelChoice};
 use crate::page::directory::{self, Child};
-use crate::page::leaf::{MAX_ENTRIES, TidStride};
+use crate::page::leaf::{Leaf, MAX_ENTRIES, TidStride};
 use crate::page::leaf_builder::{FilledLeaf, LeafBuilder};
 use crate::page::meta::{self, Identity, State};
-use crate::page::{PAGE_SIZE, PageBytes, blob, leaf_builder};
+use crate::page::{PAGE_SIZE, PageBytes, PageKind, blob, leaf_builder, new_page, verify_seal};
 use crate::store::BulkStore;
 
 /// What the user chose for an index.
@@ -88,7 +89,8 @@ impl<W: BulkStore> Builder<W> {
         self.codes.push(code);
         self.tids.push(tid);
         if self.codes.len() >= GATHER {
-            self.cut_leaves(MAX_ENTRIES);
+            // A leaf that was filled too early is filled again, with what follows.
+            drop(self.cut_leaves(MAX_ENTRIES));
         }
         true
     }
@@ -111,18 +113,22 @@ impl<W: BulkStore> Builder<W> {
 
     /// Takes everything back that was added, in the order in which it was, as (code, TID). The
     /// store's pages may be written anew after that.
-    pub fn into_entries(mut self, mut emit: impl FnMut(u64, HeapTid)) -> W {
+    ///
+    /// # Errors
+    /// If a page does not come back as it was written.
+    pub fn into_entries(mut self, mut emit: impl FnMut(u64, HeapTid)) -> Result<W> {
         let (mut codes, mut tids) = (Vec::new(), Vec::new());
         for leaf in &self.value_leaves {
             let page = self.store.read_back(leaf.block);
-            let read = crate::page::leaf::Leaf::parse(&page)
+            let decoded = verify_seal(&page)
+                .and_then(|()| Leaf::parse(&page))
                 .and_then(|leaf| leaf.decode(0, leaf.entries(), &mut codes, &mut tids));
-            debug_assert!(read.is_ok());
+            decoded.map_err(|corruption| corruption.at(leaf.block))?;
             codes.drain(..).zip(tids.drain(..)).for_each(|(code, tid)| emit(code, tid));
         }
         let gathered = self.codes[self.taken..].iter().zip(&self.tids[self.taken..]);
         gathered.for_each(|(&code, &tid)| emit(code, tid));
-        self.store
+        Ok(self.store)
     }
 
     /// Writes the rest, and the metapage at last. Returns the store and what was written.
@@ -143,7 +149,7 @@ impl<W: BulkStore> Builder<W> {
         let model = Model::train(self.options.model, &self.first_codes);
         let (model_root, model_len) = self.write_model(&model.to_bytes());
         // An earlier attempt, with the keys in another order, may have written more pages.
-        self.store.clear_rest();
+        self.store.replace_rest(&new_page(PageKind::Free, 0));
         let state = State {
             word: FIRST_WORD,
             epoch: 0,
@@ -163,14 +169,17 @@ impl<W: BulkStore> Builder<W> {
         (self.store, state)
     }
 
-    /// Cuts leaves off the front of what was gathered until no more than `keep` entries are left.
-    fn cut_leaves(&mut self, keep: usize) {
+    /// Cuts leaves off the front of what was gathered until no more than `keep` entries are left,
+    /// or until the rest fits one leaf: then that leaf, which is not written yet, is returned.
+    fn cut_leaves(&mut self, keep: usize) -> Option<FilledLeaf> {
         self.number_tids();
-        while self.codes.len() - self.taken > keep.max(1) {
+        let mut last = None;
+        while self.codes.len() - self.taken > keep {
             let filled = self.filler.fill(&self.codes[self.taken..], &self.tid_codes[self.taken..]);
             let next = self.taken + filled.entries;
             if next == self.codes.len() {
-                // The last leaf of the class: its high fence is not known yet.
+                // Perhaps the last leaf of the class: its high fence is not known yet.
+                last = Some(filled);
                 break;
             }
             let high = self.fence_between(next - 1, next);
@@ -180,16 +189,15 @@ impl<W: BulkStore> Builder<W> {
         self.tids.drain(..self.taken);
         self.tid_codes.drain(..self.taken);
         self.taken = 0;
+        last
     }
 
     fn finish_class(&mut self, end: Fence) {
-        self.cut_leaves(0);
-        if !self.codes.is_empty() {
-            // `cut_leaves` stops only when all of the rest fits one leaf.
-            let filled = self.filler.fill(&self.codes, &self.tid_codes);
-            debug_assert_eq!(filled.entries, self.codes.len());
-            self.write_leaf(filled, end);
+        if let Some(last) = self.cut_leaves(0) {
+            self.write_leaf(last, end);
         }
+        // A leaf takes at least one entry: the loop ends with none left, or with the last leaf.
+        assert_eq!(self.taken, self.codes.len(), "entries left over");
         self.codes.clear();
         self.tids.clear();
         self.tid_codes.clear();

@@ -3,7 +3,7 @@
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
 use crate::key::NullClass;
-use crate::model::{self, Model};
+use crate::model::{self, MAX_BLOB_BYTES, Model};
 use crate::page::directory::Child;
 use crate::page::meta::{self, Identity, State};
 use crate::page::{self, PageBytes, blob, directory};
@@ -89,16 +89,22 @@ impl Directory {
             before = before.saturating_add(page.leaves);
         }
         ensure(before as usize == leaves, "as many leaves as the metapage says", before.into())?;
-        let resident = leaves * BYTES_PER_LEAF <= memory;
+        let (mut codes, mut rest) = (Vec::new(), Vec::new());
+        // Without the memory the directory is read page by page at each lookup.
+        let resident = leaves * BYTES_PER_LEAF <= memory
+            && codes.try_reserve_exact(leaves).is_ok()
+            && rest.try_reserve_exact(leaves).is_ok();
         let held = if resident { leaves } else { 0 };
+        codes.resize(held, 0);
+        rest.resize(held, UNKNOWN);
         let mut directory = Directory {
             identity,
             state,
             loaded: vec![false; pages.len()],
             pages,
             firsts,
-            codes: vec![0; held],
-            rest: vec![UNKNOWN; held],
+            codes,
+            rest,
             model: None,
             unread: held,
             lookups: 0,
@@ -127,7 +133,8 @@ impl Directory {
 
     /// Bytes that this copy takes.
     pub fn memory(&self) -> usize {
-        self.codes.capacity() * BYTES_PER_LEAF
+        size_of::<Directory>()
+            + self.codes.capacity() * BYTES_PER_LEAF
             + self.pages.capacity() * (size_of::<Child>() + 5)
             + self.model.as_ref().map_or(0, Model::size_bytes)
     }
@@ -266,8 +273,9 @@ impl Directory {
             }
         }
         let leaf = self.known(left - 1);
-        self.lookups += 1;
-        if self.lookups >= LOOKUPS_PER_PAGE.saturating_mul(self.pages.len() as u32) {
+        self.lookups = self.lookups.saturating_add(1);
+        let enough = LOOKUPS_PER_PAGE.saturating_mul(self.pages.len() as u32);
+        if self.model.is_none() && self.lookups >= enough {
             self.load_all(store)?;
         }
         Ok(leaf)
@@ -352,6 +360,7 @@ fn read_upper_levels<S: Store>(
 /// Reads the model.
 pub fn read_model<S: Store>(store: &S, state: &State) -> Result<Model> {
     let len = state.model_len as usize;
+    ensure(len <= MAX_BLOB_BYTES, "a model of at most 64 MiB", len as u64)?;
     let mut bytes = Vec::new();
     let mut next = Some(state.model_root).filter(|_| len > 0);
     while let Some(block) = next {

@@ -4,6 +4,7 @@
 //! does not turns everything before it into one of the sorter's inputs.
 
 use super::build::{BuildOptions, Builder};
+use crate::corruption::Result;
 use crate::entry::HeapTid;
 use crate::page::meta::{Identity, State};
 use crate::sort::{Sorter, Spill};
@@ -44,18 +45,22 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
     }
 
     /// Adds a value by its code.
+    ///
+    /// # Errors
+    /// If pages that were written before do not come back as they were.
     #[inline]
-    pub fn push(&mut self, code: u64, tid: HeapTid) {
+    pub fn push(&mut self, code: u64, tid: HeapTid) -> Result<()> {
         match &mut self.values {
             Values::Sorting(sorter, _) => sorter.push(code, tid),
             Values::InOrder(builder) => {
                 if !builder.try_push(code, tid) {
-                    self.begin_sorting();
-                    self.push(code, tid);
+                    self.begin_sorting()?;
+                    return self.push(code, tid);
                 }
             }
             Values::Moving => {}
         }
+        Ok(())
     }
 
     /// Adds a NULL.
@@ -70,12 +75,13 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
     }
 
     #[cold]
-    fn begin_sorting(&mut self) {
+    fn begin_sorting(&mut self) -> Result<()> {
         if let Values::InOrder(builder) = std::mem::replace(&mut self.values, Values::Moving) {
             let mut sorter = Sorter::new((self.new_spill)(), self.memory / 8 * 7);
-            let store = builder.into_entries(|code, tid| sorter.push(code, tid));
+            let store = builder.into_entries(|code, tid| sorter.push(code, tid))?;
             self.values = Values::Sorting(sorter, store);
         }
+        Ok(())
     }
 
     /// Writes the index. `None` if an entry was added twice.

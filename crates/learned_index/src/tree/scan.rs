@@ -402,6 +402,7 @@ impl<P> Scan<P> {
         let map = match leaf.tombstone_page() {
             None => None,
             Some(block) => {
+                ensure(block != at.block, "a tombstone page of its own", block.into())?;
                 let map = store.read(block, 0);
                 tombstone::expect_map(&map, at.block).map_err(|corruption| corruption.at(block))?;
                 Some(map)

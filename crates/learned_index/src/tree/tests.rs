@@ -61,7 +61,7 @@ impl Case {
                 HeapTid::new((row / rows_per_block) as u32, (row % rows_per_block) as u16 + 1);
             let key = match value {
                 Some(code) => {
-                    loader.push(*code, tid);
+                    loader.push(*code, tid).unwrap();
                     Key::value(*code)
                 }
                 None => {
@@ -355,6 +355,28 @@ fn dead_entries_vanish_and_the_others_stay_whatever_share_dies() {
 }
 
 #[test]
+fn no_entry_is_lost_where_the_last_leaf_is_unlike_those_before() {
+    let hash =
+        |row: u64, salt: u64| (row + salt).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    for (fillfactor, random_rows) in [(100, 300), (90, 1_210), (100, 1_900)] {
+        for rows in (random_rows + 500..random_rows + 6_000).step_by(7) {
+            // Random keys, then a dense jittered tail; the heap in another order than both.
+            let mut keyed: Vec<(u64, u64)> = (0..rows)
+                .map(|row| match row < random_rows {
+                    true => (hash(row, 3), hash(row, 1) >> 1),
+                    false => (hash(row, 3), (1 << 63) + row * 128 + hash(row, 2) % 128),
+                })
+                .collect();
+            keyed.sort_unstable();
+            let values: Vec<Option<u64>> = keyed.iter().map(|(_, key)| Some(*key)).collect();
+            let options = BuildOptions { model: ModelChoice::Linear, fillfactor };
+            // Compares the counts of the metapage with the number of values.
+            Case::build(&values, 150, false, options, 1 << 20);
+        }
+    }
+}
+
+#[test]
 fn an_abandoned_build_leaves_no_page_behind() {
     let options = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
     let mut abandoned = Builder::new(MemoryStore::new(), identity(false), options);
@@ -366,6 +388,7 @@ fn an_abandoned_build_leaves_no_page_behind() {
         assert_eq!((code, tid), (rows * rows, HeapTid::new(rows as u32, 1)));
         rows += 1;
     });
+    let store = store.unwrap();
     assert_eq!(rows, 400_000);
     assert!(store.blocks() > 50);
     let mut builder = Builder::new(store, identity(false), options);

@@ -1,6 +1,6 @@
 //! Marking the entries of dead heap tuples.
 
-use crate::corruption::{Corruption, Result};
+use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, HeapTid};
 use crate::page::leaf::Leaf;
 use crate::page::tombstone;
@@ -125,6 +125,7 @@ pub(crate) fn dead_slots<S: crate::store::Store>(
     let Some(map) = leaf.tombstone_page() else {
         return Ok(leaf.listed_tombstones().collect());
     };
+    ensure(map != block, "a tombstone page of its own", map.into())?;
     let page = store.read(map, 0);
     tombstone::expect_map(&page, block).map_err(|corruption: Corruption| corruption.at(map))?;
     Ok((0..leaf.entries())
