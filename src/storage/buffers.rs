@@ -167,8 +167,10 @@ impl Update for IndexStore {
             pg_sys::UnlockRelationForExtension(self.index, lock);
             let locked = LockedPage { buffer, store: PhantomData };
             wal::write_whole(buffer, page, wal::needs_wal(self.index));
+            // While it is still pinned.
+            let block = pg_sys::BufferGetBlockNumber(buffer);
             drop(locked);
-            pg_sys::BufferGetBlockNumber(buffer)
+            block
         }
     }
 
