@@ -13,10 +13,13 @@ use crate::key_type::{KeyOrder, KeyType};
 /// Seconds from 1970 to 2000, the epochs of `pg_time_t` and of timestamps.
 const EPOCH_DIFFERENCE: i64 = 10_957 * 86_400;
 const USECS_PER_SECOND: i64 = 1_000_000;
-/// How far from an instant the local times lie whose conversion may give it: more than the
-/// largest offset from UTC that a time zone can have (167 hours, in the POSIX notation) and the
-/// day that the core looks back for a transition.
-const NEAR: i64 = 10 * 86_400;
+/// The core converts a local time by the offset in force a day before it (read as UTC), or by the
+/// one after the first transition from then on. Local times are at most one offset away from their
+/// instant, and the transition at most two from it. POSIX zones have offsets of up to 167 hours;
+/// those of real zones are all smaller than a day.
+const NEAR_ANY_ZONE: i64 = 15 * 86_400;
+const NEAR_REAL_ZONE: i64 = 3 * 86_400;
+const REAL_OFFSET: i64 = 86_400;
 
 /// Sets the intervals that the keys ask for, in index order. Returns whether they include keys
 /// that do not match, so that each row has to be checked.
@@ -192,12 +195,30 @@ unsafe fn cut(key_type: KeyType, subtype: pg_sys::Oid, value: pg_sys::Datum) -> 
     }
 }
 
-/// The offsets from UTC that the session's time zone uses within [`NEAR`] of an instant.
+/// The offsets from UTC by which the core may convert the local times of an instant.
 fn offsets_near(instant: i64) -> OffsetRange {
     let seconds = instant.div_euclid(USECS_PER_SECOND).saturating_add(EPOCH_DIFFERENCE);
-    let end = seconds.saturating_add(NEAR);
-    let mut from = seconds.saturating_sub(NEAR);
-    let (mut least, mut greatest) = (i64::MAX, i64::MIN);
+    let mut offsets = offsets_within(seconds, NEAR_ANY_ZONE);
+    let real = offsets.least >= -REAL_OFFSET && offsets.greatest <= REAL_OFFSET;
+    // The nearer window keeps more instants exact around a transition.
+    if offsets.least != offsets.greatest && real {
+        offsets = offsets_within(seconds, NEAR_REAL_ZONE);
+    }
+    OffsetRange {
+        least: offsets.least * USECS_PER_SECOND,
+        greatest: offsets.greatest * USECS_PER_SECOND,
+    }
+}
+
+/// The offsets, in seconds, that the session's time zone uses within `near` seconds of a time.
+fn offsets_within(seconds: i64, near: i64) -> OffsetRange {
+    let end = seconds.saturating_add(near);
+    let mut from = seconds.saturating_sub(near);
+    let mut offsets = OffsetRange { least: i64::MAX, greatest: i64::MIN };
+    let mut include = |offset: i64| {
+        offsets.least = offsets.least.min(offset);
+        offsets.greatest = offsets.greatest.max(offset);
+    };
     loop {
         let (mut before, mut after, mut boundary) = (0, 0, 0);
         let (mut before_is_dst, mut after_is_dst) = (0, 0);
@@ -214,15 +235,12 @@ fn offsets_near(instant: i64) -> OffsetRange {
             )
         };
         // A time that the zone's rules do not reach is converted with offset 0.
-        let before = if found < 0 { 0 } else { before };
-        least = least.min(before);
-        greatest = greatest.max(before);
+        include(if found < 0 { 0 } else { before });
         if found <= 0 || boundary > end {
             break;
         }
-        least = least.min(after);
-        greatest = greatest.max(after);
+        include(after);
         from = boundary;
     }
-    OffsetRange { least: least * USECS_PER_SECOND, greatest: greatest * USECS_PER_SECOND }
+    offsets
 }

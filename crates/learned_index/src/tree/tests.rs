@@ -356,22 +356,44 @@ fn dead_entries_vanish_and_the_others_stay_whatever_share_dies() {
 
 #[test]
 fn no_entry_is_lost_where_the_last_leaf_is_unlike_those_before() {
-    let hash =
-        |row: u64, salt: u64| (row + salt).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
-    for (fillfactor, random_rows) in [(100, 300), (90, 1_210), (100, 1_900)] {
-        for rows in (random_rows + 500..random_rows + 6_000).step_by(7) {
-            // Random keys, then a dense jittered tail; the heap in another order than both.
-            let mut keyed: Vec<(u64, u64)> = (0..rows)
-                .map(|row| match row < random_rows {
-                    true => (hash(row, 3), hash(row, 1) >> 1),
-                    false => (hash(row, 3), (1 << 63) + row * 128 + hash(row, 2) % 128),
-                })
-                .collect();
-            keyed.sort_unstable();
-            let values: Vec<Option<u64>> = keyed.iter().map(|(_, key)| Some(*key)).collect();
-            let options = BuildOptions { model: ModelChoice::Linear, fillfactor };
-            // Compares the counts of the metapage with the number of values.
-            Case::build(&values, 150, false, options, 1 << 20);
+    let hash = |number: u64| {
+        let mixed = (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 1
+    };
+    let build = |entries: &[(u64, HeapTid)]| {
+        let options = BuildOptions { model: ModelChoice::Linear, fillfactor: 100 };
+        let mut builder = Builder::new(MemoryStore::new(), identity(false), options);
+        entries.iter().for_each(|&(code, tid)| assert!(builder.try_push(code, tid)));
+        builder.finish().1
+    };
+    for (head, tid_bits, jitter) in
+        (300..1_500).step_by(60).flat_map(|head| [(head, 10, 2), (head, 14, 64), (head, 20, 1_000)])
+    {
+        // Random keys, then a dense tail, over a heap in another order.
+        let mut codes: Vec<u64> = (0..head).map(hash).collect();
+        codes.sort_unstable();
+        codes.extend((0..4_000).map(|row| (1 << 63) + row * 1_024 + hash(row) % jitter));
+        let entries: Vec<(u64, HeapTid)> = (0u64..)
+            .zip(codes)
+            .map(|(row, code)| {
+                let bits = if row < head { 28 } else { tid_bits };
+                let block = (hash(row + 7) & ((1 << bits) - 1)) as u32;
+                (code, HeapTid::new(block, 1 + (row % 100) as u16))
+            })
+            .collect();
+        // Around the length at which one more leaf is needed.
+        let (mut fits, mut too_long) = (head as usize, entries.len());
+        let leaves = build(&entries[..fits]).leaves + 1;
+        while too_long - fits > 1 {
+            let middle = (fits + too_long) / 2;
+            if build(&entries[..middle]).leaves > leaves {
+                too_long = middle;
+            } else {
+                fits = middle;
+            }
+        }
+        for len in fits - 30..(fits + 2).min(entries.len()) {
+            assert_eq!(build(&entries[..len]).values, len as u64);
         }
     }
 }
