@@ -23,7 +23,7 @@ END $$;
 
 \echo 'serial, jittered, lognormal, uniform, duplicates: 2 million synthetic keys each'
 CALL synthetic('serial', 'g', 'value');
-CALL synthetic('jittered', 'g * 1000000 + random() * 100000', 'value');
+CALL synthetic('jittered', 'g::int8 * 1000000 + random() * 100000', 'value');
 CALL synthetic('lognormal', 'exp(2 * random_normal()) * 1e9', 'random()');
 CALL synthetic('uniform', 'random() * 4611686018427387904', 'random()');
 CALL synthetic('duplicates', 'g / 10', 'value');
