@@ -102,6 +102,7 @@ BEGIN
     SET LOCAL enable_mergejoin = off;
     SET LOCAL enable_memoize = off;
     SET LOCAL enable_indexscan = off;
+    SET LOCAL enable_bitmapscan = on;
     SET LOCAL enable_seqscan = off;
     FOREACH method IN ARRAY '{btree,learned}'::text[] LOOP
         FOR round IN 1..2 LOOP
