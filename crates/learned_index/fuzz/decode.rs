@@ -8,7 +8,9 @@ use learned_index::page::{PAGE_SIZE, PageKind, blob, directory, forge, meta};
 use learned_index::store::BulkStore;
 use learned_index::store::memory::MemoryStore;
 use learned_index::tree::check::check;
-use learned_index::tree::directory::{Directory, read_meta};
+use learned_index::model::ModelChoice;
+use learned_index::tree::build::BuildOptions;
+use learned_index::tree::directory::Directory;
 use learned_index::tree::scan::{Direction, Scan};
 use learned_index::tree::vacuum::bulk_delete;
 
@@ -54,11 +56,12 @@ fn use_leaf(page: &[u8; PAGE_SIZE]) {
     assert!(leaf.listed_tombstones().count() <= PAGE_SIZE);
 }
 
+const OPTIONS: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
+
 fn use_index(store: &MemoryStore) {
     let _ = check(store, |_| {});
-    let _ = bulk_delete(store, |tid| tid.offset() % 2 == 0, || {});
-    let Ok((identity, state)) = read_meta(store, &mut 0) else { return };
-    let Ok(mut directory) = Directory::open(store, identity, state, 1 << 20) else { return };
+    let _ = bulk_delete(store, OPTIONS, |tid| tid.offset() % 2 == 0, || {});
+    let Ok(mut directory) = Directory::open(store, 1 << 20) else { return };
     let mut scan = Scan::new();
     for direction in [Direction::Forward, Direction::Backward] {
         scan.restart(store, false);

@@ -84,6 +84,17 @@ pub enum ModelChoice {
     RadixSpline,
 }
 
+impl From<ModelKind> for ModelChoice {
+    fn from(kind: ModelKind) -> ModelChoice {
+        match kind {
+            ModelKind::Linear => ModelChoice::Linear,
+            ModelKind::Rmi => ModelChoice::Rmi,
+            ModelKind::Pgm => ModelChoice::Pgm,
+            ModelKind::RadixSpline => ModelChoice::RadixSpline,
+        }
+    }
+}
+
 /// Where the answer is expected: `low <= position <= high <= len` of the trained fences.
 ///
 /// The window, both ends inclusive, is what the training error promises for the fences that the

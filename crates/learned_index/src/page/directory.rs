@@ -18,6 +18,8 @@ pub struct Child {
     pub block: Block,
     /// Number of leaves below it; 1 for a leaf.
     pub leaves: u32,
+    /// The epoch in which its page was written: with the block it names the page for ever.
+    pub birth: u64,
 }
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -35,6 +37,7 @@ struct StoredChild {
     low: StoredFence,
     block: u32,
     leaves: u32,
+    birth: u64,
 }
 
 const CHILDREN_AT: usize = CONTENT_START + size_of::<Header>();
@@ -43,7 +46,7 @@ const CHILDREN_AT: usize = CONTENT_START + size_of::<Header>();
 pub const CAPACITY: usize = (CONTENT_END - CHILDREN_AT) / size_of::<StoredChild>();
 
 const _: () =
-    assert!(size_of::<Header>() == 8 && size_of::<StoredChild>() == 24 && CAPACITY == 339);
+    assert!(size_of::<Header>() == 8 && size_of::<StoredChild>() == 32 && CAPACITY == 254);
 
 /// A directory page of at most [`CAPACITY`] children.
 pub fn encode(level: u16, children: &[Child], birth: u64) -> PageBytes {
@@ -52,8 +55,12 @@ pub fn encode(level: u16, children: &[Child], birth: u64) -> PageBytes {
     write(&mut page, CONTENT_START, &header);
     let mut at = CHILDREN_AT;
     for child in children {
-        let stored =
-            StoredChild { low: child.low.into(), block: child.block, leaves: child.leaves };
+        let stored = StoredChild {
+            low: child.low.into(),
+            block: child.block,
+            leaves: child.leaves,
+            birth: child.birth,
+        };
         write(&mut page, at, &stored);
         at += size_of::<StoredChild>();
     }
@@ -68,11 +75,16 @@ pub fn decode(page: &PageBytes) -> Result<(u16, Vec<Child>)> {
     verify_seal(page)?;
     let header: Header = read(page, CONTENT_START);
     let count = usize::from(header.children);
-    ensure(count <= CAPACITY, "at most 339 children", count as u64)?;
+    ensure(count <= CAPACITY, "at most 254 children", count as u64)?;
     let children: Vec<Child> = (0..count)
         .map(|index| {
             let stored: StoredChild = read(page, CHILDREN_AT + index * size_of::<StoredChild>());
-            Child { low: stored.low.into(), block: stored.block, leaves: stored.leaves }
+            Child {
+                low: stored.low.into(),
+                block: stored.block,
+                leaves: stored.leaves,
+                birth: stored.birth,
+            }
         })
         .collect();
     let ascending = children.is_sorted_by(|left, right| left.low < right.low);

@@ -156,6 +156,11 @@ impl<'a> Leaf<'a> {
         self.header.entries as usize
     }
 
+    /// The code of the first entry, if there is one.
+    pub fn first_code(&self) -> Option<u64> {
+        (self.blocks() > 0).then(|| self.start(0).first_code)
+    }
+
     /// Number of dead entries.
     pub fn tombstones(&self) -> usize {
         usize::from(self.marks.tombstones)

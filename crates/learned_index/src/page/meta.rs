@@ -5,6 +5,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::delta::Tree;
+use super::edit::{Edit, difference};
 use super::{
     CONTENT_START, PageBytes, PageKind, StoredFence, expect_kind, new_page, read, seal, set_lower,
     verify_seal, write,
@@ -13,7 +15,7 @@ use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence};
 
 const MAGIC: u32 = 0x4C52_4E44;
-const LAYOUT_VERSION: u32 = 1;
+const LAYOUT_VERSION: u32 = 2;
 
 /// What the index is, from its build to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,8 @@ pub struct Identity {
 /// Which pages are current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Changes with every freeze, publish and drop, and never repeats.
+    /// Changes with every transition (a delta tree opened, frozen or dropped, pages published), by
+    /// one, and never repeats.
     pub word: u64,
     /// Number of publishes; no current page was born later.
     pub epoch: u64,
@@ -47,11 +50,15 @@ pub struct State {
     pub model_len: u32,
     /// The model's kind, as [`crate::model::ModelKind`] numbers it.
     pub model_kind: u8,
-    /// Root of the delta tree that takes inserts; 0: none.
-    pub active_delta: Block,
-    /// Root of the delta tree that is being merged; 0: none.
-    pub frozen_delta: Block,
-    /// Below it the frozen delta has been merged already.
+    /// The epoch in which the model was written.
+    pub model_birth: u64,
+    /// The number of leaves that the model was trained on.
+    pub model_leaves: u32,
+    /// The delta tree that takes inserts. None: there were no inserts since the last freeze.
+    pub active: Option<Tree>,
+    /// The delta tree that is being merged.
+    pub frozen: Option<Tree>,
+    /// Below it the frozen tree has been merged already.
     pub watermark: Fence,
     /// Entries with a value in the leaves, tombstones included.
     pub values: u64,
@@ -71,14 +78,17 @@ struct StoredState {
     null_leaves: u32,
     model_root: u32,
     model_len: u32,
-    active_delta: u32,
-    frozen_delta: u32,
+    active_root: u32,
+    frozen_root: u32,
     model_kind: u8,
     padding: [u8; 3],
+    active_name: u64,
+    frozen_name: u64,
+    model_birth: u64,
     watermark: StoredFence,
     values: u64,
     nulls: u64,
-    padding_2: u32,
+    model_leaves: u32,
     /// CRC-32 of the fields above.
     checksum: u32,
 }
@@ -104,7 +114,7 @@ const IDENTITY_AT: usize = STATE_AT + size_of::<StoredState>();
 const END: usize = IDENTITY_AT + size_of::<StoredIdentity>();
 const CODE_BITS: u8 = 64;
 
-const _: () = assert!(size_of::<StoredState>() == 96 && size_of::<StoredIdentity>() == 24);
+const _: () = assert!(size_of::<StoredState>() == 120 && size_of::<StoredIdentity>() == 24);
 const _: () = assert!(STATE_AT.is_multiple_of(8), "the state word is loaded as an aligned u64");
 
 /// A metapage.
@@ -138,14 +148,17 @@ fn stored_state(state: &State) -> StoredState {
         null_leaves: state.null_leaves,
         model_root: state.model_root,
         model_len: state.model_len,
-        active_delta: state.active_delta,
-        frozen_delta: state.frozen_delta,
+        active_root: state.active.map_or(0, |tree| tree.root),
+        frozen_root: state.frozen.map_or(0, |tree| tree.root),
+        model_kind: state.model_kind,
+        padding: [0; 3],
+        active_name: state.active.map_or(0, |tree| tree.name),
+        frozen_name: state.frozen.map_or(0, |tree| tree.name),
+        model_birth: state.model_birth,
         watermark: state.watermark.into(),
         values: state.values,
         nulls: state.nulls,
-        model_kind: state.model_kind,
-        padding: [0; 3],
-        padding_2: 0,
+        model_leaves: state.model_leaves,
         checksum: 0,
     };
     stored.checksum = crc32fast::hash(stored.as_bytes());
@@ -156,7 +169,7 @@ fn stored_state(state: &State) -> StoredState {
 pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
     let stored: StoredIdentity = read(page, IDENTITY_AT);
     ensure(stored.magic == MAGIC, "the metapage of a learned index", stored.magic.into())?;
-    ensure(stored.version == LAYOUT_VERSION, "metapage version 1", stored.version.into())?;
+    ensure(stored.version == LAYOUT_VERSION, "metapage version 2", stored.version.into())?;
     expect_kind(page, PageKind::Meta, "a metapage")?;
     verify_seal(page)?;
     ensure(stored.code_bits == CODE_BITS, "key codes of 64 bits", stored.code_bits.into())?;
@@ -186,10 +199,32 @@ fn decode_state(page: &PageBytes) -> Result<State> {
         model_root: stored.model_root,
         model_len: stored.model_len,
         model_kind: stored.model_kind,
-        active_delta: stored.active_delta,
-        frozen_delta: stored.frozen_delta,
+        model_birth: stored.model_birth,
+        model_leaves: stored.model_leaves,
+        active: tree(stored.active_root, stored.active_name),
+        frozen: tree(stored.frozen_root, stored.frozen_name),
         watermark: stored.watermark.into(),
         values: stored.values,
         nulls: stored.nulls,
     })
+}
+
+fn tree(root: Block, name: u64) -> Option<Tree> {
+    (root != 0).then_some(Tree { root, name })
+}
+
+/// The edits that put another state into a metapage.
+pub fn change(page: &PageBytes, state: &State) -> Vec<Edit> {
+    let mut changed = *page;
+    write(&mut changed, STATE_AT, &stored_state(state));
+    difference(page, &changed)
+}
+
+/// Offset of the state word in the metapage; the next eight bytes hold its complement.
+pub const WORD_AT: usize = STATE_AT;
+
+/// The state word, without any other check. `None` if only half of a change is there.
+pub fn word(page: &PageBytes) -> Option<u64> {
+    let (word, complement): (u64, u64) = (read(page, WORD_AT), read(page, WORD_AT + 8));
+    (word == !complement).then_some(word)
 }

@@ -4,13 +4,17 @@
 //! - [`directory`]: sorted leaf fences with their blocks
 //! - [`leaf`]: blocks of entries; [`leaf_builder`] fills them; [`tombstone`] marks dead entries
 //! - [`blob`]: the model's bytes
+//! - [`delta`]: pages of a delta tree, which takes inserts
+//! - [`edit`]: small changes of a page, as they are logged
 //!
 //! Everything is little-endian, at fixed offsets with explicit padding. What is written once is
 //! *sealed* by a checksum in the trailer; what changes in place (tombstones, the metapage's
 //! state) lies outside the seal.
 
 pub mod blob;
+pub mod delta;
 pub mod directory;
+pub mod edit;
 pub mod leaf;
 pub mod leaf_builder;
 pub mod meta;
@@ -21,6 +25,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Fence, HeapTid};
 
+pub use edit::{Edit, apply};
+
 #[cfg(target_endian = "big")]
 compile_error!("pages are little-endian; big-endian machines are not supported");
 
@@ -30,7 +36,7 @@ pub const PAGE_SIZE: usize = 8192;
 pub type PageBytes = [u8; PAGE_SIZE];
 
 /// Version of all layouts together; another one needs REINDEX unless this crate still reads it.
-pub const FORMAT_VERSION: u8 = 1;
+pub const FORMAT_VERSION: u8 = 2;
 
 /// End of PostgreSQL's page header (`PageHeaderData` of bufpage.h).
 pub(crate) const CONTENT_START: usize = 24;
@@ -61,13 +67,16 @@ pub enum PageKind {
     Tombstones = 5,
     /// Nothing.
     Free = 6,
+    /// A page of a delta tree.
+    Delta = 7,
 }
 
 /// The last bytes of each page.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Trailer {
-    /// Epoch (number of publishes of the index) in which the page was written.
+    /// Epoch (number of publishes of the index) in which the page was written; of a page of a
+    /// delta tree, the state word that the tree was opened with, its name.
     birth: u64,
     /// CRC-32 of the sealed bytes and of the trailer's other fields.
     checksum: u32,
@@ -191,11 +200,26 @@ pub fn verify_seal(page: &PageBytes) -> Result<()> {
 pub(crate) fn expect_kind(page: &PageBytes, kind: PageKind, expected: &'static str) -> Result<()> {
     let trailer: Trailer = read(page, CONTENT_END);
     ensure(trailer.magic == TRAILER_MAGIC, "a page of a learned index", trailer.magic.into())?;
-    ensure(trailer.version == FORMAT_VERSION, "page version 1", trailer.version.into())?;
+    ensure(trailer.version == FORMAT_VERSION, "page version 2", trailer.version.into())?;
     ensure(trailer.kind == kind as u8, expected, trailer.kind.into())
 }
 
-/// The epoch in which the page was written.
+/// A page that is free.
+pub fn free_page() -> PageBytes {
+    new_page(PageKind::Free, 0)
+}
+
+/// Whether a page may be written over: it is free, or was never written.
+pub fn is_free(page: &PageBytes) -> bool {
+    is_kind(page, PageKind::Free) || page.iter().all(|&byte| byte == 0)
+}
+
+/// Whether a page is of one kind and of a version that this crate reads.
+pub(crate) fn is_kind(page: &PageBytes, kind: PageKind) -> bool {
+    expect_kind(page, kind, "a page of a kind").is_ok()
+}
+
+/// The epoch in which the page was written; of a delta tree's page, the tree's name.
 pub fn birth(page: &PageBytes) -> u64 {
     read::<Trailer>(page, CONTENT_END).birth
 }

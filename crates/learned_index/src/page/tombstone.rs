@@ -5,6 +5,7 @@
 
 use zerocopy::IntoBytes;
 
+use super::edit::Edit;
 use super::leaf::{Leaf, MARKS_AT, Marks};
 use super::{
     CONTENT_END, CONTENT_START, PageBytes, PageKind, expect_kind, lower_edit, new_page, read,
@@ -20,23 +21,6 @@ const MAP_AT: usize = CONTENT_START + 8;
 pub(crate) const MAP_SLOTS: usize = (CONTENT_END - MAP_AT) * 8;
 
 const _: () = assert!(MAP_SLOTS == 65_088);
-
-/// Bytes to be written over a page at an offset: what is changed in place and logged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    /// Offset in the page.
-    pub offset: u16,
-    /// The new bytes.
-    pub bytes: Vec<u8>,
-}
-
-impl Edit {
-    /// Carries the edit out.
-    pub fn apply(&self, page: &mut PageBytes) {
-        let start = usize::from(self.offset);
-        page[start..start + self.bytes.len()].copy_from_slice(&self.bytes);
-    }
-}
 
 /// The edits that list `dead` - ascending, all of the leaf's dead slots, old and new - in the
 /// leaf. `None` if they do not fit there.

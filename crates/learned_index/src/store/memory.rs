@@ -5,8 +5,7 @@ use std::ops::Deref;
 
 use super::{BulkStore, Hint, Store, Update};
 use crate::entry::Block;
-use crate::page::tombstone::Edit;
-use crate::page::{PAGE_SIZE, PageBytes};
+use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page, is_free, meta};
 
 /// Pages in a vector, for one thread.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +13,7 @@ pub struct MemoryStore {
     pages: RefCell<Vec<Box<PageBytes>>>,
     next: Block,
     reads: Cell<u64>,
+    offered: RefCell<Vec<Block>>,
 }
 
 impl MemoryStore {
@@ -66,6 +66,10 @@ impl Store for MemoryStore {
     type Page<'s> = MemoryPage;
     type Pin = ();
 
+    fn word(&self) -> u64 {
+        self.pages.borrow().first().and_then(|page| meta::word(page)).unwrap_or(0)
+    }
+
     fn read(&self, block: Block, _: Hint) -> MemoryPage {
         self.reads.set(self.reads.get() + 1);
         MemoryPage { block, bytes: self.copy(block) }
@@ -95,19 +99,49 @@ impl Update for MemoryStore {
         self.read(block, 0)
     }
 
-    fn lock(&self, block: Block) -> MemoryPage {
+    fn lock(&self, block: Block, _: Hint) -> MemoryPage {
         self.read(block, 0)
     }
 
+    fn exclusive_hint(page: &MemoryPage) -> Hint {
+        page.block + 1
+    }
+
     fn create(&self, page: &PageBytes) -> Block {
+        while let Some(block) = { self.offered.borrow_mut().pop() } {
+            if self.reuse(block, page) {
+                return block;
+            }
+        }
         let block = self.blocks();
         self.put(block, page);
         block
     }
 
+    fn reuse(&self, block: Block, page: &PageBytes) -> bool {
+        let free = is_free(&self.copy(block));
+        if free {
+            self.put(block, page);
+        }
+        free
+    }
+
+    fn free(&self, block: Block, is_unused: impl FnOnce(&PageBytes) -> bool) {
+        if is_unused(&self.copy(block)) {
+            self.put(block, &free_page());
+            self.offer(block);
+        }
+    }
+
+    fn offer(&self, block: Block) {
+        self.offered.borrow_mut().push(block);
+    }
+
+    fn spread_offers(&self) {}
+
     fn change(&self, pages: &mut [(&mut MemoryPage, &[Edit])]) {
         for (page, edits) in pages {
-            edits.iter().for_each(|edit| edit.apply(&mut page.bytes));
+            apply(&mut page.bytes, edits);
             self.put(page.block, &page.bytes);
         }
     }

@@ -8,8 +8,7 @@ pub mod memory;
 use std::ops::Deref;
 
 use crate::entry::Block;
-use crate::page::PageBytes;
-use crate::page::tombstone::Edit;
+use crate::page::{Edit, PageBytes};
 
 /// What a store suggests for reading the same page again (PostgreSQL: its buffer); 0: nothing.
 pub type Hint = u32;
@@ -24,6 +23,11 @@ pub trait Store {
     /// [`Store::unpin`]; it has no destructor, because a transaction's abort releases pins itself.
     type Pin;
 
+    /// The state word of the metapage as it is now, without a lock where that is possible.
+    ///
+    /// Loaded after a page was locked, it tells whether that page still is what the state known
+    /// to the caller says: whoever replaces pages changes the word first.
+    fn word(&self) -> u64;
     /// Locks a page for reading. `hint` is what [`Store::hint`] said of the same page before, or
     /// 0; a stale one costs time only. A page that does not exist is an error or reads as zeros.
     fn read(&self, block: Block, hint: Hint) -> Self::Page<'_>;
@@ -49,11 +53,25 @@ pub trait Update: Store {
 
     /// Locks a page for changes when nobody else has it pinned; waits for that.
     fn lock_for_cleanup(&self, block: Block) -> Self::Exclusive<'_>;
-    /// Locks a page for changes.
-    fn lock(&self, block: Block) -> Self::Exclusive<'_>;
-    /// Adds a page, logged as a whole. Must not be called with a page locked.
+    /// Locks a page for changes. `hint` as in [`Store::read`].
+    fn lock(&self, block: Block, hint: Hint) -> Self::Exclusive<'_>;
+    /// What to pass as a hint the next time.
+    fn exclusive_hint(page: &Self::Exclusive<'_>) -> Hint;
+    /// Writes a page to a free block, or adds a block; logged as a whole. Must not be called with
+    /// a page locked.
     fn create(&self, page: &PageBytes) -> Block;
+    /// Writes a page to `block`, logged as a whole, if that block is free. Must not be called
+    /// with a page locked.
+    fn reuse(&self, block: Block, page: &PageBytes) -> bool;
+    /// Makes a block free if `is_unused` says of its page that nobody reads or links it: logged,
+    /// and offered to [`Update::create`] sooner or later. Must not be called with a page locked.
+    fn free(&self, block: Block, is_unused: impl FnOnce(&PageBytes) -> bool);
+    /// Offers a block that is free already.
+    fn offer(&self, block: Block);
+    /// Makes every offered block known to everybody.
+    fn spread_offers(&self);
     /// Changes up to 4 locked pages as one: after a crash all of the edits are there, or none.
+    /// The edits are as [`crate::page::apply`] carries them out.
     fn change(&self, pages: &mut [(&mut Self::Exclusive<'_>, &[Edit])]);
 }
 

@@ -1,15 +1,21 @@
 //! The directory as one session knows it: from a position to its leaf.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::attempt::{Attempt, read_current, settled};
+use super::delta::Routes;
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
 use crate::key::NullClass;
 use crate::model::{self, MAX_BLOB_BYTES, Model};
+use crate::page::delta::Tree;
 use crate::page::directory::Child;
 use crate::page::meta::{self, Identity, State};
 use crate::page::{self, PageBytes, blob, directory};
 use crate::store::{Hint, Store};
 
-/// Levels of directory pages at the most; four of them hold 10^10 leaves.
+/// Levels of directory pages at the most; four of them hold 4 * 10^9 leaves.
 const MAX_LEVELS: u16 = 8;
 /// Bytes that one leaf takes in a resident directory.
 const BYTES_PER_LEAF: usize = size_of::<u64>() + size_of::<Rest>();
@@ -20,10 +26,24 @@ const LOOKUPS_PER_PAGE: u32 = 4;
 ///
 /// It is filled as it is needed: the first lookup reads the top page and one directory page, as a
 /// B-tree would read its root and an inner page. A session that goes on to look things up gets
-/// all of the directory and the model.
+/// all of the directory and the model. [`Directory::refresh`] brings it to the current state, and
+/// keeps what that state still has.
 pub struct Directory {
     identity: Identity,
     state: State,
+    memory: usize,
+    meta_hint: Hint,
+    tiles: Tiles,
+    /// Set once all pages are loaded.
+    model: Option<Model>,
+    lookups: u32,
+    /// What is known of the active and the frozen delta tree.
+    deltas: [Option<Routes>; 2],
+}
+
+/// The directory pages of one state, and the leaves of those that were read.
+#[derive(Default)]
+struct Tiles {
     /// Directory pages of the lowest level, and how many leaves stand before each.
     pages: Vec<Child>,
     firsts: Vec<u32>,
@@ -31,25 +51,24 @@ pub struct Directory {
     codes: Vec<u64>,
     rest: Vec<Rest>,
     loaded: Vec<bool>,
-    /// Set once all pages are loaded.
-    model: Option<Model>,
     /// Leaves without a hint: this session has not read them.
     unread: usize,
-    lookups: u32,
     resident: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Rest {
     tid: HeapTid,
+    birth: u64,
     block: Block,
+    hint: Hint,
     class: u8,
     /// Whether this session has checked the leaf's seal.
     verified: bool,
-    hint: Hint,
 }
 
-const UNKNOWN: Rest = Rest { tid: HeapTid::MIN, block: 0, class: 0, verified: false, hint: 0 };
+const UNKNOWN: Rest =
+    Rest { tid: HeapTid::MIN, birth: 0, block: 0, hint: 0, class: 0, verified: false };
 
 /// A leaf as the directory knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +77,21 @@ pub struct LeafRef {
     pub ordinal: usize,
     /// Where it is.
     pub block: Block,
+    /// The epoch in which it was written.
+    pub birth: u64,
     /// Hint for reading it.
     pub hint: Hint,
     /// Whether this session has checked the leaf's seal.
     pub verified: bool,
+}
+
+/// One of the two delta trees that an index can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one that takes inserts.
+    Active,
+    /// The one that is being merged.
+    Frozen,
 }
 
 /// Reads the metapage.
@@ -74,46 +104,17 @@ pub fn read_meta<S: Store>(store: &S, hint: &mut Hint) -> Result<(Identity, Stat
 impl Directory {
     /// Reads the upper levels of the directory. `memory` in bytes bounds what is kept of it; a
     /// larger directory is read through the store at each lookup.
-    pub fn open<S: Store>(
-        store: &S,
-        identity: Identity,
-        state: State,
-        memory: usize,
-    ) -> Result<Directory> {
-        let leaves = state.leaves as usize;
-        let (pages, root_children) = read_upper_levels(store, &state)?;
-        let mut firsts = Vec::with_capacity(pages.len());
-        let mut before = 0u32;
-        for page in &pages {
-            firsts.push(before);
-            before = before.saturating_add(page.leaves);
-        }
-        ensure(before as usize == leaves, "as many leaves as the metapage says", before.into())?;
-        let (mut codes, mut rest) = (Vec::new(), Vec::new());
-        // Without the memory the directory is read page by page at each lookup.
-        let resident = leaves * BYTES_PER_LEAF <= memory
-            && codes.try_reserve_exact(leaves).is_ok()
-            && rest.try_reserve_exact(leaves).is_ok();
-        let held = if resident { leaves } else { 0 };
-        codes.resize(held, 0);
-        rest.resize(held, UNKNOWN);
-        let mut directory = Directory {
-            identity,
-            state,
-            loaded: vec![false; pages.len()],
-            pages,
-            firsts,
-            codes,
-            rest,
-            model: None,
-            unread: held,
-            lookups: 0,
-            resident,
+    pub fn open<S: Store>(store: &S, memory: usize) -> Result<Directory> {
+        let mut meta_hint = 0;
+        let (identity, mut state) = read_meta(store, &mut meta_hint)?;
+        let tiles = loop {
+            if let Some(tiles) = settled(Tiles::read(store, &state, memory, &Tiles::default()))? {
+                break tiles;
+            }
+            state = read_meta(store, &mut meta_hint)?.1;
         };
-        if let Some(children) = root_children.filter(|_| resident) {
-            directory.keep_page(0, &children);
-        }
-        Ok(directory)
+        let deltas = [None, None];
+        Ok(Directory { identity, state, memory, meta_hint, tiles, model: None, lookups: 0, deltas })
     }
 
     /// What the index is.
@@ -134,21 +135,93 @@ impl Directory {
     /// Bytes that this copy takes.
     pub fn memory(&self) -> usize {
         size_of::<Directory>()
-            + self.codes.capacity() * BYTES_PER_LEAF
-            + self.pages.capacity() * (size_of::<Child>() + 5)
+            + self.tiles.codes.capacity() * BYTES_PER_LEAF
+            + self.tiles.pages.capacity() * (size_of::<Child>() + 5)
             + self.model.as_ref().map_or(0, Model::size_bytes)
+            + self.deltas.iter().flatten().map(Routes::memory).sum::<usize>()
+    }
+
+    /// Brings this copy to the state of now, if that is another one: the metapage and the pages
+    /// of the directory that changed are read again.
+    ///
+    /// # Errors
+    /// If a page is damaged, or the index was built anew.
+    #[inline]
+    pub fn refresh<S: Store>(&mut self, store: &S) -> Result<()> {
+        if store.word() == self.state.word { Ok(()) } else { self.follow(store) }
+    }
+
+    #[cold]
+    fn follow<S: Store>(&mut self, store: &S) -> Result<()> {
+        loop {
+            let (identity, state) = read_meta(store, &mut self.meta_hint)?;
+            ensure(identity == self.identity, "the build that was read before", state.word)
+                .map_err(|corruption| corruption.at(0))?;
+            if settled(self.adopt(store, state))?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes a state over: all of it, or nothing.
+    fn adopt<S: Store>(&mut self, store: &S, state: State) -> Attempt<()> {
+        if state.epoch != self.state.epoch {
+            let mut tiles = Tiles::read(store, &state, self.memory, &self.tiles)?;
+            // A session that had everything gets everything: it goes on with few pages to read.
+            let mut model = None;
+            if let Some(known) = self.model.take().filter(|_| tiles.resident) {
+                for page in 0..tiles.pages.len() {
+                    tiles.load_page(store, state.word, page)?;
+                }
+                model = Some(match self.state.model_birth == state.model_birth {
+                    true => known,
+                    false => read_model(store, &state)?,
+                });
+            }
+            self.tiles = tiles;
+            self.model = model;
+            self.lookups = 0;
+        }
+        self.state = state;
+        let known = std::mem::take(&mut self.deltas);
+        for routes in known.into_iter().flatten() {
+            if state.active == Some(routes.tree()) {
+                self.deltas[Which::Active as usize] = Some(routes);
+            } else if state.frozen == Some(routes.tree()) {
+                self.deltas[Which::Frozen as usize] = Some(routes);
+            }
+        }
+        Ok(())
+    }
+
+    /// One of the delta trees, and what is known of it.
+    pub(super) fn delta<S: Store>(
+        &mut self,
+        store: &S,
+        which: Which,
+    ) -> Attempt<Option<&mut Routes>> {
+        let tree: Option<Tree> = match which {
+            Which::Active => self.state.active,
+            Which::Frozen => self.state.frozen,
+        };
+        let Some(tree) = tree else { return Ok(None) };
+        let slot = &mut self.deltas[which as usize];
+        if slot.as_ref().is_none_or(|routes| routes.tree() != tree || routes.is_stale()) {
+            *slot = Some(Routes::read(store, self.state.word, tree)?);
+        }
+        Ok(slot.as_mut())
     }
 
     /// The leaf that a position belongs to. `None` if there are no leaves.
     #[inline]
-    pub fn route<S: Store>(&mut self, store: &S, position: Fence) -> Result<Option<LeafRef>> {
+    pub fn route<S: Store>(&mut self, store: &S, position: Fence) -> Attempt<Option<LeafRef>> {
         if self.leaves() == 0 {
             return Ok(None);
         }
         match &self.model {
             Some(model) if position.class == NullClass::Value as u8 => {
                 let leaf = self.route_by_model(model, position);
-                Ok(Some(self.known(leaf)))
+                Ok(Some(self.tiles.known(leaf)))
             }
             _ => self.route_by_pages(store, position).map(Some),
         }
@@ -159,7 +232,7 @@ impl Directory {
         &mut self,
         store: &S,
         position: Fence,
-    ) -> Result<Option<LeafRef>> {
+    ) -> Attempt<Option<LeafRef>> {
         let Some(leaf) = self.route(store, position)? else { return Ok(None) };
         if leaf.ordinal == 0 || self.low(store, leaf.ordinal)? < position {
             return Ok(Some(leaf));
@@ -168,43 +241,34 @@ impl Directory {
     }
 
     /// The low fence of a leaf that was routed to.
-    fn low<S: Store>(&self, store: &S, ordinal: usize) -> Result<Fence> {
-        if self.resident {
-            return Ok(self.known_low(ordinal));
+    fn low<S: Store>(&self, store: &S, ordinal: usize) -> Attempt<Fence> {
+        if self.tiles.resident {
+            return Ok(self.tiles.known_low(ordinal));
         }
-        let page = self.page_of(ordinal);
-        let children = read_children(store, self.pages[page], 0)?;
-        let within = ordinal - self.firsts[page] as usize;
+        let page = self.tiles.page_of(ordinal);
+        let children = read_children(store, self.state.word, self.tiles.pages[page], 0)?;
+        let within = ordinal - self.tiles.firsts[page] as usize;
         Ok(children.get(within).map_or(Fence::MIN, |child| child.low))
     }
 
-    fn known_low(&self, ordinal: usize) -> Fence {
-        let Rest { tid, class, .. } = self.rest[ordinal];
-        Fence { class, code: self.codes[ordinal], tid }
-    }
-
-    fn page_of(&self, ordinal: usize) -> usize {
-        self.firsts.partition_point(|&first| first as usize <= ordinal).saturating_sub(1)
-    }
-
     /// The `ordinal`-th leaf; `ordinal` is below the number of leaves.
-    pub fn leaf<S: Store>(&mut self, store: &S, ordinal: usize) -> Result<LeafRef> {
-        let page = self.page_of(ordinal);
-        if !self.resident {
-            let children = read_children(store, self.pages[page], 0)?;
-            let within = ordinal - self.firsts[page] as usize;
+    pub fn leaf<S: Store>(&mut self, store: &S, ordinal: usize) -> Attempt<LeafRef> {
+        let page = self.tiles.page_of(ordinal);
+        if !self.tiles.resident {
+            let children = read_children(store, self.state.word, self.tiles.pages[page], 0)?;
+            let within = ordinal - self.tiles.firsts[page] as usize;
             let child = children.get(within).ok_or(Corruption::new("a leaf", ordinal as u64))?;
-            return Ok(LeafRef { ordinal, block: child.block, hint: 0, verified: false });
+            return Ok(LeafRef::unknown(ordinal, child));
         }
-        self.load_page(store, page)?;
-        Ok(self.known(ordinal))
+        self.tiles.load_page(store, self.state.word, page)?;
+        Ok(self.tiles.known(ordinal))
     }
 
     /// Remembers that a leaf was read and found whole, and the hint for reading it again.
     #[inline]
     pub fn remember(&mut self, leaf: LeafRef, hint: Hint) {
         self.remember_hint(leaf, hint);
-        if let Some(rest) = self.rest.get_mut(leaf.ordinal) {
+        if let Some(rest) = self.tiles.rest.get_mut(leaf.ordinal) {
             rest.verified = true;
         }
     }
@@ -212,24 +276,20 @@ impl Directory {
     /// Remembers the hint for reading a leaf that was not read yet.
     #[inline]
     pub fn remember_hint(&mut self, leaf: LeafRef, hint: Hint) {
-        if let Some(rest) = self.rest.get_mut(leaf.ordinal).filter(|rest| rest.hint != hint) {
-            self.unread -= usize::from(rest.hint == 0);
+        let rest = self.tiles.rest.get_mut(leaf.ordinal);
+        if let Some(rest) = rest.filter(|rest| rest.hint != hint) {
+            self.tiles.unread -= usize::from(rest.hint == 0);
             rest.hint = hint;
         }
     }
 
     /// Whether some leaves are not known to be in memory, so that reading ahead may pay.
     pub fn has_unread_leaves(&self) -> bool {
-        self.resident && self.unread > 0
-    }
-
-    fn known(&self, ordinal: usize) -> LeafRef {
-        let rest = self.rest[ordinal];
-        LeafRef { ordinal, block: rest.block, hint: rest.hint, verified: rest.verified }
+        self.tiles.resident && self.tiles.unread > 0
     }
 
     /// The ordinals of the leaves with values.
-    fn value_leaves(&self) -> std::ops::Range<usize> {
+    fn value_leaves(&self) -> Range<usize> {
         let (leaves, nulls) = (self.leaves(), self.state.null_leaves as usize);
         if self.identity.nulls_first {
             nulls.min(leaves)..leaves
@@ -242,8 +302,8 @@ impl Directory {
     /// fences, and the first of these leaves begins before every value.
     fn route_by_model(&self, model: &Model, position: Fence) -> usize {
         let values = self.value_leaves();
-        let codes = &self.codes[values.clone()];
-        let rest = &self.rest[values.clone()];
+        let codes = &self.tiles.codes[values.clone()];
+        let rest = &self.tiles.rest[values.clone()];
         let at_or_before = model::search(model.predict(position.code), codes.len(), |index| {
             codes[index] < position.code
                 || (codes[index] == position.code && rest[index].tid <= position.tid)
@@ -252,40 +312,121 @@ impl Directory {
         (values.start + at_or_before).saturating_sub(1)
     }
 
-    fn route_by_pages<S: Store>(&mut self, store: &S, position: Fence) -> Result<LeafRef> {
-        let page = self.pages.partition_point(|page| page.low <= position).saturating_sub(1);
-        let first = self.firsts[page] as usize;
-        if !self.resident {
-            let children = read_children(store, self.pages[page], 0)?;
+    fn route_by_pages<S: Store>(&mut self, store: &S, position: Fence) -> Attempt<LeafRef> {
+        let tiles = &mut self.tiles;
+        let page = tiles.pages.partition_point(|page| page.low <= position).saturating_sub(1);
+        let first = tiles.firsts[page] as usize;
+        if !tiles.resident {
+            let children = read_children(store, self.state.word, tiles.pages[page], 0)?;
             let within = children.partition_point(|child| child.low <= position).saturating_sub(1);
-            let block = children.get(within).map_or(0, |child| child.block);
-            return Ok(LeafRef { ordinal: first + within, block, hint: 0, verified: false });
+            let child = children.get(within).ok_or(Corruption::new("a leaf", within as u64))?;
+            return Ok(LeafRef::unknown(first + within, child));
         }
-        self.load_page(store, page)?;
-        let end = first + self.pages[page].leaves as usize;
+        tiles.load_page(store, self.state.word, page)?;
+        let end = first + tiles.pages[page].leaves as usize;
         let (mut left, mut right) = (first + 1, end);
         while left < right {
             let middle = left + (right - left) / 2;
-            if self.known_low(middle) <= position {
+            if tiles.known_low(middle) <= position {
                 left = middle + 1;
             } else {
                 right = middle;
             }
         }
-        let leaf = self.known(left - 1);
+        let leaf = tiles.known(left - 1);
         self.lookups = self.lookups.saturating_add(1);
-        let enough = LOOKUPS_PER_PAGE.saturating_mul(self.pages.len() as u32);
+        let enough = LOOKUPS_PER_PAGE.saturating_mul(tiles.pages.len() as u32);
         if self.model.is_none() && self.lookups >= enough {
             self.load_all(store)?;
         }
         Ok(leaf)
     }
 
-    fn load_page<S: Store>(&mut self, store: &S, page: usize) -> Result<()> {
+    fn load_all<S: Store>(&mut self, store: &S) -> Attempt<()> {
+        for page in 0..self.tiles.pages.len() {
+            self.tiles.load_page(store, self.state.word, page)?;
+        }
+        self.model = Some(read_model(store, &self.state)?);
+        Ok(())
+    }
+}
+
+impl LeafRef {
+    fn unknown(ordinal: usize, child: &Child) -> LeafRef {
+        LeafRef { ordinal, block: child.block, birth: child.birth, hint: 0, verified: false }
+    }
+}
+
+impl Tiles {
+    /// Reads the upper levels of a state's directory, and takes over what `known` has of its pages.
+    fn read<S: Store>(store: &S, state: &State, memory: usize, known: &Tiles) -> Attempt<Tiles> {
+        let leaves = state.leaves as usize;
+        let upper = UpperLevels::read(store, state)?;
+        let pages = upper.pages;
+        let mut firsts = Vec::with_capacity(pages.len());
+        let mut before = 0u32;
+        for page in &pages {
+            firsts.push(before);
+            before = before.saturating_add(page.leaves);
+        }
+        ensure(before as usize == leaves, "as many leaves as the metapage says", before.into())?;
+        let (mut codes, mut rest) = (Vec::new(), Vec::new());
+        // Without the memory the directory is read page by page at each lookup.
+        let resident = leaves * BYTES_PER_LEAF <= memory
+            && codes.try_reserve_exact(leaves).is_ok()
+            && rest.try_reserve_exact(leaves).is_ok();
+        let held = if resident { leaves } else { 0 };
+        codes.resize(held, 0);
+        rest.resize(held, UNKNOWN);
+        let loaded = vec![false; pages.len()];
+        let mut tiles = Tiles { pages, firsts, codes, rest, loaded, unread: held, resident };
+        if resident {
+            if let Some(children) = upper.leaves {
+                tiles.keep_page(0, &children);
+            }
+            tiles.take_over(known);
+        }
+        Ok(tiles)
+    }
+
+    /// Copies the leaves of pages that are the same in both.
+    fn take_over(&mut self, known: &Tiles) {
+        let mine: HashMap<Block, usize> =
+            self.pages.iter().enumerate().map(|(page, child)| (child.block, page)).collect();
+        for (old, child) in known.pages.iter().enumerate().filter(|&(old, _)| known.loaded[old]) {
+            let Some(&page) = mine.get(&child.block) else { continue };
+            if self.pages[page] != *child || self.loaded[page] || !known.resident {
+                continue;
+            }
+            let (from, to) = (known.firsts[old] as usize, self.firsts[page] as usize);
+            let leaves = child.leaves as usize;
+            self.codes[to..to + leaves].copy_from_slice(&known.codes[from..from + leaves]);
+            self.rest[to..to + leaves].copy_from_slice(&known.rest[from..from + leaves]);
+            let read = self.rest[to..to + leaves].iter().filter(|rest| rest.hint != 0).count();
+            self.unread -= read;
+            self.loaded[page] = true;
+        }
+    }
+
+    fn known(&self, ordinal: usize) -> LeafRef {
+        let Rest { block, birth, hint, verified, .. } = self.rest[ordinal];
+        LeafRef { ordinal, block, birth, hint, verified }
+    }
+
+    fn known_low(&self, ordinal: usize) -> Fence {
+        let Rest { tid, class, .. } = self.rest[ordinal];
+        Fence { class, code: self.codes[ordinal], tid }
+    }
+
+    fn page_of(&self, ordinal: usize) -> usize {
+        self.firsts.partition_point(|&first| first as usize <= ordinal).saturating_sub(1)
+    }
+
+    fn load_page<S: Store>(&mut self, store: &S, word: u64, page: usize) -> Attempt<()> {
         if self.loaded[page] {
             return Ok(());
         }
-        let children = read_children(store, self.pages[page], 0)?;
+        let children = read_children(store, word, self.pages[page], 0)?;
         self.keep_page(page, &children);
         Ok(())
     }
@@ -293,32 +434,34 @@ impl Directory {
     fn keep_page(&mut self, page: usize, children: &[Child]) {
         let first = self.firsts[page] as usize;
         for (index, child) in children.iter().enumerate() {
-            self.codes[first + index] = child.low.code;
+            let Child { low, block, birth, .. } = *child;
+            self.codes[first + index] = low.code;
             self.rest[first + index] =
-                Rest { tid: child.low.tid, block: child.block, class: child.low.class, ..UNKNOWN };
+                Rest { tid: low.tid, birth, block, class: low.class, ..UNKNOWN };
         }
         self.loaded[page] = true;
-    }
-
-    fn load_all<S: Store>(&mut self, store: &S) -> Result<()> {
-        (0..self.pages.len()).try_for_each(|page| self.load_page(store, page))?;
-        self.model = Some(read_model(store, &self.state)?);
-        Ok(())
     }
 }
 
 /// Reads a directory page of a level that a parent points to.
-fn read_children<S: Store>(store: &S, parent: Child, level: u16) -> Result<Vec<Child>> {
-    let (found, children) = read_page(store, parent)?;
+pub(super) fn read_children<S: Store>(
+    store: &S,
+    word: u64,
+    parent: Child,
+    level: u16,
+) -> Attempt<Vec<Child>> {
+    let (found, children) = read_page(store, word, parent)?;
     ensure(found == level, "a directory page of this level", found.into())
         .map_err(|corruption| corruption.at(parent.block))?;
     Ok(children)
 }
 
 /// Reads a directory page and checks it against what its parent says of it.
-fn read_page<S: Store>(store: &S, parent: Child) -> Result<(u16, Vec<Child>)> {
-    let decoded = directory::decode(&store.read(parent.block, 0));
-    let checked = decoded.and_then(|(level, children)| {
+fn read_page<S: Store>(store: &S, word: u64, parent: Child) -> Attempt<(u16, Vec<Child>)> {
+    let page = read_current(store, word, parent.block, 0)?;
+    let checked = directory::decode(&page).and_then(|(level, children)| {
+        let birth = page::birth(&page);
+        ensure(birth == parent.birth, "the directory page that the parent means", birth)?;
         let leaves = children.iter().fold(0u32, |sum, child| sum.saturating_add(child.leaves));
         ensure(leaves == parent.leaves, "as many leaves as the parent says", leaves.into())?;
         let single = level > 0 || children.iter().all(|child| child.leaves == 1);
@@ -327,44 +470,67 @@ fn read_page<S: Store>(store: &S, parent: Child) -> Result<(u16, Vec<Child>)> {
         ensure(first == Some(parent.low), "the low fence that the parent says", level.into())?;
         Ok((level, children))
     });
-    checked.map_err(|corruption| corruption.at(parent.block))
+    checked.map_err(|corruption| corruption.at(parent.block).into())
 }
 
-/// The directory pages of the lowest level; if that is the top page alone, its children too.
-fn read_upper_levels<S: Store>(
-    store: &S,
-    state: &State,
-) -> Result<(Vec<Child>, Option<Vec<Child>>)> {
-    if state.leaves == 0 {
-        return Ok((Vec::new(), None));
-    }
-    let root = Child { low: Fence::MIN, block: state.directory_root, leaves: state.leaves };
-    let (mut level, children) = read_page(store, root)?;
-    ensure(level < MAX_LEVELS, "at most 8 directory levels", level.into())
-        .map_err(|corruption| corruption.at(root.block))?;
-    if level == 0 {
-        return Ok((vec![root], Some(children)));
-    }
-    let mut pages = children;
-    while level > 1 {
-        level -= 1;
-        let mut below = Vec::new();
-        for page in pages {
-            below.extend(read_children(store, page, level)?);
+/// What stands above the lowest level of a directory.
+pub(super) struct UpperLevels {
+    /// The directory pages of the lowest level.
+    pub(super) pages: Vec<Child>,
+    /// The leaves, where one page is the whole directory.
+    leaves: Option<Vec<Child>>,
+    /// Blocks of the pages above the lowest level.
+    pub(super) blocks: Vec<Block>,
+}
+
+impl UpperLevels {
+    pub(super) fn read<S: Store>(store: &S, state: &State) -> Attempt<UpperLevels> {
+        if state.leaves == 0 {
+            return Ok(UpperLevels { pages: Vec::new(), leaves: None, blocks: Vec::new() });
         }
-        pages = below;
+        let block = state.directory_root;
+        let page = read_current(store, state.word, block, 0)?;
+        let birth = page::birth(&page);
+        drop(page);
+        let root = Child { low: Fence::MIN, block, leaves: state.leaves, birth };
+        let (mut level, children) = read_page(store, state.word, root)?;
+        ensure(level < MAX_LEVELS, "at most 8 directory levels", level.into())
+            .map_err(|corruption| corruption.at(block))?;
+        if level == 0 {
+            let leaves = Some(children);
+            return Ok(UpperLevels { pages: vec![root], leaves, blocks: Vec::new() });
+        }
+        let mut pages = children;
+        let mut blocks = vec![block];
+        while level > 1 {
+            level -= 1;
+            let mut below = Vec::new();
+            for page in pages {
+                blocks.push(page.block);
+                below.extend(read_children(store, state.word, page, level)?);
+            }
+            pages = below;
+        }
+        Ok(UpperLevels { pages, leaves: None, blocks })
     }
-    Ok((pages, None))
 }
 
 /// Reads the model.
-pub fn read_model<S: Store>(store: &S, state: &State) -> Result<Model> {
+pub fn read_model<S: Store>(store: &S, state: &State) -> Attempt<Model> {
+    Ok(read_model_pages(store, state)?.0)
+}
+
+/// Reads the model, and tells the blocks of its pages.
+pub(super) fn read_model_pages<S: Store>(
+    store: &S,
+    state: &State,
+) -> Attempt<(Model, Vec<Block>)> {
     let len = state.model_len as usize;
     ensure(len <= MAX_BLOB_BYTES, "a model of at most 64 MiB", len as u64)?;
-    let mut bytes = Vec::new();
+    let (mut bytes, mut blocks) = (Vec::new(), Vec::new());
     let mut next = Some(state.model_root).filter(|_| len > 0);
     while let Some(block) = next {
-        let page = store.read(block, 0);
+        let page = read_current(store, state.word, block, 0)?;
         let decoded: &PageBytes = &page;
         let (piece, following) =
             blob::decode(decoded).map_err(|corruption| corruption.at(block))?;
@@ -376,14 +542,19 @@ pub fn read_model<S: Store>(store: &S, state: &State) -> Result<Model> {
         )
         .map_err(|corruption| corruption.at(block))?;
         bytes.extend_from_slice(piece);
+        blocks.push(block);
         next = following;
     }
     ensure(bytes.len() == len, "a model of its length", bytes.len() as u64)?;
-    Model::from_bytes(&bytes)
-        .map_err(|_| Corruption::new("a model", state.model_kind.into()).at(state.model_root))
+    let model = Model::from_bytes(&bytes)
+        .map_err(|_| Corruption::new("a model", state.model_kind.into()).at(state.model_root))?;
+    Ok((model, blocks))
 }
 
-/// Checks the seal of a page that this session reads for the first time.
-pub(crate) fn verify_once(leaf: LeafRef, page: &PageBytes) -> Result<()> {
+/// Checks that a page is the leaf that the directory means, and its seal when this session reads it
+/// for the first time.
+pub(crate) fn expect_leaf(leaf: LeafRef, page: &PageBytes) -> Result<()> {
+    let birth = page::birth(page);
+    ensure(birth == leaf.birth, "the leaf that the directory means", birth)?;
     if leaf.verified { Ok(()) } else { page::verify_seal(page) }
 }

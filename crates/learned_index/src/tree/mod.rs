@@ -1,11 +1,21 @@
-//! The index over a store: building, routing, scanning, marking dead entries, checking.
+//! The index over a store: building, routing, scanning, inserting, merging, vacuuming, checking.
+//!
+//! The protocol between them, and why nothing is lost, is in `PROTOCOL.md` beside this file.
 
+pub mod attempt;
 pub mod build;
 pub mod check;
+mod cut;
+pub mod delta;
 pub mod directory;
 pub mod load;
+pub mod merge;
+mod rewrite;
 pub mod scan;
+mod transition;
 pub mod vacuum;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod update_tests;

@@ -1,15 +1,20 @@
 //! Scanning: the entries of some intervals, in either direction, with reversals and marks.
 //!
-//! A scan's position is an entry, not a slot. Matches are copied leaf by leaf, in portions, into
-//! memory of the scan: no page stays locked between two calls.
+//! A scan's position is an entry, not a slot. Matches are copied in portions into memory of the
+//! scan: no page stays locked between two calls. A portion has every match between two positions,
+//! from the delta trees and the leaves alike, all of them read under one state of the index. What
+//! happens to the index after that does not matter to the portion; the next one begins, under
+//! whatever state there is then, at the position where this one ends.
 
-use super::directory::{Directory, LeafRef, verify_once};
+use super::attempt::{Attempt, Interruption, read_current};
+use super::delta::Side;
+use super::directory::{Directory, LeafRef, Which, expect_leaf};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::key::{Interval, Intervals, Key, NullClass};
-
+use crate::page::delta::Delta;
 use crate::page::leaf::Leaf;
-use crate::page::tombstone;
+use crate::page::{PageBytes, tombstone};
 use crate::store::Store;
 
 /// Entries copied at once, first and at the most. A scan that is read on copies more at a time.
@@ -45,21 +50,22 @@ pub struct Scan<P> {
     intervals: Intervals,
     place: Place,
     mark: Place,
-    /// A portion of the matches, in index order, all from one leaf.
+    /// A portion of the matches, in index order, all of one null class.
     codes: Vec<u64>,
     tids: Vec<HeapTid>,
     class: NullClass,
     /// The entry of the portion that was returned last.
     current: usize,
     portion: usize,
-    /// Holds off vacuum while entries of the portion are still to be returned.
-    pin: Option<P>,
+    /// Hold off vacuum while entries of the portion are still to be returned.
+    pins: Vec<P>,
     keep_pins: bool,
     /// Slots of a leaf that match, and its dead slots: memory kept from leaf to leaf.
     ranges: Vec<(usize, usize)>,
     dead: Vec<u16>,
-    /// The first and the last entry copied from the last leaf, dead ones included.
-    copied: Option<(Entry, Entry)>,
+    /// Matches from the delta trees, and the other half of merging them with those of a leaf.
+    fresh: Vec<Entry>,
+    merged: (Vec<u64>, Vec<HeapTid>),
     /// The direction in which nothing comes after the portion.
     exhausted: Option<Direction>,
     /// Keys of a list before this one have been asked for.
@@ -77,11 +83,12 @@ impl<P> Default for Scan<P> {
             class: NullClass::Value,
             current: 0,
             portion: FIRST_PORTION,
-            pin: None,
+            pins: Vec::new(),
             keep_pins: false,
             ranges: Vec::new(),
             dead: Vec::new(),
-            copied: None,
+            fresh: Vec::new(),
+            merged: Default::default(),
             exhausted: None,
             asked: 0,
         }
@@ -107,9 +114,7 @@ impl<P> Scan<P> {
 
     /// Releases what the scan holds of the store.
     pub fn release<S: Store<Pin = P>>(&mut self, store: &S) {
-        if let Some(pin) = self.pin.take() {
-            store.unpin(pin);
-        }
+        self.pins.drain(..).for_each(|pin| store.unpin(pin));
     }
 
     /// The intervals to scan, to be changed before the first entry is asked for.
@@ -218,25 +223,34 @@ impl<P> Scan<P> {
             self.end(direction);
             return Ok(false);
         }
-        let old_pin = self.pin.take();
-        self.codes.clear();
-        self.tids.clear();
-        self.current = 0;
-        let found = match (direction, place) {
-            (Direction::Forward, Place::End) | (Direction::Backward, Place::Start) => Ok(false),
-            (Direction::Forward, Place::At(entry)) => {
-                self.copy_from(store, directory, Fence::past(entry))
+        let mut old_pins = std::mem::take(&mut self.pins);
+        let found = loop {
+            directory.refresh(store)?;
+            self.codes.clear();
+            self.tids.clear();
+            self.current = 0;
+            let copied = match (direction, place) {
+                (Direction::Forward, Place::End) | (Direction::Backward, Place::Start) => Ok(false),
+                (Direction::Forward, Place::At(entry)) => {
+                    self.copy_from(store, directory, Fence::past(entry))
+                }
+                (Direction::Forward, _) => self.copy_from(store, directory, Fence::MIN),
+                (Direction::Backward, Place::At(entry)) => {
+                    self.copy_before(store, directory, Fence::at(entry))
+                }
+                (Direction::Backward, _) => self.copy_before(store, directory, Fence::MAX),
+            };
+            match copied {
+                Ok(found) => break found,
+                Err(Interruption::Corrupted(corruption)) => return Err(corruption),
+                Err(Interruption::Changed) => self.release(store),
             }
-            (Direction::Forward, _) => self.copy_from(store, directory, Fence::MIN),
-            (Direction::Backward, Place::At(entry)) => {
-                self.copy_before(store, directory, Fence::at(entry))
-            }
-            (Direction::Backward, _) => self.copy_before(store, directory, Fence::MAX),
         };
-        if let Some(pin) = old_pin {
-            store.unpin(pin);
+        old_pins.drain(..).for_each(|pin| store.unpin(pin));
+        if self.pins.is_empty() {
+            // Keeps its memory.
+            self.pins = old_pins;
         }
-        let found = found?;
         self.portion = (self.portion * 8).min(LARGEST_PORTION);
         if !found {
             self.end(direction);
@@ -252,55 +266,167 @@ impl<P> Scan<P> {
         store: &S,
         directory: &mut Directory,
         mut from: Fence,
-    ) -> Result<bool> {
+    ) -> Attempt<bool> {
         loop {
             let intervals = self.intervals.as_slice();
-            let mut index = intervals.partition_point(|interval| end_of(interval) <= from);
+            let index = intervals.partition_point(|interval| end_of(interval) <= from);
             let Some(interval) = intervals.get(index) else { return Ok(false) };
+            let end = intervals.last().map_or(Fence::MIN, end_of);
             from = from.max(Fence::before(interval.low));
-            self.ask_ahead(store, directory, index)?;
-            let Some(at) = directory.route(store, from)? else { return Ok(false) };
-            let page = store.read(at.block, at.hint);
-            let leaf = open_leaf(at, &page)?;
-            ensure(
-                leaf.low() <= from && from < leaf.high(),
-                "a leaf that holds the key",
-                from.code,
-            )
-            .map_err(|corruption| corruption.at(at.block))?;
-            let high = leaf.high();
-            self.ranges.clear();
-            let mut room = self.portion;
-            let intervals = self.intervals.as_slice();
-            while let Some(interval) = intervals.get(index).filter(|_| room > 0) {
-                from = from.max(Fence::before(interval.low));
-                if from >= high {
-                    break;
-                }
-                let named = |corruption: Corruption| corruption.at(at.block);
-                let start = leaf.slot_of(from).map_err(named)?;
-                let end = leaf.slot_of(end_of(interval)).map_err(named)?;
-                let taken = end.saturating_sub(start).min(room);
-                if taken > 0 {
-                    self.ranges.push((start, start + taken));
-                    room -= taken;
-                }
-                from = end_of(interval).min(high);
-                if start + taken < end || end_of(interval) > high {
-                    // The rest of this interval comes before the next one.
-                    break;
-                }
-                index += 1;
+            if from.class == NullClass::NullsFirst as u8 && !directory.identity().nulls_first {
+                from = Fence::start_of(NullClass::Value);
+                continue;
             }
-            self.exhausted = (index == intervals.len()).then_some(Direction::Forward);
-            if self.copy_ranges(store, directory, at, page)? {
+            self.class = class_of(from)?;
+            self.ask_ahead(store, directory, index)?;
+            // Up to where the portion is complete: every source may end it earlier.
+            let mut bound = end.min(Fence { class: from.class + 1, ..Fence::MIN });
+            self.fresh.clear();
+            for which in [Which::Active, Which::Frozen] {
+                bound = self.copy_delta_from(store, directory, which, from, bound)?;
+            }
+            bound = self.copy_leaf_from(store, directory, from, bound)?;
+            self.fresh.retain(|&entry| Fence::at(entry) < bound);
+            self.merge_fresh();
+            self.exhausted = (bound >= end).then_some(Direction::Forward);
+            if !self.tids.is_empty() {
                 return Ok(true);
             }
-            // What was found is dead, or nothing was found up to `from`.
-            if let Some((_, last)) = self.copied {
-                from = Fence::past(last);
+            self.release(store);
+            from = bound;
+        }
+    }
+
+    /// Copies matches from `from` on out of one leaf of a delta tree. Returns up to where that is
+    /// all there is, at most `bound`.
+    fn copy_delta_from<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        which: Which,
+        mut from: Fence,
+        bound: Fence,
+    ) -> Attempt<Fence> {
+        if which == Which::Frozen {
+            from = from.max(directory.state().watermark);
+        }
+        let word = directory.state().word;
+        let Some(routes) = directory.delta(store, which)? else { return Ok(bound) };
+        if from >= bound {
+            return Ok(bound);
+        }
+        let tree = routes.tree();
+        let (page, block) = routes.read_leaf(store, word, from, Side::At)?;
+        let named = |corruption: Corruption| corruption.at(block);
+        let node = Delta::parse(&page, tree.name).map_err(named)?;
+        let bound = bound.min(node.high());
+        self.copy_fresh(&node, from, bound).map_err(named)?.then(|| self.keep::<S>(page));
+        Ok(bound)
+    }
+
+    /// Copies the matches of a delta tree's leaf between two positions. Returns whether there are
+    /// any.
+    fn copy_fresh(&mut self, node: &Delta<'_>, from: Fence, to: Fence) -> Result<bool> {
+        let before = self.fresh.len();
+        node.collect(from, to, &mut self.fresh)?;
+        let intervals = self.intervals.as_slice();
+        let mut kept = before;
+        for read in before..self.fresh.len() {
+            let entry = self.fresh[read];
+            let after = intervals.partition_point(|interval| interval.high < entry.key);
+            if intervals.get(after).is_some_and(|interval| interval.contains(entry.key)) {
+                self.fresh[kept] = entry;
+                kept += 1;
             }
         }
+        self.fresh.truncate(kept);
+        Ok(kept > before)
+    }
+
+    /// Unlocks a page, and keeps it pinned if the scan has to.
+    fn keep<S: Store<Pin = P>>(&mut self, page: S::Page<'_>) {
+        if self.keep_pins {
+            self.pins.push(S::pin(page));
+        }
+    }
+
+    /// Puts the matches of the delta trees among those of a leaf.
+    fn merge_fresh(&mut self) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        self.fresh.sort_unstable();
+        let (codes, tids) = &mut self.merged;
+        codes.clear();
+        tids.clear();
+        let mut fresh = self.fresh.iter().peekable();
+        for (&code, &tid) in self.codes.iter().zip(&self.tids) {
+            while let Some(entry) =
+                fresh.next_if(|entry| (entry.key.code, entry.tid) < (code, tid))
+            {
+                codes.push(entry.key.code);
+                tids.push(entry.tid);
+            }
+            codes.push(code);
+            tids.push(tid);
+        }
+        for entry in fresh {
+            codes.push(entry.key.code);
+            tids.push(entry.tid);
+        }
+        std::mem::swap(&mut self.codes, codes);
+        std::mem::swap(&mut self.tids, tids);
+    }
+
+    /// Copies the first matches from `from` on out of the leaf there. Returns up to where that is
+    /// all there is, at most `bound`.
+    fn copy_leaf_from<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        mut from: Fence,
+        bound: Fence,
+    ) -> Attempt<Fence> {
+        let Some(at) = directory.route(store, from)? else { return Ok(bound) };
+        let page = read_current(store, directory.state().word, at.block, at.hint)?;
+        let named = |corruption: Corruption| corruption.at(at.block);
+        let leaf = open_leaf(at, &page).map_err(named)?;
+        ensure(leaf.low() <= from && from < leaf.high(), "a leaf that holds the key", from.code)
+            .map_err(named)?;
+        let mut bound = bound.min(leaf.high());
+        let intervals = self.intervals.as_slice();
+        let mut index = intervals.partition_point(|interval| end_of(interval) <= from);
+        self.ranges.clear();
+        let mut room = self.portion;
+        let mut cut = false;
+        while let Some(interval) = intervals.get(index) {
+            from = from.max(Fence::before(interval.low));
+            if from >= bound {
+                break;
+            }
+            let to = end_of(interval).min(bound);
+            let start = leaf.slot_of(from).map_err(named)?;
+            let end = leaf.slot_of(to).map_err(named)?;
+            let taken = end.saturating_sub(start).min(room);
+            if taken > 0 {
+                self.ranges.push((start, start + taken));
+                room -= taken;
+            }
+            if start + taken < end {
+                cut = true;
+                break;
+            }
+            from = to;
+            index += 1;
+            if room == 0 {
+                bound = bound.min(from);
+                break;
+            }
+        }
+        if let Some((_, last)) = self.copy_ranges(store, directory, at, page)?.filter(|_| cut) {
+            bound = Fence::past(last);
+        }
+        Ok(bound)
     }
 
     /// Copies a portion of the last matches before a position.
@@ -309,84 +435,154 @@ impl<P> Scan<P> {
         store: &S,
         directory: &mut Directory,
         mut to: Fence,
-    ) -> Result<bool> {
+    ) -> Attempt<bool> {
         loop {
             let intervals = self.intervals.as_slice();
-            let mut left = intervals.partition_point(|interval| Fence::before(interval.low) < to);
+            let left = intervals.partition_point(|interval| Fence::before(interval.low) < to);
             let Some(interval) = left.checked_sub(1).and_then(|last| intervals.get(last)) else {
                 return Ok(false);
             };
+            let start = intervals.first().map_or(Fence::MAX, |first| Fence::before(first.low));
             to = to.min(end_of(interval));
-            let Some(at) = directory.route_before(store, to)? else { return Ok(false) };
-            let page = store.read(at.block, at.hint);
-            let leaf = open_leaf(at, &page)?;
-            ensure(leaf.low() < to && to <= leaf.high(), "a leaf that holds the key", to.code)
-                .map_err(|corruption| corruption.at(at.block))?;
-            let low = leaf.low();
-            self.ranges.clear();
-            let mut room = self.portion;
-            while let Some(interval) =
-                left.checked_sub(1).and_then(|last| intervals.get(last)).filter(|_| room > 0)
-            {
-                to = to.min(end_of(interval));
-                if to <= low {
-                    break;
-                }
-                let named = |corruption: Corruption| corruption.at(at.block);
-                let start = leaf.slot_of(Fence::before(interval.low)).map_err(named)?;
-                let end = leaf.slot_of(to).map_err(named)?;
-                let taken = end.saturating_sub(start).min(room);
-                if taken > 0 {
-                    self.ranges.push((end - taken, end));
-                    room -= taken;
-                }
-                to = Fence::before(interval.low).max(low);
-                if start + taken < end || Fence::before(interval.low) < low {
-                    break;
-                }
-                left -= 1;
+            // The class of the last position before `to`.
+            let first_of_class = to.code == 0 && to.tid == HeapTid::MIN;
+            let class = if first_of_class { to.class.saturating_sub(1) } else { to.class };
+            let class_start = Fence { class, ..Fence::MIN };
+            if class == NullClass::NullsLast as u8 && directory.identity().nulls_first {
+                to = class_start;
+                continue;
             }
-            self.exhausted = (left == 0).then_some(Direction::Backward);
-            self.ranges.reverse();
-            if self.copy_ranges(store, directory, at, page)? {
+            self.class = class_of(class_start)?;
+            // From where the portion is complete: every source may begin it later.
+            let mut bound = start.max(class_start);
+            self.fresh.clear();
+            for which in [Which::Active, Which::Frozen] {
+                bound = self.copy_delta_before(store, directory, which, to, bound)?;
+            }
+            bound = self.copy_leaf_before(store, directory, to, bound)?;
+            self.fresh.retain(|&entry| Fence::at(entry) >= bound);
+            self.merge_fresh();
+            self.exhausted = (bound <= start).then_some(Direction::Backward);
+            if !self.tids.is_empty() {
                 return Ok(true);
             }
-            if let Some((first, _)) = self.copied {
-                to = Fence::at(first);
-            }
+            self.release(store);
+            to = bound;
         }
     }
 
-    /// Copies the entries of `ranges` that are alive. False if there are none; then nothing stays
-    /// pinned.
+    /// Copies matches before `to` out of one leaf of a delta tree. Returns from where on that is
+    /// all there is, at least `bound`.
+    fn copy_delta_before<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        which: Which,
+        to: Fence,
+        bound: Fence,
+    ) -> Attempt<Fence> {
+        // Below the watermark a frozen tree has nothing, whatever its pages still say.
+        let lowest = match which {
+            Which::Active => Fence::MIN,
+            Which::Frozen => directory.state().watermark,
+        };
+        let word = directory.state().word;
+        let Some(routes) = directory.delta(store, which)? else { return Ok(bound) };
+        if to <= bound || to <= lowest {
+            return Ok(bound);
+        }
+        let tree = routes.tree();
+        let (page, block) = routes.read_leaf(store, word, to, Side::Before)?;
+        let named = |corruption: Corruption| corruption.at(block);
+        let node = Delta::parse(&page, tree.name).map_err(named)?;
+        let from = bound.max(node.low()).max(lowest);
+        self.copy_fresh(&node, from, to).map_err(named)?.then(|| self.keep::<S>(page));
+        Ok(if from == lowest { bound } else { from })
+    }
+
+    /// Copies the last matches before `to` out of the leaf there. Returns from where on that is all
+    /// there is, at least `bound`.
+    fn copy_leaf_before<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        mut to: Fence,
+        bound: Fence,
+    ) -> Attempt<Fence> {
+        let Some(at) = directory.route_before(store, to)? else { return Ok(bound) };
+        let page = read_current(store, directory.state().word, at.block, at.hint)?;
+        let named = |corruption: Corruption| corruption.at(at.block);
+        let leaf = open_leaf(at, &page).map_err(named)?;
+        ensure(leaf.low() < to && to <= leaf.high(), "a leaf that holds the key", to.code)
+            .map_err(named)?;
+        let mut bound = bound.max(leaf.low());
+        let intervals = self.intervals.as_slice();
+        let mut left = intervals.partition_point(|interval| Fence::before(interval.low) < to);
+        self.ranges.clear();
+        let mut room = self.portion;
+        let mut cut = false;
+        while let Some(interval) = left.checked_sub(1).and_then(|last| intervals.get(last)) {
+            to = to.min(end_of(interval));
+            if to <= bound {
+                break;
+            }
+            let from = Fence::before(interval.low).max(bound);
+            let start = leaf.slot_of(from).map_err(named)?;
+            let end = leaf.slot_of(to).map_err(named)?;
+            let taken = end.saturating_sub(start).min(room);
+            if taken > 0 {
+                self.ranges.push((end - taken, end));
+                room -= taken;
+            }
+            if start + taken < end {
+                cut = true;
+                break;
+            }
+            to = from;
+            left -= 1;
+            if room == 0 {
+                bound = bound.max(to);
+                break;
+            }
+        }
+        self.ranges.reverse();
+        if let Some((first, _)) = self.copy_ranges(store, directory, at, page)?.filter(|_| cut) {
+            bound = Fence::at(first);
+        }
+        Ok(bound)
+    }
+
+    /// Copies the entries of `ranges` that are alive. Returns the first and the last entry there,
+    /// dead ones included.
     fn copy_ranges<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
         at: LeafRef,
         page: S::Page<'_>,
-    ) -> Result<bool> {
+    ) -> Result<Option<(Entry, Entry)>> {
         let named = |corruption: Corruption| corruption.at(at.block);
         let leaf = Leaf::parse(&page).map_err(named)?;
-        self.class = leaf.class();
+        directory.remember(at, S::hint(&page));
+        let total: usize = self.ranges.iter().map(|(start, end)| end - start).sum();
+        if total == 0 {
+            return Ok(None);
+        }
+        ensure(leaf.class() == self.class, "entries of this null class", leaf.class() as u64)
+            .map_err(named)?;
         for &(start, end) in &self.ranges {
             leaf.decode(start, end, &mut self.codes, &mut self.tids).map_err(named)?;
         }
-        let total: usize = self.ranges.iter().map(|(start, end)| end - start).sum();
         ensure(self.tids.len() == total, "as many entries as slots", self.tids.len() as u64)
             .map_err(named)?;
-        self.copied = total.checked_sub(1).map(|last| (self.entry(0), self.entry(last)));
-        if leaf.tombstones() > 0 && total > 0 {
+        let copied = (self.entry(0), self.entry(total - 1));
+        if leaf.tombstones() > 0 {
             self.drop_dead(store, &leaf, at)?;
         }
-        directory.remember(at, S::hint(&page));
-        if self.tids.is_empty() {
-            return Ok(false);
+        if !self.tids.is_empty() {
+            self.keep::<S>(page);
         }
-        if self.keep_pins {
-            self.pin = Some(S::pin(page));
-        }
-        Ok(true)
+        Ok(Some(copied))
     }
 
     /// Takes the dead entries out of what was just copied from a leaf, which is still locked.
@@ -434,7 +630,7 @@ impl<P> Scan<P> {
         store: &S,
         directory: &mut Directory,
         index: usize,
-    ) -> Result<()> {
+    ) -> Attempt<()> {
         let keys = self.intervals.as_slice().len();
         if index + 1 >= keys || index < self.asked || !directory.has_unread_leaves() {
             return Ok(());
@@ -456,8 +652,46 @@ fn end_of(interval: &Interval) -> Fence {
     Fence::after(interval.high)
 }
 
-/// A page as a leaf, checked as a whole when this session sees it for the first time.
-fn open_leaf(at: LeafRef, page: &crate::page::PageBytes) -> Result<Leaf<'_>> {
-    let opened = verify_once(at, page).and_then(|()| Leaf::parse(page));
-    opened.map_err(|corruption| corruption.at(at.block))
+/// The null class of a position that is not behind all of them.
+fn class_of(position: Fence) -> Result<NullClass> {
+    match position.class {
+        0 => Ok(NullClass::NullsFirst),
+        1 => Ok(NullClass::Value),
+        2 => Ok(NullClass::NullsLast),
+        other => Err(Corruption::new("a null class", other.into())),
+    }
+}
+
+/// A page as the leaf that the directory means, checked as a whole when this session sees it for
+/// the first time.
+fn open_leaf(at: LeafRef, page: &PageBytes) -> Result<Leaf<'_>> {
+    expect_leaf(at, page)?;
+    Leaf::parse(page)
+}
+
+/// All entries of a key that are not in the active delta tree.
+pub(super) fn entries_below_active<S: Store>(
+    store: &S,
+    directory: &mut Directory,
+    key: Key,
+    found: &mut Vec<Entry>,
+) -> Attempt<()> {
+    let mut scan: Scan<S::Pin> = Scan::new();
+    scan.intervals.set_points([key]);
+    scan.class = key.class;
+    scan.take_all();
+    found.clear();
+    let (mut from, end) = (Fence::before(key), Fence::after(key));
+    while from < end {
+        scan.codes.clear();
+        scan.tids.clear();
+        scan.fresh.clear();
+        let mut bound = scan.copy_delta_from(store, directory, Which::Frozen, from, end)?;
+        bound = scan.copy_leaf_from(store, directory, from, bound)?;
+        scan.fresh.retain(|&entry| Fence::at(entry) < bound);
+        scan.merge_fresh();
+        found.extend((0..scan.tids.len()).map(|index| scan.entry(index)));
+        from = bound;
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 
 use super::build::{BuildOptions, Builder};
 use super::check::check;
-use super::directory::{Directory, read_meta};
+use super::directory::Directory;
 use super::load::Loader;
 use super::scan::{Direction, Scan};
 use super::vacuum::bulk_delete;
@@ -27,6 +27,8 @@ const MODELS: [ModelChoice; 5] = [
     ModelChoice::Pgm,
     ModelChoice::RadixSpline,
 ];
+
+const PLAIN: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
 
 fn identity(nulls_first: bool) -> Identity {
     Identity { incarnation: 42, key_type: 1, descending: false, nulls_first }
@@ -77,8 +79,7 @@ impl Case {
     }
 
     fn plain(values: &[Option<u64>]) -> Case {
-        let options = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
-        Case::build(values, 100, false, options, 1 << 20)
+        Case::build(values, 100, false, PLAIN, 1 << 20)
     }
 
     fn directory(&self) -> Directory {
@@ -86,9 +87,9 @@ impl Case {
     }
 
     fn directory_within(&self, memory: usize) -> Directory {
-        let (identity, state) = read_meta(&self.store, &mut 0).unwrap();
-        assert_eq!(identity.nulls_first, self.nulls_first);
-        Directory::open(&self.store, identity, state, memory).unwrap()
+        let directory = Directory::open(&self.store, memory).unwrap();
+        assert_eq!(directory.identity().nulls_first, self.nulls_first);
+        directory
     }
 
     /// Entries that the scan gives, forward and backward, against the oracle's.
@@ -332,14 +333,15 @@ fn dead_entries_vanish_and_the_others_stay_whatever_share_dies() {
             let dies =
                 |tid: HeapTid| tid.to_u64().wrapping_mul(0x9E37_79B9 + pass).is_multiple_of(one_in);
             let before = case.entries.len();
-            let stats = bulk_delete(&case.store, dies, || {}).unwrap();
+            let stats = bulk_delete(&case.store, PLAIN, dies, || {}).unwrap();
             case.entries.retain(|entry| !dies(entry.tid));
             assert_eq!(stats.alive, case.entries.len() as u64, "{name}");
             assert_eq!(stats.removed, (before - case.entries.len()) as u64, "{name}");
             let mut alive = 0;
             let report = check(&case.store, |_| alive += 1).unwrap();
             assert_eq!(alive, case.entries.len());
-            assert_eq!(report.dead, (values.len() - alive) as u64);
+            assert_eq!(report.entries, alive as u64 + report.dead);
+            assert_eq!(report.lost, 0, "{name}");
             let mut directory = case.directory();
             case.assert_interval(&mut directory, Key::MIN, Key::MAX);
             for code in [3, 5, 1 << 63, (1 << 63) + 9_999] {
@@ -347,7 +349,7 @@ fn dead_entries_vanish_and_the_others_stay_whatever_share_dies() {
             }
             walk(&case, Key::MIN, Key::MAX, pass);
         }
-        let stats = bulk_delete(&case.store, |_| true, || {}).unwrap();
+        let stats = bulk_delete(&case.store, PLAIN, |_| true, || {}).unwrap();
         assert_eq!(stats.alive, 0);
         case.entries.clear();
         case.assert_interval(&mut case.directory(), Key::MIN, Key::MAX);
@@ -417,7 +419,7 @@ fn an_abandoned_build_leaves_no_page_behind() {
     assert!(builder.try_push(7, HeapTid::new(1, 1)));
     let (store, _) = builder.finish();
     // Vacuum sees every page, not only those that the directory names.
-    let stats = bulk_delete(&store, |_| false, || {}).unwrap();
+    let stats = bulk_delete(&store, PLAIN, |_| false, || {}).unwrap();
     assert_eq!(stats.alive, 1);
 }
 
@@ -454,7 +456,7 @@ fn a_damaged_page_is_an_error_and_never_a_wrong_answer() {
         if round == 200 || round == 400 {
             let one_in = if round == 200 { 2_000 } else { 3 };
             let dies = |tid: HeapTid| tid.to_u64().is_multiple_of(one_in);
-            bulk_delete(&whole.store, dies, || {}).unwrap();
+            bulk_delete(&whole.store, PLAIN, dies, || {}).unwrap();
             whole.entries.retain(|entry| !dies(entry.tid));
         }
         let store = whole.store.clone();
@@ -469,8 +471,7 @@ fn a_damaged_page_is_an_error_and_never_a_wrong_answer() {
             }
         });
         let damaged = || -> Result<Vec<Entry>> {
-            let (identity, state) = read_meta(&store, &mut 0)?;
-            let mut directory = Directory::open(&store, identity, state, 1 << 20)?;
+            let mut directory = Directory::open(&store, 1 << 20)?;
             let mut scan = Scan::new();
             for code in [0, 77, 100_000] {
                 scan.restart(&store, false);
@@ -486,7 +487,7 @@ fn a_damaged_page_is_an_error_and_never_a_wrong_answer() {
             Err(_) => errors += 1,
         }
         let _ = check(&store, |_| {});
-        let _ = bulk_delete(&store, |_| false, || {});
+        let _ = bulk_delete(&store, PLAIN, |_| false, || {});
     }
     assert!(errors > 300, "{errors} of 600 faults were seen");
 }

@@ -1,10 +1,22 @@
-//! Marking the entries of dead heap tuples.
+//! Removing the entries of dead heap tuples, and giving pages back.
+//!
+//! In leaves a dead entry is marked by a tombstone; in delta trees it is taken out. The caller has
+//! the exclusion: no entry moves from one place to another meanwhile, but for splits of the active
+//! delta tree, which move entries to the right, where the walk still comes by.
 
+use std::collections::HashSet;
+
+use super::attempt::Attempt;
+use super::build::BuildOptions;
+use super::delta::{Routes, Side};
+use super::directory::{UpperLevels, read_children, read_meta, read_model_pages};
+use super::rewrite::{Excluded, Rewrite, undisturbed};
 use crate::corruption::{Corruption, Result, ensure};
-use crate::entry::{Block, HeapTid};
+use crate::entry::{Block, Fence, HeapTid};
+use crate::page::delta::{self, Delta, Tree};
 use crate::page::leaf::Leaf;
-use crate::page::tombstone;
-use crate::page::{PageKind, expect_kind};
+use crate::page::meta::State;
+use crate::page::{PageKind, edit, is_free, is_kind, tombstone};
 use crate::store::Update;
 
 /// What a pass over the index found.
@@ -12,28 +24,242 @@ use crate::store::Update;
 pub struct VacuumStats {
     /// Entries alive after the pass.
     pub alive: u64,
-    /// Entries that the pass marked as dead.
+    /// Entries that the pass removed.
     pub removed: u64,
+    /// Blocks that are free.
+    pub free: u64,
 }
 
-/// Asks `is_dead` for the heap TID of every entry that is alive, and marks those for which the
-/// answer is yes. `before_page` is called without any lock.
+/// Leaves replaced by one publish of a compaction at the most.
+const COMPACTED_AT_ONCE: usize = 256;
+
+/// Asks `is_dead` for the heap TID of every entry that is alive, and removes those for which the
+/// answer is yes. `before_page` is called without any lock. Leaves that have become sparse are
+/// replaced, and blocks that nobody refers to are offered for reuse.
 ///
-/// Every page but the metapage is locked for cleanup, also those with nothing to mark: when that
-/// lock is granted no scan holds heap TIDs that it copied from the page and has yet to return.
+/// Every page but the metapage is locked for cleanup, whatever it is and also if there is nothing to
+/// remove: when that lock is granted no scan holds heap TIDs that it copied from the page and has
+/// yet to return. The entries of such a page may be elsewhere by now; what matters is that the scan
+/// has let go before VACUUM reuses the heap TIDs.
 pub fn bulk_delete<S: Update>(
     store: &S,
+    options: BuildOptions,
     mut is_dead: impl FnMut(HeapTid) -> bool,
     mut before_page: impl FnMut(),
 ) -> Result<VacuumStats> {
     let mut stats = VacuumStats::default();
-    let mut memory = Memory::default();
-    for block in 1..store.blocks() {
-        before_page();
-        vacuum_page(store, block, &mut is_dead, &mut memory, &mut stats)
-            .map_err(|corruption| corruption.at(block))?;
+    let length = store.blocks();
+    let (_, state) = read_meta(store, &mut 0)?;
+    let excluded = Excluded { store, word: state.word };
+    for (tree, from) in delta_trees(&state) {
+        clean_delta(&excluded, tree, from, &mut is_dead, &mut before_page, &mut stats)?;
     }
+    let mut used = Used::of(&excluded, &state)?;
+    let mut memory = Memory::default();
+    let mut fills: Vec<(usize, Fill)> = Vec::with_capacity(used.leaves.len());
+    for block in 1..length {
+        before_page();
+        let Some(&ordinal) = used.leaves.get(&block) else {
+            drop(store.lock_for_cleanup(block));
+            continue;
+        };
+        let fill = vacuum_leaf(store, block, &mut is_dead, &mut memory, &mut stats)
+            .map_err(|corruption| corruption.at(block))?;
+        used.others.extend(fill.map);
+        fills.push((ordinal, fill));
+    }
+    fills.sort_unstable_by_key(|(ordinal, _)| *ordinal);
+    let fills: Vec<Fill> = fills.into_iter().map(|(_, fill)| fill).collect();
+    if stats.removed > 0 {
+        compact(store, options, &fills, &mut before_page)?;
+    }
+    stats.free = sweep(store, &mut before_page)?;
     Ok(stats)
+}
+
+/// The delta trees, and from where on they are read.
+fn delta_trees(state: &State) -> impl Iterator<Item = (Tree, Fence)> {
+    let active = state.active.map(|tree| (tree, Fence::MIN));
+    let frozen = state.frozen.map(|tree| (tree, state.watermark));
+    active.into_iter().chain(frozen)
+}
+
+/// Takes the dead entries out of a delta tree, leaf by leaf from left to right.
+fn clean_delta<S: Update>(
+    excluded: &Excluded<'_, S>,
+    tree: Tree,
+    from: Fence,
+    is_dead: &mut impl FnMut(HeapTid) -> bool,
+    before_page: &mut impl FnMut(),
+    stats: &mut VacuumStats,
+) -> Result<()> {
+    let routes: Attempt<Routes> = Routes::read(excluded, excluded.word, tree);
+    let mut routes = undisturbed(routes)?;
+    let first = routes.read_leaf(excluded, excluded.word, from, Side::At);
+    let mut next = Some(undisturbed(first.map(|(_, block)| block))?);
+    while let Some(block) = next {
+        before_page();
+        let named = |corruption: Corruption| corruption.at(block);
+        let mut page = excluded.store.lock_for_cleanup(block);
+        let node = Delta::parse(&page, tree.name).map_err(named)?;
+        ensure(node.level() == 0, "a leaf of a delta tree", node.level().into()).map_err(named)?;
+        next = (node.right() != 0).then_some(node.right());
+        let entries = node.entries().map_err(named)?;
+        // Below the watermark they are in the leaves by now.
+        let read = entries.iter().filter(|&&entry| Fence::at(entry) >= from);
+        let dead: HashSet<HeapTid> =
+            read.clone().map(|entry| entry.tid).filter(|&tid| is_dead(tid)).collect();
+        stats.alive += (read.count() - dead.len()) as u64;
+        stats.removed += dead.len() as u64;
+        if !dead.is_empty() {
+            let alive: Vec<_> =
+                entries.into_iter().filter(|entry| !dead.contains(&entry.tid)).collect();
+            let cleaned = delta::leaf(tree.name, node.place(), &alive);
+            let edits = edit::difference(&page, &cleaned);
+            excluded.store.change(&mut [(&mut page, &edits)]);
+        }
+    }
+    Ok(())
+}
+
+/// The blocks that a state refers to, delta trees left out: their pages name their tree.
+struct Used {
+    /// Leaves, with their ordinals.
+    leaves: std::collections::HashMap<Block, usize>,
+    /// Directory pages and model pages, and tombstone pages as they are found.
+    others: HashSet<Block>,
+}
+
+impl Used {
+    fn of<S: Update>(excluded: &Excluded<'_, S>, state: &State) -> Result<Used> {
+        let upper = undisturbed(UpperLevels::read(excluded, state))?;
+        let (_, model) = undisturbed(read_model_pages(excluded, state))?;
+        let mut others: HashSet<Block> = upper.blocks.into_iter().chain(model).collect();
+        let mut leaves = std::collections::HashMap::with_capacity(state.leaves as usize);
+        for page in upper.pages {
+            others.insert(page.block);
+            for child in undisturbed(read_children(excluded, state.word, page, 0))? {
+                let ordinal = leaves.len();
+                let known = leaves.insert(child.block, ordinal);
+                ensure(known.is_none(), "each leaf once", child.block.into())
+                    .map_err(|corruption| corruption.at(page.block))?;
+            }
+        }
+        Ok(Used { leaves, others })
+    }
+}
+
+/// Frees what nobody refers to, which crashes and errors leave behind, and offers what is free.
+/// Returns the number of free blocks. The caller has the exclusion.
+pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64> {
+    let length = store.blocks();
+    let (_, state) = read_meta(store, &mut 0)?;
+    let excluded = Excluded { store, word: state.word };
+    let mut used = Used::of(&excluded, &state)?;
+    // A leaf's tombstone page is known by the leaf alone.
+    let mut orphans = Vec::new();
+    let mut free = 0;
+    for block in 1..length {
+        before_page();
+        let page = store.read(block, 0);
+        if used.leaves.contains_key(&block) {
+            let map = Leaf::parse(&page).map_err(|corruption| corruption.at(block))?;
+            used.others.extend(map.tombstone_page());
+        } else if is_free(&page) {
+            drop(page);
+            store.offer(block);
+            free += 1;
+        } else if !used.others.contains(&block) && !is_of_delta(&page, &state) {
+            orphans.push(block);
+        }
+    }
+    for block in orphans {
+        if !used.others.contains(&block) {
+            before_page();
+            store.free(block, |page| !is_of_delta(page, &state));
+            free += 1;
+        }
+    }
+    store.spread_offers();
+    Ok(free)
+}
+
+/// Whether a page belongs, or may belong, to a delta tree: one of the state's, or one that is
+/// being opened right now.
+fn is_of_delta(page: &crate::page::PageBytes, state: &State) -> bool {
+    if !is_kind(page, PageKind::Delta) {
+        return false;
+    }
+    let name = crate::page::birth(page);
+    if name > state.word || state.active.is_some_and(|tree| tree.name == name) {
+        return true;
+    }
+    let frozen = state.frozen.is_some_and(|tree| tree.name == name);
+    // A leaf that the watermark has left behind is of no use any more.
+    frozen && Delta::parse(page, name).is_ok_and(|n| n.level() > 0 || n.high() > state.watermark)
+}
+
+/// How full a leaf is.
+#[derive(Clone, Copy)]
+struct Fill {
+    entries: usize,
+    dead: usize,
+    map: Option<Block>,
+}
+
+impl Fill {
+    fn is_sparse(&self) -> bool {
+        self.dead * 4 >= self.entries
+    }
+}
+
+/// Replaces runs of leaves with many dead entries, where that gives back at least one leaf.
+fn compact<S: Update>(
+    store: &S,
+    options: BuildOptions,
+    fills: &[Fill],
+    before_page: &mut impl FnMut(),
+) -> Result<()> {
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while at < fills.len() {
+        let run = fills[at..].iter().take_while(|fill| fill.is_sparse()).count();
+        let gain: f64 = fills[at..at + run]
+            .iter()
+            .map(|fill| fill.dead as f64 / fill.entries.max(1) as f64)
+            .sum::<f64>()
+            // An empty leaf is worth a page too.
+            + fills[at..at + run].iter().filter(|fill| fill.entries == 0).count() as f64;
+        let maps = fills[at..at + run].iter().filter(|fill| fill.map.is_some()).count();
+        if run > 0 && (gain >= 1.1 && run > 1 || maps > 0) {
+            runs.push((at, run));
+        }
+        at += run.max(1);
+    }
+    let mut spare = Vec::new();
+    // From the last to the first: what is replaced does not move what is before it.
+    while let Some((first, count)) = runs.pop() {
+        let step = count.min(COMPACTED_AT_ONCE);
+        let from = first + count - step;
+        if count > step {
+            runs.push((first, count - step));
+        }
+        let mut rewrite = Rewrite::begin(store, options, &mut spare)?;
+        let mut run = None;
+        let mut high = Fence::MIN;
+        for ordinal in from..from + step {
+            before_page();
+            let contents = rewrite.take_leaf(ordinal)?;
+            let run = run.get_or_insert_with(|| rewrite.begin_run(ordinal, contents.low));
+            contents.entries.into_iter().for_each(|entry| rewrite.push(run, entry));
+            high = contents.high;
+        }
+        if let Some(run) = run {
+            rewrite.finish_run(run, step, high);
+        }
+        rewrite.publish(runs.is_empty(), |_| {})?;
+    }
+    Ok(())
 }
 
 /// Decoded entries of a leaf, kept from leaf to leaf.
@@ -51,32 +277,32 @@ struct Verdict {
     alive: usize,
 }
 
-fn vacuum_page<S: Update>(
+fn vacuum_leaf<S: Update>(
     store: &S,
     block: Block,
     is_dead: &mut impl FnMut(HeapTid) -> bool,
     memory: &mut Memory,
     stats: &mut VacuumStats,
-) -> Result<()> {
+) -> Result<Fill> {
     let mut map_page = None;
     loop {
         let mut page = store.lock_for_cleanup(block);
-        if expect_kind(&page, PageKind::Leaf, "a leaf").is_err() {
-            return Ok(());
-        }
         let leaf = Leaf::parse(&page)?;
         let verdict = judge(store, &leaf, block, is_dead, memory)?;
+        let entries = leaf.entries();
+        let mut map = leaf.tombstone_page();
         if verdict.new > 0 {
             let marks = |map| [tombstone::point_to_map(verdict.dead.len(), map)];
             if let Some(edits) = tombstone::list(&leaf, &verdict.dead) {
                 store.change(&mut [(&mut page, &edits)]);
-            } else if let Some(map) = leaf.tombstone_page() {
-                let mut map_guard = store.lock(map);
+            } else if let Some(map) = map {
+                let mut map_guard = store.lock(map, 0);
                 let edits = tombstone::map_edits(&map_guard, &verdict.dead);
                 // The leaf first: whoever reads both locks them in this order.
                 store.change(&mut [(&mut page, &marks(map)), (&mut map_guard, &edits)]);
-            } else if let Some(map) = map_page {
-                store.change(&mut [(&mut page, &marks(map))]);
+            } else if let Some(block) = map_page {
+                map = map_page;
+                store.change(&mut [(&mut page, &marks(block))]);
             } else {
                 // The list is full. A new page cannot be made under the lock of another, so this
                 // leaf is judged again after that: only vacuum marks entries, and there is one.
@@ -87,7 +313,7 @@ fn vacuum_page<S: Update>(
         }
         stats.alive += verdict.alive as u64;
         stats.removed += verdict.new as u64;
-        return Ok(());
+        return Ok(Fill { entries, dead: verdict.dead.len(), map });
     }
 }
 

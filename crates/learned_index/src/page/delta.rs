@@ -1,0 +1,488 @@
+//! Pages of a delta tree: a B-link tree of plain entries that takes inserts.
+//!
+//! ```text
+//! header | entries in order | entries as they came | zeros | hole        (level 0)
+//! header | children in order                               | hole        (above)
+//! ```
+//! Every page states its own range, low fence inclusive, high fence exclusive, and the page to its
+//! right. A page never moves its low fence: splits move the upper part to a new right neighbour.
+//!
+//! An insert writes 16 bytes at the end and nothing else: there is no count. Entries end at the
+//! first one without a line pointer, and the content ends at a multiple of [`CHUNK`] entries.
+//! What was in order when the page was written is sealed with the header; later entries have a
+//! check of their own.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::edit::Edit;
+use super::{
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, birth, expect_kind, lower_edit,
+    new_page, read, seal, set_lower, verify_seal, write,
+};
+use crate::corruption::{Result, ensure};
+use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::key::{Key, NullClass};
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Header {
+    low: StoredFence,
+    high: StoredFence,
+    /// The page that begins where this one ends; 0: this is the last one of its level.
+    right: u32,
+    level: u16,
+    /// Level 0: entries in order at the front. Above: children.
+    sorted: u16,
+    padding: u64,
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct StoredEntry {
+    code: u64,
+    tid_block: u32,
+    /// 0: no entry here.
+    tid_offset: u16,
+    /// Null class in the low two bits, a check of everything else above.
+    class_and_check: u16,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct StoredChild {
+    low: StoredFence,
+    block: u32,
+    padding: u32,
+}
+
+const HEADER_AT: usize = CONTENT_START;
+const ENTRIES_AT: usize = HEADER_AT + size_of::<Header>();
+const ENTRY_LEN: usize = size_of::<StoredEntry>();
+const CHILD_LEN: usize = size_of::<StoredChild>();
+
+/// Entries that fit a page.
+pub const CAPACITY: usize = (CONTENT_END - ENTRIES_AT) / ENTRY_LEN;
+/// Children that fit a page.
+pub const CHILDREN: usize = (CONTENT_END - ENTRIES_AT) / CHILD_LEN;
+/// Entries by which the content of a page grows.
+const CHUNK: usize = 32;
+
+const _: () = assert!(size_of::<Header>() == 48 && ENTRY_LEN == 16 && CHILD_LEN == 24);
+const _: () = assert!(CAPACITY == 506 && CHILDREN == 337);
+
+/// Which delta tree: its root, and the name that each of its pages carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// The root's block; it never changes.
+    pub root: Block,
+    /// The state word that the tree was opened with: no other tree of the index has the same.
+    pub name: u64,
+}
+
+/// A child of an inner page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// The first position that belongs to the child.
+    pub low: Fence,
+    /// Where it is.
+    pub block: Block,
+}
+
+/// Where a page stands in its tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The first position that belongs to the page.
+    pub low: Fence,
+    /// The first position that belongs to a page further right.
+    pub high: Fence,
+    /// The next page to the right on the same level; 0: none.
+    pub right: Block,
+}
+
+impl Place {
+    /// That of a root.
+    pub const ALL: Place = Place { low: Fence::MIN, high: Fence::MAX, right: 0 };
+}
+
+impl StoredEntry {
+    fn new(entry: Entry) -> StoredEntry {
+        let mut stored = StoredEntry {
+            code: entry.key.code,
+            tid_block: entry.tid.block(),
+            tid_offset: entry.tid.offset(),
+            class_and_check: entry.key.class as u16,
+        };
+        stored.class_and_check |= stored.check() << 2;
+        stored
+    }
+
+    /// 14 bits that tell a damaged entry.
+    fn check(&self) -> u16 {
+        let tid = u64::from(self.tid_block) << 18
+            | u64::from(self.tid_offset) << 2
+            | u64::from(self.class_and_check & 3);
+        // Sums, so that one flipped bit changes the result whatever the other bits are.
+        let mixed = (self.code.rotate_left(29))
+            .wrapping_add(tid.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+            .wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        (mixed >> 50) as u16
+    }
+
+    fn entry(&self) -> Result<Entry> {
+        let whole = self.class_and_check >> 2 == self.check();
+        ensure(whole, "whole delta entries", self.class_and_check.into())?;
+        let class = match self.class_and_check & 3 {
+            0 => NullClass::NullsFirst,
+            1 => NullClass::Value,
+            _ => NullClass::NullsLast,
+        };
+        let tid = HeapTid::new(self.tid_block, self.tid_offset);
+        Ok(Entry { key: Key { class, code: self.code }, tid })
+    }
+
+    /// The position, unchecked.
+    #[inline]
+    fn fence(&self) -> Fence {
+        let tid = HeapTid::new(self.tid_block, self.tid_offset);
+        Fence { class: (self.class_and_check & 3) as u8, code: self.code, tid }
+    }
+}
+
+/// A page of level 0. `entries` ascend and fit.
+pub fn leaf(tree: u64, place: Place, entries: &[Entry]) -> PageBytes {
+    let mut page = new_page(PageKind::Delta, tree);
+    write_header(&mut page, place, 0, entries.len());
+    for (slot, &entry) in entries.iter().enumerate() {
+        write(&mut page, ENTRIES_AT + slot * ENTRY_LEN, &StoredEntry::new(entry));
+    }
+    set_lower(&mut page, lower_for(entries.len()));
+    seal(&mut page, HEADER_AT..ENTRIES_AT + entries.len() * ENTRY_LEN);
+    page
+}
+
+/// A page above level 0. `children` ascend and fit.
+pub fn inner(tree: u64, place: Place, level: u16, children: &[Child]) -> PageBytes {
+    let mut page = new_page(PageKind::Delta, tree);
+    write_header(&mut page, place, level, children.len());
+    for (slot, child) in children.iter().enumerate() {
+        let stored = StoredChild { low: child.low.into(), block: child.block, padding: 0 };
+        write(&mut page, ENTRIES_AT + slot * CHILD_LEN, &stored);
+    }
+    let end = ENTRIES_AT + children.len() * CHILD_LEN;
+    set_lower(&mut page, end);
+    seal(&mut page, HEADER_AT..end);
+    page
+}
+
+fn write_header(page: &mut PageBytes, place: Place, level: u16, sorted: usize) {
+    let header = Header {
+        low: place.low.into(),
+        high: place.high.into(),
+        right: place.right,
+        level,
+        sorted: sorted as u16,
+        padding: 0,
+    };
+    write(page, HEADER_AT, &header);
+}
+
+/// Where the content ends with this many entries.
+fn lower_for(entries: usize) -> usize {
+    (ENTRIES_AT + entries.next_multiple_of(CHUNK) * ENTRY_LEN).min(CONTENT_END)
+}
+
+/// A page with its entries as they are, and another right end.
+pub fn with_right_end(page: &PageBytes, high: Fence, right: Block) -> PageBytes {
+    let mut changed = *page;
+    let mut header: Header = read(page, HEADER_AT);
+    header.high = high.into();
+    header.right = right;
+    write(&mut changed, HEADER_AT, &header);
+    seal(&mut changed, HEADER_AT..ENTRIES_AT + usize::from(header.sorted) * ENTRY_LEN);
+    changed
+}
+
+/// A view of a page.
+#[derive(Clone, Copy)]
+pub struct Delta<'a> {
+    page: &'a PageBytes,
+    header: Header,
+}
+
+impl<'a> Delta<'a> {
+    /// Checks kind, version, tree and header.
+    #[inline]
+    pub fn parse(page: &'a PageBytes, tree: u64) -> Result<Delta<'a>> {
+        expect_kind(page, PageKind::Delta, "a page of a delta tree")?;
+        ensure(birth(page) == tree, "a page of this delta tree", birth(page))?;
+        let header: Header = read(page, HEADER_AT);
+        let most = if header.level == 0 { CAPACITY } else { CHILDREN };
+        let fits = usize::from(header.sorted) <= most;
+        ensure(fits, "entries that fit a delta page", header.sorted.into())?;
+        let delta = Delta { page, header };
+        ensure(delta.low() < delta.high(), "fences that ascend", header.level.into())?;
+        ensure(
+            header.level == 0 || header.sorted > 0,
+            "a delta page with children",
+            header.level.into(),
+        )?;
+        Ok(delta)
+    }
+
+    /// Checks the seal and every entry: for the first look at a page.
+    pub fn verify(&self) -> Result<()> {
+        verify_seal(self.page)?;
+        if self.level() > 0 {
+            return Ok(());
+        }
+        let count = self.len();
+        for slot in 0..count {
+            let entry = self.stored(slot).entry()?;
+            let inside = self.low() <= Fence::at(entry) && Fence::at(entry) < self.high();
+            ensure(inside, "delta entries within the fences", entry.key.code)?;
+        }
+        let rest = self.page.get(ENTRIES_AT + count * ENTRY_LEN..CONTENT_END).unwrap_or(&[]);
+        ensure(rest.iter().all(|&byte| byte == 0), "no entries behind the last", count as u64)
+    }
+
+    /// The first position that belongs to the page.
+    #[inline]
+    pub fn low(&self) -> Fence {
+        self.header.low.into()
+    }
+
+    /// The first position that belongs to a page further right.
+    #[inline]
+    pub fn high(&self) -> Fence {
+        self.header.high.into()
+    }
+
+    /// The next page to the right; 0: none.
+    pub fn right(&self) -> Block {
+        self.header.right
+    }
+
+    /// Where the page stands.
+    pub fn place(&self) -> Place {
+        Place { low: self.low(), high: self.high(), right: self.right() }
+    }
+
+    /// 0: entries. Above: children.
+    #[inline]
+    pub fn level(&self) -> u16 {
+        self.header.level
+    }
+
+    /// Whether nothing can be added.
+    pub fn is_full(&self) -> bool {
+        if self.level() == 0 { self.len() >= CAPACITY } else { self.child_count() >= CHILDREN }
+    }
+
+    /// Number of entries of a page of level 0.
+    #[inline]
+    pub fn len(&self) -> usize {
+        let lower: u16 = read(self.page, super::PD_LOWER);
+        let end = (usize::from(lower).clamp(ENTRIES_AT, CONTENT_END) - ENTRIES_AT) / ENTRY_LEN;
+        // Only the last chunk can have room: the content grows when the one before is full.
+        let (mut low, mut high) = (end.saturating_sub(CHUNK).max(self.sorted().min(end)), end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.stored(middle).tid_offset != 0 {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn sorted(&self) -> usize {
+        usize::from(self.header.sorted)
+    }
+
+    #[inline]
+    fn stored(&self, slot: usize) -> StoredEntry {
+        read(self.page, ENTRIES_AT + slot * ENTRY_LEN)
+    }
+
+    /// Appends the entries from `low` to `high` (exclusive), in no order.
+    pub fn collect(&self, low: Fence, high: Fence, found: &mut Vec<Entry>) -> Result<()> {
+        let (count, sorted) = (self.len(), self.sorted());
+        let (mut start, mut end) = (0, sorted.min(count));
+        while start < end {
+            let middle = start + (end - start) / 2;
+            if self.stored(middle).fence() < low {
+                start = middle + 1;
+            } else {
+                end = middle;
+            }
+        }
+        for slot in start..sorted.min(count) {
+            let stored = self.stored(slot);
+            if stored.fence() >= high {
+                break;
+            }
+            found.push(stored.entry()?);
+        }
+        for slot in sorted..count {
+            let stored = self.stored(slot);
+            let fence = stored.fence();
+            if low <= fence && fence < high {
+                found.push(stored.entry()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// All entries, in order.
+    pub fn entries(&self) -> Result<Vec<Entry>> {
+        let mut entries = Vec::with_capacity(self.len());
+        self.collect(Fence::MIN, Fence::MAX, &mut entries)?;
+        ensure(entries.len() == self.len(), "as many entries as counted", entries.len() as u64)?;
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    /// Whether an entry would stand behind all others.
+    pub fn is_behind_all(&self, position: Fence) -> bool {
+        (0..self.len()).all(|slot| self.stored(slot).fence() < position)
+    }
+
+    /// The edits that add an entry, which belongs here, to a page of level 0 that is not full.
+    pub fn append(&self, entry: Entry) -> Vec<Edit> {
+        let count = self.len();
+        let at = ENTRIES_AT + count * ENTRY_LEN;
+        let bytes = StoredEntry::new(entry).as_bytes().to_vec();
+        let entry = Edit { offset: at as u16, bytes };
+        let lower: u16 = read(self.page, super::PD_LOWER);
+        if lower_for(count + 1) == usize::from(lower) {
+            return vec![entry];
+        }
+        let (offset, bytes) = lower_edit(lower_for(count + 1));
+        vec![Edit { offset, bytes: bytes.to_vec() }, entry]
+    }
+
+    /// Number of children of a page above level 0.
+    pub fn child_count(&self) -> usize {
+        usize::from(self.header.sorted)
+    }
+
+    /// A child; `slot` is below the number of children.
+    pub fn child(&self, slot: usize) -> Child {
+        let stored: StoredChild = read(self.page, ENTRIES_AT + slot * CHILD_LEN);
+        Child { low: stored.low.into(), block: stored.block }
+    }
+
+    /// All children, in order.
+    pub fn children(&self) -> Vec<Child> {
+        (0..self.child_count()).map(|slot| self.child(slot)).collect()
+    }
+
+    /// The last child that begins at or before a position.
+    pub fn child_for(&self, position: Fence) -> Child {
+        self.last_child(|low| low <= position)
+    }
+
+    /// The last child that begins before a position.
+    pub fn child_before(&self, position: Fence) -> Child {
+        self.last_child(|low| low < position)
+    }
+
+    /// The last child whose low fence satisfies a condition; the first if none does.
+    fn last_child(&self, condition: impl Fn(Fence) -> bool) -> Child {
+        let (mut low, mut high) = (1, self.child_count());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if condition(self.child(middle).low) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        self.child(low - 1)
+    }
+}
+
+/// Whether a page is one of a delta tree with this name.
+pub fn belongs_to(page: &PageBytes, tree: u64) -> bool {
+    super::is_kind(page, PageKind::Delta) && birth(page) == tree
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::apply;
+    use super::*;
+
+    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+        let entry = (0u64..300, 0u32..5, 1u16..4).prop_map(|(code, block, offset)| Entry {
+            key: Key::value(code),
+            tid: HeapTid::new(block, offset),
+        });
+        prop::collection::btree_set(entry, 0..CAPACITY).prop_map(|set| {
+            let mut entries: Vec<Entry> = set.into_iter().collect();
+            let middle = entries.len() / 3;
+            entries.rotate_left(middle);
+            entries
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_leaf_gives_back_what_was_put_in(entries in entries(), prefix in 0usize..100, range in (0u64..320, 0u64..320)) {
+            let (first, rest) = entries.split_at(prefix.min(entries.len()));
+            let mut first = first.to_vec();
+            first.sort();
+            let mut page = leaf(9, Place::ALL, &first);
+            for &entry in rest {
+                let edits = Delta::parse(&page, 9).unwrap().append(entry);
+                apply(&mut page, &edits);
+            }
+            let view = Delta::parse(&page, 9).unwrap();
+            view.verify().unwrap();
+            prop_assert_eq!(view.len(), entries.len());
+            let mut sorted = entries.clone();
+            sorted.sort();
+            prop_assert_eq!(view.entries().unwrap(), sorted.clone());
+            let (low, high) = (Fence::before(Key::value(range.0)), Fence::before(Key::value(range.1)));
+            let mut found = Vec::new();
+            view.collect(low, high, &mut found).unwrap();
+            found.sort();
+            sorted.retain(|&entry| low <= Fence::at(entry) && Fence::at(entry) < high);
+            prop_assert_eq!(found, sorted);
+        }
+
+        #[test]
+        fn a_damaged_leaf_is_noticed(entries in entries(), at in 24usize..8192, bit in 0u8..8) {
+            let mut page = leaf(9, Place::ALL, &[]);
+            for &entry in &entries {
+                let edits = Delta::parse(&page, 9).unwrap().append(entry);
+                apply(&mut page, &edits);
+            }
+            page[at] ^= 1 << bit;
+            let noticed = Delta::parse(&page, 9).and_then(|view| view.verify()).is_err();
+            prop_assert!(noticed, "byte {} of {} entries", at, entries.len());
+        }
+    }
+
+    #[test]
+    fn a_page_that_was_never_damaged_passes_when_it_is_full() {
+        let mut page = leaf(9, Place::ALL, &[]);
+        for row in 0..CAPACITY {
+            let view = Delta::parse(&page, 9).unwrap();
+            assert!(!view.is_full());
+            let tid = HeapTid::new(row as u32, 1);
+            let edits = view.append(Entry { key: Key::value(1), tid });
+            apply(&mut page, &edits);
+        }
+        let view = Delta::parse(&page, 9).unwrap();
+        assert!(view.is_full());
+        view.verify().unwrap();
+    }
+}

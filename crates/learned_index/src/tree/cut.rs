@@ -1,0 +1,172 @@
+//! Cutting entries in order into leaves.
+
+use crate::entry::{Block, Fence, HeapTid};
+use crate::key::NullClass;
+use crate::page::PageBytes;
+use crate::page::directory::Child;
+use crate::page::leaf::{MAX_ENTRIES, TidStride};
+use crate::page::leaf_builder::{FilledLeaf, LeafBuilder};
+
+/// Entries that are gathered before leaves are cut from them.
+const GATHER: usize = 2 * MAX_ENTRIES;
+
+/// Gathers entries of one null class and cuts them into leaves, each beginning where the one before
+/// ends.
+pub(super) struct LeafCutter {
+    filler: LeafBuilder,
+    class: NullClass,
+    /// Entries that are not yet in a leaf; those before `taken` are.
+    codes: Vec<u64>,
+    tids: Vec<HeapTid>,
+    tid_codes: Vec<u64>,
+    taken: usize,
+    /// The largest line pointer so far.
+    stride: u16,
+    low: Fence,
+    birth: u64,
+}
+
+/// A leaf that was cut.
+pub(super) struct NewLeaf {
+    pub(super) page: PageBytes,
+    pub(super) low: Fence,
+    pub(super) first_code: u64,
+    pub(super) entries: usize,
+    pub(super) class: NullClass,
+}
+
+impl NewLeaf {
+    /// The leaf's place in the directory.
+    pub(super) fn child(&self, block: Block) -> Child {
+        Child { low: self.low, block, leaves: 1, birth: crate::page::birth(&self.page) }
+    }
+}
+
+impl LeafCutter {
+    /// `low` is where the first leaf begins.
+    pub(super) fn new(fillfactor: u32, class: NullClass, low: Fence, birth: u64) -> LeafCutter {
+        LeafCutter {
+            filler: LeafBuilder::new(fillfactor),
+            class,
+            codes: Vec::new(),
+            tids: Vec::new(),
+            tid_codes: Vec::new(),
+            taken: 0,
+            stride: 1,
+            low,
+            birth,
+        }
+    }
+
+    /// The null class of the entries being gathered.
+    pub(super) fn class(&self) -> NullClass {
+        self.class
+    }
+
+    /// Where the next leaf begins.
+    pub(super) fn low(&self) -> Fence {
+        self.low
+    }
+
+    /// Whether nothing was gathered since the last leaf.
+    pub(super) fn is_empty(&self) -> bool {
+        self.codes.is_empty()
+    }
+
+    /// Goes on with another class, and a leaf that begins at `low`. Nothing may be gathered.
+    pub(super) fn begin(&mut self, class: NullClass, low: Fence) {
+        self.class = class;
+        self.low = low;
+    }
+
+    /// Adds an entry that is behind all others.
+    #[inline]
+    pub(super) fn push(&mut self, code: u64, tid: HeapTid, mut write: impl FnMut(NewLeaf)) {
+        self.codes.push(code);
+        self.tids.push(tid);
+        if self.codes.len() >= GATHER {
+            // A leaf that was filled too early is filled again, with what follows.
+            drop(self.cut(MAX_ENTRIES, &mut write));
+        }
+    }
+
+    /// What was gathered and is not in a leaf.
+    pub(super) fn gathered(&self) -> impl Iterator<Item = (u64, HeapTid)> {
+        self.codes[self.taken..].iter().copied().zip(self.tids[self.taken..].iter().copied())
+    }
+
+    /// Cuts leaves off the front of what was gathered until no more than `keep` entries are left,
+    /// or until the rest fits one leaf: then that leaf, which is not written yet, is returned.
+    fn cut(&mut self, keep: usize, write: &mut impl FnMut(NewLeaf)) -> Option<FilledLeaf> {
+        self.number_tids();
+        let mut last = None;
+        while self.codes.len() - self.taken > keep {
+            let filled = self.filler.fill(&self.codes[self.taken..], &self.tid_codes[self.taken..]);
+            let next = self.taken + filled.entries;
+            if next == self.codes.len() {
+                // Perhaps the last leaf of the class: its high fence is not known yet.
+                last = Some(filled);
+                break;
+            }
+            let high = self.fence_between(next - 1, next);
+            self.write_leaf(filled, high, write);
+        }
+        self.forget_taken();
+        last
+    }
+
+    fn forget_taken(&mut self) {
+        self.codes.drain(..self.taken);
+        self.tids.drain(..self.taken);
+        self.tid_codes.drain(..self.taken);
+        self.taken = 0;
+    }
+
+    /// Cuts all that was gathered; the last leaf ends at `end`.
+    pub(super) fn finish(&mut self, end: Fence, mut write: impl FnMut(NewLeaf)) {
+        if let Some(last) = self.cut(0, &mut write) {
+            self.write_leaf(last, end, &mut write);
+        }
+        // A leaf takes at least one entry: the loop ends with none left, or with the last leaf.
+        assert_eq!(self.taken, self.codes.len(), "entries left over");
+        self.forget_taken();
+    }
+
+    /// A leaf without entries, up to `end`.
+    pub(super) fn write_empty(&mut self, class: NullClass, end: Fence, write: impl FnOnce(NewLeaf)) {
+        let low = std::mem::replace(&mut self.low, end);
+        let page = self.filler.fill(&[], &[]).into_page(class, low, end, 1, self.birth);
+        write(NewLeaf { page, low, first_code: low.code, entries: 0, class });
+    }
+
+    /// Brings the numbers of the gathered TIDs up to date. A larger line pointer than ever before
+    /// changes all of them.
+    fn number_tids(&mut self) {
+        let new = &self.tids[self.tid_codes.len()..];
+        let largest = new.iter().map(|tid| tid.offset()).max().unwrap_or(0);
+        if largest > self.stride {
+            self.stride = largest;
+            self.tid_codes.clear();
+        }
+        let stride = TidStride::new(self.stride);
+        let new = &self.tids[self.tid_codes.len()..];
+        self.tid_codes.extend(new.iter().map(|&tid| stride.encode(tid)));
+    }
+
+    /// The boundary between two gathered entries. Between different codes it is the larger one
+    /// without a TID, so that whoever looks for that code comes to the right leaf at once.
+    fn fence_between(&self, left: usize, right: usize) -> Fence {
+        let code = self.codes[right];
+        let tid = if self.codes[left] == code { self.tids[right] } else { HeapTid::MIN };
+        Fence { class: self.class as u8, code, tid }
+    }
+
+    fn write_leaf(&mut self, filled: FilledLeaf, high: Fence, write: &mut impl FnMut(NewLeaf)) {
+        let first_code = self.codes[self.taken];
+        let entries = filled.entries;
+        let low = std::mem::replace(&mut self.low, high);
+        let page = filled.into_page(self.class, low, high, self.stride, self.birth);
+        write(NewLeaf { page, low, first_code, entries, class: self.class });
+        self.taken += entries;
+    }
+}

@@ -1,0 +1,249 @@
+//! Merging the delta tree into the leaves, range by range.
+//!
+//! - *freeze*: the active tree becomes the frozen one; the next insert opens a new active tree
+//! - *publish*: new leaves hold what the old ones and the frozen tree hold of a range; the watermark
+//!   moves behind that range, and below it the frozen tree is no longer read
+//! - *drop*: the last range is published and the frozen tree is gone, in one
+//!
+//! Each is one change of the metapage. After a crash at any point the merge goes on at the watermark.
+
+use super::attempt::Attempt;
+use super::build::BuildOptions;
+use super::delta::{Routes, Side, USUAL_ENTRIES};
+use super::directory::read_meta;
+use super::rewrite::{Excluded, Rewrite, undisturbed};
+use super::transition::transition;
+use crate::corruption::Result;
+use crate::entry::{Block, Entry, Fence};
+use crate::page::delta::{self, Delta, Tree};
+use crate::store::{Store, Update};
+
+/// How much one publish takes in at the most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Leaves replaced.
+    pub leaves: usize,
+    /// Entries taken from the delta tree; and no further leaf is begun once as many were written.
+    pub entries: usize,
+}
+
+impl Limits {
+    /// A hundredth of the leaves, at least 64: what readers notice of a publish is reading the
+    /// directory pages that changed.
+    pub fn for_leaves(leaves: u32) -> Limits {
+        Limits { leaves: (leaves as usize / 100).max(64), entries: 1 << 18 }
+    }
+}
+
+/// What one step of a merge did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: there is nothing to merge, or less than was asked for.
+    Idle,
+    /// A range was published.
+    Published {
+        /// Entries that came from the delta tree.
+        merged: u64,
+        /// Leaves that were replaced.
+        leaves: u64,
+        /// Whether that was the last range.
+        dropped: bool,
+    },
+}
+
+/// Entries of the delta trees, about: from the number of their pages.
+pub fn delta_entries<S: Store>(store: &S) -> Result<u64> {
+    let (_, state) = read_meta(store, &mut 0)?;
+    let excluded = Excluded { store, word: state.word };
+    let mut entries = 0;
+    for tree in state.active.into_iter().chain(state.frozen) {
+        let routes: Attempt<Routes> = Routes::read(&excluded, state.word, tree);
+        entries += (undisturbed(routes)?.leaves() * USUAL_ENTRIES) as u64;
+    }
+    Ok(entries)
+}
+
+/// Freezes the active tree if there is no frozen one and it has at least `enough` entries; then
+/// merges one range. The caller has the exclusion. `spare` keeps free blocks from step to step.
+pub fn merge_step<S: Update>(
+    store: &S,
+    options: BuildOptions,
+    limits: Limits,
+    enough: u64,
+    spare: &mut Vec<Block>,
+) -> Result<Step> {
+    let (_, state) = read_meta(store, &mut 0)?;
+    if state.frozen.is_none() {
+        if state.active.is_none() || (enough > 1 && delta_entries(store)? < enough) {
+            return Ok(Step::Idle);
+        }
+        transition(store, |state| {
+            let mut next = *state;
+            next.frozen = next.active.take();
+            next.watermark = Fence::MIN;
+            next.frozen.is_some().then_some(next)
+        })?;
+    }
+    merge_range(store, options, limits, spare)
+}
+
+fn merge_range<S: Update>(
+    store: &S,
+    options: BuildOptions,
+    limits: Limits,
+    spare: &mut Vec<Block>,
+) -> Result<Step> {
+    let mut rewrite = Rewrite::begin(store, options, spare)?;
+    let state = rewrite.state;
+    let Some(tree) = state.frozen else { return Ok(Step::Idle) };
+    let excluded = Excluded { store, word: state.word };
+    let mut frozen = Frozen::new(&excluded, tree, state.watermark)?;
+    let (mut merged, mut leaves, mut written) = (0, 0, 0);
+    while let Some(first) = frozen.peek()?
+        && leaves < limits.leaves
+        && written < limits.entries
+    {
+        let ordinal = rewrite.ordinal_of(Fence::at(first))?;
+        let mut contents = rewrite.take_leaf(ordinal)?;
+        let mut run = rewrite.begin_run(ordinal, contents.low);
+        let mut count = usize::from(rewrite.leaves() > 0);
+        loop {
+            let mut old = std::mem::take(&mut contents.entries).into_iter().peekable();
+            written += old.len();
+            while let Some(new) = frozen.peek()?
+                && Fence::at(new) < contents.high
+                && merged < limits.entries as u64
+            {
+                while let Some(entry) = old.next_if(|old| *old <= new) {
+                    rewrite.push(&mut run, entry);
+                }
+                rewrite.push(&mut run, new);
+                frozen.advance();
+                merged += 1;
+                written += 1;
+            }
+            old.for_each(|entry| rewrite.push(&mut run, entry));
+            leaves += 1;
+            // The run goes on as long as the next leaf gets entries too: so leaves stay full.
+            let next_is_touched = match frozen.peek()? {
+                Some(next) if contents.high <= Fence::at(next) => {
+                    rewrite.ordinal_of(Fence::at(next))? == ordinal + count
+                }
+                _ => false,
+            };
+            if !next_is_touched || leaves >= limits.leaves || written >= limits.entries {
+                break;
+            }
+            contents = rewrite.take_leaf(ordinal + count)?;
+            count += 1;
+        }
+        rewrite.finish_run(run, count, contents.high);
+    }
+    let end = frozen.peek()?.map(Fence::at);
+    let emptied = match end {
+        Some(watermark) => frozen.leaves_before(watermark),
+        None => pages_of(&excluded, tree, state.watermark)?,
+    };
+    rewrite.publish(end.is_none(), |next| match end {
+        Some(watermark) => next.watermark = watermark,
+        None => {
+            next.frozen = None;
+            next.watermark = Fence::MIN;
+        }
+    })?;
+    for block in emptied {
+        store.free(block, |page| delta::belongs_to(page, tree.name));
+        spare.push(block);
+    }
+    Ok(Step::Published { merged, leaves: leaves as u64, dropped: end.is_none() })
+}
+
+/// The entries of a frozen tree from the watermark on, in order.
+struct Frozen<'a, S> {
+    store: &'a Excluded<'a, S>,
+    routes: Routes,
+    entries: Vec<Entry>,
+    next: usize,
+    /// Where the leaf ends that the entries are from.
+    high: Fence,
+    /// The leaves read so far, and where each ends.
+    leaves: Vec<(Block, Fence)>,
+}
+
+impl<'a, S: Store> Frozen<'a, S> {
+    fn new(store: &'a Excluded<'a, S>, tree: Tree, watermark: Fence) -> Result<Frozen<'a, S>> {
+        let routes = undisturbed(Routes::read(store, store.word, tree))?;
+        let mut frozen =
+            Frozen { store, routes, entries: Vec::new(), next: 0, high: watermark, leaves: Vec::new() };
+        frozen.read_from(watermark)?;
+        Ok(frozen)
+    }
+
+    fn read_from(&mut self, position: Fence) -> Result<()> {
+        let word = self.store.word;
+        let tree = self.routes.tree();
+        let (page, block) =
+            undisturbed(self.routes.read_leaf(self.store, word, position, Side::At))?;
+        let node = Delta::parse(&page, tree.name).map_err(|corruption| corruption.at(block))?;
+        self.entries = node.entries().map_err(|corruption| corruption.at(block))?;
+        self.next = self.entries.partition_point(|&entry| Fence::at(entry) < position);
+        self.high = node.high();
+        self.leaves.push((block, self.high));
+        Ok(())
+    }
+
+    fn peek(&mut self) -> Result<Option<Entry>> {
+        while self.next >= self.entries.len() {
+            if self.high == Fence::MAX {
+                return Ok(None);
+            }
+            self.read_from(self.high)?;
+        }
+        Ok(self.entries.get(self.next).copied())
+    }
+
+    fn advance(&mut self) {
+        self.next += 1;
+    }
+
+    /// The leaves that a watermark leaves behind.
+    fn leaves_before(&self, watermark: Fence) -> Vec<Block> {
+        let behind = self.leaves.iter().filter(|(_, high)| *high <= watermark);
+        behind.map(|&(block, _)| block).collect()
+    }
+}
+
+/// All pages of a frozen tree, but the leaves that the watermark has left behind: these were freed
+/// when it passed them, and may be anything by now.
+fn pages_of<S: Store>(
+    store: &Excluded<'_, S>,
+    tree: Tree,
+    watermark: Fence,
+) -> Result<Vec<Block>> {
+    let mut blocks = vec![tree.root];
+    let mut parents = vec![tree.root];
+    while !parents.is_empty() {
+        let mut below = Vec::new();
+        for block in parents {
+            let page = store.read(block, 0);
+            let named = |corruption: crate::corruption::Corruption| corruption.at(block);
+            let node = Delta::parse(&page, tree.name).map_err(named)?;
+            if node.level() == 0 {
+                continue;
+            }
+            let children = node.children();
+            for (index, child) in children.iter().enumerate() {
+                let high = children.get(index + 1).map_or(node.high(), |next| next.low);
+                if node.level() == 1 && high <= watermark {
+                    continue;
+                }
+                blocks.push(child.block);
+                if node.level() > 1 {
+                    below.push(child.block);
+                }
+            }
+        }
+        parents = below;
+    }
+    Ok(blocks)
+}

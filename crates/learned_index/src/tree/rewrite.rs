@@ -1,0 +1,473 @@
+//! Replacing leaves by copy-on-write: new leaves and directory pages beside the old ones, made
+//! current by one change of the metapage.
+//!
+//! Nothing that readers can reach changes before that, and all of it at once then. A crash in
+//! between leaves pages that nobody refers to, which vacuum sweeps up. Whoever rewrites has the
+//! exclusion: nobody else publishes, freezes, drops or marks dead entries meanwhile. Others may
+//! insert, and may open a delta tree.
+
+use super::attempt::{Attempt, settled};
+use super::build::{BuildOptions, write_level, write_model};
+use super::cut::{LeafCutter, NewLeaf};
+use super::directory::{UpperLevels, read_children, read_meta, read_model_pages};
+use super::transition::transition;
+use super::vacuum::dead_slots;
+use crate::corruption::{Corruption, Result, ensure};
+use crate::entry::{Block, Entry, Fence};
+use crate::key::{Key, NullClass};
+use crate::model::{Model, ModelChoice, ModelKind};
+use crate::page::directory::{self, Child};
+use crate::page::leaf::Leaf;
+use crate::page::meta::{Identity, State};
+use crate::page::{self, PageBytes};
+use crate::store::{Hint, Store, Update};
+
+/// A model is trained anew once the number of leaves is off by one in so many.
+const MODEL_DRIFT: u32 = 32;
+
+/// A store as whoever has the exclusion sees it: the state does not change under it, for what
+/// others may do (open a delta tree) touches nothing that is read through this.
+pub(super) struct Excluded<'a, S> {
+    pub(super) store: &'a S,
+    pub(super) word: u64,
+}
+
+impl<S: Store> Store for Excluded<'_, S> {
+    type Page<'s>
+        = S::Page<'s>
+    where
+        Self: 's;
+    type Pin = S::Pin;
+
+    fn word(&self) -> u64 {
+        self.word
+    }
+
+    fn read(&self, block: Block, hint: Hint) -> S::Page<'_> {
+        self.store.read(block, hint)
+    }
+
+    fn hint(page: &S::Page<'_>) -> Hint {
+        S::hint(page)
+    }
+
+    fn pin(page: S::Page<'_>) -> S::Pin {
+        S::pin(page)
+    }
+
+    fn unpin(&self, pin: S::Pin) {
+        self.store.unpin(pin);
+    }
+
+    fn prefetch(&self, block: Block) -> Hint {
+        self.store.prefetch(block)
+    }
+
+    fn blocks(&self) -> Block {
+        self.store.blocks()
+    }
+}
+
+/// What was read under the exclusion cannot have been interrupted.
+pub(super) fn undisturbed<T>(attempt: Attempt<T>) -> Result<T> {
+    settled(attempt)?.ok_or(Corruption::new("a state that nobody else changes", 0).at(0))
+}
+
+/// New leaves in the making.
+pub(super) struct Rewrite<'a, S> {
+    store: &'a S,
+    pub(super) identity: Identity,
+    pub(super) state: State,
+    options: BuildOptions,
+    upper: UpperLevels,
+    /// How many leaves stand before each directory page of the lowest level.
+    firsts: Vec<usize>,
+    /// The directory page that was read last.
+    current: Option<(usize, Vec<Child>)>,
+    runs: Vec<Run>,
+    /// Blocks that nobody refers to once this is published.
+    replaced: Vec<Block>,
+    /// Blocks known to be free.
+    spare: &'a mut Vec<Block>,
+    values: i64,
+    nulls: i64,
+    null_leaves: i64,
+}
+
+/// Leaves that stand next to each other, and what replaces them.
+struct Run {
+    first: usize,
+    count: usize,
+    leaves: Vec<Child>,
+}
+
+/// The entries of a leaf that are alive, in order.
+pub(super) struct Contents {
+    pub(super) low: Fence,
+    pub(super) high: Fence,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// New leaves of one run.
+pub(super) struct OpenRun {
+    first: usize,
+    count: usize,
+    cutter: LeafCutter,
+    leaves: Vec<Child>,
+}
+
+impl<'a, S: Update> Rewrite<'a, S> {
+    /// Begins. The caller has the exclusion until this is published or dropped.
+    pub(super) fn begin(
+        store: &'a S,
+        options: BuildOptions,
+        spare: &'a mut Vec<Block>,
+    ) -> Result<Rewrite<'a, S>> {
+        let (identity, state) = read_meta(store, &mut 0)?;
+        let excluded = Excluded { store, word: state.word };
+        let upper = undisturbed(UpperLevels::read(&excluded, &state))?;
+        let mut before = 0;
+        let firsts = upper.pages.iter().map(|page| {
+            before += page.leaves as usize;
+            before - page.leaves as usize
+        });
+        let firsts = firsts.collect();
+        Ok(Rewrite {
+            store,
+            identity,
+            state,
+            options,
+            upper,
+            firsts,
+            current: None,
+            runs: Vec::new(),
+            replaced: Vec::new(),
+            spare,
+            values: 0,
+            nulls: 0,
+            null_leaves: 0,
+        })
+    }
+
+    fn excluded(&self) -> Excluded<'a, S> {
+        Excluded { store: self.store, word: self.state.word }
+    }
+
+    /// Number of leaves before this.
+    pub(super) fn leaves(&self) -> usize {
+        self.state.leaves as usize
+    }
+
+    fn children(&mut self, page: usize) -> Result<&[Child]> {
+        if self.current.as_ref().is_none_or(|(current, _)| *current != page) {
+            let parent = self.upper.pages[page];
+            let children = undisturbed(read_children(
+                &self.excluded(),
+                self.state.word,
+                parent,
+                0,
+            ))?;
+            self.current = Some((page, children));
+        }
+        Ok(self.current.as_ref().map_or(&[], |(_, children)| children))
+    }
+
+    /// The ordinal of the leaf that a position belongs to; 0 if there are no leaves.
+    pub(super) fn ordinal_of(&mut self, position: Fence) -> Result<usize> {
+        if self.leaves() == 0 {
+            return Ok(0);
+        }
+        let pages = &self.upper.pages;
+        let page = pages.partition_point(|page| page.low <= position).saturating_sub(1);
+        let first = self.firsts[page];
+        let children = self.children(page)?;
+        let within = children.partition_point(|child| child.low <= position).saturating_sub(1);
+        Ok(first + within)
+    }
+
+    fn child(&mut self, ordinal: usize) -> Result<Child> {
+        let page = self.firsts.partition_point(|&first| first <= ordinal).saturating_sub(1);
+        let within = ordinal - self.firsts[page];
+        let found = self.children(page)?.get(within).copied();
+        found.ok_or(Corruption::new("a leaf in the directory", ordinal as u64))
+    }
+
+    /// Begins a run with the `first`-th leaf, whose low fence is `low`.
+    pub(super) fn begin_run(&self, first: usize, low: Fence) -> OpenRun {
+        let class = match low.class {
+            0 if self.identity.nulls_first => NullClass::NullsFirst,
+            2 => NullClass::NullsLast,
+            _ => NullClass::Value,
+        };
+        let birth = self.state.epoch + 1;
+        let cutter = LeafCutter::new(self.options.fillfactor, class, low, birth);
+        OpenRun { first, count: 0, cutter, leaves: Vec::new() }
+    }
+
+    /// Reads the `ordinal`-th leaf, which will be replaced. Of an index without leaves: an empty
+    /// one over everything.
+    pub(super) fn take_leaf(&mut self, ordinal: usize) -> Result<Contents> {
+        if self.leaves() == 0 {
+            return Ok(Contents { low: Fence::MIN, high: Fence::MAX, entries: Vec::new() });
+        }
+        let child = self.child(ordinal)?;
+        let contents = self.read_leaf(child).map_err(|corruption| corruption.at(child.block))?;
+        self.replaced.push(child.block);
+        Ok(contents)
+    }
+
+    fn read_leaf(&mut self, child: Child) -> Result<Contents> {
+        let page = self.store.read(child.block, 0);
+        ensure(page::birth(&page) == child.birth, "the leaf that is meant", page::birth(&page))?;
+        page::verify_seal(&page)?;
+        let leaf = Leaf::parse(&page)?;
+        ensure(leaf.low() == child.low, "the directory's fence", leaf.low().code)?;
+        let (mut codes, mut tids) = (Vec::new(), Vec::new());
+        leaf.decode(0, leaf.entries(), &mut codes, &mut tids)?;
+        ensure(tids.len() == leaf.entries(), "as many entries as slots", tids.len() as u64)?;
+        let dead = dead_slots(self.store, &leaf, child.block)?;
+        let mut dead = dead.into_iter().peekable();
+        let class = leaf.class();
+        let alive = codes.into_iter().zip(tids).enumerate().filter_map(|(slot, (code, tid))| {
+            let is_dead = dead.next_if(|&dead| usize::from(dead) == slot).is_some();
+            (!is_dead).then_some(Entry { key: Key { class, code }, tid })
+        });
+        let entries = alive.collect();
+        self.replaced.extend(leaf.tombstone_page());
+        if class == NullClass::Value {
+            self.values -= leaf.entries() as i64;
+        } else {
+            self.nulls -= leaf.entries() as i64;
+            self.null_leaves -= 1;
+        }
+        Ok(Contents { low: leaf.low(), high: leaf.high(), entries })
+    }
+
+    /// Adds an entry to a run, behind all others.
+    pub(super) fn push(&mut self, run: &mut OpenRun, entry: Entry) {
+        let class = entry.key.class;
+        if class != run.cutter.class() {
+            let boundary = Fence::start_of(class);
+            if !run.cutter.is_empty() {
+                self.finish_class(run, boundary);
+            } else if class != NullClass::Value && run.cutter.low() < boundary {
+                // Leaves never hold positions of values in front of NULLs: routing among the
+                // leaves of values relies on that.
+                self.write_empty(run, NullClass::Value, boundary);
+            }
+            let low = if run.leaves.is_empty() { run.cutter.low() } else { boundary };
+            run.cutter.begin(class, low);
+        }
+        let mut written = std::mem::take(&mut run.leaves);
+        run.cutter.push(entry.key.code, entry.tid, |leaf| self.add_leaf(&mut written, leaf));
+        run.leaves = written;
+    }
+
+    fn finish_class(&mut self, run: &mut OpenRun, end: Fence) {
+        let mut written = std::mem::take(&mut run.leaves);
+        run.cutter.finish(end, |leaf| self.add_leaf(&mut written, leaf));
+        run.leaves = written;
+    }
+
+    fn write_empty(&mut self, run: &mut OpenRun, class: NullClass, end: Fence) {
+        let mut written = std::mem::take(&mut run.leaves);
+        run.cutter.write_empty(class, end, |leaf| self.add_leaf(&mut written, leaf));
+        run.leaves = written;
+    }
+
+    fn add_leaf(&mut self, leaves: &mut Vec<Child>, leaf: NewLeaf) {
+        let block = place(self.store, self.spare, &leaf.page);
+        leaves.push(leaf.child(block));
+        if leaf.class == NullClass::Value {
+            self.values += leaf.entries as i64;
+        } else {
+            self.nulls += leaf.entries as i64;
+            self.null_leaves += 1;
+        }
+    }
+
+    /// Ends a run, which replaces `count` leaves and ends at `high`.
+    pub(super) fn finish_run(&mut self, mut run: OpenRun, count: usize, high: Fence) {
+        let values = Fence::start_of(NullClass::Value);
+        if run.cutter.class() == NullClass::NullsFirst && high > values {
+            if !run.cutter.is_empty() {
+                self.finish_class(&mut run, values);
+            }
+            self.write_empty(&mut run, NullClass::Value, high);
+        } else if run.cutter.is_empty() {
+            let class = run.cutter.class();
+            self.write_empty(&mut run, class, high);
+        } else {
+            self.finish_class(&mut run, high);
+        }
+        run.count = count;
+        self.runs.push(Run { first: run.first, count, leaves: run.leaves });
+    }
+
+    /// Makes the runs current. `train_model` trains a new model whatever the old one is like;
+    /// `change` alters what else belongs to the new state, which is returned.
+    pub(super) fn publish(
+        mut self,
+        train_model: bool,
+        change: impl FnOnce(&mut State),
+    ) -> Result<State> {
+        let birth = self.state.epoch + 1;
+        let mut next = self.state;
+        next.epoch = birth;
+        next.values = next.values.saturating_add_signed(self.values);
+        next.nulls = next.nulls.saturating_add_signed(self.nulls);
+        next.null_leaves = (i64::from(next.null_leaves) + self.null_leaves) as u32;
+        if !self.runs.is_empty() {
+            let pages = self.replace_pages(birth)?;
+            next.leaves = pages.iter().map(|page| page.leaves).sum();
+            next.directory_root = self.write_upper_levels(&pages, birth);
+            self.upper.pages = pages;
+        }
+        let value_leaves = next.leaves - next.null_leaves;
+        let drift = value_leaves.abs_diff(next.model_leaves);
+        if train_model || drift.saturating_mul(MODEL_DRIFT) > next.model_leaves
+        {
+            self.train(&mut next, value_leaves)?;
+        }
+        change(&mut next);
+        let published = transition(self.store, |state| {
+            // Others may have opened a delta tree meanwhile.
+            next.active = state.active;
+            Some(next)
+        })?;
+        for block in std::mem::take(&mut self.replaced) {
+            // Nobody reaches it under the new state; whoever still reads it has it locked.
+            self.store.free(block, |_| true);
+            self.spare.push(block);
+        }
+        Ok(published.unwrap_or(next))
+    }
+
+    /// The new lowest level of the directory: pages without a replaced leaf stay.
+    fn replace_pages(&mut self, birth: u64) -> Result<Vec<Child>> {
+        let mut runs = std::mem::take(&mut self.runs).into_iter().peekable();
+        let old = self.upper.pages.clone();
+        let mut pages: Vec<Child> = Vec::with_capacity(old.len() + 1);
+        // Leaves of the group of old pages that is being replaced, up to `end`.
+        let mut page = 0;
+        while page < old.len() || runs.peek().is_some() {
+            let first = self.firsts.get(page).copied().unwrap_or(0);
+            let mut end = first + old.get(page).map_or(0, |page| page.leaves as usize);
+            if page < old.len() && runs.peek().is_none_or(|run| run.first >= end) {
+                pages.push(old[page]);
+                page += 1;
+                continue;
+            }
+            let mut group: Vec<Child> = Vec::new();
+            let mut at = first;
+            let mut taken = page;
+            loop {
+                // The rest of the group's pages, as far as a run needs them.
+                let Some(run) = runs.next_if(|run| run.first < end || old.is_empty()) else {
+                    break;
+                };
+                while run.first + run.count > end {
+                    taken += 1;
+                    end += old.get(taken).map_or(run.count, |page| page.leaves as usize);
+                }
+                for ordinal in at..run.first {
+                    group.push(self.child(ordinal)?);
+                }
+                group.extend(run.leaves);
+                at = run.first + run.count;
+            }
+            for ordinal in at..end {
+                group.push(self.child(ordinal)?);
+            }
+            // A page that has become small goes together with the next one.
+            let small = group.len() < directory::CAPACITY / 4;
+            if small && taken + 1 < old.len() && runs.peek().is_none() {
+                taken += 1;
+                for ordinal in end..end + old[taken].leaves as usize {
+                    group.push(self.child(ordinal)?);
+                }
+            }
+            self.replaced.extend(old.iter().take(taken + 1).skip(page).map(|page| page.block));
+            pages.extend(self.write_group(&group, 0, birth));
+            page = taken + 1;
+        }
+        Ok(pages)
+    }
+
+    fn write_group(&mut self, children: &[Child], level: u16, birth: u64) -> Vec<Child> {
+        let (store, spare) = (self.store, &mut *self.spare);
+        write_level(children, level, birth, |page| place(store, spare, page))
+    }
+
+    fn write_upper_levels(&mut self, pages: &[Child], birth: u64) -> Block {
+        let old = std::mem::take(&mut self.upper.blocks);
+        self.replaced.extend(old);
+        let mut children = pages.to_vec();
+        let mut level = 1;
+        while children.len() > 1 {
+            children = self.write_group(&children, level, birth);
+            level += 1;
+        }
+        children.first().map_or(0, |root| root.block)
+    }
+
+    /// Trains a model over the fences of the new directory.
+    fn train(&mut self, next: &mut State, value_leaves: u32) -> Result<()> {
+        let fences = self.fences(next)?;
+        // Another kind only once there is much more or much less to learn.
+        let known = next.model_leaves;
+        let same = value_leaves / 2 < known && known < value_leaves.saturating_mul(2);
+        let choice = match (self.options.model, ModelKind::try_from(next.model_kind)) {
+            (ModelChoice::Auto, Ok(kind)) if same => kind.into(),
+            (choice, _) => choice,
+        };
+        let model = Model::train(choice, &fences);
+        let (_, old) = undisturbed(read_model_pages(&self.excluded(), &self.state))?;
+        let (store, spare) = (self.store, &mut *self.spare);
+        let (root, len) =
+            write_model(&model.to_bytes(), next.epoch, |page| place(store, spare, page));
+        self.replaced.extend(old);
+        next.model_root = root;
+        next.model_len = len;
+        next.model_kind = model.kind() as u8;
+        next.model_birth = next.epoch;
+        next.model_leaves = value_leaves;
+        Ok(())
+    }
+
+    /// The codes at which the leaves of values begin.
+    fn fences(&mut self, next: &State) -> Result<Vec<u64>> {
+        let excluded = self.excluded();
+        let (leaves, nulls) = (next.leaves as usize, next.null_leaves as usize);
+        let values = if self.identity.nulls_first { nulls..leaves } else { 0..leaves - nulls };
+        let mut fences = Vec::with_capacity(values.len());
+        let mut ordinal = 0;
+        for &page in &self.upper.pages {
+            for child in undisturbed(read_children(&excluded, self.state.word, page, 0))? {
+                if values.contains(&ordinal) {
+                    // The first leaf begins at minus infinity, which is far from its first entry.
+                    let first = ordinal == values.start;
+                    fences.push(if first { self.first_code(child)? } else { child.low.code });
+                }
+                ordinal += 1;
+            }
+        }
+        Ok(fences)
+    }
+
+    fn first_code(&self, child: Child) -> Result<u64> {
+        let page = self.store.read(child.block, 0);
+        let code = Leaf::parse(&page).map(|leaf| leaf.first_code().unwrap_or(child.low.code));
+        code.map_err(|corruption| corruption.at(child.block))
+    }
+}
+
+/// Writes a page to a block that is known to be free, or to another one.
+fn place<S: Update>(store: &S, spare: &mut Vec<Block>, page: &PageBytes) -> Block {
+    while let Some(block) = spare.pop() {
+        if store.reuse(block, page) {
+            return block;
+        }
+    }
+    store.create(page)
+}

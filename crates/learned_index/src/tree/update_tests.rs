@@ -1,0 +1,317 @@
+//! Inserting, deleting, merging and vacuuming against a `BTreeSet`, one thing at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::build::{BuildOptions, Builder};
+use super::check::check;
+use super::delta::{Unique, insert, insert_unique};
+use super::directory::Directory;
+use super::merge::{Limits, Step, merge_step};
+use super::scan::{Direction, Scan};
+use super::vacuum::bulk_delete;
+use crate::entry::{Entry, Fence, HeapTid};
+use crate::key::{Key, NullClass};
+use crate::model::ModelChoice;
+use crate::page::meta::Identity;
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+
+const OPTIONS: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
+const SMALL: Limits = Limits { leaves: 2, entries: 3_000 };
+
+/// An index that is written to, its oracle, and the heap that gives out TIDs.
+struct Live {
+    store: MemoryStore,
+    directory: Directory,
+    entries: BTreeSet<Entry>,
+    null: Key,
+    next_tid: u64,
+    reusable: Vec<HeapTid>,
+}
+
+impl Live {
+    fn new(nulls_first: bool, built: u64) -> Live {
+        let identity = Identity { incarnation: 5, key_type: 1, descending: false, nulls_first };
+        let mut builder = Builder::new(MemoryStore::new(), identity, OPTIONS);
+        let mut entries = BTreeSet::new();
+        for row in 0..built {
+            let (code, tid) = (row * 1_000, HeapTid::new((row / 50) as u32, (row % 50) as u16 + 1));
+            assert!(builder.try_push(code, tid));
+            entries.insert(Entry { key: Key::value(code), tid });
+        }
+        let (store, _) = builder.finish();
+        let directory = Directory::open(&store, 1 << 24).unwrap();
+        let class = if nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast };
+        let null = Key { class, code: 0 };
+        Live { store, directory, entries, null, next_tid: built, reusable: Vec::new() }
+    }
+
+    fn new_tid(&mut self) -> HeapTid {
+        if let Some(tid) = self.reusable.pop() {
+            return tid;
+        }
+        let row = self.next_tid;
+        self.next_tid += 1;
+        HeapTid::new((row / 50) as u32, (row % 50) as u16 + 1)
+    }
+
+    fn insert(&mut self, key: Key) {
+        let entry = Entry { key, tid: self.new_tid() };
+        insert(&self.store, &mut self.directory, entry).unwrap();
+        assert!(self.entries.insert(entry));
+    }
+
+    /// Deletes entries and vacuums: after that their TIDs may come again.
+    fn vacuum(&mut self, dies: impl Fn(&Entry) -> bool) {
+        let dead: BTreeSet<HeapTid> =
+            self.entries.iter().filter(|entry| dies(entry)).map(|entry| entry.tid).collect();
+        self.entries.retain(|entry| !dead.contains(&entry.tid));
+        let stats =
+            bulk_delete(&self.store, OPTIONS, |tid| dead.contains(&tid), || {}).unwrap();
+        assert_eq!(stats.removed, dead.len() as u64);
+        assert_eq!(stats.alive, self.entries.len() as u64);
+        self.reusable.extend(dead);
+    }
+
+    fn merge(&mut self, limits: Limits) -> Step {
+        merge_step(&self.store, OPTIONS, limits, 1, &mut Vec::new()).unwrap()
+    }
+
+    fn check(&self) {
+        let mut seen = Vec::new();
+        let report = check(&self.store, |entry| seen.push(entry)).unwrap();
+        assert_eq!(report.lost, 0);
+        seen.sort();
+        let expected: Vec<Fence> = self.entries.iter().map(|&entry| Fence::at(entry)).collect();
+        assert!(seen == expected, "{} entries instead of {}", seen.len(), expected.len());
+    }
+
+    fn scan(&mut self, low: Key, high: Key, direction: Direction) -> Vec<Entry> {
+        let mut scan = Scan::new();
+        scan.restart(&self.store, true);
+        scan.intervals_mut().set(low, high);
+        let mut found = Vec::new();
+        while let Some(entry) = scan.next(&self.store, &mut self.directory, direction).unwrap() {
+            found.push(entry);
+        }
+        found
+    }
+
+    fn assert_range(&mut self, low: Key, high: Key) {
+        let expected: Vec<Entry> = self
+            .entries
+            .iter()
+            .filter(|entry| low <= entry.key && entry.key <= high)
+            .copied()
+            .collect();
+        assert!(self.scan(low, high, Direction::Forward) == expected, "forward {low:?} {high:?}");
+        let mut backward = self.scan(low, high, Direction::Backward);
+        backward.reverse();
+        assert!(backward == expected, "backward {low:?} {high:?}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Insert { key: u64, step: u64, count: u16 },
+    InsertNulls(u8),
+    Vacuum { modulus: u64, class: u64 },
+    DeleteRange(u64, u64),
+    Merge { small: bool, times: u8 },
+    Scan(u64, u64),
+    Check,
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let key = || 0u64..100_000;
+    let action = prop_oneof![
+        4 => (key(), 0u64..200, 1u16..1500)
+            .prop_map(|(key, step, count)| Action::Insert { key, step, count }),
+        1 => any::<u8>().prop_map(Action::InsertNulls),
+        1 => (1u64..20, 0u64..20).prop_map(|(modulus, class)| Action::Vacuum { modulus, class }),
+        1 => (key(), key()).prop_map(|(low, high)| Action::DeleteRange(low, high)),
+        3 => (any::<bool>(), 1u8..8).prop_map(|(small, times)| Action::Merge { small, times }),
+        3 => (key(), key()).prop_map(|(low, high)| Action::Scan(low, high)),
+        1 => Just(Action::Check),
+    ];
+    prop::collection::vec(action, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn an_index_that_is_written_to_answers_as_a_set(
+        nulls_first in any::<bool>(), built in prop_oneof![Just(0u64), 1u64..3_000], actions in actions(),
+    ) {
+        let mut live = Live::new(nulls_first, built);
+        for action in actions {
+            match action {
+                Action::Insert { key, step, count } => {
+                    for row in 0..u64::from(count) {
+                        live.insert(Key::value(key + row * step));
+                    }
+                }
+                Action::InsertNulls(count) => (0..count).for_each(|_| live.insert(live.null)),
+                Action::Vacuum { modulus, class } => {
+                    live.vacuum(|entry| entry.tid.to_u64() % modulus == class);
+                }
+                Action::DeleteRange(low, high) => {
+                    live.vacuum(|entry| low <= entry.key.code && entry.key.code <= high);
+                }
+                Action::Merge { small, times } => {
+                    let limits = if small { SMALL } else { Limits::for_leaves(0) };
+                    for _ in 0..times {
+                        live.merge(limits);
+                    }
+                }
+                Action::Scan(low, high) => {
+                    live.assert_range(Key::value(low), Key::value(high));
+                    live.assert_range(Key::MIN, Key::value(high));
+                }
+                Action::Check => live.check(),
+            }
+        }
+        live.assert_range(Key::MIN, Key::MAX);
+        live.check();
+        while live.merge(SMALL) != Step::Idle {}
+        live.assert_range(Key::MIN, Key::MAX);
+        live.check();
+    }
+}
+
+#[test]
+fn a_large_delta_tree_is_merged_range_by_range_and_gives_its_pages_back() {
+    let mut random = StdRng::seed_from_u64(21);
+    let mut live = Live::new(false, 20_000);
+    for round in 0..3 {
+        for _ in 0..150_000 {
+            let key = random.random_range(0..30_000_000u64);
+            live.insert(Key::value(key));
+        }
+        for row in 0..100_000 {
+            live.insert(Key::value(40_000_000 + round * 100_000 + row));
+        }
+        live.check();
+        let mut steps = 0;
+        while let Step::Published { dropped, .. } = live.merge(Limits { leaves: 20, entries: 30_000 })
+        {
+            steps += 1;
+            if steps % 5 == 0 || dropped {
+                let low = random.random_range(0..40_000_000);
+                live.assert_range(Key::value(low), Key::value(low + 200_000));
+                live.check();
+            }
+        }
+        assert!(steps > 3, "{steps} steps");
+        live.assert_range(Key::MIN, Key::MAX);
+    }
+    let report = check(&live.store, |_| {}).unwrap();
+    assert_eq!(report.delta_pages, 0);
+    // What the delta trees and old leaves took is used again.
+    assert!(u64::from(live.store.blocks()) < 4 * report.leaves, "{} blocks", live.store.blocks());
+    // A session that was there all the time still reads one page a lookup.
+    let before = live.store.reads();
+    for code in 0..1_000 {
+        live.scan(Key::value(code * 1_000), Key::value(code * 1_000), Direction::Forward);
+    }
+    assert!(live.store.reads() - before < 1_100, "{}", live.store.reads() - before);
+}
+
+#[test]
+fn a_scan_goes_on_through_inserts_merges_and_vacuum() {
+    let mut random = StdRng::seed_from_u64(8);
+    for seed in 0..40 {
+        let mut live = Live::new(false, 5_000);
+        for _ in 0..2_000 {
+            live.insert(Key::value(random.random_range(0..5_000_000)));
+        }
+        let direction = if seed % 2 == 0 { Direction::Forward } else { Direction::Backward };
+        let mut scan = Scan::new();
+        scan.restart(&live.store, false);
+        scan.intervals_mut().set(Key::MIN, Key::MAX);
+        let before = live.entries.clone();
+        let mut found = BTreeSet::new();
+        let mut gone = BTreeSet::new();
+        while let Some(entry) = scan.next(&live.store, &mut live.directory, direction).unwrap() {
+            assert!(found.insert(entry), "{entry:?} came twice");
+            if found.len() % 97 == 0 {
+                match random.random_range(0..6) {
+                    0 | 1 => {
+                        for _ in 0..400 {
+                            live.insert(Key::value(random.random_range(0..5_000_000)));
+                        }
+                    }
+                    2 => {
+                        let class = random.random_range(0..50);
+                        let dies = |entry: &Entry| entry.tid.to_u64() % 50 == class;
+                        gone.extend(live.entries.iter().filter(|entry| dies(entry)));
+                        live.vacuum(dies);
+                        // A snapshot would keep the TIDs that the scan may have copied.
+                        live.reusable.clear();
+                    }
+                    _ => drop(live.merge(SMALL)),
+                }
+            }
+        }
+        for entry in before.difference(&gone) {
+            assert!(found.contains(entry), "{entry:?} was missed");
+        }
+        assert!(found.iter().all(|entry| live.entries.contains(entry) || gone.contains(entry)));
+    }
+}
+
+#[test]
+fn a_unique_insert_sees_every_entry_of_its_key_wherever_it_is() {
+    let mut random = StdRng::seed_from_u64(4);
+    let mut live = Live::new(false, 2_000);
+    let mut rows: BTreeMap<u64, u64> = BTreeMap::new();
+    live.entries.iter().for_each(|entry| *rows.entry(entry.key.code).or_default() += 1);
+    for round in 0..20_000u64 {
+        let key = Key::value(random.random_range(0..3_000) * 1_000);
+        let entry = Entry { key, tid: live.new_tid() };
+        // As if all rows with the key were dead: each is looked at, and none is in the way. Once
+        // more where the leaf was full and had to be split.
+        let mut seen = BTreeSet::new();
+        let look = |tid| {
+            seen.insert(tid);
+            if round % 7 == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let result = insert_unique(&live.store, &mut live.directory, entry, true, look).unwrap();
+        let known = rows.entry(key.code).or_default();
+        if round % 7 == 0 && *known > 0 {
+            assert!(matches!(result, Unique::Stopped(())) && seen.len() == 1);
+        } else {
+            assert!(matches!(result, Unique::Inserted(_)));
+            assert_eq!(seen.len() as u64, *known, "{key:?}");
+            *known += 1;
+            live.entries.insert(entry);
+        }
+        if round % 500 == 499 {
+            live.merge(SMALL);
+        }
+    }
+    live.check();
+}
+
+#[test]
+fn deleting_old_and_appending_new_keeps_the_size() {
+    let mut live = Live::new(false, 0);
+    let mut sizes = Vec::new();
+    for round in 0..40u64 {
+        for row in 0..20_000 {
+            live.insert(Key::value((round * 20_000 + row) * 977 % (1 << 40)));
+        }
+        while live.merge(Limits::for_leaves(1)) != Step::Idle {}
+        let floor = (round.saturating_sub(3) * 20_000) * 977;
+        live.vacuum(|entry| entry.key.code < floor);
+        live.check();
+        sizes.push(live.store.blocks());
+    }
+    assert!(sizes[39] <= sizes[10] + 2, "{sizes:?}");
+}
