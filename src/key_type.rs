@@ -98,6 +98,18 @@ impl KeyType {
         }
     }
 
+    /// A code's value.
+    pub(crate) fn decode(self, code: u64) -> pg_sys::Datum {
+        let number = to_i64(code);
+        match self {
+            KeyType::Float4 => pg_sys::Datum::from((to_f64(code) as f32).to_bits()),
+            KeyType::Float8 => pg_sys::Datum::from(to_f64(code).to_bits()),
+            KeyType::Oid => pg_sys::Datum::from(code),
+            // Shorter integers lie in a Datum with their sign extended.
+            _ => pg_sys::Datum::from(number),
+        }
+    }
+
     /// Whether a code tells all of its value. The codes of floats do not tell 0 from -0.
     pub(crate) fn decodes_exactly(self) -> bool {
         !matches!(self, KeyType::Float4 | KeyType::Float8)

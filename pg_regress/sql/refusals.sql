@@ -4,7 +4,6 @@ CREATE INDEX ON t USING learned (s);
 CREATE INDEX ON t USING learned (n);
 CREATE INDEX ON t USING learned (u);
 CREATE INDEX ON t USING learned (b);
-CREATE UNIQUE INDEX ON t USING learned (k);
 CREATE INDEX ON t USING learned (k, s);
 CREATE INDEX ON t USING learned (k) INCLUDE (s);
 CREATE INDEX ON t USING learned (k int4_ops);

@@ -3,14 +3,16 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 use learned_index::entry::HeapTid;
+use learned_index::key::{Key, NullClass};
 use learned_index::page::meta::Identity;
 use learned_index::store::memory::MemoryStore;
 use learned_index::store::{BulkStore, Store};
 use learned_index::tree::build::{BuildOptions, Builder};
-use learned_index::tree::load::Loader;
+use learned_index::tree::load::{BuildError, Loader, Uniqueness};
 use pgrx::prelude::*;
 
 use super::options::Options;
+use super::unique_violation::duplicate_in_table;
 use crate::key_type::{KeyOrder, KeyType};
 use crate::storage;
 use crate::storage::bulk::BulkPages;
@@ -27,6 +29,9 @@ struct Build {
     key_type: KeyType,
     order: KeyOrder,
     entries: u64,
+    /// Why there will be no index. It is reported after the scan of the table, whose frames would
+    /// strip the constraint's name from the error.
+    failed: Option<BuildError>,
 }
 
 /// The identity of an index that is built now.
@@ -80,19 +85,24 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
         let memory = (pg_sys::maintenance_work_mem as usize).saturating_mul(1024);
         let pages = BulkPages::new(index, pg_sys::ForkNumber::MAIN_FORKNUM);
         let new_spill: fn() -> TemporaryRuns = TemporaryRuns::default;
-        let loader = Loader::new(pages, identity, build_options(index), memory, new_spill);
-        let mut build = Build { loader, key_type, order, entries: 0 };
+        let unique = uniqueness(info);
+        #[cfg(not(feature = "pg18"))]
+        if unique.is_some() && is_new(index, info) {
+            warn_of_unique(heap);
+        }
+        let loader = Loader::new(pages, identity, build_options(index), unique, memory, new_spill);
+        let mut build = Build { loader, key_type, order, entries: 0, failed: None };
         enter_phase(PHASE_SCAN);
         let heap_tuples = scan_table(heap, index, info, &mut build);
         enter_phase(PHASE_WRITE);
         let entries = build.entries;
-        let Some((pages, state)) = build.loader.finish() else {
-            let name = storage::index_name(index);
-            ereport!(
-                ERROR,
-                PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-                format!("a row came twice while index \"{name}\" was built")
-            );
+        let built = match build.failed {
+            Some(error) => Err(error),
+            None => build.loader.finish(),
+        };
+        let (pages, state) = match built {
+            Ok(built) => built,
+            Err(error) => fail(heap, index, error, key_type, order),
         };
         if state.values + state.nulls != entries {
             let name = storage::index_name(index);
@@ -112,6 +122,90 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
         (*result).heap_tuples = heap_tuples;
         (*result).index_tuples = entries as f64;
         result
+    }
+}
+
+/// What the definition of an index asks of its keys, if it is unique.
+///
+/// # Safety
+/// `info` is valid.
+unsafe fn uniqueness(info: *const pg_sys::IndexInfo) -> Option<Uniqueness> {
+    // SAFETY: by contract.
+    let info = unsafe { &*info };
+    info.ii_Unique.then_some(Uniqueness { nulls_not_distinct: info.ii_NullsNotDistinct })
+}
+
+/// Whether an index is being created, and not built anew by REINDEX, TRUNCATE, VACUUM FULL or the
+/// like. CREATE INDEX CONCURRENTLY builds in another transaction than it creates in, and so does
+/// REINDEX CONCURRENTLY with the index that is to replace the old one: these two look alike here.
+///
+/// # Safety
+/// `index` is open and `info` valid.
+#[cfg(not(feature = "pg18"))]
+unsafe fn is_new(index: pg_sys::Relation, info: *const pg_sys::IndexInfo) -> bool {
+    // SAFETY: by contract; rd_index of an open index is valid.
+    unsafe {
+        // InvalidSubTransactionId of c.h is 0.
+        let created_here = (*index).rd_createSubid != 0;
+        created_here || (*info).ii_Concurrent && !(*(*index).rd_index).indisvalid
+    }
+}
+
+/// Tells what the core does not do with unique indexes that are not B-trees.
+///
+/// # Safety
+/// `heap` is open.
+#[cfg(not(feature = "pg18"))]
+unsafe fn warn_of_unique(heap: pg_sys::Relation) {
+    // SAFETY: by contract.
+    let table = unsafe { storage::index_name(heap) };
+    let detail = if cfg!(feature = "pg15") {
+        "Before version 18, PostgreSQL supports it only where all unique indexes are B-trees."
+    } else {
+        "Before version 18, PostgreSQL supports it only where all unique indexes are B-trees. Nor can the index be the replica identity of a table on a subscriber."
+    };
+    pg_sys::panic::ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_WARNING,
+        format!("INSERT ... ON CONFLICT will fail on table \"{table}\" while it has a unique index of access method \"learned\""),
+        "learned",
+    )
+    .set_detail(detail)
+    .set_hint("Use a unique index of access method \"btree\" where that is needed.")
+    .report(pgrx::PgLogLevel::WARNING);
+}
+
+/// Raises the error of a build.
+///
+/// # Safety
+/// The relations are open.
+unsafe fn fail(
+    heap: pg_sys::Relation,
+    index: pg_sys::Relation,
+    error: BuildError,
+    key_type: KeyType,
+    order: KeyOrder,
+) -> ! {
+    // SAFETY: by contract; the index has one column.
+    unsafe {
+        match error {
+            BuildError::Duplicate { key: Key { class, code } } => {
+                let is_null = class != NullClass::Value;
+                let value = match is_null {
+                    true => pg_sys::Datum::null(),
+                    false => key_type.decode(order.apply(code)),
+                };
+                duplicate_in_table(heap, index, &raw const value, &raw const is_null)
+            }
+            BuildError::Twice => {
+                let name = storage::index_name(index);
+                ereport!(
+                    ERROR,
+                    PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                    format!("a row came twice while index \"{name}\" was built")
+                );
+            }
+            BuildError::Corruption(corruption) => storage::raise_corruption(index, corruption),
+        }
     }
 }
 
@@ -159,25 +253,27 @@ unsafe fn scan_table(
 /// Adds one row to the index that is being built.
 #[pg_guard]
 unsafe extern "C-unwind" fn add_row(
-    index: pg_sys::Relation,
+    _index: pg_sys::Relation,
     tid: pg_sys::ItemPointer,
     values: *mut pg_sys::Datum,
     is_null: *mut bool,
-    _alive: bool,
+    alive: bool,
     state: *mut c_void,
 ) {
     // SAFETY: the core passes one column's value, and the state that scan_table gave it.
     unsafe {
         let build = &mut *state.cast::<Build>();
+        if build.failed.is_some() {
+            return;
+        }
         let tid = heap_tid(&*tid);
-        if *is_null {
-            build.loader.push_null(tid);
+        let pushed = if *is_null {
+            build.loader.push_null(tid, alive)
         } else {
             let code = build.order.apply(build.key_type.encode(*values));
-            if let Err(corruption) = build.loader.push(code, tid) {
-                storage::raise_corruption(index, corruption);
-            }
-        }
+            build.loader.push(code, tid, alive)
+        };
+        build.failed = pushed.err();
         build.entries += 1;
     }
 }

@@ -33,7 +33,7 @@ fn learned_amhandler(_fcinfo: pg_sys::FunctionCallInfo) -> PgBox<pg_sys::IndexAm
     am.amcanorder = true;
     am.amcanorderbyop = false;
     am.amcanbackward = true;
-    am.amcanunique = false;
+    am.amcanunique = true;
     am.amcanmulticol = false;
     // Scans without a qual on the column are possible, which obliges us to index NULLs.
     am.amoptionalkey = true;

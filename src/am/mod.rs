@@ -6,6 +6,8 @@ mod handler;
 pub(crate) mod insert;
 pub(crate) mod options;
 pub(crate) mod scan;
+mod unique;
+mod unique_violation;
 pub(crate) mod vacuum;
 pub(crate) mod validate;
 

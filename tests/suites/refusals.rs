@@ -8,7 +8,7 @@ use postgres::Client;
 use postgres::error::{DbError, SqlState};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use server_tests::{Cluster, Script, Shutdown};
+use server_tests::{Cluster, Script, Shutdown, assert_plan};
 
 fn error_of(client: &mut Client, statement: &str) -> DbError {
     let error = client.batch_execute(statement).expect_err(statement);
@@ -48,16 +48,97 @@ fn types_without_an_operator_class_are_refused_with_a_hint() {
 }
 
 #[test]
-fn unique_multicolumn_and_covering_indexes_are_refused() {
+fn multicolumn_and_covering_indexes_are_refused() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     client.script("CREATE TABLE t (a int4, b int4)").unwrap();
     for (statement, message) in [
-        ("CREATE UNIQUE INDEX ON t USING learned (a)", "does not support unique indexes"),
         ("CREATE INDEX ON t USING learned (a, b)", "does not support multicolumn indexes"),
         ("CREATE INDEX ON t USING learned (a) INCLUDE (b)", "does not support included columns"),
     ] {
         assert_error(&mut client, statement, &SqlState::FEATURE_NOT_SUPPORTED, message);
+    }
+}
+
+#[test]
+fn a_unique_build_refuses_duplicates_and_takes_rows_that_only_an_old_snapshot_sees() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    // The second index keeps updates from being HOT: old versions get entries of their own.
+    client
+        .script(
+            "CREATE TABLE t (k int8, id int4);
+             INSERT INTO t SELECT hashint8(g)::int8 * 8192 + g, g FROM generate_series(1, 8000) g;
+             INSERT INTO t SELECT NULL, g FROM generate_series(1, 10) g;
+             CREATE INDEX ON t (id);",
+        )
+        .unwrap();
+    let sums = "SELECT count(*), sum(id) FROM t WHERE k IS NOT NULL";
+    let mut old = cluster.connect();
+    old.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").unwrap();
+    let before: (i64, i64) = old.query_one(sums, &[]).map(|row| (row.get(0), row.get(1))).unwrap();
+    client
+        .script(
+            "UPDATE t SET id = id + 1;
+             SET maintenance_work_mem = '1MB';
+             CREATE UNIQUE INDEX t_k ON t USING learned (k);
+             CREATE UNIQUE INDEX t_kd ON t USING learned (k DESC) WHERE id > 7",
+        )
+        .unwrap();
+    old.batch_execute("SET LOCAL enable_seqscan = off").unwrap();
+    assert_plan(&mut old, sums, &["t_k"], &["Seq Scan"]);
+    let seen = old.query_one(sums, &[]).map(|row| (row.get(0), row.get(1))).unwrap();
+    assert_eq!(before, seen, "the old snapshot sees other rows through the index");
+    old.batch_execute("COMMIT").unwrap();
+
+    client
+        .script("DROP INDEX t_k; DROP INDEX t_kd; INSERT INTO t VALUES (-1, 0), (-1, 0)")
+        .unwrap();
+    for order in ["", "DESC", "NULLS FIRST"] {
+        let error = assert_error(
+            &mut client,
+            &format!("CREATE UNIQUE INDEX t_k ON t USING learned (k {order})"),
+            &SqlState::UNIQUE_VIOLATION,
+            "could not create unique index \"t_k\"",
+        );
+        assert_eq!(error.detail(), Some("Key (k)=(-1) is duplicated."));
+        let names = (error.schema(), error.table(), error.constraint());
+        assert_eq!(names, (Some("public"), Some("t"), Some("t_k")));
+    }
+    // The next error is not named after the constraint.
+    let error = error_of(&mut client, "SELECT 1 / 0");
+    assert_eq!((error.table(), error.constraint()), (None, None));
+}
+
+#[test]
+fn a_new_unique_index_warns_of_what_the_core_will_refuse_before_version_18() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    let version: String = client.query_one("SHOW server_version_num", &[]).unwrap().get(0);
+    let version: u32 = version.parse().unwrap();
+    let warnings = |text: &str| cluster.log().matches(text).count();
+    let conflict = "INSERT ... ON CONFLICT will fail on table \"t\"";
+    client
+        .script(
+            "CREATE TABLE t (k int4); INSERT INTO t VALUES (1), (2);
+             CREATE INDEX t_plain ON t USING learned (k);
+             CREATE UNIQUE INDEX t_k ON t USING learned (k)",
+        )
+        .unwrap();
+    let expected = usize::from(version < 180_000);
+    assert_eq!(warnings(conflict), expected);
+    let subscriber = usize::from((160_000..180_000).contains(&version));
+    assert_eq!(warnings("replica identity"), subscriber);
+    client.script("REINDEX INDEX t_k; VACUUM FULL t; TRUNCATE t").unwrap();
+    assert_eq!(warnings(conflict), expected, "the index is not new");
+    client.script("CREATE UNIQUE INDEX CONCURRENTLY t_c ON t USING learned (k)").unwrap();
+    assert_eq!(warnings(conflict), 2 * expected);
+
+    // What the warning says is so.
+    if version < 180_000 {
+        client.script("DROP INDEX t_plain").unwrap();
+        let error = error_of(&mut client, "INSERT INTO t VALUES (3) ON CONFLICT DO NOTHING");
+        assert!(error.message().contains("speculative unique index"), "{error:?}");
     }
 }
 

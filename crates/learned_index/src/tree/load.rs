@@ -3,70 +3,138 @@
 //! Entries that come in order go straight into leaves and are never sorted. The first one that
 //! does not turns everything before it into one of the sorter's inputs.
 
+mod unique;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
 use super::build::{BuildOptions, Builder};
-use crate::corruption::Result;
+use crate::corruption::Corruption;
 use crate::entry::HeapTid;
+use crate::key::{Key, NullClass};
 use crate::page::meta::{Identity, State};
 use crate::sort::{Sorter, Spill};
 use crate::store::BulkStore;
+
+pub use unique::Uniqueness;
+use unique::Watch;
+
+/// Why an index cannot be built from the rows given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildError {
+    /// The index is to be unique, and two living rows have this key.
+    Duplicate {
+        /// The key, or one of them.
+        key: Key,
+    },
+    /// A row was added twice.
+    Twice,
+    /// Pages that were written before did not come back as they were.
+    Corruption(Corruption),
+}
+
+impl From<Corruption> for BuildError {
+    fn from(corruption: Corruption) -> BuildError {
+        BuildError::Corruption(corruption)
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Duplicate { key } => write!(f, "key {key:?} is duplicated"),
+            BuildError::Twice => write!(f, "a row came twice"),
+            BuildError::Corruption(corruption) => corruption.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
 
 /// Takes the entries of a new index one by one, in any order.
 pub struct Loader<W, S, F> {
     identity: Identity,
     options: BuildOptions,
+    /// Bytes for sorting values.
     memory: usize,
     new_spill: F,
     values: Values<W, S>,
     nulls: Sorter<S>,
     has_nulls: bool,
+    /// Of a unique index.
+    watch: Option<Watch<S>>,
 }
 
 enum Values<W, S> {
     /// In order so far.
     InOrder(Builder<W>),
     Sorting(Sorter<S>, W),
-    /// Only while one of the other two is turned into the other.
-    Moving,
+    /// What was written did not come back.
+    Lost(Corruption),
 }
 
 impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
-    /// `memory` is the limit in bytes; `new_spill` makes temporary storage.
+    /// `unique` is for unique indexes only; `memory` is the limit in bytes; `new_spill` makes
+    /// temporary storage.
     pub fn new(
         store: W,
         identity: Identity,
         options: BuildOptions,
+        unique: Option<Uniqueness>,
         memory: usize,
         new_spill: F,
     ) -> Self {
-        // NULLs come in heap order and are few or cheap to spill: an eighth is theirs.
-        let nulls = Sorter::new(new_spill(), memory / 8);
+        // NULLs come in heap order and are few or cheap to spill, and so are the dead rows that a
+        // unique index remembers: an eighth each is theirs.
+        let share = memory / 8;
+        let nulls = Sorter::new(new_spill(), share);
+        let watch = unique.map(|unique| Watch::new(unique, new_spill(), share));
+        let memory = if unique.is_some() { share * 6 } else { share * 7 };
         let values = Values::InOrder(Builder::new(store, identity, options));
-        Loader { identity, options, memory, new_spill, values, nulls, has_nulls: false }
+        let has_nulls = false;
+        Loader { identity, options, memory, new_spill, values, nulls, has_nulls, watch }
     }
 
-    /// Adds a value by its code.
+    /// Adds a value by its code. `alive` is false for rows that are deleted and only seen by old
+    /// snapshots: they are nobody's duplicates.
     ///
     /// # Errors
-    /// If pages that were written before do not come back as they were.
+    /// A duplicate, if it is noticed already; or if pages that were written before do not come
+    /// back as they were.
     #[inline]
-    pub fn push(&mut self, code: u64, tid: HeapTid) -> Result<()> {
+    pub fn push(&mut self, code: u64, tid: HeapTid, alive: bool) -> Result<(), BuildError> {
         match &mut self.values {
             Values::Sorting(sorter, _) => sorter.push(code, tid),
             Values::InOrder(builder) => {
                 if !builder.try_push(code, tid) {
                     self.begin_sorting()?;
-                    return self.push(code, tid);
+                    return self.push(code, tid, alive);
+                }
+                if let Some(watch) = self.watch.as_mut().filter(|_| alive) {
+                    watch.next_in_order(code)?;
                 }
             }
-            Values::Moving => {}
+            Values::Lost(corruption) => return Err((*corruption).into()),
+        }
+        if let Some(watch) = self.watch.as_mut().filter(|_| !alive) {
+            watch.add_dead(code, tid);
         }
         Ok(())
     }
 
-    /// Adds a NULL.
-    pub fn push_null(&mut self, tid: HeapTid) {
+    /// Adds a NULL. `alive` is as for values.
+    ///
+    /// # Errors
+    /// A duplicate, where NULLs can be duplicates.
+    pub fn push_null(&mut self, tid: HeapTid, alive: bool) -> Result<(), BuildError> {
         self.has_nulls = true;
         self.nulls.push(0, tid);
+        match self.watch.as_mut().filter(|_| alive) {
+            Some(watch) => watch.add_null(null_key(&self.identity)),
+            None => Ok(()),
+        }
     }
 
     /// Whether all values so far came in order.
@@ -75,31 +143,58 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
     }
 
     #[cold]
-    fn begin_sorting(&mut self) -> Result<()> {
-        if let Values::InOrder(builder) = std::mem::replace(&mut self.values, Values::Moving) {
-            let mut sorter = Sorter::new((self.new_spill)(), self.memory / 8 * 7);
+    fn begin_sorting(&mut self) -> Result<(), BuildError> {
+        let lost = Values::Lost(Corruption::new("the pages of a build that goes on", 0));
+        if let Values::InOrder(builder) = std::mem::replace(&mut self.values, lost) {
+            let mut sorter = Sorter::new((self.new_spill)(), self.memory);
             let store = builder.into_entries(|code, tid| sorter.push(code, tid))?;
             self.values = Values::Sorting(sorter, store);
         }
         Ok(())
     }
 
-    /// Writes the index. `None` if an entry was added twice.
-    pub fn finish(self) -> Option<(W, State)> {
-        let mut distinct = true;
+    /// Writes the index.
+    ///
+    /// # Errors
+    /// A duplicate, a row that was added twice, or the error of an earlier call.
+    pub fn finish(self) -> Result<(W, State), BuildError> {
+        let mut outcome = Ok(());
         let mut builder = match self.values {
             Values::InOrder(builder) => builder,
             Values::Sorting(sorter, store) => {
                 let mut builder = Builder::new(store, self.identity, self.options);
-                sorter.finish(|code, tid| distinct &= builder.try_push(code, tid));
+                let mut watch = self.watch.map(|watch| watch.into_sorted((self.new_spill)()));
+                sorter.finish(|code, tid| {
+                    outcome = outcome.and_then(|()| add(&mut builder, code, tid)).and_then(|()| {
+                        watch.as_mut().map_or(Ok(()), |watch| watch.next(code, tid))
+                    });
+                });
                 builder
             }
-            Values::Moving => return None,
+            Values::Lost(corruption) => return Err(corruption.into()),
         };
+        outcome?;
         if self.has_nulls {
             builder.begin_nulls();
-            self.nulls.finish(|code, tid| distinct &= builder.try_push(code, tid));
+            self.nulls.finish(|code, tid| {
+                outcome = outcome.and_then(|()| add(&mut builder, code, tid));
+            });
+            outcome?;
         }
-        distinct.then(|| builder.finish())
+        Ok(builder.finish())
     }
+}
+
+/// Adds the next of the sorted entries.
+#[inline]
+fn add<W: BulkStore>(builder: &mut Builder<W>, code: u64, tid: HeapTid) -> Result<(), BuildError> {
+    if builder.try_push(code, tid) { Ok(()) } else { Err(BuildError::Twice) }
+}
+
+fn null_key(identity: &Identity) -> Key {
+    let class = match identity.nulls_first {
+        true => NullClass::NullsFirst,
+        false => NullClass::NullsLast,
+    };
+    Key { class, code: 0 }
 }

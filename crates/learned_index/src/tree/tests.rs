@@ -53,6 +53,7 @@ impl Case {
             MemoryStore::new(),
             identity(nulls_first),
             options,
+            None,
             memory,
             MemorySpill::default,
         );
@@ -63,11 +64,11 @@ impl Case {
                 HeapTid::new((row / rows_per_block) as u32, (row % rows_per_block) as u16 + 1);
             let key = match value {
                 Some(code) => {
-                    loader.push(*code, tid).unwrap();
+                    loader.push(*code, tid, true).unwrap();
                     Key::value(*code)
                 }
                 None => {
-                    loader.push_null(tid);
+                    loader.push_null(tid, true).unwrap();
                     Key { class, code: 0 }
                 }
             };

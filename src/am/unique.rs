@@ -1,0 +1,177 @@
+//! Uniqueness of a new row, as far as it is the table's matter: what each row with the same key is,
+//! as `_bt_check_unique` of nbtinsert.c finds it. Which rows these are, the insertion tells.
+//!
+//! The protocol: the page where the key's first entry would be is locked exclusively from before
+//! the first [`UniqueCheck::look`] until the new entry is in, so that of two sessions with the same
+//! key one looks after the other has inserted. For [`Found::Wait`] every lock and pin is let go,
+//! and after [`UniqueCheck::wait`] the search begins anew, with a new check.
+#![expect(dead_code, reason = "for the insertion, which does not exist yet")]
+
+use learned_index::entry::HeapTid;
+use pgrx::prelude::*;
+
+use super::scan::item_pointer;
+use super::unique_violation;
+
+/// Whether a new entry has to be checked: not where the core does not ask, and not for NULL, unless
+/// NULLs are declared not to be distinct.
+///
+/// # Safety
+/// `index` is open.
+pub(crate) unsafe fn needs_check(
+    index: pg_sys::Relation,
+    is_null: bool,
+    mode: pg_sys::IndexUniqueCheck::Type,
+) -> bool {
+    // SAFETY: rd_index of an open index is valid.
+    let nulls_not_distinct = unsafe { (*(*index).rd_index).indnullsnotdistinct };
+    mode != pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO && (!is_null || nulls_not_distinct)
+}
+
+/// What a row with the same key is to the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Dead, or the new row itself: go on with the next.
+    Nothing,
+    /// A duplicate. When the check is partial, one that may yet go away: the insertion goes on and
+    /// tells the core that the row may not be unique. Otherwise the insertion fails, if
+    /// [`UniqueCheck::own_row_is_live`]; if not, the check is over and nothing is wrong.
+    Conflict,
+    /// Perhaps a duplicate: a transaction that still runs has inserted or deleted it.
+    Wait(Waiting),
+}
+
+/// Whose end to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    xid: pg_sys::TransactionId,
+    /// Not 0: only for the end of this speculative insertion.
+    speculative_token: u32,
+}
+
+/// The check of one new row.
+pub(crate) struct UniqueCheck {
+    heap: pg_sys::Relation,
+    index: pg_sys::Relation,
+    own: HeapTid,
+    mode: pg_sys::IndexUniqueCheck::Type,
+    /// Sees what is committed, what this transaction did, and what others have yet to commit: of
+    /// these it tells the transaction.
+    dirty: pg_sys::SnapshotData,
+    own_found: bool,
+}
+
+impl UniqueCheck {
+    /// # Safety
+    /// The relations are open as long as this lives, and `own` is the new row's TID.
+    pub(crate) unsafe fn new(
+        heap: pg_sys::Relation,
+        index: pg_sys::Relation,
+        own: HeapTid,
+        mode: pg_sys::IndexUniqueCheck::Type,
+    ) -> UniqueCheck {
+        let dirty = pg_sys::SnapshotData {
+            snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY,
+            ..Default::default()
+        };
+        UniqueCheck { heap, index, own, mode, dirty, own_found: false }
+    }
+
+    /// Looks at the table for the row of an entry with the new row's key. Locks pages of the table
+    /// and not of the index, so the index's may be locked.
+    ///
+    /// # Safety
+    /// Within the transaction that inserts.
+    pub(crate) unsafe fn look(&mut self, tid: HeapTid) -> Found {
+        let recheck = self.mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_EXISTING;
+        if recheck && tid == self.own {
+            self.own_found = true;
+            return Found::Nothing;
+        }
+        // SAFETY: the table is open, and the snapshot outlives the call.
+        if !unsafe { is_visible(self.heap, tid, &raw mut self.dirty) } {
+            return Found::Nothing;
+        }
+        if self.mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_PARTIAL {
+            return Found::Conflict;
+        }
+        let in_doubt = [self.dirty.xmin, self.dirty.xmax];
+        match in_doubt.into_iter().find(|xid| *xid != pg_sys::InvalidTransactionId) {
+            Some(xid) => {
+                Found::Wait(Waiting { xid, speculative_token: self.dirty.speculativeToken })
+            }
+            None => Found::Conflict,
+        }
+    }
+
+    /// Waits until it is certain what the row is. After that everything may have changed: the
+    /// check starts over.
+    ///
+    /// # Safety
+    /// No page is locked or pinned: this may take as long as the other transaction does.
+    pub(crate) unsafe fn wait(&self, waiting: Waiting) {
+        // SAFETY: the index is open; the TID is for the error's context only.
+        unsafe {
+            if waiting.speculative_token != 0 {
+                pg_sys::SpeculativeInsertionWait(waiting.xid, waiting.speculative_token);
+            } else {
+                pg_sys::XactLockTableWait(
+                    waiting.xid,
+                    self.index,
+                    &mut item_pointer(self.own),
+                    pg_sys::XLTW_Oper::XLTW_InsertIndex,
+                );
+            }
+        }
+    }
+
+    /// Whether the new row is still alive. CREATE INDEX CONCURRENTLY inserts rows that may have
+    /// been deleted since: these violate nothing.
+    ///
+    /// The whole chain of HOT updates is looked at. Should another row of it than the one being
+    /// inserted live, there is a violation all the same: it has the key, and the duplicate, which
+    /// has an entry of its own, is not of this chain.
+    ///
+    /// # Safety
+    /// Within the transaction that inserts.
+    pub(crate) unsafe fn own_row_is_live(&self) -> bool {
+        // SAFETY: the table is open, and the snapshot is a constant of the core.
+        unsafe { is_visible(self.heap, self.own, &raw mut pg_sys::SnapshotSelfData) }
+    }
+
+    /// Whether the end of a recheck finds that the entry of the row itself was not there.
+    pub(crate) fn own_row_is_missing(&self) -> bool {
+        self.mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_EXISTING && !self.own_found
+    }
+
+    /// Raises the violation.
+    ///
+    /// # Safety
+    /// No page is locked. `values` and `is_null` are what the core passed to the insertion.
+    pub(crate) unsafe fn raise(&self, values: *const pg_sys::Datum, is_null: *const bool) -> ! {
+        // SAFETY: the relations are open, the rest is by contract.
+        unsafe { unique_violation::duplicate_key(self.heap, self.index, values, is_null) }
+    }
+
+    /// Raises the error of [`UniqueCheck::own_row_is_missing`].
+    ///
+    /// # Safety
+    /// No page is locked.
+    pub(crate) unsafe fn missing_own_row(&self) -> ! {
+        // SAFETY: the relations are open, the rest is by contract.
+        unsafe { unique_violation::own_entry_missing(self.heap, self.index) }
+    }
+}
+
+/// Whether the snapshot sees a row of the HOT chain that begins at `tid`.
+///
+/// # Safety
+/// `heap` is open, the snapshot valid.
+unsafe fn is_visible(heap: pg_sys::Relation, tid: HeapTid, snapshot: pg_sys::Snapshot) -> bool {
+    // The core moves the TID along the chain.
+    let mut tid = item_pointer(tid);
+    // SAFETY: by contract.
+    unsafe {
+        pg_sys::table_index_fetch_tuple_check(heap, &raw mut tid, snapshot, std::ptr::null_mut())
+    }
+}
