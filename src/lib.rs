@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 
 mod am;
 mod key_type;
+mod maintenance;
 mod quals;
 mod storage;
 

@@ -7,7 +7,7 @@ use learned_index::key::{Key, NullClass};
 use learned_index::page::meta::Identity;
 use learned_index::store::memory::MemoryStore;
 use learned_index::store::{BulkStore, Store};
-use learned_index::tree::build::{BuildOptions, Builder};
+use learned_index::tree::build::Builder;
 use learned_index::tree::load::{BuildError, Loader, Uniqueness};
 use pgrx::prelude::*;
 
@@ -50,14 +50,6 @@ unsafe fn new_identity(index: pg_sys::Relation) -> (Identity, KeyType, KeyOrder)
     (identity, key_type, order)
 }
 
-/// # Safety
-/// `index` is open.
-unsafe fn build_options(index: pg_sys::Relation) -> BuildOptions {
-    // SAFETY: by contract.
-    let options = unsafe { Options::of(index) };
-    BuildOptions { model: options.model, fillfactor: options.fillfactor.into() }
-}
-
 fn enter_phase(phase: i64) {
     // SAFETY: reports to this process's own progress entry.
     unsafe {
@@ -90,7 +82,8 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
         if unique.is_some() && is_new(index, info) {
             warn_of_unique(heap);
         }
-        let loader = Loader::new(pages, identity, build_options(index), unique, memory, new_spill);
+        let loader =
+            Loader::new(pages, identity, Options::of(index).build(), unique, memory, new_spill);
         let mut build = Build { loader, key_type, order, entries: 0, failed: None };
         enter_phase(PHASE_SCAN);
         let heap_tuples = scan_table(heap, index, info, &mut build);
@@ -293,7 +286,7 @@ pub(crate) unsafe extern "C-unwind" fn ambuildempty(index: pg_sys::Relation) {
     // SAFETY: by contract the index is open and its init fork exists and is empty.
     unsafe {
         let (identity, ..) = new_identity(index);
-        let builder = Builder::new(MemoryStore::new(), identity, build_options(index));
+        let builder = Builder::new(MemoryStore::new(), identity, Options::of(index).build());
         let (built, _) = builder.finish();
         let mut pages = BulkPages::new(index, pg_sys::ForkNumber::INIT_FORKNUM);
         for block in 0..built.blocks() {

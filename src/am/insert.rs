@@ -1,30 +1,160 @@
 //! Insertion of one entry.
 
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
+use learned_index::corruption::Result;
+use learned_index::entry::Entry;
+use learned_index::key::Key;
+use learned_index::tree::delta::{self, Unique};
+use learned_index::tree::directory::Directory;
 use pgrx::prelude::*;
 
-use crate::storage::index_name;
+use super::build::heap_tid;
+use super::unique::{Found, UniqueCheck, Waiting, needs_check};
+use crate::key_type::{KeyOrder, KeyType};
+use crate::maintenance;
+use crate::storage::buffers::IndexStore;
+use crate::storage::{raise_corruption, session};
 
-/// Refuses a new row: a learned index does not take inserts in this version.
+/// Adds a row to the index. Whether it is certain to be unique, for a check that may be partial.
 ///
 /// # Safety
-/// Called by the core with an open index.
+/// Called by the core with open relations, the value of one column, and its row's TID.
 #[allow(clippy::too_many_arguments)] // the core's signature
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn aminsert(
     index: pg_sys::Relation,
-    _values: *mut pg_sys::Datum,
-    _is_null: *mut bool,
-    _heap_tid: pg_sys::ItemPointer,
-    _heap: pg_sys::Relation,
-    _check_unique: pg_sys::IndexUniqueCheck::Type,
+    values: *mut pg_sys::Datum,
+    is_null: *mut bool,
+    tid: pg_sys::ItemPointer,
+    heap: pg_sys::Relation,
+    check_unique: pg_sys::IndexUniqueCheck::Type,
     _index_unchanged: bool,
     _info: *mut pg_sys::IndexInfo,
 ) -> bool {
-    // SAFETY: by contract the index is open.
-    let name = unsafe { index_name(index) };
-    super::refuse(
-        PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-        format!("cannot insert into learned index \"{name}\""),
-        "Learned indexes do not take new rows in this version. Drop the index, change the table, and create it again; or use a B-tree.",
-    )
+    // SAFETY: by contract.
+    unsafe {
+        let entry = Entry { key: key_of(index, *values, *is_null), tid: heap_tid(&*tid) };
+        let store = IndexStore::new(index);
+        let row = Row { index, heap, values, is_null, entry };
+        let inserted = session::directory_of(index, &store).and_then(|directory| {
+            if needs_check(index, *is_null, check_unique) {
+                row.insert_unique(&store, &directory, check_unique)
+            } else {
+                let grew = delta::insert(&store, &mut directory.borrow_mut(), entry)?;
+                Ok(Inserted { unique: true, grew })
+            }
+        });
+        match inserted {
+            Err(corruption) => raise_corruption(index, corruption),
+            Ok(inserted) => {
+                store.release();
+                if inserted.grew {
+                    maintenance::after_growth(index);
+                }
+                inserted.unique
+            }
+        }
+    }
+}
+
+/// The key of a value.
+///
+/// # Safety
+/// `index` is open, and the value is one of its column.
+unsafe fn key_of(index: pg_sys::Relation, value: pg_sys::Datum, is_null: bool) -> Key {
+    // SAFETY: by contract.
+    let order = unsafe { KeyOrder::of_index(index) };
+    if is_null {
+        return order.null_key();
+    }
+    // SAFETY: by contract.
+    let key_type = unsafe { KeyType::of_index(index) };
+    Key::value(order.apply(key_type.encode(value)))
+}
+
+struct Inserted {
+    /// False: there may be another row with the key; the core will look again.
+    unique: bool,
+    /// Whether the delta tree has more pages than before.
+    grew: bool,
+}
+
+/// The row that is inserted.
+struct Row {
+    index: pg_sys::Relation,
+    heap: pg_sys::Relation,
+    values: *const pg_sys::Datum,
+    is_null: *const bool,
+    entry: Entry,
+}
+
+/// Why looking at the rows with the same key ended.
+enum Stop {
+    Conflict,
+    Wait(Waiting),
+}
+
+impl Row {
+    /// Inserts an entry that must be the only one alive of its key; with `UNIQUE_CHECK_EXISTING` it
+    /// is there already, and only the check is made.
+    ///
+    /// # Safety
+    /// The relations are open, the pointers valid.
+    unsafe fn insert_unique(
+        &self,
+        store: &IndexStore,
+        directory: &RefCell<Directory>,
+        mode: pg_sys::IndexUniqueCheck::Type,
+    ) -> Result<Inserted> {
+        let insert = mode != pg_sys::IndexUniqueCheck::UNIQUE_CHECK_EXISTING;
+        let partial = mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_PARTIAL;
+        let mut checked = true;
+        loop {
+            // SAFETY: by contract.
+            let mut check =
+                unsafe { UniqueCheck::new(self.heap, self.index, self.entry.tid, mode) };
+            let mut unique = true;
+            // SAFETY: the relations are open, and this transaction inserts the row.
+            let look = |tid| match unsafe { check.look(tid) } {
+                _ if !checked => ControlFlow::Continue(()),
+                Found::Nothing => ControlFlow::Continue(()),
+                Found::Conflict if partial => {
+                    unique = false;
+                    ControlFlow::Continue(())
+                }
+                Found::Conflict => ControlFlow::Break(Stop::Conflict),
+                Found::Wait(waiting) => ControlFlow::Break(Stop::Wait(waiting)),
+            };
+            let outcome =
+                delta::insert_unique(store, &mut directory.borrow_mut(), self.entry, insert, look)?;
+            let grew = match outcome {
+                Unique::Stopped(stop) => {
+                    // Nothing is locked; nothing shall be pinned while we wait.
+                    store.release();
+                    // SAFETY: by contract.
+                    unsafe {
+                        match stop {
+                            Stop::Wait(waiting) => check.wait(waiting),
+                            Stop::Conflict if check.own_row_is_live() => {
+                                check.raise(self.values, self.is_null)
+                            }
+                            // A row that is dead by now violates nothing.
+                            Stop::Conflict => checked = false,
+                        }
+                    }
+                    continue;
+                }
+                Unique::Inserted(grew) => grew,
+                Unique::Checked => false,
+            };
+            if checked && check.own_row_is_missing() {
+                store.release();
+                // SAFETY: by contract.
+                unsafe { check.missing_own_row() }
+            }
+            return Ok(Inserted { unique, grew });
+        }
+    }
 }

@@ -20,3 +20,23 @@ pub(crate) fn refuse(code: PgSqlErrorCode, message: String, hint: &str) -> ! {
     ErrorReport::new(code, message, "learned").set_hint(hint).report(PgLogLevel::ERROR);
     unreachable!("an ERROR does not return")
 }
+
+/// Whether an open relation is an index of this access method.
+///
+/// # Safety
+/// `relation` is open.
+pub(crate) unsafe fn is_learned(relation: pg_sys::Relation) -> bool {
+    // SAFETY: rd_rel of an open relation is valid, and so is rd_indam of an open index.
+    unsafe {
+        (*(*relation).rd_rel).relkind as u8 == pg_sys::RELKIND_INDEX
+            && (*relation).rd_indam.as_ref().is_some_and(|am| {
+                am.aminsert.is_some_and(|insert| {
+                    std::ptr::fn_addr_eq(
+                        insert,
+                        insert::aminsert
+                            as unsafe extern "C-unwind" fn(_, _, _, _, _, _, _, _) -> _,
+                    )
+                })
+            })
+    }
+}

@@ -5,6 +5,7 @@ use std::mem::offset_of;
 use std::sync::OnceLock;
 
 use learned_index::model::ModelChoice;
+use learned_index::tree::build::BuildOptions;
 use pgrx::prelude::*;
 
 /// The smallest fill factor in percent. As btree's.
@@ -12,12 +13,21 @@ const MIN_FILLFACTOR: c_int = 10;
 /// The default: leaves are rewritten and never updated in place, so free space is lost space.
 const DEFAULT_FILLFACTOR: c_int = 100;
 
+/// The default share of rows in the delta tree, in percent, at which they are merged. A B-tree page
+/// of the delta takes about three times the space of the same rows in leaves, so this bounds
+/// what an index takes beyond that, and how much of it each merge writes anew.
+const DEFAULT_RETRAIN_THRESHOLD: c_int = 5;
+/// Rows below which a merge is not worth its while, whatever share they are.
+const LEAST_MERGED: u64 = 50_000;
+
 /// The parameters of one index, in the format of `rd_options`: a varlena built by the core.
 #[repr(C)]
 struct StoredOptions {
     vl_len_: i32,
     model: c_int,
     fillfactor: c_int,
+    auto_retrain: bool,
+    retrain_threshold: c_int,
 }
 
 /// The parameters of one index.
@@ -25,8 +35,12 @@ struct StoredOptions {
 pub(crate) struct Options {
     /// The model over the fences.
     pub(crate) model: ModelChoice,
-    /// How full leaves are made at a build, in percent: 10 to 100.
+    /// How full leaves are made at a build or a merge, in percent: 10 to 100.
     pub(crate) fillfactor: u8,
+    /// Whether a background worker merges the delta tree once it is large enough.
+    pub(crate) auto_retrain: bool,
+    /// The share of rows in the delta tree at which they are merged, in percent: 1 to 100.
+    pub(crate) retrain_threshold: u8,
 }
 
 impl Options {
@@ -39,7 +53,12 @@ impl Options {
         // amoptions below, and so are a StoredOptions.
         let stored = unsafe { (*index).rd_options.cast::<StoredOptions>().as_ref() };
         let Some(stored) = stored else {
-            return Options { model: ModelChoice::Auto, fillfactor: DEFAULT_FILLFACTOR as u8 };
+            return Options {
+                model: ModelChoice::Auto,
+                fillfactor: DEFAULT_FILLFACTOR as u8,
+                auto_retrain: true,
+                retrain_threshold: DEFAULT_RETRAIN_THRESHOLD as u8,
+            };
         };
         let model = MODELS
             .0
@@ -48,7 +67,19 @@ impl Options {
             .find(|(member, _)| member.symbol_val == stored.model)
             .map_or(ModelChoice::Auto, |(_, model)| model);
         let fillfactor = stored.fillfactor.clamp(MIN_FILLFACTOR, 100) as u8;
-        Options { model, fillfactor }
+        let retrain_threshold = stored.retrain_threshold.clamp(1, 100) as u8;
+        Options { model, fillfactor, auto_retrain: stored.auto_retrain, retrain_threshold }
+    }
+
+    /// What building and merging need of them.
+    pub(crate) fn build(&self) -> BuildOptions {
+        BuildOptions { model: self.model, fillfactor: self.fillfactor.into() }
+    }
+
+    /// Entries of the delta trees at which they are merged, in an index with `entries` in its
+    /// leaves.
+    pub(crate) fn merged_at(&self, entries: u64) -> u64 {
+        (entries / 100).saturating_mul(self.retrain_threshold.into()).max(LEAST_MERGED)
     }
 }
 
@@ -86,8 +117,8 @@ static KIND: OnceLock<pg_sys::relopt_kind::Type> = OnceLock::new();
 /// Makes the parameters known to the core. Later calls do nothing.
 pub(crate) fn register() {
     KIND.get_or_init(|| {
-        // Both take effect at the next build only, so that nobody who uses the index has to
-        // be kept out while they change: the lock that ALTER INDEX ... SET takes for btree's.
+        // They take effect at the next build or merge only, so that nobody who uses the index has
+        // to be kept out while they change: the lock that ALTER INDEX ... SET takes for btree's.
         let lock = pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE;
         // SAFETY: called from _PG_init; the core copies names and descriptions, and the
         // members are static and only ever read.
@@ -109,6 +140,22 @@ pub(crate) fn register() {
                 c"Packs leaves of the index only to this percentage".as_ptr(),
                 DEFAULT_FILLFACTOR,
                 MIN_FILLFACTOR,
+                100,
+                lock,
+            );
+            pg_sys::add_bool_reloption(
+                kind,
+                c"auto_retrain".as_ptr(),
+                c"Merges new rows into the learned pages in a background worker".as_ptr(),
+                true,
+                lock,
+            );
+            pg_sys::add_int_reloption(
+                kind,
+                c"retrain_threshold".as_ptr(),
+                c"Percentage of rows in the delta tree at which they are merged".as_ptr(),
+                DEFAULT_RETRAIN_THRESHOLD,
+                1,
                 100,
                 lock,
             );
@@ -142,6 +189,18 @@ pub(crate) unsafe extern "C-unwind" fn amoptions(
             optname: c"fillfactor".as_ptr(),
             opttype: pg_sys::relopt_type::RELOPT_TYPE_INT,
             offset: offset_of!(StoredOptions, fillfactor) as c_int,
+            ..Default::default()
+        },
+        pg_sys::relopt_parse_elt {
+            optname: c"auto_retrain".as_ptr(),
+            opttype: pg_sys::relopt_type::RELOPT_TYPE_BOOL,
+            offset: offset_of!(StoredOptions, auto_retrain) as c_int,
+            ..Default::default()
+        },
+        pg_sys::relopt_parse_elt {
+            optname: c"retrain_threshold".as_ptr(),
+            opttype: pg_sys::relopt_type::RELOPT_TYPE_INT,
+            offset: offset_of!(StoredOptions, retrain_threshold) as c_int,
             ..Default::default()
         },
     ];

@@ -307,6 +307,7 @@ pub(crate) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
     unsafe {
         let open = open_scan(scan);
         open.scan.release(&open.store);
+        open.store.release();
         (*scan).opaque = std::ptr::null_mut();
         pg_sys::MemoryContextDelete(open.context);
     }

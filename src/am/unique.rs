@@ -5,7 +5,6 @@
 //! the first [`UniqueCheck::look`] until the new entry is in, so that of two sessions with the same
 //! key one looks after the other has inserted. For [`Found::Wait`] every lock and pin is let go,
 //! and after [`UniqueCheck::wait`] the search begins anew, with a new check.
-#![expect(dead_code, reason = "for the insertion, which does not exist yet")]
 
 use learned_index::entry::HeapTid;
 use pgrx::prelude::*;

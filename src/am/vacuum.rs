@@ -5,10 +5,13 @@ use std::ffi::c_void;
 use learned_index::entry::HeapTid;
 use learned_index::store::Store;
 use learned_index::tree::directory::read_meta;
+use learned_index::tree::merge::delta_entries;
 use learned_index::tree::vacuum::bulk_delete;
 use pgrx::prelude::*;
 
+use super::options::Options;
 use super::scan::item_pointer;
+use crate::maintenance::{self, Exclusion};
 use crate::storage::buffers::IndexStore;
 use crate::storage::raise_corruption;
 
@@ -39,21 +42,25 @@ pub(crate) unsafe extern "C-unwind" fn ambulkdelete(
                 || callback(&mut pointer, callback_state),
             )
         };
-        match bulk_delete(&store, is_dead, delay) {
+        let exclusion = Exclusion::wait(index);
+        match bulk_delete(&store, Options::of(index).build(), is_dead, delay) {
             Err(corruption) => raise_corruption(index, corruption),
             Ok(found) => {
+                exclusion.release();
+                store.release();
                 let stats = existing_or_new(stats);
                 (*stats).num_pages = store.blocks();
                 (*stats).estimated_count = false;
                 (*stats).num_index_tuples = found.alive as f64;
                 (*stats).tuples_removed += found.removed as f64;
+                (*stats).pages_free = found.free as u32;
                 stats
             }
         }
     }
 }
 
-/// Finishes VACUUM: statistics.
+/// Finishes VACUUM: gives back lost pages, merges, and tells the size.
 ///
 /// # Safety
 /// Called by the core with an open index and valid statistics or null.
@@ -64,19 +71,27 @@ pub(crate) unsafe extern "C-unwind" fn amvacuumcleanup(
 ) -> *mut pg_sys::IndexBulkDeleteResult {
     // SAFETY: by contract.
     unsafe {
-        if (*info).analyze_only || !stats.is_null() {
+        if (*info).analyze_only {
             return stats;
         }
-        // Without deletions: the metapage's count, in which older tombstones are included.
         let index = (*info).index;
         let store = IndexStore::for_vacuum(index, (*info).strategy);
-        match read_meta(&store, &mut 0) {
+        let counted = !stats.is_null();
+        let entries = maintenance::finish_vacuum(index, &store, counted, delay).and_then(|()| {
+            let (_, state) = read_meta(&store, &mut 0)?;
+            Ok(state.values + state.nulls + delta_entries(&store)?)
+        });
+        match entries {
             Err(corruption) => raise_corruption(index, corruption),
-            Ok((_, state)) => {
+            Ok(entries) => {
+                store.release();
                 let stats = existing_or_new(stats);
                 (*stats).num_pages = store.blocks();
-                (*stats).estimated_count = true;
-                (*stats).num_index_tuples = (state.values + state.nulls) as f64;
+                if !counted {
+                    // Older tombstones are included, and the delta tree is counted by its pages.
+                    (*stats).estimated_count = true;
+                    (*stats).num_index_tuples = entries as f64;
+                }
                 stats
             }
         }

@@ -4,12 +4,13 @@
 //! through Rust, and the core has reset its interrupt counts by then. The transaction's abort
 //! releases locks and pins.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use learned_index::entry::Block;
-use learned_index::page::PageBytes;
-use learned_index::page::tombstone::Edit;
+use learned_index::page::{Edit, PageBytes, free_page, is_free, meta};
 use learned_index::store::{Hint, Store, Update};
 use pgrx::prelude::*;
 
@@ -18,9 +19,15 @@ use super::wal;
 const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
 /// An index as a store. As valid as the relation: as long as a callback, or an open scan, has it.
-#[derive(Clone, Copy)]
+///
+/// The metapage stays pinned from the first look at the state word until [`IndexStore::release`].
+/// There is no destructor for that: an open scan is dropped after the transaction's abort has
+/// released its pins.
 pub(crate) struct IndexStore {
     index: pg_sys::Relation,
+    /// The metapage's buffer, pinned; 0: not yet.
+    metapage: Cell<pg_sys::Buffer>,
+    metapage_hint: Cell<Hint>,
     /// How VACUUM reads; null for everyone else.
     strategy: pg_sys::BufferAccessStrategy,
 }
@@ -38,7 +45,8 @@ impl IndexStore {
     /// # Safety
     /// `index` stays open, and locked as the use asks for, as long as the store is used.
     pub(crate) unsafe fn new(index: pg_sys::Relation) -> IndexStore {
-        IndexStore { index, strategy: std::ptr::null_mut() }
+        // SAFETY: by contract; no strategy lives for ever.
+        unsafe { IndexStore::for_vacuum(index, std::ptr::null_mut()) }
     }
 
     /// # Safety
@@ -47,7 +55,60 @@ impl IndexStore {
         index: pg_sys::Relation,
         strategy: pg_sys::BufferAccessStrategy,
     ) -> IndexStore {
-        IndexStore { index, strategy }
+        IndexStore { index, strategy, metapage: Cell::new(0), metapage_hint: Cell::new(0) }
+    }
+
+    /// Releases the metapage.
+    pub(crate) fn release(&self) {
+        let buffer = self.metapage.replace(0);
+        if buffer != 0 {
+            // SAFETY: it was pinned by this store, and is given back once.
+            unsafe { pg_sys::ReleaseBuffer(buffer) };
+        }
+    }
+
+    /// Tells where the metapage was the last time.
+    pub(crate) fn expect_metapage(&self, hint: Hint) {
+        self.metapage_hint.set(hint);
+    }
+
+    /// Where the metapage is.
+    pub(crate) fn metapage_hint(&self) -> Hint {
+        self.metapage.get().max(0) as Hint
+    }
+
+    /// The build that the metapage says it is of, unchecked. Nobody builds an index anew that
+    /// somebody else has open.
+    pub(crate) fn incarnation(&self) -> u64 {
+        // SAFETY: the page is pinned, and these bytes do not change.
+        meta::incarnation(unsafe { &*wal::page_of(self.pinned_metapage()) })
+    }
+
+    #[inline]
+    fn pinned_metapage(&self) -> pg_sys::Buffer {
+        if self.metapage.get() == 0 {
+            self.metapage.set(self.pin_page(0, self.metapage_hint.get()));
+        }
+        self.metapage.get()
+    }
+
+    /// Pins a block that may be free, and locks it if nobody else has it locked.
+    fn try_lock(&self, block: Block) -> Option<LockedPage<'_>> {
+        let buffer = self.pin_page(block, 0);
+        // SAFETY: the buffer is pinned.
+        unsafe {
+            if pg_sys::ConditionalLockBuffer(buffer) {
+                return Some(LockedPage { buffer, store: PhantomData });
+            }
+            pg_sys::ReleaseBuffer(buffer);
+        }
+        None
+    }
+
+    /// Writes over a locked page.
+    fn overwrite(&self, page: &LockedPage<'_>, new: &PageBytes) {
+        // SAFETY: the page is locked exclusively.
+        unsafe { wal::write_whole(page.buffer, new, wal::needs_wal(self.index)) };
     }
 
     fn pin_page(&self, block: Block, hint: Hint) -> pg_sys::Buffer {
@@ -103,6 +164,19 @@ impl Store for IndexStore {
     type Page<'s> = LockedPage<'s>;
     type Pin = Pin;
 
+    #[inline]
+    fn word(&self) -> u64 {
+        // SAFETY: the page is pinned, and the two words in it are aligned. Others change them under
+        // the page's lock, and replay may copy a whole page over them: that the second is the
+        // complement of the first tells that both are of one change.
+        let (word, complement) = unsafe {
+            let page = wal::page_of(self.pinned_metapage()).cast::<u8>();
+            let words = page.add(meta::WORD_AT).cast::<AtomicU64>();
+            ((*words).load(Ordering::Acquire), (*words.add(1)).load(Ordering::Acquire))
+        };
+        if word == !complement { word } else { self.word_under_lock() }
+    }
+
     fn read(&self, block: Block, hint: Hint) -> LockedPage<'_> {
         let buffer = self.pin_page(block, hint);
         self.locked(buffer, pg_sys::BUFFER_LOCK_SHARE)
@@ -137,6 +211,14 @@ impl Store for IndexStore {
     }
 }
 
+impl IndexStore {
+    /// The state word as the metapage's lock shows it; 0 if the metapage is damaged.
+    #[cold]
+    fn word_under_lock(&self) -> u64 {
+        meta::word(&self.read(0, self.metapage_hint())).unwrap_or(0)
+    }
+}
+
 impl Update for IndexStore {
     type Exclusive<'s> = LockedPage<'s>;
 
@@ -147,12 +229,63 @@ impl Update for IndexStore {
         LockedPage { buffer, store: PhantomData }
     }
 
-    fn lock(&self, block: Block) -> LockedPage<'_> {
-        let buffer = self.pin_page(block, 0);
+    fn lock(&self, block: Block, hint: Hint) -> LockedPage<'_> {
+        let buffer = self.pin_page(block, hint);
         self.locked(buffer, pg_sys::BUFFER_LOCK_EXCLUSIVE)
     }
 
+    fn exclusive_hint(page: &LockedPage<'_>) -> Hint {
+        page.buffer as Hint
+    }
+
+    fn reuse(&self, block: Block, page: &PageBytes) -> bool {
+        let locked = self.lock(block, 0);
+        if !is_free(&locked) {
+            return false;
+        }
+        self.overwrite(&locked, page);
+        drop(locked);
+        // SAFETY: the relation is open.
+        unsafe { pg_sys::RecordUsedIndexPage(self.index, block) };
+        true
+    }
+
+    fn free(&self, block: Block, is_unused: impl FnOnce(&PageBytes) -> bool) {
+        let locked = self.lock(block, 0);
+        if is_unused(&locked) {
+            self.overwrite(&locked, &free_page());
+            drop(locked);
+            self.offer(block);
+        }
+    }
+
+    fn offer(&self, block: Block) {
+        // SAFETY: the relation is open.
+        unsafe { pg_sys::RecordFreeIndexPage(self.index, block) };
+    }
+
+    fn spread_offers(&self) {
+        // SAFETY: the relation is open.
+        unsafe { pg_sys::IndexFreeSpaceMapVacuum(self.index) };
+    }
+
     fn create(&self, page: &PageBytes) -> Block {
+        // The free space map may be wrong in any way: what counts is what the page says of itself
+        // under its lock. Whoever has it locked is quicker or looks at it for VACUUM.
+        loop {
+            // SAFETY: the relation is open.
+            let block = unsafe { pg_sys::GetFreeIndexPage(self.index) };
+            if block == pg_sys::InvalidBlockNumber {
+                break;
+            }
+            if block < self.blocks()
+                && let Some(locked) = self.try_lock(block)
+                && is_free(&locked)
+            {
+                self.overwrite(&locked, page);
+                return block;
+            }
+        }
         // SAFETY: the relation is open; the extension lock keeps others from taking the block.
         unsafe {
             let lock = pg_sys::ExclusiveLock as pg_sys::LOCKMODE;

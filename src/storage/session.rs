@@ -10,7 +10,7 @@ use std::rc::Rc;
 use learned_index::corruption::{Corruption, Result};
 use learned_index::page::meta::Identity;
 use learned_index::store::Hint;
-use learned_index::tree::directory::{self, Directory};
+use learned_index::tree::directory::Directory;
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
@@ -62,7 +62,7 @@ fn key_of(index: pg_sys::Relation) -> FileKey {
     (file.0.to_u32(), file.1.to_u32(), u32::from(file.2), relation.rd_backend)
 }
 
-/// The directory of an index in its current state.
+/// The directory of an index, in its state of now.
 ///
 /// # Safety
 /// `index` is an open learned index, and `store` reads it.
@@ -72,28 +72,27 @@ pub(crate) unsafe fn directory_of(
 ) -> Result<Rc<RefCell<Directory>>> {
     let key = key_of(index);
     let now = CLOCK.replace(CLOCK.get() + 1);
-    let mut hint = KNOWN.with_borrow(|known| known.get(&key).map_or(0, |known| known.meta_hint));
-    let (identity, state) = directory::read_meta(store, &mut hint)?;
-    let current = KNOWN.with_borrow_mut(|known| {
+    let known = KNOWN.with_borrow_mut(|known| {
         let known = known.get_mut(&key)?;
-        let same = {
-            let directory = known.directory.borrow();
-            directory.identity() == &identity && directory.state() == &state
-        };
-        known.meta_hint = hint;
         known.used = now;
-        same.then(|| known.directory.clone())
+        store.expect_metapage(known.meta_hint);
+        Some(known.directory.clone())
     });
-    if let Some(directory) = current {
-        return Ok(directory);
+    if let Some(directory) = known {
+        let incarnation = directory.borrow().identity().incarnation;
+        if incarnation == store.incarnation() {
+            directory.borrow_mut().refresh(store)?;
+            return Ok(directory);
+        }
     }
-    // SAFETY: by contract.
-    unsafe { expect_own(index, &identity) }?;
     let memory = DIRECTORY_MEMORY.get() as usize * 1024;
-    let opened = Directory::open(store, identity, state, memory)?;
+    let opened = Directory::open(store, memory)?;
+    // SAFETY: by contract.
+    unsafe { expect_own(index, opened.identity()) }?;
     let directory = Rc::new(RefCell::new(opened));
+    let meta_hint = store.metapage_hint();
     KNOWN.with_borrow_mut(|known| {
-        known.insert(key, Known { meta_hint: hint, directory: directory.clone(), used: now });
+        known.insert(key, Known { meta_hint, directory: directory.clone(), used: now });
         forget_least_used(known, memory);
     });
     Ok(directory)

@@ -7,8 +7,7 @@
 
 use std::ffi::c_void;
 
-use learned_index::page::PageBytes;
-use learned_index::page::tombstone::Edit;
+use learned_index::page::{Edit, PageBytes, apply};
 use pgrx::pg_sys;
 
 /// Blocks in a record at the most: what replay of generic records has room for.
@@ -108,8 +107,7 @@ pub(crate) unsafe fn write_edits(changes: &[(pg_sys::Buffer, &[Edit])], log: boo
         }
         critically(|| {
             for (buffer, edits) in changes {
-                let page = &mut *page_of(*buffer);
-                edits.iter().for_each(|edit| edit.apply(page));
+                apply(&mut *page_of(*buffer), edits);
                 pg_sys::MarkBufferDirty(*buffer);
             }
             if log {

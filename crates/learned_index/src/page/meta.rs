@@ -228,3 +228,8 @@ pub fn word(page: &PageBytes) -> Option<u64> {
     let (word, complement): (u64, u64) = (read(page, WORD_AT), read(page, WORD_AT + 8));
     (word == !complement).then_some(word)
 }
+
+/// The incarnation, without any check: a guess at which build this is.
+pub fn incarnation(page: &PageBytes) -> u64 {
+    read(page, IDENTITY_AT + 8)
+}

@@ -118,9 +118,7 @@ impl Routes {
     }
 
     fn slot_for(&self, position: Fence, side: Side) -> usize {
-        self.lows
-            .partition_point(|&low| side.begins_early_enough(low, position))
-            .saturating_sub(1)
+        self.lows.partition_point(|&low| side.begins_early_enough(low, position)).saturating_sub(1)
     }
 
     /// Remembers a page that was met on the way right.
@@ -491,8 +489,8 @@ fn split_root<'s, S: Update>(
     let (Some(&left_block), Some(&right_block)) = (spare.first(), spare.get(1)) else {
         return Ok(Split::NeedsPages(2));
     };
-    let halves = halve(&root, tree, position, right_block, true)
-        .map_err(|error| error.at(tree.root))?;
+    let halves =
+        halve(&root, tree, position, right_block, true).map_err(|error| error.at(tree.root))?;
     let level = open(&root, tree)?.level();
     let children = [
         Child { low: Fence::MIN, block: left_block },
@@ -527,8 +525,8 @@ fn split_child<'s, S: Update>(
     spare: &mut Vec<Block>,
 ) -> Attempt<Split> {
     let Some(&right_block) = spare.last() else { return Ok(Split::NeedsPages(1)) };
-    let halves = halve(&child, tree, position, right_block, false)
-        .map_err(|error| error.at(at.block))?;
+    let halves =
+        halve(&child, tree, position, right_block, false).map_err(|error| error.at(at.block))?;
     let node = open(&parent, tree)?;
     let mut children = node.children();
     let slot = children.partition_point(|known| known.low <= at.low);
@@ -543,11 +541,7 @@ fn split_child<'s, S: Update>(
     ];
     store.change(&mut [(&mut parent, &edits[0]), (&mut child, &edits[1]), (&mut right, &edits[2])]);
     spare.pop();
-    Ok(if leaf {
-        Split::Leaf { low: halves.separator, block: right_block }
-    } else {
-        Split::Inner
-    })
+    Ok(if leaf { Split::Leaf { low: halves.separator, block: right_block } } else { Split::Inner })
 }
 
 /// Locks a page that was made for a split. It is nobody else's as long as its tree is active.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::attempt::{Attempt, read_current, settled};
-use super::delta::Routes;
+use super::delta::{Routes, USUAL_ENTRIES};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
 use crate::key::NullClass;
@@ -192,6 +192,12 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// Entries of the delta trees, about, as far as this session knows them.
+    pub fn delta_entries(&self) -> u64 {
+        let leaves: usize = self.deltas.iter().flatten().map(Routes::leaves).sum();
+        (leaves * USUAL_ENTRIES) as u64
     }
 
     /// One of the delta trees, and what is known of it.
@@ -521,10 +527,7 @@ pub fn read_model<S: Store>(store: &S, state: &State) -> Attempt<Model> {
 }
 
 /// Reads the model, and tells the blocks of its pages.
-pub(super) fn read_model_pages<S: Store>(
-    store: &S,
-    state: &State,
-) -> Attempt<(Model, Vec<Block>)> {
+pub(super) fn read_model_pages<S: Store>(store: &S, state: &State) -> Attempt<(Model, Vec<Block>)> {
     let len = state.model_len as usize;
     ensure(len <= MAX_BLOB_BYTES, "a model of at most 64 MiB", len as u64)?;
     let (mut bytes, mut blocks) = (Vec::new(), Vec::new());

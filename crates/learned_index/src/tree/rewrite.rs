@@ -161,12 +161,8 @@ impl<'a, S: Update> Rewrite<'a, S> {
     fn children(&mut self, page: usize) -> Result<&[Child]> {
         if self.current.as_ref().is_none_or(|(current, _)| *current != page) {
             let parent = self.upper.pages[page];
-            let children = undisturbed(read_children(
-                &self.excluded(),
-                self.state.word,
-                parent,
-                0,
-            ))?;
+            let children =
+                undisturbed(read_children(&self.excluded(), self.state.word, parent, 0))?;
             self.current = Some((page, children));
         }
         Ok(self.current.as_ref().map_or(&[], |(_, children)| children))
@@ -325,8 +321,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         }
         let value_leaves = next.leaves - next.null_leaves;
         let drift = value_leaves.abs_diff(next.model_leaves);
-        if train_model || drift.saturating_mul(MODEL_DRIFT) > next.model_leaves
-        {
+        if train_model || drift.saturating_mul(MODEL_DRIFT) > next.model_leaves {
             self.train(&mut next, value_leaves)?;
         }
         change(&mut next);
@@ -361,11 +356,8 @@ impl<'a, S: Update> Rewrite<'a, S> {
             let mut group: Vec<Child> = Vec::new();
             let mut at = first;
             let mut taken = page;
-            loop {
-                // The rest of the group's pages, as far as a run needs them.
-                let Some(run) = runs.next_if(|run| run.first < end || old.is_empty()) else {
-                    break;
-                };
+            // Runs that begin in the group, which grows by the pages that they end in.
+            while let Some(run) = runs.next_if(|run| run.first < end || old.is_empty()) {
                 while run.first + run.count > end {
                     taken += 1;
                     end += old.get(taken).map_or(run.count, |page| page.leaves as usize);

@@ -1,0 +1,148 @@
+//! Merging the delta trees into the leaves: by a background worker, by VACUUM, on demand.
+//!
+//! - [`exclusion`]: one at a time
+//! - [`worker`]: the background worker, and starting one
+//! - [`retrain`]: the SQL function
+
+mod exclusion;
+mod retrain;
+mod worker;
+
+use learned_index::corruption::Result;
+use learned_index::entry::Block;
+use learned_index::store::Update;
+use learned_index::tree::directory::read_meta;
+use learned_index::tree::merge::{Limits, Step, merge_step};
+use learned_index::tree::vacuum::sweep;
+use pgrx::prelude::*;
+
+pub(crate) use exclusion::Exclusion;
+
+use crate::am::options::Options;
+use crate::storage::buffers::IndexStore;
+use crate::storage::{raise_corruption, session};
+
+/// Ranges that one insert merges at the most, where only its own session can.
+const RANGES_AT_ONCE: usize = 4;
+
+/// How much must be in the delta tree for it to be merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// Anything.
+    All,
+    /// As much as the index's options say. What is being merged is merged to its end.
+    Threshold,
+}
+
+/// Merges one range. The caller has the exclusion.
+///
+/// # Safety
+/// `index` is an open learned index, and `store` writes to it.
+pub(crate) unsafe fn merge_range(
+    index: pg_sys::Relation,
+    store: &IndexStore,
+    demand: Demand,
+    spare: &mut Vec<Block>,
+) -> Result<Step> {
+    // SAFETY: by contract.
+    let options = unsafe { Options::of(index) };
+    let (_, state) = read_meta(store, &mut 0)?;
+    let enough = match demand {
+        Demand::All => 1,
+        Demand::Threshold => options.merged_at(state.values + state.nulls),
+    };
+    merge_step(store, options.build(), Limits::for_leaves(state.leaves), enough, spare)
+}
+
+/// Called when an insert made the delta tree grow by a page, with nothing locked: starts a worker
+/// if there is enough to merge. Where no worker could see the index, this session merges itself.
+///
+/// # Safety
+/// `index` is an open learned index.
+pub(crate) unsafe fn after_growth(index: pg_sys::Relation) {
+    // SAFETY: by contract.
+    unsafe {
+        let options = Options::of(index);
+        if !options.auto_retrain {
+            return;
+        }
+        let store = IndexStore::new(index);
+        match is_due(index, &store, &options) {
+            Err(corruption) => raise_corruption(index, corruption),
+            Ok(false) => {}
+            Ok(true) if is_private(index) => {
+                let mut spare = Vec::new();
+                for _ in 0..RANGES_AT_ONCE {
+                    match merge_range(index, &store, Demand::Threshold, &mut spare) {
+                        Err(corruption) => raise_corruption(index, corruption),
+                        Ok(Step::Idle) => break,
+                        Ok(Step::Published { .. }) => {}
+                    }
+                }
+                store.spread_offers();
+            }
+            Ok(true) => worker::start(index),
+        }
+        store.release();
+    }
+}
+
+/// # Safety
+/// As [`after_growth`].
+unsafe fn is_due(index: pg_sys::Relation, store: &IndexStore, options: &Options) -> Result<bool> {
+    // SAFETY: by contract.
+    let directory = unsafe { session::directory_of(index, store) }?;
+    let directory = directory.borrow();
+    let state = directory.state();
+    Ok(state.frozen.is_some()
+        || directory.delta_entries() >= options.merged_at(state.values + state.nulls))
+}
+
+/// Whether no other session can see the index: it is temporary, or this transaction made it.
+///
+/// # Safety
+/// `index` is open.
+unsafe fn is_private(index: pg_sys::Relation) -> bool {
+    // SAFETY: by contract; rd_rel of an open relation is valid.
+    unsafe {
+        let relation = &*index;
+        #[cfg(feature = "pg15")]
+        let first_subid = relation.rd_firstRelfilenodeSubid;
+        #[cfg(not(feature = "pg15"))]
+        let first_subid = relation.rd_firstRelfilelocatorSubid;
+        (*relation.rd_rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP
+            || relation.rd_createSubid != 0
+            || first_subid != 0
+    }
+}
+
+/// What VACUUM does at its end: gives back lost pages unless that was done, and merges. Steps
+/// aside where somebody else merges. `delay` is called without any lock.
+///
+/// # Safety
+/// `index` is an open learned index, and `store` writes to it.
+pub(crate) unsafe fn finish_vacuum(
+    index: pg_sys::Relation,
+    store: &IndexStore,
+    swept: bool,
+    mut delay: impl FnMut(),
+) -> Result<()> {
+    let mut spare = Vec::new();
+    // SAFETY: by contract.
+    unsafe {
+        if !swept && let Some(exclusion) = Exclusion::try_take(index) {
+            sweep(store, &mut delay)?;
+            exclusion.release();
+        }
+        while let Some(exclusion) = Exclusion::try_take(index) {
+            let step = merge_range(index, store, Demand::Threshold, &mut spare)?;
+            exclusion.release();
+            if step == Step::Idle {
+                break;
+            }
+            delay();
+        }
+    }
+    store.spread_offers();
+    Ok(())
+}
