@@ -54,7 +54,9 @@ fn seat(index: pg_sys::Oid) -> pg_sys::LOCKTAG {
         locktag_field3: index.to_u32(),
         locktag_field4: 1,
         locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+        // Locks of this method are released when a process ends in any way, those that a session
+        // holds included. The type keeps it apart from the locks that users take.
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
     }
 }
 
