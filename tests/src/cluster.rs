@@ -221,6 +221,11 @@ impl Drop for Cluster {
 /// Makes a directory that the server may write.
 pub(super) fn create_for_server(path: &Path) {
     fs::create_dir(path).unwrap();
+    give_to_server(path);
+}
+
+/// Makes the server's user own a directory.
+pub(super) fn give_to_server(path: &Path) {
     if is_root() {
         output(Command::new("chown").arg("postgres").arg(path));
     }

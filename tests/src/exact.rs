@@ -6,7 +6,8 @@ use postgres::{Client, SimpleQueryMessage};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::{Script, plan_of};
+use super::Script;
+use super::plan::try_plan_of;
 
 /// A key and the row's `id`.
 pub type Row = (Option<i64>, i32);
@@ -135,7 +136,7 @@ impl Subject {
     pub fn rows(&self, client: &mut Client) -> Result<Vec<Row>, postgres::Error> {
         client.script(&switches(None))?;
         let query = self.query(&All, "id", "");
-        assert!(plan_of(client, &query).contains("Seq Scan"), "no oracle: {query}");
+        assert!(try_plan_of(client, &query)?.contains("Seq Scan"), "no oracle: {query}");
         let mut rows = fetch(client, &query)?;
         rows.sort_by(|a, b| self.compare_rows(a, b));
         Ok(rows)
@@ -201,7 +202,7 @@ impl Subject {
         let order = if path == Path::Bitmap { String::new() } else { self.order_by(backwards) };
         let id = if path == Path::IndexOnly { "0" } else { "id" };
         let query = self.query(condition, id, &order);
-        let plan = plan_of(client, &query);
+        let plan = try_plan_of(client, &query)?;
         assert!(plan.contains("Index") && !plan.contains("Seq Scan"), "{query}:\n{plan}");
         let mut found = fetch(client, &query)?;
         let mut expected = expected.to_vec();

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cluster;
+mod disk;
 mod exact;
 mod jobs;
 mod method;
@@ -13,6 +14,7 @@ mod standby;
 mod value;
 
 pub use cluster::{Cluster, Script, Shutdown};
+pub use disk::SmallDisk;
 pub use exact::{Row, Subject, fetch};
 pub use jobs::{Job, run_together, test_duration};
 pub use method::{

@@ -5,4 +5,4 @@ mod cursors;
 mod readers;
 mod serializable;
 mod unique;
-mod writers;
+pub(crate) mod writers;
