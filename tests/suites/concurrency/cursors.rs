@@ -112,7 +112,7 @@ fn scans_in_pieces_return_their_snapshot_while_others_write_merge_and_vacuum() {
 
     let readers = jobs.len();
     jobs.extend(writers::jobs(&cluster));
-    let steps = run_together(test_duration(0.4), jobs);
+    let steps = run_together(test_duration(0.3), jobs);
     println!("steps of slow, writer, walker, merge join, and the writers: {steps:?}");
     assert!(steps[..readers].iter().all(|steps| *steps > 0), "somebody did nothing: {steps:?}");
     writers::assert_exact_at_rest(&mut client);

@@ -25,7 +25,7 @@ fn a_reader_never_misses_a_row_while_others_write_merge_and_vacuum() {
         }));
     }
     jobs.extend(writers::jobs(&cluster));
-    let steps = run_together(test_duration(1.0), jobs);
+    let steps = run_together(test_duration(0.8), jobs);
     println!("steps of 2 readers, inserter, appender, updater, deleter, vacuum, merge: {steps:?}");
     assert!(steps.iter().all(|steps| *steps > 0), "somebody did nothing: {steps:?}");
     writers::assert_exact_at_rest(&mut client);
@@ -66,6 +66,6 @@ fn keys_that_never_change_are_found_once_by_every_statement() {
             format!("UPDATE t SET note = note + 1 WHERE id < 0 AND id % 50 = -{}", round % 50);
         mover.script(&update).unwrap();
     }));
-    let steps = run_together(test_duration(0.3), jobs);
+    let steps = run_together(test_duration(0.2), jobs);
     assert!(steps.iter().all(|steps| *steps > 0), "somebody did nothing: {steps:?}");
 }

@@ -170,7 +170,7 @@ fn hammer(cluster: &Cluster, step: fn(&mut Client, &Ledger, &mut StdRng), share:
 #[test]
 fn a_key_is_never_there_twice_however_many_insert_it() {
     let cluster = Cluster::start_with("deadlock_timeout = 20ms");
-    hammer(&cluster, plain, 0.4);
+    hammer(&cluster, plain, 0.3);
 }
 
 #[test]
@@ -179,5 +179,5 @@ fn upserts_of_many_sessions_insert_each_key_once_and_never_fail() {
     if !is_arbiter(&mut cluster.connect()) {
         return println!("skipped: ON CONFLICT takes only B-trees on this version");
     }
-    hammer(&cluster, upsert, 0.3);
+    hammer(&cluster, upsert, 0.2);
 }

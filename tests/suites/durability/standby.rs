@@ -51,7 +51,7 @@ fn a_standby_answers_right_at_any_moment_of_replay_and_after_promotion() {
             places.lock().unwrap().insert(place);
         }));
     }
-    let steps = run_together(test_duration(0.4), jobs);
+    let steps = run_together(test_duration(0.3), jobs);
     let scans = scans.into_inner();
     let places = places.into_inner().unwrap().len();
     println!("{scans} index scans on the standby at {places} places of replay; steps: {steps:?}");
