@@ -1,9 +1,12 @@
 //! Promises that only a whole server can keep or break. One module a subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod concurrency;
 mod cursors;
+mod durability;
 mod exactness;
 mod footprint;
 mod maintenance;
 mod neighbours;
 mod refusals;
+mod updates;
