@@ -19,6 +19,7 @@ jit = off
 max_parallel_workers_per_gather = 0
 max_parallel_maintenance_workers = 0
 log_min_messages = warning
+statement_timeout = 300s
 ";
 
 /// Statements that each run in a transaction of their own.
@@ -63,7 +64,7 @@ impl Cluster {
     /// A fresh cluster with further lines for its settings file.
     pub fn start_with(settings: &str) -> Self {
         let cluster = Self::bare(settings);
-        if super::access_method() == "learned" {
+        if super::is_learned() {
             cluster.connect().batch_execute("CREATE EXTENSION omendb_learned").unwrap();
         }
         cluster
@@ -87,35 +88,13 @@ impl Cluster {
         cluster
     }
 
-    /// A streaming standby of this cluster, taken by a base backup.
-    pub fn standby(&self) -> Self {
-        let standby = Self::directory();
-        standby.run(
-            "pg_basebackup",
-            &[
-                "--pgdata",
-                text(&standby.data()),
-                "--host",
-                text(&self.dir),
-                "--username",
-                "postgres",
-            ],
-            &["--write-recovery-conf", "--checkpoint", "fast", "--no-sync"],
-        );
-        standby.add_settings("hot_standby = on");
-        standby.launch();
-        standby
-    }
-
-    fn directory() -> Self {
+    /// The start of every cluster: an empty directory that the server may write.
+    pub(super) fn directory() -> Self {
         let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
         let bin = PathBuf::from(output(Command::new(pg_config).arg("--bindir")).trim());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("learned_{}_{number}", std::process::id()));
-        fs::create_dir(&dir).unwrap();
-        if is_root() {
-            output(Command::new("chown").arg("postgres").arg(&dir));
-        }
+        create_for_server(&dir);
         Self { bin, dir }
     }
 
@@ -124,7 +103,8 @@ impl Cluster {
         self.dir.join("data")
     }
 
-    fn add_settings(&self, settings: &str) {
+    /// Appends lines to the settings file, for the next start.
+    pub fn add_settings(&self, settings: &str) {
         let path = self.data().join("postgresql.auto.conf");
         let mut whole = fs::read_to_string(&path).unwrap();
         whole.push_str(&format!("\nunix_socket_directories = '{}'\n{settings}\n", text(&self.dir)));
@@ -157,6 +137,23 @@ impl Cluster {
         self.launch();
     }
 
+    /// The directory of the server's socket.
+    pub(super) fn socket(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How another server connects to the database `postgres`.
+    pub fn conninfo(&self) -> String {
+        format!("host={} user=postgres dbname=postgres", text(&self.dir))
+    }
+
+    /// A new empty directory that the server may write.
+    pub fn new_directory(&self, name: &str) -> PathBuf {
+        let path = self.dir.join(name);
+        create_for_server(&path);
+        path
+    }
+
     /// A connection to the database `postgres`.
     pub fn connect(&self) -> Client {
         self.connect_to("postgres")
@@ -187,7 +184,8 @@ impl Cluster {
         self.data().join(path)
     }
 
-    fn run(&self, program: &str, arguments: &[&str], more: &[&str]) {
+    /// Runs one of the server's programs, which must succeed.
+    pub(super) fn run(&self, program: &str, arguments: &[&str], more: &[&str]) {
         output(&mut self.command(program, arguments, more));
     }
 
@@ -221,7 +219,20 @@ impl Drop for Cluster {
     }
 }
 
-fn text(path: &Path) -> &str {
+/// Makes a directory that the server may write.
+pub(super) fn create_for_server(path: &Path) {
+    fs::create_dir(path).unwrap();
+    give_to_server(path);
+}
+
+/// Makes the server's user own a directory.
+pub(super) fn give_to_server(path: &Path) {
+    if is_root() {
+        output(Command::new("chown").arg("postgres").arg(path));
+    }
+}
+
+pub(super) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

@@ -1,18 +1,30 @@
-//! What the whole-server tests stand on: throwaway clusters, and SQL values with neighbours.
+//! What the whole-server tests stand on: throwaway clusters, sessions at work at the same time, index
+//! scans compared with sequential ones, and SQL values with neighbours.
 //!
 //! `PG_CONFIG` names the PostgreSQL to test, with the extension already installed in it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cluster;
+mod disk;
+mod exact;
+mod jobs;
+mod method;
 mod plan;
+mod standby;
 mod value;
 
 pub use cluster::{Cluster, Script, Shutdown};
+pub use disk::SmallDisk;
+pub use exact::{Row, Subject, fetch};
+pub use jobs::{Job, run_together, test_duration};
+pub use method::{
+    access_method, is_arbiter, is_learned, learned_options, major_version, retrain, try_retrain,
+};
 pub use plan::{assert_plan, plan_of};
+pub use standby::wait_until;
 pub use value::{Key, SqlType};
 
-/// The access method under test. `OMENDB_LEARNED_TEST_AM=btree` runs a suite against nbtree, which
-/// shows whether a failure is the test's own.
-pub fn access_method() -> String {
-    std::env::var("OMENDB_LEARNED_TEST_AM").unwrap_or_else(|_| "learned".to_owned())
+/// Fixed, so that a failure repeats; another one by `OMENDB_LEARNED_TEST_SEED`.
+pub fn seed() -> u64 {
+    std::env::var("OMENDB_LEARNED_TEST_SEED").map_or(20_260_101, |seed| seed.parse().unwrap())
 }

@@ -4,12 +4,17 @@ use postgres::{Client, SimpleQueryMessage};
 
 /// The EXPLAIN text of a query, without costs, one line a node.
 pub fn plan_of(client: &mut Client, query: &str) -> String {
-    let rows = client.simple_query(&format!("EXPLAIN (COSTS OFF) {query}")).unwrap();
+    try_plan_of(client, query).unwrap()
+}
+
+/// The same, where the server may refuse.
+pub(super) fn try_plan_of(client: &mut Client, query: &str) -> Result<String, postgres::Error> {
+    let rows = client.simple_query(&format!("EXPLAIN (COSTS OFF) {query}"))?;
     let lines = rows.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
     });
-    lines.collect::<Vec<_>>().join("\n")
+    Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Asserts that the plan of `query` has every text in `wanted` and none in `unwanted`; returns it.

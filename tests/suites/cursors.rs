@@ -35,9 +35,10 @@ fn fetch(client: &mut Client, query: &str) -> Vec<String> {
 }
 
 /// Walks a scroll cursor over `query` at random, beside an array of the same rows.
-fn walk(client: &mut Client, query: &str, rng: &mut StdRng) {
+pub(crate) fn walk(client: &mut Client, query: &str, rng: &mut StdRng) {
+    client.script("BEGIN ISOLATION LEVEL REPEATABLE READ").unwrap();
     let all = fetch(client, query);
-    client.script(&format!("BEGIN; DECLARE c SCROLL CURSOR FOR {query}")).unwrap();
+    client.script(&format!("DECLARE c SCROLL CURSOR FOR {query}")).unwrap();
     // Before the first row is 0, after the last is len + 1, as PostgreSQL counts.
     let mut position = 0i64;
     let end = all.len() as i64 + 1;

@@ -1,48 +1,11 @@
 //! What happens to a learned index around it: deletes, vacuum, rebuilds, crashes and standbys.
 
-use std::time::{Duration, Instant};
-
 use postgres::Client;
-use server_tests::{Cluster, Script, Shutdown, access_method, assert_plan};
+use server_tests::{Cluster, Script, Shutdown, Subject, access_method, assert_plan};
 
 /// Asserts that index scans of every kind agree with a sequential scan of `table (k int8, id int4)`.
 fn assert_exact(client: &mut Client, table: &str) {
-    let conditions =
-        ["true", "k = 4242", "k BETWEEN 1000 AND 3000", "k > 15000", "k < 50", "k IS NULL"];
-    let paths = [
-        "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off",
-        "SET enable_seqscan = off; SET enable_bitmapscan = off",
-        "SET enable_seqscan = off; SET enable_indexscan = off; SET enable_indexonlyscan = off",
-    ];
-    for condition in conditions {
-        let answer = |client: &mut Client, columns: &str| {
-            let query = format!(
-                "SELECT {columns} FROM (SELECT * FROM {table} WHERE {condition} ORDER BY k) s"
-            );
-            let row = client.query_one(&query, &[]).unwrap();
-            (row.get::<_, i64>(0), row.get::<_, Option<String>>(1))
-        };
-        for path in paths {
-            let columns = if path.contains("indexonlyscan") {
-                "count(*), sum(hashint8(k)::numeric * id)::text"
-            } else {
-                "count(*), string_agg(k::text, ',')"
-            };
-            client
-                .script("RESET ALL; SET enable_indexscan = off; SET enable_bitmapscan = off")
-                .unwrap();
-            let expected = answer(client, columns);
-            client.script(&format!("RESET ALL; {path}")).unwrap();
-            let found = answer(client, columns);
-            assert!(
-                found == expected,
-                "{condition} of {table} by {path}: {} rows instead of {}",
-                found.0,
-                expected.0
-            );
-        }
-    }
-    client.script("RESET ALL").unwrap();
+    Subject::of(table).assert_exact(client);
 }
 
 fn create(client: &mut Client, table: &str, kind: &str, rows: u32) {
@@ -255,19 +218,8 @@ fn a_standby_answers_from_the_replayed_index() {
     let standby = cluster.standby();
     create(&mut client, "t", "", 20_000);
     client.script("DELETE FROM t WHERE id % 3 = 0; VACUUM t").unwrap();
-    let position: String =
-        client.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).unwrap().get(0);
+    standby.catch_up(&cluster);
     let mut reader = standby.connect();
-    let caught_up = format!("SELECT pg_last_wal_replay_lsn() >= '{position}'");
-    let start = Instant::now();
-    while !reader.query_one(&caught_up, &[]).unwrap().get::<_, Option<bool>>(0).unwrap_or(false) {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "the standby does not catch up\n{}",
-            standby.log()
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
     assert_exact(&mut reader, "before");
     assert_exact(&mut reader, "t");
     if access_method() == "learned" {

@@ -7,15 +7,10 @@ mod runner;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use server_tests::{Cluster, Script, SqlType};
+use server_tests::{Cluster, Script, SqlType, seed};
 
 use keys::Distribution;
 use runner::{IndexOptions, Runner, Table};
-
-/// Fixed, so that a failure repeats; another one by `OMENDB_LEARNED_TEST_SEED`.
-fn seed() -> u64 {
-    std::env::var("OMENDB_LEARNED_TEST_SEED").map_or(20_260_101, |seed| seed.parse().unwrap())
-}
 
 const INDEXES_A_TABLE: usize = 3;
 const QUERIES_AN_INDEX: usize = 220;

@@ -1,0 +1,60 @@
+//! The access method under test, and what only the learned one has.
+
+use std::time::{Duration, Instant};
+
+use postgres::Client;
+use postgres::error::SqlState;
+
+/// The access method under test. `OMENDB_LEARNED_TEST_AM=btree` runs a suite against nbtree, which
+/// shows whether a failure is the test's own.
+pub fn access_method() -> String {
+    std::env::var("OMENDB_LEARNED_TEST_AM").unwrap_or_else(|_| "learned".to_owned())
+}
+
+/// Whether the learned index is under test. A test of what only it has says so and returns else.
+pub fn is_learned() -> bool {
+    access_method() == "learned"
+}
+
+/// A `WITH` clause of options that only learned indexes have; nothing for others.
+pub fn learned_options(options: &str) -> String {
+    if is_learned() { format!(" WITH ({options})") } else { String::new() }
+}
+
+/// The server's major version.
+pub fn major_version(client: &mut Client) -> i32 {
+    let number = "SELECT current_setting('server_version_num')::int4 / 10000";
+    client.query_one(number, &[]).unwrap().get(0)
+}
+
+/// Whether ON CONFLICT and foreign keys accept a UNIQUE index of the access method: before version
+/// 18 PostgreSQL takes only nbtree's.
+pub fn is_arbiter(client: &mut Client) -> bool {
+    !is_learned() || major_version(client) >= 18
+}
+
+/// Merges what was inserted into the index now, unless somebody else is at it. Tells whether it did.
+///
+/// # Errors
+/// Every error of the server but that the index is busy.
+pub fn try_retrain(client: &mut Client, index: &str) -> Result<bool, postgres::Error> {
+    if !is_learned() {
+        return Ok(false);
+    }
+    let busy = [SqlState::LOCK_NOT_AVAILABLE, SqlState::OBJECT_IN_USE];
+    match client.query_one(&format!("SELECT learned_retrain('{index}'::regclass)"), &[]) {
+        Ok(_) => Ok(true),
+        Err(error) if error.code().is_some_and(|code| busy.contains(code)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Merges what was inserted into the index, after whoever else is at it. Does nothing to an index of
+/// another access method.
+pub fn retrain(client: &mut Client, index: &str) {
+    let start = Instant::now();
+    while is_learned() && !try_retrain(client, index).unwrap() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{index} stays busy for a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
