@@ -7,3 +7,4 @@ mod footprint;
 mod maintenance;
 mod neighbours;
 mod refusals;
+mod updates;
