@@ -3,6 +3,7 @@
 
 mod concurrency;
 mod cursors;
+mod durability;
 mod exactness;
 mod footprint;
 mod maintenance;

@@ -1,0 +1,191 @@
+//! The background worker that merges: not there, killed, or in the way of a DROP.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use postgres::Client;
+use postgres::error::SqlState;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use server_tests::{
+    Cluster, Job, Script, Subject, is_learned, retrain, run_together, seed, test_duration,
+    try_retrain,
+};
+
+/// Says so, where there is no worker to test.
+fn skipped() -> bool {
+    if !is_learned() {
+        println!("skipped: only a learned index has a worker");
+    }
+    !is_learned()
+}
+
+fn create(client: &mut Client, options: &str) {
+    client
+        .script(&format!(
+            "CREATE TABLE t (k int8, id int4);
+             INSERT INTO t SELECT hashint8extended(g, 1), g FROM generate_series(1, 10000) g;
+             CREATE INDEX t_k ON t USING learned (k) WITH (retrain_threshold = 1{options})"
+        ))
+        .unwrap();
+}
+
+/// Inserts rows of new ids, and deletes as many of the oldest.
+fn turn_over(client: &mut Client, next: &mut i32) {
+    let base = 10_000 + *next;
+    *next += 500;
+    client
+        .script(&format!(
+            "INSERT INTO t SELECT hashint8extended({base} + g, 1), {base} + g
+                 FROM generate_series(1, 500) g;
+             DELETE FROM t WHERE id <= {base} - 15000"
+        ))
+        .unwrap();
+}
+
+fn assert_no_crash(cluster: &Cluster) {
+    let log = cluster.log();
+    assert!(!log.contains("PANIC") && !log.contains("terminated by signal"), "{log}");
+}
+
+#[test]
+fn without_worker_processes_inserts_and_merges_by_hand_go_on() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start_with("max_worker_processes = 0");
+    let mut client = cluster.connect();
+    create(&mut client, "");
+    let mut next = 0;
+    for round in 0..20 {
+        turn_over(&mut client, &mut next);
+        if round % 5 == 4 {
+            Subject::of("t").assert_exact(&mut client);
+            retrain(&mut client, "t_k");
+            client.script("VACUUM t").unwrap();
+            Subject::of("t").assert_exact(&mut client);
+        }
+    }
+    assert_no_crash(&cluster);
+}
+
+#[test]
+fn a_worker_that_is_terminated_leaves_the_index_intact() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    create(&mut client, "");
+    let terminated = AtomicU64::new(0);
+    let (mut writer, mut next) = (cluster.connect(), 0);
+    let mut killer = cluster.connect();
+    let mut reader = cluster.connect();
+    let mut rng = StdRng::seed_from_u64(seed());
+    let mut pause = StdRng::seed_from_u64(seed() + 1);
+    let jobs = vec![
+        Job::endless("writer", move || turn_over(&mut writer, &mut next)),
+        Job::endless("killer", || {
+            let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'learned retrain'";
+            let killed = killer.query(kill, &[]).unwrap().len();
+            terminated.fetch_add(killed as u64, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(pause.random_range(0..10)));
+        }),
+        Job::endless("reader", move || {
+            reader.script("BEGIN ISOLATION LEVEL REPEATABLE READ").unwrap();
+            Subject::of("t").compare(&mut reader, 3, &mut rng).unwrap();
+            reader.script("COMMIT").unwrap();
+        }),
+    ];
+    run_together(test_duration(0.4), jobs);
+    println!("{terminated:?} workers terminated");
+    assert!(terminated.into_inner() > 0, "no worker was ever seen");
+    Subject::of("t").assert_exact(&mut client);
+    retrain(&mut client, "t_k");
+    client.script("VACUUM t").unwrap();
+    Subject::of("t").assert_exact(&mut client);
+    assert_no_crash(&cluster);
+}
+
+#[test]
+fn a_merge_that_is_cancelled_leaves_the_index_intact() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    create(&mut client, ", auto_retrain = off");
+    let mut rng = StdRng::seed_from_u64(seed());
+    let (mut cancelled, mut next) = (0, 0);
+    for round in 0..60 {
+        turn_over(&mut client, &mut next);
+        client.script(&format!("SET statement_timeout = {}", rng.random_range(1..8))).unwrap();
+        let outcome = try_retrain(&mut client, "t_k");
+        client.script("SET statement_timeout = 0").unwrap();
+        if let Err(error) = outcome {
+            assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error:?}");
+            cancelled += 1;
+        }
+        if round % 10 == 9 {
+            Subject::of("t").assert_exact(&mut client);
+            client.script("VACUUM t").unwrap();
+            Subject::of("t").assert_exact(&mut client);
+        }
+    }
+    println!("{cancelled} of 60 merges cancelled");
+    retrain(&mut client, "t_k");
+    Subject::of("t").assert_exact(&mut client);
+    assert_no_crash(&cluster);
+}
+
+/// Runs the statement until it succeeds, for ten seconds at most.
+fn eventually(client: &mut Client, statement: &str) {
+    let start = Instant::now();
+    while let Err(error) = client.script(statement) {
+        let busy = [SqlState::OBJECT_IN_USE, SqlState::LOCK_NOT_AVAILABLE];
+        assert!(error.code().is_some_and(|code| busy.contains(code)), "{statement}: {error:?}");
+        assert!(start.elapsed() < Duration::from_secs(10), "{statement} never succeeds: {error:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn whatever_a_worker_merges_can_be_dropped() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    let mut next = 0;
+    for statement in [
+        "DROP INDEX t_k",
+        "DROP TABLE t",
+        "TRUNCATE t",
+        "DROP INDEX CONCURRENTLY t_k",
+        "REINDEX INDEX t_k",
+        "DROP EXTENSION omendb_learned CASCADE; CREATE EXTENSION omendb_learned",
+    ] {
+        for round in 0..4 {
+            client.script("SET lock_timeout = '10s'; DROP TABLE IF EXISTS t").unwrap();
+            create(&mut client, "");
+            for _ in 0..=round {
+                turn_over(&mut client, &mut next);
+            }
+            // Now, or when a worker may be in the middle of it.
+            std::thread::sleep(Duration::from_millis(10 * round));
+            client.script(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+        }
+    }
+    for round in 0..4 {
+        client.script("CREATE DATABASE brief").unwrap();
+        let mut inside = cluster.connect_to("brief");
+        inside.script("CREATE EXTENSION omendb_learned").unwrap();
+        create(&mut inside, "");
+        for _ in 0..=round {
+            turn_over(&mut inside, &mut next);
+        }
+        drop(inside);
+        eventually(&mut client, "DROP DATABASE brief");
+    }
+    assert_no_crash(&cluster);
+}
