@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use learned_index::corruption::Result;
 use learned_index::entry::Block;
 use learned_index::store::Update;
+use learned_index::tree::directory::read_meta;
 use learned_index::tree::merge::Step;
+use learned_index::tree::vacuum::sweep;
 use pgrx::prelude::*;
 
 use super::{Demand, Exclusion, merge_range};
@@ -179,7 +181,7 @@ const fn libc_sigterm() -> std::ffi::c_int {
 /// Merges range after range until there is less than the threshold, or the index is gone.
 fn merge_all(index: pg_sys::Oid) {
     let mut spare = Vec::new();
-    let (mut tries, mut looks) = (0, 0);
+    let (mut tries, mut looks, mut first) = (0, 0, true);
     while tries < TRIES {
         check_for_interrupts!();
         // SAFETY: no transaction is open.
@@ -190,14 +192,14 @@ fn merge_all(index: pg_sys::Oid) {
                 pg_sys::BackendState::STATE_RUNNING,
                 c"merging a learned index".as_ptr(),
             );
-            let step = open_and_merge(index, &mut spare);
+            let step = open_and_merge(index, first, &mut spare);
             pg_sys::CommitTransactionCommand();
             pg_sys::pgstat_report_stat(false);
             pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
             step
         };
         match step {
-            Merged::Range => (tries, looks) = (0, 0),
+            Merged::Range => (tries, looks, first) = (0, 0, false),
             Merged::TooLittle if looks < LAST_LOOKS => {
                 looks += 1;
                 wait(BETWEEN_LOOKS);
@@ -239,7 +241,7 @@ enum Merged {
 ///
 /// # Safety
 /// Within a transaction.
-unsafe fn open_and_merge(oid: pg_sys::Oid, spare: &mut Vec<Block>) -> Merged {
+unsafe fn open_and_merge(oid: pg_sys::Oid, first: bool, spare: &mut Vec<Block>) -> Merged {
     // SAFETY: the table is locked before its index, as everybody does; both are closed again, and
     // their locks end with the transaction.
     unsafe {
@@ -257,7 +259,7 @@ unsafe fn open_and_merge(oid: pg_sys::Oid, spare: &mut Vec<Block>) -> Merged {
         let mut merged = Merged::Gone;
         if !index.is_null() {
             if am::is_learned(index) {
-                merged = merge_open(index, spare);
+                merged = merge_open(index, first, spare);
             }
             pg_sys::relation_close(index, 0);
         }
@@ -266,14 +268,16 @@ unsafe fn open_and_merge(oid: pg_sys::Oid, spare: &mut Vec<Block>) -> Merged {
     }
 }
 
+/// `first`: whether this process has merged nothing of the index yet.
+///
 /// # Safety
 /// `index` is an open learned index.
-unsafe fn merge_open(index: pg_sys::Relation, spare: &mut Vec<Block>) -> Merged {
+unsafe fn merge_open(index: pg_sys::Relation, first: bool, spare: &mut Vec<Block>) -> Merged {
     // SAFETY: by contract.
     unsafe {
         let Some(exclusion) = Exclusion::try_take(index) else { return Merged::Busy };
         let store = IndexStore::new(index);
-        let step: Result<Step> = merge_range(index, &store, Demand::Threshold, spare);
+        let step = merge_or_resume(index, &store, first, spare);
         match step {
             Err(corruption) => raise_corruption(index, corruption),
             Ok(step) => {
@@ -286,4 +290,21 @@ unsafe fn merge_open(index: pg_sys::Relation, spare: &mut Vec<Block>) -> Merged 
             }
         }
     }
+}
+
+/// # Safety
+/// As [`merge_open`].
+unsafe fn merge_or_resume(
+    index: pg_sys::Relation,
+    store: &IndexStore,
+    first: bool,
+    spare: &mut Vec<Block>,
+) -> Result<Step> {
+    if first && read_meta(store, &mut 0)?.1.frozen.is_some() {
+        // Whoever began this merge did not end it: what it wrote in vain would add up, should it
+        // fail again and again.
+        sweep(store, &mut || check_for_interrupts!())?;
+    }
+    // SAFETY: by contract.
+    unsafe { merge_range(index, store, Demand::Threshold, spare) }
 }

@@ -19,6 +19,7 @@ jit = off
 max_parallel_workers_per_gather = 0
 max_parallel_maintenance_workers = 0
 log_min_messages = warning
+statement_timeout = 300s
 ";
 
 /// Statements that each run in a transaction of their own.

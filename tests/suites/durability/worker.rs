@@ -32,7 +32,7 @@ fn create(client: &mut Client, options: &str) {
 
 /// Inserts rows of new ids, and deletes as many of the oldest.
 fn turn_over(client: &mut Client, next: &mut i32) {
-    let base = 1_000_000 + *next;
+    let base = 10_000 + *next;
     *next += 500;
     client
         .script(&format!(

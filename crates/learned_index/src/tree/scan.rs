@@ -559,7 +559,7 @@ impl<P> Scan<P> {
         directory: &mut Directory,
         at: LeafRef,
         page: S::Page<'_>,
-    ) -> Result<Option<(Entry, Entry)>> {
+    ) -> Attempt<Option<(Entry, Entry)>> {
         let named = |corruption: Corruption| corruption.at(at.block);
         let leaf = Leaf::parse(&page).map_err(named)?;
         directory.remember(at, S::hint(&page));
@@ -576,7 +576,7 @@ impl<P> Scan<P> {
             .map_err(named)?;
         let copied = (self.entry(0), self.entry(total - 1));
         if leaf.tombstones() > 0 {
-            self.drop_dead(store, &leaf, at)?;
+            self.drop_dead(store, directory.state().word, &leaf, at)?;
         }
         if !self.tids.is_empty() {
             self.keep::<S>(page);
@@ -591,14 +591,15 @@ impl<P> Scan<P> {
     fn drop_dead<S: Store<Pin = P>>(
         &mut self,
         store: &S,
+        word: u64,
         leaf: &Leaf<'_>,
         at: LeafRef,
-    ) -> Result<()> {
+    ) -> Attempt<()> {
         let map = match leaf.tombstone_page() {
             None => None,
             Some(block) => {
                 ensure(block != at.block, "a tombstone page of its own", block.into())?;
-                let map = store.read(block, 0);
+                let map = read_current(store, word, block, 0)?;
                 tombstone::expect_map(&map, at.block).map_err(|corruption| corruption.at(block))?;
                 Some(map)
             }

@@ -34,8 +34,9 @@ pub struct VacuumStats {
 const COMPACTED_AT_ONCE: usize = 256;
 
 /// Asks `is_dead` for the heap TID of every entry that is alive, and removes those for which the
-/// answer is yes. `before_page` is called without any lock. Leaves that have become sparse are
-/// replaced, and blocks that nobody refers to are offered for reuse.
+/// answer is yes. `before_page` is called without any lock. Blocks that nobody refers to are offered
+/// for reuse, first of all: what follows may need some on a full disk. Leaves that have become
+/// sparse are replaced at last.
 ///
 /// Every page but the metapage is locked for cleanup, whatever it is and also if there is nothing to
 /// remove: when that lock is granted no scan holds heap TIDs that it copied from the page and has
@@ -47,7 +48,8 @@ pub fn bulk_delete<S: Update>(
     mut is_dead: impl FnMut(HeapTid) -> bool,
     mut before_page: impl FnMut(),
 ) -> Result<VacuumStats> {
-    let mut stats = VacuumStats::default();
+    let free = sweep(store, &mut before_page)?;
+    let mut stats = VacuumStats { free, ..VacuumStats::default() };
     let length = store.blocks();
     let (_, state) = read_meta(store, &mut 0)?;
     let excluded = Excluded { store, word: state.word };
@@ -72,8 +74,8 @@ pub fn bulk_delete<S: Update>(
     let fills: Vec<Fill> = fills.into_iter().map(|(_, fill)| fill).collect();
     if stats.removed > 0 {
         compact(store, options, &fills, &mut before_page)?;
+        store.spread_offers();
     }
-    stats.free = sweep(store, &mut before_page)?;
     Ok(stats)
 }
 
@@ -93,15 +95,18 @@ fn clean_delta<S: Update>(
     before_page: &mut impl FnMut(),
     stats: &mut VacuumStats,
 ) -> Result<()> {
-    let routes: Attempt<Routes> = Routes::read(excluded, excluded.word, tree);
-    let mut routes = undisturbed(routes)?;
-    let first = routes.read_leaf(excluded, excluded.word, from, Side::At);
-    let mut next = Some(undisturbed(first.map(|(_, block)| block))?);
+    let mut next = Some(leaf_of(excluded, tree, from)?);
     while let Some(block) = next {
         before_page();
         let named = |corruption: Corruption| corruption.at(block);
         let mut page = excluded.store.lock_for_cleanup(block);
         let node = Delta::parse(&page, tree.name).map_err(named)?;
+        if node.level() > 0 && block == tree.root {
+            // It was a leaf when it was looked up, and its entries have moved down since.
+            drop(page);
+            next = Some(leaf_of(excluded, tree, from)?);
+            continue;
+        }
         ensure(node.level() == 0, "a leaf of a delta tree", node.level().into()).map_err(named)?;
         next = (node.right() != 0).then_some(node.right());
         let entries = node.entries().map_err(named)?;
@@ -120,6 +125,14 @@ fn clean_delta<S: Update>(
         }
     }
     Ok(())
+}
+
+/// The leaf of a delta tree that a position belongs to.
+fn leaf_of<S: Update>(excluded: &Excluded<'_, S>, tree: Tree, position: Fence) -> Result<Block> {
+    let routes: Attempt<Routes> = Routes::read(excluded, excluded.word, tree);
+    let mut routes = undisturbed(routes)?;
+    let found = routes.read_leaf(excluded, excluded.word, position, Side::At);
+    undisturbed(found.map(|(_, block)| block))
 }
 
 /// The blocks that a state refers to, delta trees left out: their pages name their tree.
