@@ -8,23 +8,28 @@ CREATE INDEX ON t USING learned (k, s);
 CREATE INDEX ON t USING learned (k) INCLUDE (s);
 CREATE INDEX ON t USING learned (k int4_ops);
 
--- The index is read-only; nothing may be lost in silence.
-INSERT INTO t SELECT g, 'x' FROM generate_series(1, 10) g;
+-- Retraining is for the owners of learned indexes.
 CREATE INDEX t_k ON t USING learned (k);
-INSERT INTO t (k) VALUES (11);
-INSERT INTO t (k) VALUES (NULL);
-UPDATE t SET k = k + 1 WHERE k = 5;
-COPY t (k) FROM STDIN;
-11
-\.
-SELECT count(*), sum(k) FROM t;
-DELETE FROM t WHERE k > 8;
-SET enable_seqscan = off;
-SELECT count(*), sum(k) FROM t WHERE k > 0;
-RESET enable_seqscan;
-TRUNCATE t;
-INSERT INTO t (k) VALUES (1);
-DROP INDEX t_k;
-INSERT INTO t (k) VALUES (1);
-
+CREATE INDEX t_b ON t USING btree (k);
+SELECT learned_retrain('t_b');
+SELECT learned_retrain('t');
+SELECT learned_retrain(4294967295);
+SELECT learned_retrain(NULL);
+CREATE ROLE stranger;
+SET ROLE stranger;
+SELECT learned_retrain('t_k');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION learned_retrain TO stranger;
+SET ROLE stranger;
+SELECT learned_retrain('t_k');
+RESET ROLE;
+SELECT merged_rows, replaced_pages, ranges, pages FROM learned_retrain('t_k');
+INSERT INTO t (k) SELECT g FROM generate_series(1, 1000) g;
+SELECT merged_rows, ranges, pages FROM learned_retrain('t_k');
+SELECT merged_rows, ranges, pages FROM learned_retrain('t_k');
+ALTER INDEX t_k SET (retrain_threshold = 0);
+ALTER INDEX t_k SET (auto_retrain = sometimes);
+ALTER INDEX t_k SET (auto_retrain = off, retrain_threshold = 20);
 DROP TABLE t;
+REVOKE EXECUTE ON FUNCTION learned_retrain FROM stranger;
+DROP ROLE stranger;

@@ -67,11 +67,7 @@ unsafe fn retrain(oid: pg_sys::Oid) -> Report {
             pg_sys::try_relation_open(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE)
         };
         if index.is_null() || !am::is_learned(index) {
-            refuse(
-                PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-                format!("relation with OID {} is not a learned index", oid.to_u32()),
-                "Name an index that was created with USING learned.",
-            );
+            refuse_other(oid);
         }
         expect_own(index);
         let report = match merge_everything(index) {
@@ -82,6 +78,29 @@ unsafe fn retrain(oid: pg_sys::Oid) -> Report {
         pg_sys::relation_close(table, 0);
         report
     }
+}
+
+/// Refuses what is not a learned index.
+///
+/// # Safety
+/// Within a transaction.
+unsafe fn refuse_other(oid: pg_sys::Oid) -> ! {
+    // SAFETY: the name is null or a C string.
+    let name = unsafe {
+        let name = pg_sys::get_rel_name(oid);
+        (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned())
+    };
+    let (code, message) = match name {
+        Some(name) => {
+            let message = format!("\"{name}\" is not a learned index");
+            (PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, message)
+        }
+        None => {
+            let message = format!("relation with OID {} does not exist", oid.to_u32());
+            (PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message)
+        }
+    };
+    refuse(code, message, "Name an index that was created with USING learned.")
 }
 
 /// Refuses indexes that are not the caller's, and temporary ones of other sessions.

@@ -303,7 +303,9 @@ unsafe fn merge_or_resume(
     if first && read_meta(store, &mut 0)?.1.frozen.is_some() {
         // Whoever began this merge did not end it: what it wrote in vain would add up, should it
         // fail again and again.
-        sweep(store, &mut || check_for_interrupts!())?;
+        sweep(store, &mut || {
+            check_for_interrupts!();
+        })?;
     }
     // SAFETY: by contract.
     unsafe { merge_range(index, store, Demand::Threshold, spare) }

@@ -92,6 +92,14 @@ impl IndexStore {
         self.metapage.get()
     }
 
+    /// One more pin of the metapage, for a guard to release.
+    fn pin_metapage_again(&self) -> pg_sys::Buffer {
+        let buffer = self.pinned_metapage();
+        // SAFETY: the buffer is pinned.
+        unsafe { pg_sys::IncrBufferRefCount(buffer) };
+        buffer
+    }
+
     /// Pins a block that may be free, and locks it if nobody else has it locked.
     fn try_lock(&self, block: Block) -> Option<LockedPage<'_>> {
         let buffer = self.pin_page(block, 0);
@@ -178,7 +186,8 @@ impl Store for IndexStore {
     }
 
     fn read(&self, block: Block, hint: Hint) -> LockedPage<'_> {
-        let buffer = self.pin_page(block, hint);
+        let buffer =
+            if block == 0 { self.pin_metapage_again() } else { self.pin_page(block, hint) };
         self.locked(buffer, pg_sys::BUFFER_LOCK_SHARE)
     }
 

@@ -184,51 +184,6 @@ fn wrong_options_are_refused_and_leave_the_index_as_it_was() {
     assert_eq!(options, ["model=pgm", "fillfactor=80"]);
 }
 
-#[test]
-fn a_write_that_the_index_cannot_take_fails_and_loses_nothing() {
-    let cluster = Cluster::start();
-    let mut client = cluster.connect();
-    client
-        .script(
-            "CREATE TABLE t (k int8, id int4, note text);
-             INSERT INTO t SELECT g, g, 'x' FROM generate_series(1, 5000) g;
-             CREATE TABLE empty (k int8);
-             CREATE INDEX t_k ON t USING learned (k);
-             CREATE INDEX empty_k ON empty USING learned (k);
-             CREATE TABLE partial (k int8, live bool);
-             INSERT INTO partial SELECT g, true FROM generate_series(1, 100) g;
-             CREATE INDEX partial_k ON partial USING learned (k) WHERE live;",
-        )
-        .unwrap();
-    for statement in [
-        "INSERT INTO t VALUES (5001, 5001, 'y')",
-        "INSERT INTO t VALUES (NULL, 5001, 'y')",
-        "INSERT INTO t VALUES (5001, 5001, 'y') ON CONFLICT DO NOTHING",
-        "INSERT INTO t SELECT g, g FROM generate_series(1, 10) g",
-        "UPDATE t SET k = k + 1 WHERE id = 7",
-        "COPY t FROM PROGRAM 'echo 5001'",
-        "INSERT INTO empty VALUES (1)",
-        "INSERT INTO partial VALUES (1, true)",
-        "UPDATE partial SET live = NOT live; UPDATE partial SET live = true WHERE k = 3",
-    ] {
-        let statement = statement.replace("'echo 5001'", "'printf \"5001\\t5001\\tz\\n\"'");
-        let error = error_of(&mut client, &statement);
-        assert_eq!(error.code(), &SqlState::FEATURE_NOT_SUPPORTED, "{statement}: {error:?}");
-        assert!(error.hint().is_some(), "{error:?}");
-    }
-    client.script("VACUUM t; VACUUM partial; VACUUM empty; SET enable_seqscan = off").unwrap();
-    for (query, expected) in [
-        ("SELECT count(*) FROM t WHERE k > 0", 5000i64),
-        ("SELECT count(*) FROM t WHERE k IS NULL", 0),
-        ("SELECT sum(k)::int8 FROM t WHERE k > 0", 12_502_500),
-        ("SELECT count(*) FROM empty WHERE k = 1", 0),
-        ("SELECT count(*) FROM partial WHERE k > 0 AND live", 100),
-    ] {
-        assert_eq!(client.query_one(query, &[]).unwrap().get::<_, i64>(0), expected, "{query}");
-    }
-    client.script("DROP INDEX t_k; INSERT INTO t VALUES (5001, 5001, 'y')").unwrap();
-}
-
 const PAGE: u64 = 8192;
 
 fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {

@@ -465,8 +465,12 @@ pub(super) fn read_children<S: Store>(
 /// Reads a directory page and checks it against what its parent says of it.
 fn read_page<S: Store>(store: &S, word: u64, parent: Child) -> Attempt<(u16, Vec<Child>)> {
     let page = read_current(store, word, parent.block, 0)?;
-    let checked = directory::decode(&page).and_then(|(level, children)| {
-        let birth = page::birth(&page);
+    decode_page(&page, parent)
+}
+
+fn decode_page(page: &PageBytes, parent: Child) -> Attempt<(u16, Vec<Child>)> {
+    let checked = directory::decode(page).and_then(|(level, children)| {
+        let birth = page::birth(page);
         ensure(birth == parent.birth, "the directory page that the parent means", birth)?;
         let leaves = children.iter().fold(0u32, |sum, child| sum.saturating_add(child.leaves));
         ensure(leaves == parent.leaves, "as many leaves as the parent says", leaves.into())?;
@@ -496,10 +500,11 @@ impl UpperLevels {
         }
         let block = state.directory_root;
         let page = read_current(store, state.word, block, 0)?;
+        // Nothing but the state points to it.
         let birth = page::birth(&page);
-        drop(page);
         let root = Child { low: Fence::MIN, block, leaves: state.leaves, birth };
-        let (mut level, children) = read_page(store, state.word, root)?;
+        let (mut level, children) = decode_page(&page, root)?;
+        drop(page);
         ensure(level < MAX_LEVELS, "at most 8 directory levels", level.into())
             .map_err(|corruption| corruption.at(block))?;
         if level == 0 {
