@@ -60,7 +60,11 @@ fn a_full_disk_fails_inserts_and_merges_and_leaves_the_index_intact() {
         subject.assert_exact(&mut client);
     }
     assert!(failed >= 2, "the disk was never full");
-    client.script("DELETE FROM t WHERE id % 2 = 0; VACUUM t").unwrap();
+    client.script("DELETE FROM t WHERE id % 2 = 0").unwrap();
+    // Noting which pages are free may take a page of the free space map.
+    if let Err(error) = client.script("VACUUM t") {
+        assert_full(&error);
+    }
     subject.assert_exact(&mut client);
 
     disk.resize(256 << 10);

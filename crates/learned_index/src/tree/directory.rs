@@ -183,12 +183,11 @@ impl Directory {
             self.lookups = 0;
         }
         self.state = state;
-        let known = std::mem::take(&mut self.deltas);
-        for routes in known.into_iter().flatten() {
-            if state.active == Some(routes.tree()) {
-                self.deltas[Which::Active as usize] = Some(routes);
-            } else if state.frozen == Some(routes.tree()) {
-                self.deltas[Which::Frozen as usize] = Some(routes);
+        // What was known of the active tree does not serve for the frozen one: of leaves that the
+        // watermark has left behind there is no way right any more to those not known.
+        for (tree, known) in [state.active, state.frozen].into_iter().zip(&mut self.deltas) {
+            if known.as_ref().is_some_and(|routes| Some(routes.tree()) != tree) {
+                *known = None;
             }
         }
         Ok(())
