@@ -61,6 +61,11 @@ impl KeyType {
         }
     }
 
+    /// The key type with a stored number.
+    pub(crate) fn of_number(number: u8) -> Option<KeyType> {
+        KEY_TYPES.iter().map(|(key_type, ..)| *key_type).find(|known| known.number() == number)
+    }
+
     /// The number that is stored.
     pub(crate) fn number(self) -> u8 {
         self as u8

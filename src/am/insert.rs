@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use learned_index::corruption::Result;
+use learned_index::corruption::{Corruption, Result};
 use learned_index::entry::Entry;
 use learned_index::key::Key;
+use learned_index::page::meta::Identity;
 use learned_index::tree::delta::{self, Unique};
 use learned_index::tree::directory::Directory;
 use pgrx::prelude::*;
@@ -35,11 +36,12 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
 ) -> bool {
     // SAFETY: by contract.
     unsafe {
-        let entry = Entry { key: key_of(index, *values, *is_null), tid: heap_tid(&*tid) };
         let store = IndexStore::new(index);
-        let row = Row { index, heap, values, is_null, entry };
         let inserted = session::directory_of(index, &store).and_then(|directory| {
+            let key = key_of(directory.borrow().identity(), *values, *is_null)?;
+            let entry = Entry { key, tid: heap_tid(&*tid) };
             if needs_check(index, *is_null, check_unique) {
+                let row = Row { index, heap, values, is_null, entry };
                 row.insert_unique(&store, &directory, check_unique)
             } else {
                 let grew = delta::insert(&store, &mut directory.borrow_mut(), entry)?;
@@ -59,19 +61,16 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
     }
 }
 
-/// The key of a value.
-///
-/// # Safety
-/// `index` is open, and the value is one of its column.
-unsafe fn key_of(index: pg_sys::Relation, value: pg_sys::Datum, is_null: bool) -> Key {
-    // SAFETY: by contract.
-    let order = unsafe { KeyOrder::of_index(index) };
+/// The key of a value of the index's column.
+fn key_of(identity: &Identity, value: pg_sys::Datum, is_null: bool) -> Result<Key> {
+    let Identity { key_type, descending, nulls_first, .. } = *identity;
+    let order = KeyOrder { descending, nulls_first };
     if is_null {
-        return order.null_key();
+        return Ok(order.null_key());
     }
-    // SAFETY: by contract.
-    let key_type = unsafe { KeyType::of_index(index) };
-    Key::value(order.apply(key_type.encode(value)))
+    let unknown = Corruption::new("the number of a key type", key_type.into()).at(0);
+    let key_type = KeyType::of_number(key_type).ok_or(unknown)?;
+    Ok(Key::value(order.apply(key_type.encode(value))))
 }
 
 struct Inserted {

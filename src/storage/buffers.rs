@@ -317,10 +317,9 @@ impl Update for IndexStore {
     }
 
     fn change(&self, pages: &mut [(&mut LockedPage<'_>, &[Edit])]) {
-        let changes: Vec<(pg_sys::Buffer, &[Edit])> =
-            pages.iter().map(|(page, edits)| (page.buffer, *edits)).collect();
+        let changes = pages.iter().map(|(page, edits)| (page.buffer, *edits));
         // SAFETY: the guards hold exclusive locks on different pages. Edits come from the layouts
         // of learned_index, which keep them within the page and set pd_lower with the bytes.
-        unsafe { wal::write_edits(&changes, wal::needs_wal(self.index)) };
+        unsafe { wal::write_edits(changes, wal::needs_wal(self.index)) };
     }
 }

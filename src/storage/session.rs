@@ -37,6 +37,9 @@ pub(crate) fn register_settings() {
 /// Identifies the file of an index: tablespace, database, file number, backend of a temporary one.
 type FileKey = (u32, u32, u32, i32);
 
+/// The directory of the index that was used last.
+type Last = Option<(FileKey, Rc<RefCell<Directory>>, Hint)>;
+
 struct Known {
     meta_hint: Hint,
     directory: Rc<RefCell<Directory>>,
@@ -48,6 +51,8 @@ const MOST_DIRECTORIES: usize = 1000;
 
 thread_local! {
     static KNOWN: RefCell<HashMap<FileKey, Known>> = RefCell::new(HashMap::new());
+    /// The one that was used last.
+    static LAST: RefCell<Last> = const { RefCell::new(None) };
     static CLOCK: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -72,13 +77,8 @@ pub(crate) unsafe fn directory_of(
 ) -> Result<Rc<RefCell<Directory>>> {
     let key = key_of(index);
     let now = CLOCK.replace(CLOCK.get() + 1);
-    let known = KNOWN.with_borrow_mut(|known| {
-        let known = known.get_mut(&key)?;
-        known.used = now;
-        store.expect_metapage(known.meta_hint);
-        Some(known.directory.clone())
-    });
-    if let Some(directory) = known {
+    if let Some((directory, meta_hint)) = recall(&key, now) {
+        store.expect_metapage(meta_hint);
         let incarnation = directory.borrow().identity().incarnation;
         if incarnation == store.incarnation() {
             directory.borrow_mut().refresh(store)?;
@@ -91,11 +91,31 @@ pub(crate) unsafe fn directory_of(
     unsafe { expect_own(index, opened.identity()) }?;
     let directory = Rc::new(RefCell::new(opened));
     let meta_hint = store.metapage_hint();
+    LAST.set(None);
     KNOWN.with_borrow_mut(|known| {
         known.insert(key, Known { meta_hint, directory: directory.clone(), used: now });
         forget_least_used(known, memory);
     });
     Ok(directory)
+}
+
+/// What is known of an index, and that it was used now.
+fn recall(key: &FileKey, now: u64) -> Option<(Rc<RefCell<Directory>>, Hint)> {
+    // One index after the other, row after row: that is how inserts and nested loops go.
+    let last = LAST.with_borrow(|last| {
+        let (known, directory, hint) = last.as_ref()?;
+        (known == key).then(|| (directory.clone(), *hint))
+    });
+    if last.is_some() {
+        return last;
+    }
+    let found = KNOWN.with_borrow_mut(|known| {
+        let known = known.get_mut(key)?;
+        known.used = now;
+        Some((known.directory.clone(), known.meta_hint))
+    });
+    LAST.set(found.as_ref().map(|(directory, hint)| (*key, directory.clone(), *hint)));
+    found
 }
 
 /// Checks that a metapage is that of an index like this one: a file of another learned index

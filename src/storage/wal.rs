@@ -5,7 +5,7 @@
 //! of the *generic* resource manager that this module writes itself: `generic_xlog.c` would copy
 //! and compare whole pages to find the few bytes that we know already.
 
-use std::ffi::c_void;
+use std::cell::RefCell;
 
 use learned_index::page::{Edit, PageBytes, apply};
 use pgrx::pg_sys;
@@ -78,16 +78,33 @@ pub(crate) unsafe fn write_whole(buffer: pg_sys::Buffer, page: &PageBytes, log: 
     }
 }
 
-/// The data of one block in a generic record: {offset, length, bytes} for each edit, as
+/// Appends the data of one block in a generic record: {offset, length, bytes} for each edit, as
 /// `applyPageRedo` of generic_xlog.c reads them.
-fn fragments(edits: &[Edit]) -> Vec<u8> {
-    let mut data = Vec::new();
+fn put_fragments(edits: &[Edit], data: &mut Vec<u8>) {
     for edit in edits {
         data.extend_from_slice(&edit.offset.to_ne_bytes());
         data.extend_from_slice(&(edit.bytes.len() as u16).to_ne_bytes());
         data.extend_from_slice(&edit.bytes);
     }
-    data
+}
+
+thread_local! {
+    /// The data of a record, in memory that is used again for the next one.
+    static RECORD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is called in critical sections, where an ERROR is a PANIC and never returns: so these need
+/// none of the guards that turn an ERROR into a panic.
+mod in_critical_section {
+    use pgrx::pg_sys;
+
+    unsafe extern "C" {
+        pub(super) fn MarkBufferDirty(buffer: pg_sys::Buffer);
+        pub(super) fn XLogRegisterBuffer(block: u8, buffer: pg_sys::Buffer, flags: u8);
+        // PostgreSQL 15 takes an int where later versions take a u32.
+        pub(super) fn XLogRegisterBufData(block: u8, data: *const u8, len: u32);
+        pub(super) fn XLogInsert(rmid: pg_sys::RmgrId, info: u8) -> pg_sys::XLogRecPtr;
+    }
 }
 
 /// Changes locked pages as one, in the order given: replay locks them in this order too.
@@ -96,32 +113,58 @@ fn fragments(edits: &[Edit]) -> Vec<u8> {
 /// The buffers are pinned, locked exclusively, different, and at most [`MAX_BLOCKS`]; the edits
 /// lie within the pages and change neither the WAL position nor the bounds of the hole without
 /// the bytes in it.
-pub(crate) unsafe fn write_edits(changes: &[(pg_sys::Buffer, &[Edit])], log: bool) {
-    assert!(changes.len() <= MAX_BLOCKS);
-    let data: Vec<Vec<u8>> = changes.iter().map(|(_, edits)| fragments(edits)).collect();
-    // SAFETY: everything that allocates or could fail was done before; the rest is what every
-    // access method of the core does in its critical sections.
-    unsafe {
+pub(crate) unsafe fn write_edits<'e>(
+    changes: impl Iterator<Item = (pg_sys::Buffer, &'e [Edit])> + Clone,
+    log: bool,
+) {
+    RECORD.with_borrow_mut(|record| {
+        record.clear();
+        let mut ends = [0; MAX_BLOCKS];
+        assert!(changes.clone().count() <= MAX_BLOCKS);
         if log {
-            pg_sys::XLogBeginInsert();
+            for ((_, edits), end) in changes.clone().zip(&mut ends) {
+                put_fragments(edits, record);
+                *end = record.len();
+            }
+            // SAFETY: nothing is being logged; an error here leaves nothing begun.
+            unsafe { pg_sys::XLogBeginInsert() };
         }
-        critically(|| {
-            for (buffer, edits) in changes {
-                apply(&mut *page_of(*buffer), edits);
-                pg_sys::MarkBufferDirty(*buffer);
-            }
-            if log {
-                for (index, ((buffer, _), data)) in changes.iter().zip(&data).enumerate() {
-                    pg_sys::XLogRegisterBuffer(index as u8, *buffer, pg_sys::REGBUF_STANDARD as u8);
-                    let bytes: *const c_void = data.as_ptr().cast();
-                    pg_sys::XLogRegisterBufData(index as u8, bytes as _, data.len() as _);
+        // SAFETY: everything that allocates or could fail was done before; the rest is what every
+        // access method of the core does in its critical sections.
+        unsafe {
+            critically(|| {
+                for (buffer, edits) in changes.clone() {
+                    apply(&mut *page_of(buffer), edits);
+                    in_critical_section::MarkBufferDirty(buffer);
                 }
-                let lsn = pg_sys::XLogInsert(RM_GENERIC_ID, 0);
-                for (buffer, _) in changes {
-                    set_lsn(&mut *page_of(*buffer), lsn);
+                if log {
+                    log_edits(changes, record, &ends);
                 }
-            }
-        });
+            });
+        }
+    });
+}
+
+/// # Safety
+/// In a critical section of [`write_edits`].
+unsafe fn log_edits<'e>(
+    changes: impl Iterator<Item = (pg_sys::Buffer, &'e [Edit])> + Clone,
+    record: &[u8],
+    ends: &[usize; MAX_BLOCKS],
+) {
+    use in_critical_section::{XLogInsert, XLogRegisterBufData, XLogRegisterBuffer};
+    let mut start = 0;
+    // SAFETY: by contract; the data outlives the insertion.
+    unsafe {
+        for ((id, (buffer, _)), &end) in (0..).zip(changes.clone()).zip(ends) {
+            XLogRegisterBuffer(id, buffer, pg_sys::REGBUF_STANDARD as u8);
+            XLogRegisterBufData(id, record.as_ptr().add(start), (end - start) as u32);
+            start = end;
+        }
+        let lsn = XLogInsert(RM_GENERIC_ID, 0);
+        for (buffer, _) in changes {
+            set_lsn(&mut *page_of(buffer), lsn);
+        }
     }
 }
 

@@ -150,13 +150,25 @@ impl StoredEntry {
 
 /// A page of level 0. `entries` ascend and fit.
 pub fn leaf(tree: u64, place: Place, entries: &[Entry]) -> PageBytes {
+    leaf_of(tree, place, entries.len(), entries.iter().copied())
+}
+
+/// A page of level 0, of entries of which so many at the front are in order.
+fn leaf_of(
+    tree: u64,
+    place: Place,
+    sorted: usize,
+    entries: impl Iterator<Item = Entry>,
+) -> PageBytes {
     let mut page = new_page(PageKind::Delta, tree);
-    write_header(&mut page, place, 0, entries.len());
-    for (slot, &entry) in entries.iter().enumerate() {
-        write(&mut page, ENTRIES_AT + slot * ENTRY_LEN, &StoredEntry::new(entry));
+    write_header(&mut page, place, 0, sorted);
+    let mut count = 0;
+    for entry in entries {
+        write(&mut page, ENTRIES_AT + count * ENTRY_LEN, &StoredEntry::new(entry));
+        count += 1;
     }
-    set_lower(&mut page, lower_for(entries.len()));
-    seal(&mut page, HEADER_AT..ENTRIES_AT + entries.len() * ENTRY_LEN);
+    set_lower(&mut page, lower_for(count));
+    seal(&mut page, HEADER_AT..ENTRIES_AT + sorted * ENTRY_LEN);
     page
 }
 
@@ -348,23 +360,37 @@ impl<'a> Delta<'a> {
         Ok(entries)
     }
 
+    /// The page without its entries from `place.high` on, the others in the order that they have: what
+    /// is in order at its front stays where it is, and need not be logged again.
+    pub fn left_half(&self, place: Place) -> Result<PageBytes> {
+        let stays = |slot: &usize| self.stored(*slot).fence() < place.high;
+        let sorted = (0..self.sorted().min(self.len())).filter(stays).count();
+        let left: Result<Vec<Entry>> =
+            (0..self.len()).filter(stays).map(|slot| self.stored(slot).entry()).collect();
+        Ok(leaf_of(birth(self.page), place, sorted, left?.into_iter()))
+    }
+
     /// Whether an entry would stand behind all others.
     pub fn is_behind_all(&self, position: Fence) -> bool {
         (0..self.len()).all(|slot| self.stored(slot).fence() < position)
     }
 
-    /// The edits that add an entry, which belongs here, to a page of level 0 that is not full.
-    pub fn append(&self, entry: Entry) -> Vec<Edit> {
+    /// The edits that add an entry, which belongs here, to a page of level 0. `None` if it is full.
+    #[inline]
+    pub fn append(&self, entry: Entry) -> Option<(Option<Edit>, Edit)> {
         let count = self.len();
+        if count >= CAPACITY {
+            return None;
+        }
         let at = ENTRIES_AT + count * ENTRY_LEN;
-        let bytes = StoredEntry::new(entry).as_bytes().to_vec();
-        let entry = Edit { offset: at as u16, bytes };
+        let edit = Edit { offset: at as u16, bytes: StoredEntry::new(entry).as_bytes().into() };
         let lower: u16 = read(self.page, super::PD_LOWER);
         if lower_for(count + 1) == usize::from(lower) {
-            return vec![entry];
+            return Some((None, edit));
         }
         let (offset, bytes) = lower_edit(lower_for(count + 1));
-        vec![Edit { offset, bytes: bytes.to_vec() }, entry]
+        // First, for it clears what is behind the end.
+        Some((Some(Edit { offset, bytes: bytes[..].into() }), edit))
     }
 
     /// Number of children of a page above level 0.
@@ -420,6 +446,11 @@ mod tests {
     use super::super::apply;
     use super::*;
 
+    fn add(page: &mut PageBytes, entry: Entry) {
+        let (end, edit) = Delta::parse(page, 9).unwrap().append(entry).unwrap();
+        end.into_iter().chain([edit]).for_each(|edit| apply(page, &[edit]));
+    }
+
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let entry = (0u64..300, 0u32..5, 1u16..4).prop_map(|(code, block, offset)| Entry {
             key: Key::value(code),
@@ -441,8 +472,7 @@ mod tests {
             first.sort();
             let mut page = leaf(9, Place::ALL, &first);
             for &entry in rest {
-                let edits = Delta::parse(&page, 9).unwrap().append(entry);
-                apply(&mut page, &edits);
+                add(&mut page, entry);
             }
             let view = Delta::parse(&page, 9).unwrap();
             view.verify().unwrap();
@@ -462,8 +492,7 @@ mod tests {
         fn a_damaged_leaf_is_noticed(entries in entries(), at in 24usize..8192, bit in 0u8..8) {
             let mut page = leaf(9, Place::ALL, &[]);
             for &entry in &entries {
-                let edits = Delta::parse(&page, 9).unwrap().append(entry);
-                apply(&mut page, &edits);
+                add(&mut page, entry);
             }
             page[at] ^= 1 << bit;
             let noticed = Delta::parse(&page, 9).and_then(|view| view.verify()).is_err();
@@ -478,8 +507,7 @@ mod tests {
             let view = Delta::parse(&page, 9).unwrap();
             assert!(!view.is_full());
             let tid = HeapTid::new(row as u32, 1);
-            let edits = view.append(Entry { key: Key::value(1), tid });
-            apply(&mut page, &edits);
+            add(&mut page, Entry { key: Key::value(1), tid });
         }
         let view = Delta::parse(&page, 9).unwrap();
         assert!(view.is_full());

@@ -8,7 +8,41 @@ pub struct Edit {
     /// Offset in the page.
     pub offset: u16,
     /// The new bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
+}
+
+/// Bytes of an edit; a few need no memory of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bytes {
+    /// So many of these.
+    Few(u8, [u8; FEW]),
+    /// More.
+    Many(Vec<u8>),
+}
+
+/// An entry of a delta tree.
+const FEW: usize = 16;
+
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Bytes {
+        if bytes.len() > FEW {
+            return Bytes::Many(bytes.to_vec());
+        }
+        let mut few = [0; FEW];
+        few[..bytes.len()].copy_from_slice(bytes);
+        Bytes::Few(bytes.len() as u8, few)
+    }
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Few(len, few) => &few[..usize::from(*len).min(FEW)],
+            Bytes::Many(many) => many,
+        }
+    }
 }
 
 /// End of the part of PostgreSQL's page header that PostgreSQL itself changes: the WAL position,
@@ -57,7 +91,7 @@ pub fn difference(old: &PageBytes, new: &PageBytes) -> Vec<Edit> {
                 }
                 at += 1;
             }
-            edits.push(Edit { offset: first as u16, bytes: new[first..=last].to_vec() });
+            edits.push(Edit { offset: first as u16, bytes: new[first..=last].into() });
         }
     }
     edits

@@ -31,9 +31,9 @@ pub(crate) fn list(leaf: &Leaf<'_>, dead: &[u16]) -> Option<Vec<Edit>> {
     let slots = dead.iter().flat_map(|slot| slot.to_le_bytes()).collect::<Vec<_>>();
     let (offset, lower) = lower_edit(leaf.tombstones_at() + slots.len());
     Some(vec![
-        Edit { offset, bytes: lower.to_vec() },
+        Edit { offset, bytes: lower[..].into() },
         marks_edit(dead.len(), 0, &slots),
-        Edit { offset: leaf.tombstones_at() as u16, bytes: slots },
+        Edit { offset: leaf.tombstones_at() as u16, bytes: slots[..].into() },
     ])
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn point_to_map(tombstones: usize, page: Block) -> Edit {
 fn marks_edit(tombstones: usize, page: Block, list: &[u8]) -> Edit {
     let mut marks = Marks { tombstones: tombstones as u16, check: 0, tombstone_page: page };
     marks.check = marks_check(&marks, list);
-    Edit { offset: MARKS_AT as u16, bytes: marks.as_bytes().to_vec() }
+    Edit { offset: MARKS_AT as u16, bytes: marks.as_bytes().into() }
 }
 
 /// What a leaf's marks must have in `check`: they lie outside the seal. 0 if nothing is dead.
@@ -94,8 +94,8 @@ pub(crate) fn map_edits(page: &PageBytes, dead: &[u16]) -> Vec<Edit> {
     };
     let check = map_check(&changed).to_le_bytes();
     vec![
-        Edit { offset: CHECK_AT as u16, bytes: check.to_vec() },
-        Edit { offset: first as u16, bytes: changed[first..=last].to_vec() },
+        Edit { offset: CHECK_AT as u16, bytes: check[..].into() },
+        Edit { offset: first as u16, bytes: changed[first..=last].into() },
     ]
 }
 

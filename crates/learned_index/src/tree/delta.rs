@@ -117,7 +117,14 @@ impl Routes {
         self.lows.len() * (delta::CHILDREN / 2).pow(self.level.into())
     }
 
+    #[inline]
     fn slot_for(&self, position: Fence, side: Side) -> usize {
+        // Ascending inserts all go to the last one.
+        if let Some(&last) = self.lows.last()
+            && side.begins_early_enough(last, position)
+        {
+            return self.lows.len() - 1;
+        }
         self.lows.partition_point(|&low| side.begins_early_enough(low, position)).saturating_sub(1)
     }
 
@@ -132,8 +139,13 @@ impl Routes {
     }
 
     /// Remembers that a page was read, and found whole.
-    fn remember(&mut self, low: Fence, hint: Hint) {
-        if let Ok(slot) = self.lows.binary_search(&low)
+    #[inline]
+    fn remember(&mut self, start: usize, low: Fence, hint: Hint) {
+        if self.lows.get(start) == Some(&low)
+            && let Some(route) = self.rest.get_mut(start)
+        {
+            (route.hint, route.verified) = (hint, true);
+        } else if let Ok(slot) = self.lows.binary_search(&low)
             && let Some(route) = self.rest.get_mut(slot)
         {
             route.hint = hint;
@@ -162,7 +174,7 @@ impl Routes {
             }
             let (low, high) = self.expect(&node, level, position, side, verified, block)?;
             if node.level() == self.level {
-                self.remember(low, S::hint(&page));
+                self.remember(start, low, S::hint(&page));
             }
             if !side.goes_far_enough(high, position) {
                 block = next_right(&node).map_err(|error| error.at(block))?;
@@ -191,8 +203,9 @@ impl Routes {
         word: u64,
         position: Fence,
     ) -> Attempt<(S::Exclusive<'s>, Block)> {
+        let start = self.slot_for(position, Side::At);
         let (mut block, mut hint, mut verified) = if self.level == 0 {
-            let Route { block, hint, verified } = self.rest[self.slot_for(position, Side::At)];
+            let Route { block, hint, verified } = self.rest[start];
             (block, hint, verified)
         } else {
             (self.read_leaf(store, word, position, Side::At)?.1, 0, true)
@@ -207,7 +220,7 @@ impl Routes {
             }
             let (low, high) = self.expect(&node, 0, position, Side::At, verified, block)?;
             if self.level == 0 {
-                self.remember(low, S::exclusive_hint(&page));
+                self.remember(start, low, S::exclusive_hint(&page));
             }
             if position < high {
                 return Ok((page, block));
@@ -301,12 +314,11 @@ fn append_to<'s, S: Update>(
     tree: Tree,
     entry: Entry,
 ) -> Attempt<Append> {
-    let node = open(page, tree)?;
-    if node.is_full() {
-        return Ok(Append::Full);
+    match open(page, tree)?.append(entry) {
+        None => return Ok(Append::Full),
+        Some((None, edit)) => store.change(&mut [(page, &[edit])]),
+        Some((Some(end), edit)) => store.change(&mut [(page, &[end, edit])]),
     }
-    let edits = node.append(entry);
-    store.change(&mut [(page, &edits)]);
     Ok(Append::Done)
 }
 
@@ -471,7 +483,7 @@ fn halve(
         _ => place.high,
     };
     Ok(Halves {
-        left: delta::leaf(tree.name, left_place(separator), left),
+        left: node.left_half(left_place(separator))?,
         right: delta::leaf(tree.name, right_place(separator), right),
         separator,
     })
