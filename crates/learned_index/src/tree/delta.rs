@@ -15,6 +15,7 @@ use super::directory::{Directory, Which};
 use super::transition::transition;
 use crate::corruption::{Result, ensure};
 use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::fault::{Fault, injected};
 use crate::page::delta::{self, CAPACITY, Child, Delta, Place, Tree};
 use crate::page::{self, PageBytes, edit};
 use crate::store::{Hint, Store, Update};
@@ -79,6 +80,11 @@ impl Routes {
             for parent in pages {
                 let page = read_current(store, word, parent.block, 0)?;
                 let node = open(&page, tree).map_err(|error| error.at(parent.block))?;
+                if parent.block == tree.root && node.level() > level {
+                    // A level was put between the root and what it held a moment ago.
+                    drop(page);
+                    return Routes::read(store, word, tree);
+                }
                 ensure(node.level() == level, "a delta page of this level", node.level().into())
                     .map_err(|corruption| corruption.at(parent.block))?;
                 below.extend(node.children());
@@ -629,7 +635,8 @@ fn check_and_append<S: Update, C>(
         return Err(Interruption::Changed);
     };
     let tree = routes.tree();
-    let (mut first, first_block) = routes.lock_leaf(store, word, low)?;
+    let place = if injected(Fault::UniqueLocksOwnLeaf) { Fence::at(entry) } else { low };
+    let (mut first, first_block) = routes.lock_leaf(store, word, place)?;
     let mut found = Vec::new();
     let mut end = {
         let node = open(&first, tree).map_err(|error| error.at(first_block))?;
@@ -708,6 +715,7 @@ fn append_right_of<'s, S: Update>(
 ) -> Attempt<Append> {
     let mut block = open(first, tree)?.right();
     loop {
+        let word = if injected(Fault::AppendRightUnderAnyWord) { store.word() } else { word };
         let mut page: S::Exclusive<'s> = lock_current(store, word, block, 0)?;
         let (far_enough, right) = {
             let node = open(&page, tree).map_err(|error| error.at(block))?;

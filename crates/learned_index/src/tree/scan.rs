@@ -11,6 +11,7 @@ use super::delta::Side;
 use super::directory::{Directory, LeafRef, Which, expect_leaf};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Entry, Fence, HeapTid};
+use crate::fault::{Fault, injected};
 use crate::key::{Interval, Intervals, Key, NullClass};
 use crate::page::delta::Delta;
 use crate::page::leaf::Leaf;
@@ -387,6 +388,9 @@ impl<P> Scan<P> {
         mut from: Fence,
         bound: Fence,
     ) -> Attempt<Fence> {
+        if injected(Fault::KeepCopies) {
+            directory.refresh(store)?;
+        }
         let Some(at) = directory.route(store, from)? else { return Ok(bound) };
         let page = read_current(store, directory.state().word, at.block, at.hint)?;
         let named = |corruption: Corruption| corruption.at(at.block);
@@ -608,6 +612,7 @@ impl<P> Scan<P> {
         self.dead.extend(leaf.listed_tombstones());
         let (mut read, mut kept) = (0, 0);
         for slot in self.ranges.iter().flat_map(|&(start, end)| start..end) {
+            let slot = slot + usize::from(injected(Fault::TombstoneOfNeighbour));
             let dead = match &map {
                 Some(map) => tombstone::is_dead(map, slot),
                 None => self.dead.binary_search(&(slot as u16)).is_ok(),
@@ -616,6 +621,9 @@ impl<P> Scan<P> {
                 self.codes[kept] = self.codes[read];
                 self.tids[kept] = self.tids[read];
                 kept += 1;
+            } else if injected(Fault::TombstoneByEntry) {
+                let dead = (self.codes[read], self.tids[read]);
+                self.fresh.retain(|fresh| (fresh.key.code, fresh.tid) != dead);
             }
             read += 1;
         }

@@ -13,6 +13,7 @@ use super::directory::{UpperLevels, read_children, read_meta, read_model_pages};
 use super::rewrite::{Excluded, Rewrite, undisturbed};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
+use crate::fault::{Fault, injected};
 use crate::page::delta::{self, Delta, Tree};
 use crate::page::leaf::Leaf;
 use crate::page::meta::State;
@@ -60,7 +61,9 @@ pub fn bulk_delete<S: Update>(
     for block in 1..length {
         before_page();
         let Some(&ordinal) = used.leaves.get(&block) else {
-            drop(store.lock_for_cleanup(block));
+            if !injected(Fault::SkipOtherPages) {
+                drop(store.lock_for_cleanup(block));
+            }
             continue;
         };
         let fill = vacuum_leaf(store, block, &mut is_dead, &mut memory, &mut stats)
@@ -95,13 +98,22 @@ fn clean_delta<S: Update>(
 ) -> Result<()> {
     let routes: Attempt<Routes> = Routes::read(excluded, excluded.word, tree);
     let mut routes = undisturbed(routes)?;
-    let first = routes.read_leaf(excluded, excluded.word, from, Side::At);
-    let mut next = Some(undisturbed(first.map(|(_, block)| block))?);
+    let mut first_leaf = || {
+        let first = routes.read_leaf(excluded, excluded.word, from, Side::At);
+        undisturbed(first.map(|(_, block)| block))
+    };
+    let mut next = Some(first_leaf()?);
     while let Some(block) = next {
         before_page();
         let named = |corruption: Corruption| corruption.at(block);
         let mut page = excluded.store.lock_for_cleanup(block);
         let node = Delta::parse(&page, tree.name).map_err(named)?;
+        if block == tree.root && node.level() > 0 {
+            // It was the only leaf, and inserts have split it since.
+            drop(page);
+            next = Some(first_leaf()?);
+            continue;
+        }
         ensure(node.level() == 0, "a leaf of a delta tree", node.level().into()).map_err(named)?;
         next = (node.right() != 0).then_some(node.right());
         let entries = node.entries().map_err(named)?;
