@@ -3,13 +3,13 @@
 use learned_index::entry::{Fence, HeapTid};
 use learned_index::key::{Interval, Key};
 use learned_index::model::Model;
+use learned_index::model::ModelChoice;
 use learned_index::page::leaf::Leaf;
 use learned_index::page::{PAGE_SIZE, PageKind, blob, directory, forge, meta};
 use learned_index::store::BulkStore;
 use learned_index::store::memory::MemoryStore;
-use learned_index::tree::check::check;
-use learned_index::model::ModelChoice;
 use learned_index::tree::build::BuildOptions;
+use learned_index::tree::check::check;
 use learned_index::tree::directory::Directory;
 use learned_index::tree::scan::{Direction, Scan};
 use learned_index::tree::vacuum::bulk_delete;

@@ -9,8 +9,6 @@ pub(crate) enum Fault {
     ReadUnderAnyWord,
     /// The word is not loaded again after a page was locked for changes.
     LockUnderAnyWord,
-    /// The right neighbour of a locked leaf gets an entry whatever the word is by then.
-    AppendRightUnderAnyWord,
     /// The directory is kept when another one was published.
     KeepDirectory,
     /// What was copied from the delta trees is kept when the state changes before the leaf is read.

@@ -142,8 +142,7 @@ impl<W: BulkStore> Builder<W> {
         };
         let directory_root = write_directory(&leaves, |page| store.append(page));
         let model = Model::train(self.options.model, first_codes);
-        let (model_root, model_len) =
-            write_model(&model.to_bytes(), 0, |page| store.append(page));
+        let (model_root, model_len) = write_model(&model.to_bytes(), 0, |page| store.append(page));
         // An earlier attempt, with the keys in another order, may have written more pages.
         store.replace_rest(&free_page());
         let state = State {

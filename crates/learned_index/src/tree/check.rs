@@ -88,8 +88,7 @@ impl<S: Store, F: FnMut(Fence)> Checker<'_, S, F> {
                 ordinal as u64,
             )
             .map_err(named)?;
-            expected_low =
-                self.leaf(at.block, at.birth, expected_low).map_err(named)?;
+            expected_low = self.leaf(at.block, at.birth, expected_low).map_err(named)?;
         }
         let last_ends = directory.leaves() == 0 || expected_low == Fence::MAX;
         ensure(last_ends, "a last leaf without an end", expected_low.code)?;
@@ -120,7 +119,11 @@ impl<S: Store, F: FnMut(Fence)> Checker<'_, S, F> {
         }
         let dead = dead_slots(self.store, &leaf, block)?;
         ensure(dead.is_sorted_by(|left, right| left < right), "dead slots that ascend", 0)?;
-        ensure(dead.len() == leaf.tombstones(), "as many dead slots as counted", dead.len() as u64)?;
+        ensure(
+            dead.len() == leaf.tombstones(),
+            "as many dead slots as counted",
+            dead.len() as u64,
+        )?;
         ensure(
             dead.last().is_none_or(|&slot| usize::from(slot) < leaf.entries()),
             "dead slots within the leaf",

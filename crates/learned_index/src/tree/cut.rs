@@ -133,7 +133,12 @@ impl LeafCutter {
     }
 
     /// A leaf without entries, up to `end`.
-    pub(super) fn write_empty(&mut self, class: NullClass, end: Fence, write: impl FnOnce(NewLeaf)) {
+    pub(super) fn write_empty(
+        &mut self,
+        class: NullClass,
+        end: Fence,
+        write: impl FnOnce(NewLeaf),
+    ) {
         let low = std::mem::replace(&mut self.low, end);
         let page = self.filler.fill(&[], &[]).into_page(class, low, end, 1, self.birth);
         write(NewLeaf { page, low, first_code: low.code, entries: 0, class });

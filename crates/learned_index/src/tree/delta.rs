@@ -124,9 +124,7 @@ impl Routes {
     }
 
     fn slot_for(&self, position: Fence, side: Side) -> usize {
-        self.lows
-            .partition_point(|&low| side.begins_early_enough(low, position))
-            .saturating_sub(1)
+        self.lows.partition_point(|&low| side.begins_early_enough(low, position)).saturating_sub(1)
     }
 
     /// Remembers a page that was met on the way right.
@@ -497,8 +495,8 @@ fn split_root<'s, S: Update>(
     let (Some(&left_block), Some(&right_block)) = (spare.first(), spare.get(1)) else {
         return Ok(Split::NeedsPages(2));
     };
-    let halves = halve(&root, tree, position, right_block, true)
-        .map_err(|error| error.at(tree.root))?;
+    let halves =
+        halve(&root, tree, position, right_block, true).map_err(|error| error.at(tree.root))?;
     let level = open(&root, tree)?.level();
     let children = [
         Child { low: Fence::MIN, block: left_block },
@@ -533,8 +531,8 @@ fn split_child<'s, S: Update>(
     spare: &mut Vec<Block>,
 ) -> Attempt<Split> {
     let Some(&right_block) = spare.last() else { return Ok(Split::NeedsPages(1)) };
-    let halves = halve(&child, tree, position, right_block, false)
-        .map_err(|error| error.at(at.block))?;
+    let halves =
+        halve(&child, tree, position, right_block, false).map_err(|error| error.at(at.block))?;
     let node = open(&parent, tree)?;
     let mut children = node.children();
     let slot = children.partition_point(|known| known.low <= at.low);
@@ -549,11 +547,7 @@ fn split_child<'s, S: Update>(
     ];
     store.change(&mut [(&mut parent, &edits[0]), (&mut child, &edits[1]), (&mut right, &edits[2])]);
     spare.pop();
-    Ok(if leaf {
-        Split::Leaf { low: halves.separator, block: right_block }
-    } else {
-        Split::Inner
-    })
+    Ok(if leaf { Split::Leaf { low: halves.separator, block: right_block } } else { Split::Inner })
 }
 
 /// Locks a page that was made for a split. It is nobody else's as long as its tree is active.
@@ -704,8 +698,9 @@ fn check_and_append<S: Update, C>(
     })
 }
 
-/// Adds an entry to its leaf, right of one that is locked and stays locked. That leaf was not locked
-/// until now: if the tree has been frozen, it may have been merged already.
+/// Adds an entry to its leaf, right of one that is locked and stays locked. No merge gets past that
+/// one, so this leaf would be the right one even in a tree that was frozen meanwhile; the word is
+/// loaded all the same, so that nothing rests on the order in which merges read leaves.
 fn append_right_of<'s, S: Update>(
     store: &'s S,
     word: u64,
@@ -715,7 +710,6 @@ fn append_right_of<'s, S: Update>(
 ) -> Attempt<Append> {
     let mut block = open(first, tree)?.right();
     loop {
-        let word = if injected(Fault::AppendRightUnderAnyWord) { store.word() } else { word };
         let mut page: S::Exclusive<'s> = lock_current(store, word, block, 0)?;
         let (far_enough, right) = {
             let node = open(&page, tree).map_err(|error| error.at(block))?;

@@ -524,10 +524,7 @@ pub fn read_model<S: Store>(store: &S, state: &State) -> Attempt<Model> {
 }
 
 /// Reads the model, and tells the blocks of its pages.
-pub(super) fn read_model_pages<S: Store>(
-    store: &S,
-    state: &State,
-) -> Attempt<(Model, Vec<Block>)> {
+pub(super) fn read_model_pages<S: Store>(store: &S, state: &State) -> Attempt<(Model, Vec<Block>)> {
     let len = state.model_len as usize;
     ensure(len <= MAX_BLOB_BYTES, "a model of at most 64 MiB", len as u64)?;
     let (mut bytes, mut blocks) = (Vec::new(), Vec::new());

@@ -173,8 +173,14 @@ struct Frozen<'a, S> {
 impl<'a, S: Store> Frozen<'a, S> {
     fn new(store: &'a Excluded<'a, S>, tree: Tree, watermark: Fence) -> Result<Frozen<'a, S>> {
         let routes = undisturbed(Routes::read(store, store.word, tree))?;
-        let mut frozen =
-            Frozen { store, routes, entries: Vec::new(), next: 0, high: watermark, leaves: Vec::new() };
+        let mut frozen = Frozen {
+            store,
+            routes,
+            entries: Vec::new(),
+            next: 0,
+            high: watermark,
+            leaves: Vec::new(),
+        };
         frozen.read_from(watermark)?;
         Ok(frozen)
     }
@@ -215,11 +221,7 @@ impl<'a, S: Store> Frozen<'a, S> {
 
 /// All pages of a frozen tree, but the leaves that the watermark has left behind: these were freed
 /// when it passed them, and may be anything by now.
-fn pages_of<S: Store>(
-    store: &Excluded<'_, S>,
-    tree: Tree,
-    watermark: Fence,
-) -> Result<Vec<Block>> {
+fn pages_of<S: Store>(store: &Excluded<'_, S>, tree: Tree, watermark: Fence) -> Result<Vec<Block>> {
     let mut blocks = vec![tree.root];
     let mut parents = vec![tree.root];
     while !parents.is_empty() {

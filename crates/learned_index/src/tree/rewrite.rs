@@ -162,12 +162,8 @@ impl<'a, S: Update> Rewrite<'a, S> {
     fn children(&mut self, page: usize) -> Result<&[Child]> {
         if self.current.as_ref().is_none_or(|(current, _)| *current != page) {
             let parent = self.upper.pages[page];
-            let children = undisturbed(read_children(
-                &self.excluded(),
-                self.state.word,
-                parent,
-                0,
-            ))?;
+            let children =
+                undisturbed(read_children(&self.excluded(), self.state.word, parent, 0))?;
             self.current = Some((page, children));
         }
         Ok(self.current.as_ref().map_or(&[], |(_, children)| children))
@@ -326,8 +322,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         }
         let value_leaves = next.leaves - next.null_leaves;
         let drift = value_leaves.abs_diff(next.model_leaves);
-        if train_model || drift.saturating_mul(MODEL_DRIFT) > next.model_leaves
-        {
+        if train_model || drift.saturating_mul(MODEL_DRIFT) > next.model_leaves {
             self.train(&mut next, value_leaves)?;
         }
         change(&mut next);

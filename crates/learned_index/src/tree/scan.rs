@@ -362,8 +362,7 @@ impl<P> Scan<P> {
         tids.clear();
         let mut fresh = self.fresh.iter().peekable();
         for (&code, &tid) in self.codes.iter().zip(&self.tids) {
-            while let Some(entry) =
-                fresh.next_if(|entry| (entry.key.code, entry.tid) < (code, tid))
+            while let Some(entry) = fresh.next_if(|entry| (entry.key.code, entry.tid) < (code, tid))
             {
                 codes.push(entry.key.code);
                 tids.push(entry.tid);

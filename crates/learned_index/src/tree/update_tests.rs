@@ -71,8 +71,7 @@ impl Live {
         let dead: BTreeSet<HeapTid> =
             self.entries.iter().filter(|entry| dies(entry)).map(|entry| entry.tid).collect();
         self.entries.retain(|entry| !dead.contains(&entry.tid));
-        let stats =
-            bulk_delete(&self.store, OPTIONS, |tid| dead.contains(&tid), || {}).unwrap();
+        let stats = bulk_delete(&self.store, OPTIONS, |tid| dead.contains(&tid), || {}).unwrap();
         assert_eq!(stats.removed, dead.len() as u64);
         assert_eq!(stats.alive, self.entries.len() as u64);
         self.reusable.extend(dead);
@@ -199,7 +198,8 @@ fn a_large_delta_tree_is_merged_range_by_range_and_gives_its_pages_back() {
         }
         live.check();
         let mut steps = 0;
-        while let Step::Published { dropped, .. } = live.merge(Limits { leaves: 20, entries: 30_000 })
+        while let Step::Published { dropped, .. } =
+            live.merge(Limits { leaves: 20, entries: 30_000 })
         {
             steps += 1;
             if steps % 5 == 0 || dropped {

@@ -343,8 +343,7 @@ fn checked_entries<S: Store>(store: &S) -> BTreeSet<Fence> {
 }
 
 fn expect_entries<S: Store>(store: &S, heap: &Heap) {
-    let expected: BTreeSet<Fence> =
-        heap.indexed_entries().into_iter().map(Fence::at).collect();
+    let expected: BTreeSet<Fence> = heap.indexed_entries().into_iter().map(Fence::at).collect();
     let found = checked_entries(store);
     let missing: Vec<_> = expected.difference(&found).collect();
     let surplus: Vec<_> = found.difference(&expected).collect();
