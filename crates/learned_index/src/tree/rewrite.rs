@@ -208,9 +208,10 @@ impl<'a, S: Update> Rewrite<'a, S> {
             return Ok(Contents { low: Fence::MIN, high: Fence::MAX, entries: Vec::new() });
         }
         let child = self.child(ordinal)?;
-        let contents = self.read_leaf(child).map_err(|corruption| corruption.at(child.block))?;
+        // Before its tombstone page, which is so freed after it: whoever reads that page has the
+        // leaf locked, and still finds it.
         self.replaced.push(child.block);
-        Ok(contents)
+        self.read_leaf(child).map_err(|corruption| corruption.at(child.block))
     }
 
     fn read_leaf(&mut self, child: Child) -> Result<Contents> {
@@ -364,11 +365,8 @@ impl<'a, S: Update> Rewrite<'a, S> {
             let mut group: Vec<Child> = Vec::new();
             let mut at = first;
             let mut taken = page;
-            loop {
-                // The rest of the group's pages, as far as a run needs them.
-                let Some(run) = runs.next_if(|run| run.first < end || old.is_empty()) else {
-                    break;
-                };
+            // The rest of the group's pages, as far as a run needs them.
+            while let Some(run) = runs.next_if(|run| run.first < end || old.is_empty()) {
                 while run.first + run.count > end {
                     taken += 1;
                     end += old.get(taken).map_or(run.count, |page| page.leaves as usize);

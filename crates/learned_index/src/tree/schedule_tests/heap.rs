@@ -23,7 +23,6 @@ pub(super) enum Status {
 #[derive(Clone, Copy, Debug)]
 struct Row {
     entry: Entry,
-    begun: Time,
     committed: Time,
     /// Deleted, or its transaction failed.
     dead: Time,
@@ -80,9 +79,9 @@ impl Heap {
                 HeapTid::new(block, (state.tids % 50) as u16 + 1)
             }
         };
-        let (entry, begun) = (Entry { key, tid }, state.now);
+        let entry = Entry { key, tid };
         let (committed, dead, recycled) = (NEVER, NEVER, NEVER);
-        state.rows.push(Row { entry, begun, committed, dead, recycled, indexed: false });
+        state.rows.push(Row { entry, committed, dead, recycled, indexed: false });
         let row = state.rows.len() - 1;
         state.latest.insert(tid, row);
         entry

@@ -56,7 +56,6 @@ struct World {
     /// Whoever merges or vacuums has it.
     exclusion: Mutex<()>,
     options: BuildOptions,
-    unique: bool,
     last: u64,
 }
 
@@ -140,7 +139,7 @@ impl Image {
             small.clone().lived_in(60, 20, 3),
             small.lived_in(120, 30, 5),
             // Leaves so full that their dead slots need a page of their own.
-            Image::built(700, 100).lived_in(4, 24, 0),
+            Image::built(1_100, 100).lived_in(4, 90, 0),
         ]
     }
 }
@@ -198,10 +197,15 @@ impl World {
             let key = shared_key(random.below(2));
             let entry = self.heap.begin(key);
             loop {
-                let look = |tid| match self.heap.status(tid) {
-                    _ if tid == entry.tid => panic!("{entry:?} is there before it was inserted"),
-                    Status::Dead => ControlFlow::Continue(()),
-                    in_the_way => ControlFlow::Break((tid, in_the_way)),
+                let look = |tid| {
+                    thread::yield_now();
+                    let looked_at = Entry { key, tid };
+                    assert!(tid != entry.tid, "{entry:?} is there before it was inserted");
+                    assert!(self.heap.has(looked_at), "{looked_at:?} lost its TID under a look");
+                    match self.heap.status(tid) {
+                        Status::Dead => ControlFlow::Continue(()),
+                        in_the_way => ControlFlow::Break((tid, in_the_way)),
+                    }
                 };
                 match insert_unique(&self.store, &mut directory, entry, true, look).unwrap() {
                     Unique::Inserted(_) => {
@@ -377,7 +381,6 @@ fn play(images: &[Image], seed: u64) {
         heap: image.heap.clone(),
         exclusion: Mutex::new(()),
         options: image.options,
-        unique,
         last: image.last,
     });
     if unique {
