@@ -4,6 +4,7 @@
 pub mod codec;
 pub mod corruption;
 pub mod entry;
+mod fault;
 pub mod key;
 pub mod model;
 pub mod page;

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::corruption::{Result, ensure};
 use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::fault;
 use crate::key::{Key, NullClass};
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -287,7 +288,11 @@ impl<'a> Delta<'a> {
 
     /// Whether nothing can be added.
     pub fn is_full(&self) -> bool {
-        if self.level() == 0 { self.len() >= CAPACITY } else { self.child_count() >= CHILDREN }
+        if self.level() == 0 {
+            self.len() >= fault::full_at(CAPACITY)
+        } else {
+            self.child_count() >= fault::full_at(CHILDREN)
+        }
     }
 
     /// Number of entries of a page of level 0.

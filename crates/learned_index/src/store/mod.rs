@@ -3,6 +3,8 @@
 //! The extension implements these traits over PostgreSQL's shared buffers and WAL, [`memory`]
 //! over a vector: the same tree runs on both.
 
+#[cfg(test)]
+pub(crate) mod concurrent;
 pub mod memory;
 
 use std::ops::Deref;

@@ -6,6 +6,7 @@
 
 use crate::corruption::{Corruption, Result};
 use crate::entry::Block;
+use crate::fault::{Fault, injected};
 use crate::store::{Hint, Store, Update};
 
 /// Why an attempt gave no answer.
@@ -48,7 +49,8 @@ pub fn read_current<S: Store>(
     hint: Hint,
 ) -> Attempt<S::Page<'_>> {
     let page = store.read(block, hint);
-    if store.word() == word { Ok(page) } else { Err(Interruption::Changed) }
+    let same = store.word() == word || injected(Fault::ReadUnderAnyWord);
+    if same { Ok(page) } else { Err(Interruption::Changed) }
 }
 
 /// Locks a page for changes, as long as the state is the one with this word.
@@ -60,7 +62,8 @@ pub fn lock_current<S: Update>(
     hint: Hint,
 ) -> Attempt<S::Exclusive<'_>> {
     let page = store.lock(block, hint);
-    if store.word() == word { Ok(page) } else { Err(Interruption::Changed) }
+    let same = store.word() == word || injected(Fault::LockUnderAnyWord);
+    if same { Ok(page) } else { Err(Interruption::Changed) }
 }
 
 /// The answer of an attempt that nothing can have interrupted but damage: `None` if the state has

@@ -15,6 +15,7 @@ use super::directory::{Directory, Which};
 use super::transition::transition;
 use crate::corruption::{Result, ensure};
 use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::fault::{Fault, injected};
 use crate::page::delta::{self, CAPACITY, Child, Delta, Place, Tree};
 use crate::page::{self, PageBytes, edit};
 use crate::store::{Hint, Store, Update};
@@ -79,6 +80,11 @@ impl Routes {
             for parent in pages {
                 let page = read_current(store, word, parent.block, 0)?;
                 let node = open(&page, tree).map_err(|error| error.at(parent.block))?;
+                if parent.block == tree.root && node.level() > level {
+                    // A level was put between the root and what it held a moment ago.
+                    drop(page);
+                    return Routes::read(store, word, tree);
+                }
                 ensure(node.level() == level, "a delta page of this level", node.level().into())
                     .map_err(|corruption| corruption.at(parent.block))?;
                 below.extend(node.children());
@@ -582,11 +588,18 @@ pub enum Unique<C> {
 /// Looks at every entry with the same key, and adds the entry (unless `insert` is false) if `look`
 /// stopped at none of them.
 ///
-/// All inserts of one key meet at one lock: that of the left-most leaf of the active tree that can
-/// hold the key. It is held from before the first look until the entry is in. While it is
-/// held the tree may be frozen, which makes everything begin again, and ranges may be
-/// published, which makes what is below the active tree be looked at again. `look` is called under
-/// that lock and maybe under another of the same index.
+/// First come the frozen tree and the leaves, without a lock: as long as the state stays the same
+/// no entry is added there. Then all inserts of one key meet at one lock: that of the left-most leaf
+/// of the active tree that can hold the key. If the state is still the same under it, the
+/// entries of the active tree are looked at, and the lock is held until the new one is in.
+///
+/// Nothing below the active tree is read under that lock. What a state says of a block may be out
+/// of date before the block is locked: it could be a leaf by then that another insert has locked,
+/// which waits for this one.
+///
+/// No TID is reused between the moment in which it was read and the end of `look`, whose verdict
+/// that a row is dead must be final. `look` is called under pins, or under that lock and maybe
+/// another of the same index.
 pub fn insert_unique<S: Update, C>(
     store: &S,
     directory: &mut Directory,
@@ -627,60 +640,37 @@ fn check_and_append<S: Update, C>(
     insert: bool,
     look: &mut impl FnMut(HeapTid) -> std::ops::ControlFlow<C>,
 ) -> Attempt<CheckedAppend<C>> {
-    use std::ops::ControlFlow::Break;
-
     let (low, high) = (Fence::before(entry.key), Fence::after(entry.key));
     let word = directory.state().word;
+    if let Some(why) = super::scan::look_below_active(store, directory, entry.key, look)? {
+        return Ok(CheckedAppend::Stopped(why));
+    }
     let Some(routes) = directory.delta(store, Which::Active)? else {
         return Err(Interruption::Changed);
     };
     let tree = routes.tree();
-    let (mut first, first_block) = routes.lock_leaf(store, word, low)?;
+    let place = if injected(Fault::UniqueLocksOwnLeaf) { Fence::at(entry) } else { low };
+    let (mut first, first_block) = routes.lock_leaf(store, word, place)?;
     let mut found = Vec::new();
-    let mut end = {
-        let node = open(&first, tree).map_err(|error| error.at(first_block))?;
-        node.collect(low, high, &mut found).map_err(|corruption| corruption.at(first_block))?;
-        (node.high(), node.right())
+    let mut look_into = |page: &PageBytes, block: Block, begin: Option<Fence>| {
+        let node = open(page, tree).map_err(|error| error.at(block))?;
+        let fits = begin.is_none_or(|begin| node.low() == begin);
+        found.clear();
+        ensure(fits, "the neighbour's fence", node.low().code)
+            .and_then(|()| node.collect(low, high, &mut found))
+            .map_err(|corruption| corruption.at(block))?;
+        let stopped = found.iter().find_map(|entry| look(entry.tid).break_value());
+        Attempt::Ok((stopped, node.high(), node.right()))
     };
-    // To the right, one more lock at a time, as long as the key may go on.
-    while end.0 < high {
-        let page = store.read(end.1, 0);
-        let node = open(&page, tree).map_err(|error| error.at(end.1))?;
-        ensure(node.low() == end.0, "the neighbour's fence", node.low().code)
-            .map_err(|corruption| corruption.at(end.1))?;
-        node.collect(low, high, &mut found).map_err(|corruption| corruption.at(end.1))?;
-        end = (node.high(), node.right());
+    let (mut stopped, mut end, mut right) = look_into(&first, first_block, None)?;
+    // To the right, one more lock at a time, as long as the key may go on. No merge gets past the
+    // first leaf, so these are pages of the tree even if it is frozen meanwhile.
+    while stopped.is_none() && end < high {
+        let page = store.read(right, 0);
+        (stopped, end, right) = look_into(&page, right, Some(end))?;
     }
-    for entry in &found {
-        if let Break(why) = look(entry.tid) {
-            return Ok(CheckedAppend::Stopped(why));
-        }
-    }
-    loop {
-        let word = directory.state().word;
-        match super::scan::entries_below_active(store, directory, entry.key, &mut found) {
-            Ok(()) => {}
-            Err(Interruption::Changed) => {
-                directory.refresh(store)?;
-                if directory.state().active != Some(tree) {
-                    return Err(Interruption::Changed);
-                }
-                continue;
-            }
-            Err(damaged) => return Err(damaged),
-        }
-        for entry in &found {
-            if let Break(why) = look(entry.tid) {
-                return Ok(CheckedAppend::Stopped(why));
-            }
-        }
-        if store.word() == word {
-            break;
-        }
-        directory.refresh(store)?;
-        if directory.state().active != Some(tree) {
-            return Err(Interruption::Changed);
-        }
+    if let Some(why) = stopped {
+        return Ok(CheckedAppend::Stopped(why));
     }
     if !insert {
         return Ok(CheckedAppend::Done);
@@ -693,7 +683,7 @@ fn check_and_append<S: Update, C>(
     let appended = if belongs_here {
         append_to(store, &mut first, tree, entry).map_err(|error| error.at(first_block))?
     } else {
-        append_right_of(store, directory.state().word, &first, tree, entry)?
+        append_right_of(store, word, &first, tree, entry)?
     };
     // A tree frozen by now may still have taken the entry: its leaf was locked all the time, and
     // whoever merges it or looks for the key there waits for that lock.
@@ -703,8 +693,9 @@ fn check_and_append<S: Update, C>(
     })
 }
 
-/// Adds an entry to its leaf, right of one that is locked and stays locked. That leaf was not locked
-/// until now: if the tree has been frozen, it may have been merged already.
+/// Adds an entry to its leaf, right of one that is locked and stays locked. No merge gets past that
+/// one, so this leaf would be the right one even in a tree that was frozen meanwhile; the word is
+/// loaded all the same, so that nothing rests on the order in which merges read leaves.
 fn append_right_of<'s, S: Update>(
     store: &'s S,
     word: u64,

@@ -7,6 +7,7 @@ use super::attempt::{Attempt, read_current, settled};
 use super::delta::{Routes, USUAL_ENTRIES};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
+use crate::fault::{Fault, injected};
 use crate::key::NullClass;
 use crate::model::{self, MAX_BLOB_BYTES, Model};
 use crate::page::delta::Tree;
@@ -165,7 +166,7 @@ impl Directory {
 
     /// Takes a state over: all of it, or nothing.
     fn adopt<S: Store>(&mut self, store: &S, state: State) -> Attempt<()> {
-        if state.epoch != self.state.epoch {
+        if state.epoch != self.state.epoch && !injected(Fault::KeepDirectory) {
             let mut tiles = Tiles::read(store, &state, self.memory, &self.tiles)?;
             // A session that had everything gets everything: it goes on with few pages to read.
             let mut model = None;
@@ -182,14 +183,17 @@ impl Directory {
             self.model = model;
             self.lookups = 0;
         }
-        self.state = state;
-        // What was known of the active tree does not serve for the frozen one: of leaves that the
-        // watermark has left behind there is no way right any more to those not known.
-        for (tree, known) in [state.active, state.frozen].into_iter().zip(&mut self.deltas) {
-            if known.as_ref().is_some_and(|routes| Some(routes.tree()) != tree) {
-                *known = None;
-            }
+        let [active, frozen] = &mut self.deltas;
+        if state.frozen != self.state.frozen {
+            // What was known of a tree that took inserts may lead to a leaf left of the right one,
+            // and the merge frees leaves. A frozen tree's pages split no more: its leaves are read
+            // from a frozen root, once.
+            *frozen = active.take_if(|_| injected(Fault::KeepRoutesOfFrozen));
         }
+        if state.active != self.state.active {
+            *active = None;
+        }
+        self.state = state;
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use super::transition::transition;
 use super::vacuum::dead_slots;
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Entry, Fence};
+use crate::fault::{Fault, injected};
 use crate::key::{Key, NullClass};
 use crate::model::{Model, ModelChoice, ModelKind};
 use crate::page::directory::{self, Child};
@@ -207,9 +208,10 @@ impl<'a, S: Update> Rewrite<'a, S> {
             return Ok(Contents { low: Fence::MIN, high: Fence::MAX, entries: Vec::new() });
         }
         let child = self.child(ordinal)?;
-        let contents = self.read_leaf(child).map_err(|corruption| corruption.at(child.block))?;
+        // Before its tombstone page, which is so freed after it: whoever reads that page has the
+        // leaf locked, and still finds it.
         self.replaced.push(child.block);
-        Ok(contents)
+        self.read_leaf(child).map_err(|corruption| corruption.at(child.block))
     }
 
     fn read_leaf(&mut self, child: Child) -> Result<Contents> {
@@ -325,17 +327,24 @@ impl<'a, S: Update> Rewrite<'a, S> {
             self.train(&mut next, value_leaves)?;
         }
         change(&mut next);
+        if injected(Fault::FreeBeforePublish) {
+            self.free_replaced();
+        }
         let published = transition(self.store, |state| {
             // Others may have opened a delta tree meanwhile.
             next.active = state.active;
             Some(next)
         })?;
+        self.free_replaced();
+        Ok(published.unwrap_or(next))
+    }
+
+    /// Nobody reaches these under the new state; whoever still reads one has it locked.
+    fn free_replaced(&mut self) {
         for block in std::mem::take(&mut self.replaced) {
-            // Nobody reaches it under the new state; whoever still reads it has it locked.
             self.store.free(block, |_| true);
             self.spare.push(block);
         }
-        Ok(published.unwrap_or(next))
     }
 
     /// The new lowest level of the directory: pages without a replaced leaf stay.

@@ -6,11 +6,14 @@
 //! happens to the index after that does not matter to the portion; the next one begins, under
 //! whatever state there is then, at the position where this one ends.
 
+use std::ops::ControlFlow;
+
 use super::attempt::{Attempt, Interruption, read_current};
 use super::delta::Side;
 use super::directory::{Directory, LeafRef, Which, expect_leaf};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Entry, Fence, HeapTid};
+use crate::fault::{Fault, injected};
 use crate::key::{Interval, Intervals, Key, NullClass};
 use crate::page::delta::Delta;
 use crate::page::leaf::Leaf;
@@ -386,6 +389,9 @@ impl<P> Scan<P> {
         mut from: Fence,
         bound: Fence,
     ) -> Attempt<Fence> {
+        if injected(Fault::KeepCopies) {
+            directory.refresh(store)?;
+        }
         let Some(at) = directory.route(store, from)? else { return Ok(bound) };
         let page = read_current(store, directory.state().word, at.block, at.hint)?;
         let named = |corruption: Corruption| corruption.at(at.block);
@@ -587,7 +593,8 @@ impl<P> Scan<P> {
     /// Takes the dead entries out of what was just copied from a leaf, which is still locked.
     ///
     /// A map of dead slots is read under the leaf's lock: nobody locks the two in another order,
-    /// and replay registers them in this one.
+    /// and replay registers them in this one. A leaf that is locked is not free, and its map is
+    /// freed after it.
     fn drop_dead<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -608,6 +615,7 @@ impl<P> Scan<P> {
         self.dead.extend(leaf.listed_tombstones());
         let (mut read, mut kept) = (0, 0);
         for slot in self.ranges.iter().flat_map(|&(start, end)| start..end) {
+            let slot = slot + usize::from(injected(Fault::TombstoneOfNeighbour));
             let dead = match &map {
                 Some(map) => tombstone::is_dead(map, slot),
                 None => self.dead.binary_search(&(slot as u16)).is_ok(),
@@ -616,12 +624,38 @@ impl<P> Scan<P> {
                 self.codes[kept] = self.codes[read];
                 self.tids[kept] = self.tids[read];
                 kept += 1;
+            } else if injected(Fault::TombstoneByEntry) {
+                let dead = (self.codes[read], self.tids[read]);
+                self.fresh.retain(|fresh| (fresh.key.code, fresh.tid) != dead);
             }
             read += 1;
         }
         self.codes.truncate(kept);
         self.tids.truncate(kept);
         Ok(())
+    }
+
+    fn look_below_active<S: Store<Pin = P>, C>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        key: Key,
+        look: &mut impl FnMut(HeapTid) -> ControlFlow<C>,
+    ) -> Attempt<Option<C>> {
+        let (mut from, end) = (Fence::before(key), Fence::after(key));
+        while from < end {
+            self.forget(store);
+            self.fresh.clear();
+            let mut bound = self.copy_delta_from(store, directory, Which::Frozen, from, end)?;
+            bound = self.copy_leaf_from(store, directory, from, bound)?;
+            self.fresh.retain(|&entry| Fence::at(entry) < bound);
+            self.merge_fresh();
+            if let Some(why) = self.tids.iter().find_map(|&tid| look(tid).break_value()) {
+                return Ok(Some(why));
+            }
+            from = bound;
+        }
+        Ok(None)
     }
 
     /// Asks for the leaves of the next keys of a list, before the first of them is read.
@@ -669,29 +703,20 @@ fn open_leaf(at: LeafRef, page: &PageBytes) -> Result<Leaf<'_>> {
     Leaf::parse(page)
 }
 
-/// All entries of a key that are not in the active delta tree.
-pub(super) fn entries_below_active<S: Store>(
+/// Calls `look` for every entry of a key that is not in the active delta tree, until it breaks.
+/// Vacuum waits for the pages of these entries meanwhile.
+pub(super) fn look_below_active<S: Store, C>(
     store: &S,
     directory: &mut Directory,
     key: Key,
-    found: &mut Vec<Entry>,
-) -> Attempt<()> {
+    look: &mut impl FnMut(HeapTid) -> ControlFlow<C>,
+) -> Attempt<Option<C>> {
     let mut scan: Scan<S::Pin> = Scan::new();
     scan.intervals.set_points([key]);
     scan.class = key.class;
+    scan.keep_pins = true;
     scan.take_all();
-    found.clear();
-    let (mut from, end) = (Fence::before(key), Fence::after(key));
-    while from < end {
-        scan.codes.clear();
-        scan.tids.clear();
-        scan.fresh.clear();
-        let mut bound = scan.copy_delta_from(store, directory, Which::Frozen, from, end)?;
-        bound = scan.copy_leaf_from(store, directory, from, bound)?;
-        scan.fresh.retain(|&entry| Fence::at(entry) < bound);
-        scan.merge_fresh();
-        found.extend((0..scan.tids.len()).map(|index| scan.entry(index)));
-        from = bound;
-    }
-    Ok(())
+    let outcome = scan.look_below_active(store, directory, key, look);
+    scan.release(store);
+    outcome
 }

@@ -13,6 +13,7 @@ use super::directory::{UpperLevels, read_children, read_meta, read_model_pages};
 use super::rewrite::{Excluded, Rewrite, undisturbed};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
+use crate::fault::{Fault, injected};
 use crate::page::delta::{self, Delta, Tree};
 use crate::page::leaf::Leaf;
 use crate::page::meta::State;
@@ -62,7 +63,9 @@ pub fn bulk_delete<S: Update>(
     for block in 1..length {
         before_page();
         let Some(&ordinal) = used.leaves.get(&block) else {
-            drop(store.lock_for_cleanup(block));
+            if !injected(Fault::SkipOtherPages) {
+                drop(store.lock_for_cleanup(block));
+            }
             continue;
         };
         let fill = vacuum_leaf(store, block, &mut is_dead, &mut memory, &mut stats)

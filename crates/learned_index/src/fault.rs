@@ -1,0 +1,76 @@
+//! Faults that tests inject into the protocol, to see that they are noticed.
+//!
+//! In every other build no fault is ever injected, and the questions vanish.
+
+/// A step of the protocol that is left out, or done wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The word is not loaded again after a page was locked for reading.
+    ReadUnderAnyWord,
+    /// The word is not loaded again after a page was locked for changes.
+    LockUnderAnyWord,
+    /// The directory is kept when another one was published.
+    KeepDirectory,
+    /// What was copied from the delta trees is kept when the state changes before the leaf is read.
+    KeepCopies,
+    /// Replaced blocks are freed before what replaces them is current.
+    FreeBeforePublish,
+    /// A tombstone is looked up for the slot next to the right one.
+    TombstoneOfNeighbour,
+    /// A tombstone also hides an equal entry of a delta tree.
+    TombstoneByEntry,
+    /// An insert of a unique index locks the leaf of its own entry, not the first one of its key.
+    UniqueLocksOwnLeaf,
+    /// Vacuum takes no cleanup locks on pages in which it has nothing to do.
+    SkipOtherPages,
+    /// What is known of a tree's leaves while it takes inserts is kept when it is frozen.
+    KeepRoutesOfFrozen,
+}
+
+/// Whether a test injects this fault.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) const fn injected(_: Fault) -> bool {
+    false
+}
+
+/// Entries or children with which a page of a delta tree counts as full.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) const fn full_at(capacity: usize) -> usize {
+    capacity
+}
+
+#[cfg(test)]
+pub(crate) use testing::{full_at, injected};
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::cell::Cell;
+
+    use super::Fault;
+
+    // Of the operating system's thread: one test, with all the threads that it simulates.
+    thread_local! {
+        static FAULT: Cell<Option<Fault>> = const { Cell::new(None) };
+        static FULL_AT: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
+    pub(crate) fn injected(fault: Fault) -> bool {
+        FAULT.get() == Some(fault)
+    }
+
+    pub(crate) fn full_at(capacity: usize) -> usize {
+        capacity.min(FULL_AT.get())
+    }
+
+    /// Injects a fault into what this thread does from here on, or none.
+    pub(crate) fn inject(fault: Option<Fault>) {
+        FAULT.set(fault);
+    }
+
+    /// Makes pages of delta trees count as full early, so that few entries make deep trees.
+    pub(crate) fn set_full_at(capacity: usize) {
+        FULL_AT.set(capacity);
+    }
+}

@@ -1,0 +1,199 @@
+//! A model of a table: which rows there were, and when.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Mutex;
+
+use crate::entry::{Entry, HeapTid};
+use crate::key::Key;
+
+/// A point in time: one for each thing that happened to the table.
+pub(super) type Time = u64;
+
+const NEVER: Time = Time::MAX;
+
+/// What became of a row so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    /// Its transaction runs.
+    Running,
+    Alive,
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    entry: Entry,
+    committed: Time,
+    /// Deleted, or its transaction failed.
+    dead: Time,
+    /// Vacuum was through, and gave the TID away.
+    recycled: Time,
+    /// Whether its insert had come to its end in the index.
+    indexed: bool,
+}
+
+impl Row {
+    fn status(&self) -> Status {
+        match (self.dead, self.committed) {
+            (NEVER, NEVER) => Status::Running,
+            (NEVER, _) => Status::Alive,
+            _ => Status::Dead,
+        }
+    }
+}
+
+/// The table. Nothing in it is a point where another thread may go on.
+#[derive(Default)]
+pub(super) struct Heap {
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    now: Time,
+    rows: Vec<Row>,
+    /// The row that has each TID, or had it last.
+    latest: BTreeMap<HeapTid, usize>,
+    free: Vec<HeapTid>,
+    tids: u64,
+    snapshots: Vec<Time>,
+}
+
+impl Clone for Heap {
+    fn clone(&self) -> Heap {
+        Heap { state: Mutex::new(self.state.lock().unwrap().clone()) }
+    }
+}
+
+impl Heap {
+    /// A new row, which nobody else sees yet. TIDs that were recycled are given out first.
+    pub(super) fn begin(&self, key: Key) -> Entry {
+        let mut state = self.state.lock().unwrap();
+        state.now += 1;
+        let tid = match state.free.pop() {
+            Some(tid) => tid,
+            None => {
+                state.tids += 1;
+                // Far apart, so that they take space in leaves.
+                let block = (state.tids.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 36) as u32;
+                HeapTid::new(block, (state.tids % 50) as u16 + 1)
+            }
+        };
+        let entry = Entry { key, tid };
+        let (committed, dead, recycled) = (NEVER, NEVER, NEVER);
+        state.rows.push(Row { entry, committed, dead, recycled, indexed: false });
+        let row = state.rows.len() - 1;
+        state.latest.insert(tid, row);
+        entry
+    }
+
+    fn at(&self, tid: HeapTid, change: impl FnOnce(&mut Row, Time)) {
+        let mut state = self.state.lock().unwrap();
+        state.now += 1;
+        let (now, row) = (state.now, state.latest[&tid]);
+        change(&mut state.rows[row], now);
+    }
+
+    /// The entry is in the index.
+    pub(super) fn indexed(&self, tid: HeapTid) {
+        self.at(tid, |row, _| row.indexed = true);
+    }
+
+    pub(super) fn commit(&self, tid: HeapTid) {
+        self.at(tid, |row, now| row.committed = now);
+    }
+
+    /// The row's transaction failed, or it is deleted.
+    pub(super) fn kill(&self, tid: HeapTid) {
+        self.at(tid, |row, now| row.dead = now);
+    }
+
+    /// A row that never came into the index goes.
+    pub(super) fn forget(&self, tid: HeapTid) {
+        self.at(tid, |row, now| (row.dead, row.recycled) = (now, now));
+        self.state.lock().unwrap().free.push(tid);
+    }
+
+    pub(super) fn status(&self, tid: HeapTid) -> Status {
+        let state = self.state.lock().unwrap();
+        state.rows[state.latest[&tid]].status()
+    }
+
+    /// A row with a TID as the index tells them: the TID was not given away since.
+    pub(super) fn has(&self, entry: Entry) -> bool {
+        let state = self.state.lock().unwrap();
+        let row = state.latest.get(&entry.tid).map(|&row| state.rows[row]);
+        row.is_some_and(|row| row.entry == entry && row.recycled == NEVER)
+    }
+
+    /// Rows alive with this key.
+    pub(super) fn alive_with(&self, key: Key) -> usize {
+        let state = self.state.lock().unwrap();
+        let alive = |row: &&Row| row.entry.key == key && row.status() == Status::Alive;
+        state.rows.iter().filter(alive).count()
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.state.lock().unwrap().now
+    }
+
+    /// Rows that died after this are not vacuumed until the snapshot is released.
+    pub(super) fn take_snapshot(&self) -> Time {
+        let mut state = self.state.lock().unwrap();
+        let now = state.now;
+        state.snapshots.push(now);
+        now
+    }
+
+    pub(super) fn release_snapshot(&self, snapshot: Time) {
+        let mut state = self.state.lock().unwrap();
+        let at = state.snapshots.iter().position(|&other| other == snapshot);
+        state.snapshots.swap_remove(at.unwrap());
+    }
+
+    /// The entries of rows that were alive from one time to another.
+    pub(super) fn alive_between(&self, start: Time, end: Time) -> BTreeSet<Entry> {
+        let state = self.state.lock().unwrap();
+        let alive = state.rows.iter().filter(|row| row.committed <= start && row.dead > end);
+        alive.map(|row| row.entry).collect()
+    }
+
+    /// Whether an entry may have been in the index at some time since `start`.
+    pub(super) fn had(&self, entry: Entry, start: Time) -> bool {
+        let state = self.state.lock().unwrap();
+        state.rows.iter().any(|row| row.entry == entry && row.recycled > start)
+    }
+
+    /// TIDs of rows that are alive.
+    pub(super) fn alive(&self) -> Vec<HeapTid> {
+        let state = self.state.lock().unwrap();
+        let alive = state.rows.iter().filter(|row| row.status() == Status::Alive);
+        alive.map(|row| row.entry.tid).collect()
+    }
+
+    /// TIDs of dead rows that no snapshot sees and whose entries are in the index.
+    pub(super) fn dead(&self) -> HashSet<HeapTid> {
+        let state = self.state.lock().unwrap();
+        let horizon = state.snapshots.iter().copied().min().unwrap_or(NEVER - 1);
+        let dead = |row: &&Row| row.dead <= horizon && row.recycled == NEVER && row.indexed;
+        state.rows.iter().filter(dead).map(|row| row.entry.tid).collect()
+    }
+
+    /// After vacuum: other rows may have these TIDs.
+    pub(super) fn recycle(&self, tids: &HashSet<HeapTid>) {
+        for &tid in tids {
+            self.at(tid, |row, now| row.recycled = now);
+        }
+        let mut state = self.state.lock().unwrap();
+        let mut tids: Vec<HeapTid> = tids.iter().copied().collect();
+        tids.sort_unstable();
+        state.free.extend(tids);
+    }
+
+    /// What the index must have when nothing runs.
+    pub(super) fn indexed_entries(&self) -> BTreeSet<Entry> {
+        let state = self.state.lock().unwrap();
+        let indexed = state.rows.iter().filter(|row| row.indexed && row.recycled == NEVER);
+        indexed.map(|row| row.entry).collect()
+    }
+}
