@@ -144,6 +144,12 @@ impl Line {
         rise.min(1 << 62) as i64
     }
 
+    /// The same line, so many positions further up.
+    pub(super) fn moved(&self, positions: i64) -> Line {
+        let moved = |rank: u32| i64::from(rank).saturating_add(positions).clamp(0, u32::MAX.into());
+        Line { start: moved(self.start) as u32, end: moved(self.end) as u32, ..*self }
+    }
+
     /// The rank before and the rank at the end of the run.
     pub(super) fn ends(&self) -> (u32, u32) {
         (self.start, self.end)

@@ -18,6 +18,7 @@ mod linear;
 mod pgm;
 mod radix;
 mod radix_spline;
+mod refit;
 mod rmi;
 mod search;
 mod segments;
@@ -128,6 +129,15 @@ impl Model {
     /// to a line.
     pub fn train(choice: ModelChoice, fences: &[u64]) -> Model {
         auto::train(choice, fences)
+    }
+
+    /// The model for fences of which those in `stale` changed since this one was trained: only the
+    /// segments there are trained anew, where that is cheaper than training everything. Of the same
+    /// kind.
+    pub fn retrain(&self, fences: &[u64], stale: &std::ops::RangeInclusive<u64>) -> Model {
+        refit::refit(self, fences, stale)
+            .filter(Model::fits_blob)
+            .unwrap_or_else(|| Model::train(self.kind().into(), fences))
     }
 
     /// Which model it is.

@@ -45,6 +45,14 @@ impl Pgm {
     pub(super) fn segments(&self) -> &Segments {
         &self.segments
     }
+
+    pub(super) fn into_segments(self) -> Segments {
+        self.segments
+    }
+
+    pub(super) fn of(segments: Segments) -> Pgm {
+        Pgm { segments }
+    }
 }
 
 /// A constraint: the line passes above or below (x, y).

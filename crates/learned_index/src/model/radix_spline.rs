@@ -41,6 +41,14 @@ impl RadixSpline {
     pub(super) fn segments(&self) -> &Segments {
         &self.segments
     }
+
+    pub(super) fn into_segments(self) -> Segments {
+        self.segments
+    }
+
+    pub(super) fn of(segments: Segments) -> RadixSpline {
+        RadixSpline { segments }
+    }
 }
 
 /// The knots of the greedy corridor. The spline is continuous and a run of equal fences is not, so

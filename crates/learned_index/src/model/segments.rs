@@ -44,6 +44,15 @@ impl Segments {
         &self.keys
     }
 
+    pub(super) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Keys and lines.
+    pub(super) fn into_parts(self) -> (Vec<u64>, Vec<Line>) {
+        (self.keys, self.lines)
+    }
+
     pub(super) fn size_bytes(&self) -> usize {
         size_of_val(self.keys.as_slice())
             + size_of_val(self.lines.as_slice())

@@ -17,6 +17,9 @@ use crate::entry::{Block, Fence};
 const MAGIC: u32 = 0x4C52_4E44;
 const LAYOUT_VERSION: u32 = 2;
 
+/// No fence has changed since the model was trained.
+pub const NOTHING_STALE: (u64, u64) = (u64::MAX, 0);
+
 /// What the index is, from its build to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -54,6 +57,9 @@ pub struct State {
     pub model_birth: u64,
     /// The number of leaves that the model was trained on.
     pub model_leaves: u32,
+    /// The fences that changed since the model was trained have codes from the first to the second of
+    /// these; none if they descend.
+    pub stale: (u64, u64),
     /// The delta tree that takes inserts. None: there were no inserts since the last freeze.
     pub active: Option<Tree>,
     /// The delta tree that is being merged.
@@ -85,6 +91,8 @@ struct StoredState {
     active_name: u64,
     frozen_name: u64,
     model_birth: u64,
+    stale_from: u64,
+    stale_to: u64,
     watermark: StoredFence,
     values: u64,
     nulls: u64,
@@ -114,7 +122,7 @@ const IDENTITY_AT: usize = STATE_AT + size_of::<StoredState>();
 const END: usize = IDENTITY_AT + size_of::<StoredIdentity>();
 const CODE_BITS: u8 = 64;
 
-const _: () = assert!(size_of::<StoredState>() == 120 && size_of::<StoredIdentity>() == 24);
+const _: () = assert!(size_of::<StoredState>() == 136 && size_of::<StoredIdentity>() == 24);
 const _: () = assert!(STATE_AT.is_multiple_of(8), "the state word is loaded as an aligned u64");
 
 /// A metapage.
@@ -155,6 +163,8 @@ fn stored_state(state: &State) -> StoredState {
         active_name: state.active.map_or(0, |tree| tree.name),
         frozen_name: state.frozen.map_or(0, |tree| tree.name),
         model_birth: state.model_birth,
+        stale_from: state.stale.0,
+        stale_to: state.stale.1,
         watermark: state.watermark.into(),
         values: state.values,
         nulls: state.nulls,
@@ -200,6 +210,7 @@ fn decode_state(page: &PageBytes) -> Result<State> {
         model_len: stored.model_len,
         model_kind: stored.model_kind,
         model_birth: stored.model_birth,
+        stale: (stored.stale_from, stored.stale_to),
         model_leaves: stored.model_leaves,
         active: tree(stored.active_root, stored.active_name),
         frozen: tree(stored.frozen_root, stored.frozen_name),

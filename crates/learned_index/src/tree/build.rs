@@ -156,6 +156,7 @@ impl<W: BulkStore> Builder<W> {
             model_kind: model.kind() as u8,
             model_birth: 0,
             model_leaves: value_leaves.len() as u32,
+            stale: meta::NOTHING_STALE,
             active: None,
             frozen: None,
             watermark: Fence::MIN,

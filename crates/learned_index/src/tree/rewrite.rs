@@ -16,10 +16,10 @@ use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Entry, Fence};
 use crate::fault::{Fault, injected};
 use crate::key::{Key, NullClass};
-use crate::model::{Model, ModelChoice, ModelKind};
+use crate::model::{Model, ModelChoice};
 use crate::page::directory::{self, Child};
 use crate::page::leaf::Leaf;
-use crate::page::meta::{Identity, State};
+use crate::page::meta::{Identity, NOTHING_STALE, State};
 use crate::page::{self, PageBytes};
 use crate::store::{Hint, Store, Update};
 
@@ -99,6 +99,8 @@ pub(super) struct Rewrite<'a, S> {
 struct Run {
     first: usize,
     count: usize,
+    /// Where it ends.
+    high: Fence,
     leaves: Vec<Child>,
 }
 
@@ -299,7 +301,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
             self.finish_class(&mut run, high);
         }
         run.count = count;
-        self.runs.push(Run { first: run.first, count, leaves: run.leaves });
+        self.runs.push(Run { first: run.first, count, high, leaves: run.leaves });
     }
 
     /// Makes the runs current. `train_model` trains a new model whatever the old one is like;
@@ -315,6 +317,14 @@ impl<'a, S: Update> Rewrite<'a, S> {
         next.values = next.values.saturating_add_signed(self.values);
         next.nulls = next.nulls.saturating_add_signed(self.nulls);
         next.null_leaves = (i64::from(next.null_leaves) + self.null_leaves) as u32;
+        for run in &self.runs {
+            let code = |position: Fence, none: u64| match position.class {
+                1 => position.code,
+                _ => none,
+            };
+            let low = run.leaves.first().map_or(0, |leaf| code(leaf.low, 0));
+            next.stale = (next.stale.0.min(low), next.stale.1.max(code(run.high, u64::MAX)));
+        }
         if !self.runs.is_empty() {
             let pages = self.replace_pages(birth)?;
             next.leaves = pages.iter().map(|page| page.leaves).sum();
@@ -415,15 +425,18 @@ impl<'a, S: Update> Rewrite<'a, S> {
     /// Trains a model over the fences of the new directory.
     fn train(&mut self, next: &mut State, value_leaves: u32) -> Result<()> {
         let fences = self.fences(next)?;
+        let (known, old) = undisturbed(read_model_pages(&self.excluded(), &self.state))?;
         // Another kind only once there is much more or much less to learn.
-        let known = next.model_leaves;
-        let same = value_leaves / 2 < known && known < value_leaves.saturating_mul(2);
-        let choice = match (self.options.model, ModelKind::try_from(next.model_kind)) {
-            (ModelChoice::Auto, Ok(kind)) if same => kind.into(),
-            (choice, _) => choice,
+        let trained = next.model_leaves;
+        let same_size = value_leaves / 2 < trained && trained < value_leaves.saturating_mul(2);
+        let same_kind = match self.options.model {
+            ModelChoice::Auto => same_size,
+            chosen => ModelChoice::from(known.kind()) == chosen,
         };
-        let model = Model::train(choice, &fences);
-        let (_, old) = undisturbed(read_model_pages(&self.excluded(), &self.state))?;
+        let model = match same_kind {
+            true => known.retrain(&fences, &(next.stale.0..=next.stale.1)),
+            false => Model::train(self.options.model, &fences),
+        };
         let (store, spare) = (self.store, &mut *self.spare);
         let (root, len) =
             write_model(&model.to_bytes(), next.epoch, |page| place(store, spare, page));
@@ -433,6 +446,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         next.model_kind = model.kind() as u8;
         next.model_birth = next.epoch;
         next.model_leaves = value_leaves;
+        next.stale = NOTHING_STALE;
         Ok(())
     }
 
