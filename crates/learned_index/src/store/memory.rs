@@ -54,6 +54,13 @@ pub struct MemoryPage {
     bytes: Box<PageBytes>,
 }
 
+#[cfg(test)]
+impl MemoryPage {
+    pub(super) fn block(&self) -> Block {
+        self.block
+    }
+}
+
 impl Deref for MemoryPage {
     type Target = PageBytes;
 

@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 pub(crate) mod concurrent;
+#[cfg(test)]
+pub(crate) mod crash;
 pub mod memory;
 
 use std::ops::Deref;

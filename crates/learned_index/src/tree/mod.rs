@@ -16,6 +16,8 @@ mod transition;
 pub mod vacuum;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod schedule_tests;
 #[cfg(test)]
 mod tests;
