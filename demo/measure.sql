@@ -115,3 +115,40 @@ BEGIN
     END LOOP;
     CALL record(keys, 'index pages per warm lookup', 'pages', touched[1:1], touched[2:2]);
 END $$;
+
+-- Times one INSERT into both tables in turn, each round with other rows; {t} stands for the table and
+-- {round} for the round. Also records the WAL that it writes a row.
+CREATE PROCEDURE write(keys text, measured text, statement text, rounds int DEFAULT 7) LANGUAGE plpgsql AS $$
+DECLARE
+    started timestamptz;
+    position pg_lsn;
+    btree float8[] := '{}';
+    learned float8[] := '{}';
+    btree_wal float8[] := '{}';
+    learned_wal float8[] := '{}';
+    method text;
+    added bigint;
+    took float8;
+    wrote float8;
+BEGIN
+    FOR round IN 0..rounds LOOP
+        FOREACH method IN ARRAY CASE WHEN round % 2 = 0 THEN '{btree,learned}' ELSE '{learned,btree}' END::text[] LOOP
+            started := clock_timestamp();
+            position := pg_current_wal_insert_lsn();
+            EXECUTE replace(replace(statement, '{t}', keys || '_' || method), '{round}', round::text);
+            GET DIAGNOSTICS added = ROW_COUNT;
+            COMMIT;
+            took := extract(epoch FROM clock_timestamp() - started) * 1e6 / added;
+            wrote := (pg_current_wal_insert_lsn() - position) / added;
+            CONTINUE WHEN round = 0;
+            -- Time per row rather than rows per time: a ratio above 1 is better, as everywhere.
+            IF method = 'btree' THEN
+                btree := btree || took; btree_wal := btree_wal || wrote;
+            ELSE
+                learned := learned || took; learned_wal := learned_wal || wrote;
+            END IF;
+        END LOOP;
+    END LOOP;
+    CALL record(keys, measured, 's per million rows', btree, learned);
+    CALL record(keys, measured || ', WAL', 'bytes/row', btree_wal, learned_wal);
+END $$;
