@@ -7,7 +7,7 @@
 //!
 //! Each is one change of the metapage. After a crash at any point the merge goes on at the watermark.
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, settled};
 use super::build::BuildOptions;
 use super::delta::{Routes, Side, USUAL_ENTRIES};
 use super::directory::read_meta;
@@ -51,16 +51,17 @@ pub enum Step {
     },
 }
 
-/// Entries of the delta trees, about: from the number of their pages.
+/// Entries of the delta trees, about: from the number of their pages. Needs no exclusion.
 pub fn delta_entries<S: Store>(store: &S) -> Result<u64> {
-    let (_, state) = read_meta(store, &mut 0)?;
-    let excluded = Excluded { store, word: state.word };
-    let mut entries = 0;
-    for tree in state.active.into_iter().chain(state.frozen) {
-        let routes: Attempt<Routes> = Routes::read(&excluded, state.word, tree);
-        entries += (undisturbed(routes)?.leaves() * USUAL_ENTRIES) as u64;
+    loop {
+        let (_, state) = read_meta(store, &mut 0)?;
+        let trees = state.active.into_iter().chain(state.frozen);
+        let leaves: Attempt<usize> =
+            trees.map(|tree| Ok(Routes::read(store, state.word, tree)?.leaves())).sum();
+        if let Some(leaves) = settled(leaves)? {
+            return Ok((leaves * USUAL_ENTRIES) as u64);
+        }
     }
-    Ok(entries)
 }
 
 /// Freezes the active tree if there is no frozen one and it has at least `enough` entries; then
