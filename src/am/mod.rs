@@ -40,3 +40,13 @@ pub(crate) unsafe fn is_learned(relation: pg_sys::Relation) -> bool {
             })
     }
 }
+
+/// Whether an open index takes inserts: not while its pages are being built by CREATE INDEX or
+/// REINDEX CONCURRENTLY, nor after that has failed.
+///
+/// # Safety
+/// `index` is an open index.
+pub(crate) unsafe fn is_ready(index: pg_sys::Relation) -> bool {
+    // SAFETY: rd_index of an open index is valid.
+    unsafe { (*(*index).rd_index).indisready }
+}

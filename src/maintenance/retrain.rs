@@ -70,6 +70,7 @@ unsafe fn retrain(oid: pg_sys::Oid) -> Report {
             refuse_other(oid);
         }
         expect_own(index);
+        expect_ready(index);
         let report = match merge_everything(index) {
             Ok(report) => report,
             Err(corruption) => raise_corruption(index, corruption),
@@ -131,6 +132,23 @@ unsafe fn expect_own(index: pg_sys::Relation) {
                     index_name(index)
                 ),
                 "Retrain it in the session that created it.",
+            );
+        }
+    }
+}
+
+/// Refuses an index whose pages are not there yet.
+///
+/// # Safety
+/// `index` is open.
+unsafe fn expect_ready(index: pg_sys::Relation) {
+    // SAFETY: by contract.
+    unsafe {
+        if !am::is_ready(index) {
+            refuse(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("index \"{}\" is not ready", index_name(index)),
+                "It is still being built, or its build has failed: then REINDEX or DROP it.",
             );
         }
     }

@@ -258,7 +258,7 @@ unsafe fn open_and_merge(oid: pg_sys::Oid, first: bool, spare: &mut Vec<Block>) 
         let index = pg_sys::try_relation_open(oid, index_lock);
         let mut merged = Merged::Gone;
         if !index.is_null() {
-            if am::is_learned(index) {
+            if am::is_learned(index) && am::is_ready(index) {
                 merged = merge_open(index, first, spare);
             }
             pg_sys::relation_close(index, 0);

@@ -248,6 +248,10 @@ impl Update for IndexStore {
     }
 
     fn reuse(&self, block: Block, page: &PageBytes) -> bool {
+        // Whoever remembers free blocks may do so beyond a TRUNCATE, which begins a new file.
+        if block >= self.blocks() {
+            return false;
+        }
         let locked = self.lock(block, 0);
         if !is_free(&locked) {
             return false;

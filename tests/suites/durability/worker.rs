@@ -43,6 +43,18 @@ fn turn_over(client: &mut Client, next: &mut i32) {
         .unwrap();
 }
 
+/// Inserts so many rows that a worker begins to merge them.
+fn fill(client: &mut Client, next: &mut i32) {
+    let base = 10_000 + *next;
+    *next += 60_000;
+    client
+        .script(&format!(
+            "INSERT INTO t SELECT hashint8extended({base} + g, 1), {base} + g
+                 FROM generate_series(1, 60000) g"
+        ))
+        .unwrap();
+}
+
 fn assert_no_crash(cluster: &Cluster) {
     let log = cluster.log();
     assert!(!log.contains("PANIC") && !log.contains("terminated by signal"), "{log}");
@@ -168,24 +180,78 @@ fn whatever_a_worker_merges_can_be_dropped() {
         for round in 0..4 {
             client.script("SET lock_timeout = '10s'; DROP TABLE IF EXISTS t").unwrap();
             create(&mut client, "");
-            for _ in 0..=round {
-                turn_over(&mut client, &mut next);
-            }
+            fill(&mut client, &mut next);
             // Now, or when a worker may be in the middle of it.
             std::thread::sleep(Duration::from_millis(10 * round));
             client.script(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
         }
     }
-    for round in 0..4 {
+    for _ in 0..4 {
         client.script("CREATE DATABASE brief").unwrap();
         let mut inside = cluster.connect_to("brief");
         inside.script("CREATE EXTENSION omendb_learned").unwrap();
         create(&mut inside, "");
-        for _ in 0..=round {
-            turn_over(&mut inside, &mut next);
-        }
+        fill(&mut inside, &mut next);
         drop(inside);
         eventually(&mut client, "DROP DATABASE brief");
     }
     assert_no_crash(&cluster);
+}
+
+/// Waits for the workers to have merged what there is: they look for more for a while.
+fn wait_until_merged(client: &mut Client) {
+    let workers = "SELECT count(*), count(*) FILTER (WHERE state = 'active')
+                   FROM pg_stat_activity WHERE backend_type = 'learned retrain'";
+    let start = Instant::now();
+    let mut seen = false;
+    while start.elapsed() < Duration::from_secs(10) {
+        let row = client.query_one(workers, &[]).unwrap();
+        seen |= row.get::<_, i64>(0) > 0;
+        if seen && row.get::<_, i64>(1) == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("no worker was ever seen");
+}
+
+#[test]
+fn a_worker_goes_on_with_the_new_file_after_truncate() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    create(&mut client, "");
+    let mut next = 0;
+    for _ in 0..3 {
+        for _ in 0..3 {
+            fill(&mut client, &mut next);
+        }
+        wait_until_merged(&mut client);
+        // The blocks that the worker knows to be free are beyond the end of the new file.
+        client.script("TRUNCATE t").unwrap();
+        fill(&mut client, &mut next);
+        fill(&mut client, &mut next);
+        Subject::of("t").assert_exact(&mut client);
+    }
+    assert!(!cluster.log().contains("ERROR"), "{}", cluster.log());
+    assert_no_crash(&cluster);
+}
+
+#[test]
+fn an_index_that_is_not_ready_is_not_merged() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client.script("CREATE TABLE t (k int8, id int4); INSERT INTO t VALUES (1, 1), (1, 2)").unwrap();
+    let create = "CREATE UNIQUE INDEX CONCURRENTLY t_k ON t USING learned (k)";
+    client.script(create).expect_err("a unique index over duplicates");
+    let error = try_retrain(&mut client, "t_k").expect_err("an index that was never built");
+    assert_eq!(error.code(), Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE), "{error:?}");
+    client.script("DELETE FROM t WHERE id = 2; REINDEX INDEX t_k").unwrap();
+    retrain(&mut client, "t_k");
+    Subject::of("t").assert_exact(&mut client);
 }

@@ -51,7 +51,7 @@ pub enum Step {
     },
 }
 
-/// Entries of the delta trees, about: from the number of their pages.
+/// Entries of the delta trees, about: from the number of their pages. Needs no exclusion.
 pub fn delta_entries<S: Store>(store: &S) -> Result<u64> {
     loop {
         let (_, state) = read_meta(store, &mut 0)?;

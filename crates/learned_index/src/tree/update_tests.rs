@@ -1,5 +1,6 @@
 //! Inserting, deleting, merging and vacuuming against a `BTreeSet`, one thing at a time.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -11,15 +12,16 @@ use super::build::{BuildOptions, Builder};
 use super::check::check;
 use super::delta::{Unique, insert, insert_unique};
 use super::directory::Directory;
-use super::merge::{Limits, Step, merge_step};
+use super::merge::{Limits, Step, delta_entries, merge_step};
 use super::scan::{Direction, Scan};
 use super::vacuum::bulk_delete;
+use crate::entry::Block;
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::key::{Key, NullClass};
 use crate::model::ModelChoice;
 use crate::page::meta::Identity;
-use crate::store::Store;
-use crate::store::memory::MemoryStore;
+use crate::store::memory::{MemoryPage, MemoryStore};
+use crate::store::{Hint, Store};
 
 const OPTIONS: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
 const SMALL: Limits = Limits { leaves: 2, entries: 3_000 };
@@ -314,4 +316,69 @@ fn deleting_old_and_appending_new_keeps_the_size() {
         sizes.push(live.store.blocks());
     }
     assert!(sizes[39] <= sizes[10] + 2, "{sizes:?}");
+}
+
+/// A store in which somebody else merges everything just before a page is read.
+struct MergedMeanwhile<'a> {
+    store: &'a MemoryStore,
+    reads_before: Cell<u32>,
+}
+
+impl Store for MergedMeanwhile<'_> {
+    type Page<'s>
+        = MemoryPage
+    where
+        Self: 's;
+    type Pin = ();
+
+    fn word(&self) -> u64 {
+        self.store.word()
+    }
+
+    fn read(&self, block: Block, hint: Hint) -> MemoryPage {
+        let left = self.reads_before.get();
+        self.reads_before.set(left.wrapping_sub(1));
+        if left == 0 {
+            let limits = Limits::for_leaves(1);
+            let step = || merge_step(self.store, OPTIONS, limits, 1, &mut Vec::new()).unwrap();
+            while step() != Step::Idle {}
+        }
+        self.store.read(block, hint)
+    }
+
+    fn hint(page: &MemoryPage) -> Hint {
+        MemoryStore::hint(page)
+    }
+
+    fn pin(_: MemoryPage) {}
+
+    fn unpin(&self, _: ()) {}
+
+    fn prefetch(&self, block: Block) -> Hint {
+        self.store.prefetch(block)
+    }
+
+    fn blocks(&self) -> Block {
+        self.store.blocks()
+    }
+}
+
+#[test]
+fn the_size_of_the_delta_trees_is_told_while_they_are_merged() {
+    let mut live = Live::new(false, 1_000);
+    let insert = |live: &mut Live, base: u64| {
+        (0..2_000).for_each(|row| live.insert(Key::value(base + row * 7919 % 100_000)));
+    };
+    insert(&mut live, 1);
+    // One tree is frozen, with a part of it merged; another one takes inserts.
+    live.merge(Limits { leaves: 1, entries: 100 });
+    insert(&mut live, 500_000);
+    let before = delta_entries(&live.store).unwrap();
+    assert!((2_000..6_000).contains(&before), "{before}");
+    for reads_before in 0..10 {
+        let store = live.store.clone();
+        let meanwhile = MergedMeanwhile { store: &store, reads_before: Cell::new(reads_before) };
+        let told = delta_entries(&meanwhile).unwrap();
+        assert!(told == 0 || told == before, "{told} entries after {reads_before} reads");
+    }
 }
