@@ -8,7 +8,7 @@
 //! right. A page never moves its low fence: splits move the upper part to a new right neighbour.
 //!
 //! An insert writes 16 bytes at the end and nothing else: there is no count. Entries end at the
-//! first one without a line pointer, and the content ends at a multiple of [`CHUNK`] entries.
+//! first one without a line pointer, and the content ends at a multiple of 32 entries.
 //! What was in order when the page was written is sealed with the header; later entries have a
 //! check of their own.
 

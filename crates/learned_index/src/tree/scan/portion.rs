@@ -1,270 +1,26 @@
-//! Scanning: the entries of some intervals, in either direction, with reversals and marks.
-//!
-//! A scan's position is an entry, not a slot. Matches are copied in portions into memory of the
-//! scan: no page stays locked between two calls. A portion has every match between two positions,
-//! from the delta trees and the leaves alike, all of them read under one state of the index. What
-//! happens to the index after that does not matter to the portion; the next one begins, under
-//! whatever state there is then, at the position where this one ends.
+//! Copying a portion of the matches: out of one leaf of each delta tree, and one learned leaf.
 
 use std::ops::ControlFlow;
 
-use super::attempt::{Attempt, Interruption, read_current};
-use super::delta::Side;
-use super::directory::{Directory, LeafRef, Which, expect_leaf};
+use super::{Direction, Scan};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
-use crate::key::{Interval, Intervals, Key, NullClass};
+use crate::key::{Interval, Key, NullClass};
 use crate::page::delta::Delta;
 use crate::page::leaf::Leaf;
 use crate::page::{PageBytes, tombstone};
 use crate::store::Store;
+use crate::tree::attempt::{Attempt, read_current};
+use crate::tree::delta::Side;
+use crate::tree::directory::{Directory, LeafRef, Which, expect_leaf};
 
-/// Entries copied at once, first and at the most. A scan that is read on copies more at a time.
-const FIRST_PORTION: usize = 64;
-const LARGEST_PORTION: usize = 2048;
 /// Keys of a list whose leaves are asked for ahead of reading them.
 const KEYS_AHEAD: usize = 16;
 
-/// Which way a scan goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// In index order.
-    Forward,
-    /// Against it.
-    Backward,
-}
-
-/// Where a scan stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Nothing was returned yet: the next entry is the first one, from whichever end.
-    Outside,
-    /// At the entry returned last.
-    At(Entry),
-    /// Behind the last entry, where a forward scan ended.
-    End,
-    /// Before the first entry, where a backward scan ended.
-    Start,
-}
-
-/// A scan over the entries of sorted, disjoint intervals. `P` is the store's pin.
-pub struct Scan<P> {
-    intervals: Intervals,
-    place: Place,
-    mark: Place,
-    /// A portion of the matches, in index order, all of one null class.
-    codes: Vec<u64>,
-    tids: Vec<HeapTid>,
-    class: NullClass,
-    /// The entry of the portion that was returned last.
-    current: usize,
-    portion: usize,
-    /// Hold off vacuum while entries of the portion are still to be returned.
-    pins: Vec<P>,
-    keep_pins: bool,
-    /// Slots of a leaf that match, and its dead slots: memory kept from leaf to leaf.
-    ranges: Vec<(usize, usize)>,
-    dead: Vec<u16>,
-    /// Matches from the delta trees, and the other half of merging them with those of a leaf.
-    fresh: Vec<Entry>,
-    merged: (Vec<u64>, Vec<HeapTid>),
-    /// The direction in which nothing comes after the portion.
-    exhausted: Option<Direction>,
-    /// Keys of a list before this one have been asked for.
-    asked: usize,
-}
-
-impl<P> Default for Scan<P> {
-    fn default() -> Scan<P> {
-        Scan {
-            intervals: Intervals::default(),
-            place: Place::Outside,
-            mark: Place::Outside,
-            codes: Vec::new(),
-            tids: Vec::new(),
-            class: NullClass::Value,
-            current: 0,
-            portion: FIRST_PORTION,
-            pins: Vec::new(),
-            keep_pins: false,
-            ranges: Vec::new(),
-            dead: Vec::new(),
-            fresh: Vec::new(),
-            merged: Default::default(),
-            exhausted: None,
-            asked: 0,
-        }
-    }
-}
-
 impl<P> Scan<P> {
-    /// A scan of nothing.
-    pub fn new() -> Scan<P> {
-        Scan::default()
-    }
-
-    /// Begins again. The caller then sets [`Scan::intervals_mut`]. `keep_pins`: vacuum must wait
-    /// for a page until all that was copied from it has been returned.
-    pub fn restart<S: Store<Pin = P>>(&mut self, store: &S, keep_pins: bool) {
-        self.forget(store);
-        self.keep_pins = keep_pins;
-        self.place = Place::Outside;
-        self.mark = Place::Outside;
-        self.portion = FIRST_PORTION;
-        self.asked = 0;
-    }
-
-    /// Releases what the scan holds of the store.
-    pub fn release<S: Store<Pin = P>>(&mut self, store: &S) {
-        self.pins.drain(..).for_each(|pin| store.unpin(pin));
-    }
-
-    /// The intervals to scan, to be changed before the first entry is asked for.
-    pub fn intervals_mut(&mut self) -> &mut Intervals {
-        &mut self.intervals
-    }
-
-    /// Copies as much as possible at a time: for callers that take all entries.
-    pub fn take_all(&mut self) {
-        self.portion = LARGEST_PORTION;
-    }
-
-    /// The next entry in a direction. `None` at the end; after that the other direction gives
-    /// the entry that was returned last before the end.
-    #[inline]
-    pub fn next<S: Store<Pin = P>>(
-        &mut self,
-        store: &S,
-        directory: &mut Directory,
-        direction: Direction,
-    ) -> Result<Option<Entry>> {
-        let next = match direction {
-            Direction::Forward => self.current.wrapping_add(1),
-            Direction::Backward => self.current.wrapping_sub(1),
-        };
-        if next < self.tids.len() {
-            self.current = next;
-        } else if !self.next_portion(store, directory, direction)? {
-            return Ok(None);
-        }
-        let entry = self.entry(self.current);
-        self.place = Place::At(entry);
-        Ok(Some(entry))
-    }
-
-    /// The next portion of heap TIDs in index order, for callers that take them all.
-    pub fn next_tids<S: Store<Pin = P>>(
-        &mut self,
-        store: &S,
-        directory: &mut Directory,
-    ) -> Result<&[HeapTid]> {
-        if !self.next_portion(store, directory, Direction::Forward)? {
-            return Ok(&[]);
-        }
-        self.current = self.tids.len() - 1;
-        self.place = Place::At(self.entry(self.current));
-        Ok(&self.tids)
-    }
-
-    /// Remembers where the scan stands.
-    pub fn mark(&mut self) {
-        self.mark = self.place;
-    }
-
-    /// Returns to the mark: the next entry will be the one next to the marked one.
-    pub fn restore<S: Store<Pin = P>>(&mut self, store: &S) {
-        if self.place == self.mark {
-            return;
-        }
-        self.place = self.mark;
-        if let Place::At(entry) = self.mark {
-            let code = entry.key.code;
-            let run = self.codes.partition_point(|&other| other < code);
-            let same = self.codes[run..].iter().take_while(|&&other| other == code).count();
-            let at = self.tids[run..run + same].iter().position(|&tid| tid == entry.tid);
-            if let Some(at) = at.filter(|_| entry.key.class == self.class) {
-                self.current = run + at;
-                return;
-            }
-        }
-        self.forget(store);
-    }
-
-    fn entry(&self, index: usize) -> Entry {
-        let key = Key { class: self.class, code: self.codes[index] };
-        Entry { key, tid: self.tids[index] }
-    }
-
-    /// Drops the portion. Without one, `current` must not have a neighbour.
-    fn forget<S: Store<Pin = P>>(&mut self, store: &S) {
-        self.exhausted = None;
-        self.codes.clear();
-        self.tids.clear();
-        self.current = 0;
-        self.release(store);
-    }
-
-    #[cold]
-    fn end(&mut self, direction: Direction) {
-        self.place = match direction {
-            Direction::Forward => Place::End,
-            Direction::Backward => Place::Start,
-        };
-    }
-
-    /// Copies the entries next to the current place. False at the end.
-    fn next_portion<S: Store<Pin = P>>(
-        &mut self,
-        store: &S,
-        directory: &mut Directory,
-        direction: Direction,
-    ) -> Result<bool> {
-        let place = self.place;
-        if self.exhausted.take() == Some(direction) && matches!(place, Place::At(_)) {
-            self.forget(store);
-            self.end(direction);
-            return Ok(false);
-        }
-        let mut old_pins = std::mem::take(&mut self.pins);
-        let found = loop {
-            directory.refresh(store)?;
-            self.codes.clear();
-            self.tids.clear();
-            self.current = 0;
-            let copied = match (direction, place) {
-                (Direction::Forward, Place::End) | (Direction::Backward, Place::Start) => Ok(false),
-                (Direction::Forward, Place::At(entry)) => {
-                    self.copy_from(store, directory, Fence::past(entry))
-                }
-                (Direction::Forward, _) => self.copy_from(store, directory, Fence::MIN),
-                (Direction::Backward, Place::At(entry)) => {
-                    self.copy_before(store, directory, Fence::at(entry))
-                }
-                (Direction::Backward, _) => self.copy_before(store, directory, Fence::MAX),
-            };
-            match copied {
-                Ok(found) => break found,
-                Err(Interruption::Corrupted(corruption)) => return Err(corruption),
-                Err(Interruption::Changed) => self.release(store),
-            }
-        };
-        old_pins.drain(..).for_each(|pin| store.unpin(pin));
-        if self.pins.is_empty() {
-            // Keeps its memory.
-            self.pins = old_pins;
-        }
-        self.portion = (self.portion * 8).min(LARGEST_PORTION);
-        if !found {
-            self.end(direction);
-        } else if direction == Direction::Backward {
-            self.current = self.tids.len() - 1;
-        }
-        Ok(found)
-    }
-
     /// Copies a portion of the first matches at or after a position.
-    fn copy_from<S: Store<Pin = P>>(
+    pub(super) fn copy_from<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
@@ -435,7 +191,7 @@ impl<P> Scan<P> {
     }
 
     /// Copies a portion of the last matches before a position.
-    fn copy_before<S: Store<Pin = P>>(
+    pub(super) fn copy_before<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
@@ -705,7 +461,7 @@ fn open_leaf(at: LeafRef, page: &PageBytes) -> Result<Leaf<'_>> {
 
 /// Calls `look` for every entry of a key that is not in the active delta tree, until it breaks.
 /// Vacuum waits for the pages of these entries meanwhile.
-pub(super) fn look_below_active<S: Store, C>(
+pub(in crate::tree) fn look_below_active<S: Store, C>(
     store: &S,
     directory: &mut Directory,
     key: Key,

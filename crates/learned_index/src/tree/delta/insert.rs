@@ -1,0 +1,86 @@
+//! Adding an entry to the delta tree.
+
+use super::open;
+use super::split::make_room;
+use crate::corruption::Result;
+use crate::entry::{Block, Entry, Fence};
+use crate::page::delta::{self, Place, Tree};
+use crate::store::Update;
+use crate::tree::attempt::{Attempt, Interruption, settled};
+use crate::tree::directory::{Directory, Which};
+use crate::tree::transition::transition;
+
+/// What became of an entry that was to be inserted.
+pub(super) enum Append {
+    Done,
+    /// Its leaf is full.
+    Full,
+}
+
+/// Adds an entry to the index. Returns whether the delta tree grew by a page, which is when it is
+/// worth looking at its size.
+pub fn insert<S: Update>(store: &S, directory: &mut Directory, entry: Entry) -> Result<bool> {
+    let mut grew = false;
+    loop {
+        directory.refresh(store)?;
+        let Some(tree) = directory.state().active else {
+            open_tree(store, directory)?;
+            continue;
+        };
+        match settled(append(store, directory, entry))? {
+            Some(Append::Done) => return Ok(grew),
+            Some(Append::Full) => {
+                make_room(store, directory, tree, Fence::at(entry))?;
+                grew = true;
+            }
+            None => {}
+        }
+    }
+}
+
+fn append<S: Update>(store: &S, directory: &mut Directory, entry: Entry) -> Attempt<Append> {
+    let word = directory.state().word;
+    let Some(routes) = directory.delta(store, Which::Active)? else {
+        return Err(Interruption::Changed);
+    };
+    let (mut page, block) = routes.lock_leaf(store, word, Fence::at(entry))?;
+    append_to(store, &mut page, routes.tree(), entry).map_err(|error| error.at(block))
+}
+
+pub(super) fn append_to<'s, S: Update>(
+    store: &'s S,
+    page: &mut S::Exclusive<'s>,
+    tree: Tree,
+    entry: Entry,
+) -> Attempt<Append> {
+    match open(page, tree)?.append(entry) {
+        None => return Ok(Append::Full),
+        Some((None, edit)) => store.change(&mut [(page, &[edit])]),
+        Some((Some(end), edit)) => store.change(&mut [(page, &[end, edit])]),
+    }
+    Ok(Append::Done)
+}
+
+/// Makes a delta tree with one empty leaf the active one, unless there is one by now.
+pub(super) fn open_tree<S: Update>(store: &S, directory: &mut Directory) -> Result<()> {
+    let word = directory.state().word;
+    let name = word + 1;
+    let root = store.create(&delta::leaf(name, Place::ALL, &[]));
+    let opened = transition(store, |state| {
+        (state.word == word && state.active.is_none()).then(|| {
+            let mut next = *state;
+            next.active = Some(Tree { root, name });
+            next
+        })
+    })?;
+    if opened.is_none() {
+        give_back(store, root, name);
+    }
+    directory.refresh(store)
+}
+
+/// Frees a page that was made for a tree and never linked. If it is another's by now, somebody
+/// swept it meanwhile.
+pub(super) fn give_back<S: Update>(store: &S, block: Block, tree: u64) {
+    store.free(block, |page| delta::belongs_to(page, tree));
+}

@@ -1,0 +1,291 @@
+//! The delta tree: a B-link tree beside the learned leaves, which takes inserts.
+//!
+//! After Lehman and Yao ("Efficient locking for concurrent operations on B-trees", 1981): readers hold
+//! one lock at a time and go right when a split has moved what they look for. Unlike theirs, a
+//! split changes parent, left and right in one step, from the top down: a full page on the way
+//! to a full leaf is split first, so that every parent has room. Pages of a tree are never
+//! given back one by one; a tree that was merged is dropped as a whole.
+//!
+//! A session remembers the leaves of a tree (`Routes`), so that an insert or a lookup goes to
+//! its leaf at once. What it remembers may be old and is never wrong: a page never
+//! moves its low fence, so an old route leads to the leaf or to one left of it.
+
+//!
+//! - this file: the way to a leaf
+//! - `insert`: adding an entry
+//! - `split`: making room for one
+//! - `unique`: adding an entry to a unique index
+
+mod insert;
+mod split;
+mod unique;
+
+pub use insert::insert;
+pub use unique::{Unique, insert_unique};
+
+use super::attempt::{Attempt, lock_current, read_current};
+use crate::corruption::ensure;
+use crate::entry::{Block, Fence};
+use crate::page::PageBytes;
+use crate::page::delta::{self, CAPACITY, Child, Delta, Tree};
+use crate::store::{Hint, Store, Update};
+
+/// Levels of a tree at the most; five hold 10^12 entries.
+const MAX_LEVELS: u16 = 12;
+/// Pages of one level that a session remembers at the most. Beyond that it remembers a higher
+/// level and descends from there.
+const MOST_ROUTES: usize = 1 << 17;
+/// Steps to the right, in excess of one for each so many routes, that make routes stale.
+const FREE_DETOURS: usize = 64;
+
+/// What a session knows of a delta tree: the pages of one level, as far as they were met.
+pub(in crate::tree) struct Routes {
+    tree: Tree,
+    /// The level of the pages: 0, or more in a tree too large to remember.
+    level: u16,
+    lows: Vec<Fence>,
+    rest: Vec<Route>,
+    detours: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Route {
+    block: Block,
+    hint: Hint,
+    /// Whether this session has checked the page as a whole.
+    verified: bool,
+}
+
+/// A leaf found for a position, or for what is before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::tree) enum Side {
+    /// The leaf that the position belongs to.
+    At,
+    /// The leaf with the last positions before it.
+    Before,
+}
+
+impl Side {
+    fn begins_early_enough(self, low: Fence, position: Fence) -> bool {
+        if self == Side::At { low <= position } else { low < position }
+    }
+
+    fn goes_far_enough(self, high: Fence, position: Fence) -> bool {
+        if self == Side::At { position < high } else { position <= high }
+    }
+}
+
+impl Routes {
+    /// Reads the upper levels of a tree.
+    pub(in crate::tree) fn read<S: Store>(store: &S, word: u64, tree: Tree) -> Attempt<Routes> {
+        let root = Child { low: Fence::MIN, block: tree.root };
+        let (mut level, mut pages) = {
+            let page = read_current(store, word, tree.root, 0)?;
+            let node = open(&page, tree).map_err(|error| error.at(tree.root))?;
+            (node.level(), vec![root])
+        };
+        ensure(level < MAX_LEVELS, "at most 12 levels of a delta tree", level.into())?;
+        while level > 0 && pages.len() * delta::CHILDREN <= MOST_ROUTES {
+            let mut below = Vec::with_capacity(pages.len() * delta::CHILDREN / 2);
+            for parent in pages {
+                let page = read_current(store, word, parent.block, 0)?;
+                let node = open(&page, tree).map_err(|error| error.at(parent.block))?;
+                if parent.block == tree.root && node.level() > level {
+                    // A level was put between the root and what it held a moment ago.
+                    drop(page);
+                    return Routes::read(store, word, tree);
+                }
+                ensure(node.level() == level, "a delta page of this level", node.level().into())
+                    .map_err(|corruption| corruption.at(parent.block))?;
+                below.extend(node.children());
+            }
+            level -= 1;
+            pages = below;
+        }
+        let ascending = pages.is_sorted_by(|left, right| left.low < right.low);
+        ensure(ascending, "children of a delta tree that ascend", level.into())?;
+        let route = |child: &Child| Route { block: child.block, hint: 0, verified: false };
+        Ok(Routes {
+            tree,
+            level,
+            lows: pages.iter().map(|child| child.low).collect(),
+            rest: pages.iter().map(route).collect(),
+            detours: 0,
+        })
+    }
+
+    pub(in crate::tree) fn tree(&self) -> Tree {
+        self.tree
+    }
+
+    /// Bytes that this takes.
+    pub(in crate::tree) fn memory(&self) -> usize {
+        self.lows.capacity() * size_of::<Fence>() + self.rest.capacity() * size_of::<Route>()
+    }
+
+    /// Whether so many pages were not known that reading the upper levels again pays.
+    pub(in crate::tree) fn is_stale(&self) -> bool {
+        self.detours > FREE_DETOURS + self.lows.len()
+    }
+
+    /// Leaves of the tree, as far as they are known; an estimate in a large tree.
+    pub(in crate::tree) fn leaves(&self) -> usize {
+        self.lows.len() * (delta::CHILDREN / 2).pow(self.level.into())
+    }
+
+    #[inline]
+    fn slot_for(&self, position: Fence, side: Side) -> usize {
+        // Ascending inserts all go to the last one.
+        if let Some(&last) = self.lows.last()
+            && side.begins_early_enough(last, position)
+        {
+            return self.lows.len() - 1;
+        }
+        self.lows.partition_point(|&low| side.begins_early_enough(low, position)).saturating_sub(1)
+    }
+
+    /// Remembers a page that was met on the way right.
+    fn learn(&mut self, low: Fence, block: Block) {
+        self.detours += 1;
+        let slot = self.lows.partition_point(|&known| known < low);
+        if self.lows.get(slot) != Some(&low) && self.lows.len() < MOST_ROUTES {
+            self.lows.insert(slot, low);
+            self.rest.insert(slot, Route { block, hint: 0, verified: false });
+        }
+    }
+
+    /// Remembers that a page was read, and found whole.
+    #[inline]
+    fn remember(&mut self, start: usize, low: Fence, hint: Hint) {
+        if self.lows.get(start) == Some(&low)
+            && let Some(route) = self.rest.get_mut(start)
+        {
+            (route.hint, route.verified) = (hint, true);
+        } else if let Ok(slot) = self.lows.binary_search(&low)
+            && let Some(route) = self.rest.get_mut(slot)
+        {
+            route.hint = hint;
+            route.verified = true;
+        }
+    }
+
+    /// Locks the leaf for a position, for reading.
+    pub(in crate::tree) fn read_leaf<'s, S: Store>(
+        &mut self,
+        store: &'s S,
+        word: u64,
+        position: Fence,
+        side: Side,
+    ) -> Attempt<(S::Page<'s>, Block)> {
+        let start = self.slot_for(position, side);
+        let Route { mut block, mut hint, mut verified } = self.rest[start];
+        let mut level = self.level;
+        loop {
+            let page = read_current(store, word, block, hint)?;
+            let node = open(&page, self.tree).map_err(|error| error.at(block))?;
+            if self.root_has_grown(&node, level, block) {
+                drop(page);
+                *self = Routes::read(store, word, self.tree)?;
+                return self.read_leaf(store, word, position, side);
+            }
+            let (low, high) = self.expect(&node, level, position, side, verified, block)?;
+            if node.level() == self.level {
+                self.remember(start, low, S::hint(&page));
+            }
+            if !side.goes_far_enough(high, position) {
+                block = next_right(&node).map_err(|error| error.at(block))?;
+                if node.level() == self.level {
+                    self.learn(high, block);
+                }
+                (hint, verified) = (0, false);
+                continue;
+            }
+            if node.level() == 0 {
+                return Ok((page, block));
+            }
+            let child = match side {
+                Side::At => node.child_for(position),
+                Side::Before => node.child_before(position),
+            };
+            (block, hint, verified) = (child.block, 0, false);
+            level -= 1;
+        }
+    }
+
+    /// Locks the leaf that a position belongs to, for changes.
+    pub(in crate::tree) fn lock_leaf<'s, S: Update>(
+        &mut self,
+        store: &'s S,
+        word: u64,
+        position: Fence,
+    ) -> Attempt<(S::Exclusive<'s>, Block)> {
+        let start = self.slot_for(position, Side::At);
+        let (mut block, mut hint, mut verified) = if self.level == 0 {
+            let Route { block, hint, verified } = self.rest[start];
+            (block, hint, verified)
+        } else {
+            (self.read_leaf(store, word, position, Side::At)?.1, 0, true)
+        };
+        loop {
+            let page = lock_current(store, word, block, hint)?;
+            let node = open(&page, self.tree).map_err(|error| error.at(block))?;
+            if self.root_has_grown(&node, 0, block) {
+                drop(page);
+                *self = Routes::read(store, word, self.tree)?;
+                return self.lock_leaf(store, word, position);
+            }
+            let (low, high) = self.expect(&node, 0, position, Side::At, verified, block)?;
+            if self.level == 0 {
+                self.remember(start, low, S::exclusive_hint(&page));
+            }
+            if position < high {
+                return Ok((page, block));
+            }
+            block = next_right(&node).map_err(|error| error.at(block))?;
+            if self.level == 0 {
+                self.learn(high, block);
+            }
+            (hint, verified) = (0, false);
+        }
+    }
+
+    /// Whether a page is the root, which was of this level when these routes were made. It is the
+    /// one page whose content moves to another level.
+    fn root_has_grown(&self, node: &Delta<'_>, level: u16, block: Block) -> bool {
+        block == self.tree.root && node.level() > level
+    }
+
+    /// Checks a page that was met on the way to a position. Returns its fences.
+    fn expect(
+        &self,
+        node: &Delta<'_>,
+        level: u16,
+        position: Fence,
+        side: Side,
+        verified: bool,
+        block: Block,
+    ) -> Attempt<(Fence, Fence)> {
+        let (low, high) = (node.low(), node.high());
+        let checked = if verified { Ok(()) } else { node.verify() };
+        checked
+            .and_then(|()| {
+                ensure(node.level() == level, "a delta page of this level", node.level().into())?;
+                let early = side.begins_early_enough(low, position) || low == Fence::MIN;
+                ensure(early, "a delta page that begins before the key", low.code)
+            })
+            .map_err(|corruption| corruption.at(block))?;
+        Ok((low, high))
+    }
+}
+
+fn open(page: &PageBytes, tree: Tree) -> Attempt<Delta<'_>> {
+    Ok(Delta::parse(page, tree.name)?)
+}
+
+fn next_right(node: &Delta<'_>) -> Attempt<Block> {
+    ensure(node.right() != 0, "a right neighbour", node.right().into())?;
+    Ok(node.right())
+}
+
+/// Entries that a leaf of a delta tree holds when it is as full as splits leave it.
+pub(in crate::tree) const USUAL_ENTRIES: usize = CAPACITY * 7 / 10;

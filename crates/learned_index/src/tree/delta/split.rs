@@ -1,0 +1,234 @@
+//! Splitting the full pages of a delta tree.
+
+use super::insert::give_back;
+use super::open;
+use crate::corruption::{Result, ensure};
+use crate::entry::{Block, Fence};
+use crate::page::delta::{self, Child, Place, Tree};
+use crate::page::{self, PageBytes, edit};
+use crate::store::Update;
+use crate::tree::attempt::{Attempt, lock_current, settled};
+use crate::tree::directory::{Directory, Which};
+
+/// Splits the pages on the way to a position that are full, from the top down.
+///
+/// Locks: a page and one child of it, then the new right neighbour of that child. Nobody
+/// who holds a child's lock waits for its parent's.
+pub(super) fn make_room<S: Update>(
+    store: &S,
+    directory: &mut Directory,
+    tree: Tree,
+    position: Fence,
+) -> Result<()> {
+    // New pages are made before any lock is taken: finding one may mean extending the file.
+    let mut spare: Vec<Block> = Vec::new();
+    let word = directory.state().word;
+    let placeholder = delta::leaf(tree.name, Place::ALL, &[]);
+    let outcome = loop {
+        match settled(split_topmost(store, word, tree, position, &mut spare))? {
+            Some(Split::Nothing) | None => break Ok(()),
+            Some(Split::Leaf { low, block }) => {
+                if let Ok(Some(routes)) = directory.delta(store, Which::Active)
+                    && routes.level == 0
+                {
+                    routes.learn(low, block);
+                }
+                break Ok(());
+            }
+            Some(Split::Inner) => {}
+            Some(Split::NeedsPages(count)) => {
+                while spare.len() < count {
+                    spare.push(store.create(&placeholder));
+                }
+            }
+        }
+    };
+    for block in spare {
+        give_back(store, block, tree.name);
+    }
+    outcome
+}
+
+enum Split {
+    /// No page on the way is full.
+    Nothing,
+    /// A leaf was split; this is its right half.
+    Leaf { low: Fence, block: Block },
+    /// Another page was split: there may be more to do.
+    Inner,
+    /// So many new pages must be there first.
+    NeedsPages(usize),
+}
+
+fn split_topmost<S: Update>(
+    store: &S,
+    word: u64,
+    tree: Tree,
+    position: Fence,
+    spare: &mut Vec<Block>,
+) -> Attempt<Split> {
+    let mut block = tree.root;
+    let mut parent = lock_current(store, word, block, 0)?;
+    if open(&parent, tree).map_err(|error| error.at(block))?.is_full() {
+        if spare.len() < 2 {
+            return Ok(Split::NeedsPages(2));
+        }
+        return split_root(store, word, tree, parent, position, spare);
+    }
+    loop {
+        let node = open(&parent, tree).map_err(|error| error.at(block))?;
+        if node.level() == 0 {
+            return Ok(Split::Nothing);
+        }
+        let child = node.child_for(position);
+        let below = lock_current(store, word, child.block, 0)?;
+        let full = {
+            let below = open(&below, tree).map_err(|error| error.at(child.block))?;
+            ensure(below.level() + 1 == node.level(), "a child's level", below.level().into())
+                .map_err(|corruption| corruption.at(child.block))?;
+            below.is_full()
+        };
+        if full {
+            if spare.is_empty() {
+                return Ok(Split::NeedsPages(1));
+            }
+            return split_child(store, word, tree, parent, below, child, position, spare);
+        }
+        (parent, block) = (below, child.block);
+    }
+}
+
+/// The two halves of a page: the left one in place, the right one as a new page.
+struct Halves {
+    left: PageBytes,
+    right: PageBytes,
+    separator: Fence,
+}
+
+/// Halves a full page. `left` and `right` are where they will be.
+fn halve(
+    page: &PageBytes,
+    tree: Tree,
+    position: Fence,
+    right: Block,
+    rewrite_left: bool,
+) -> Attempt<Halves> {
+    let node = open(page, tree)?;
+    let place = node.place();
+    let right_place = |separator| Place { low: separator, ..place };
+    let left_place = |separator| Place { high: separator, right, ..place };
+    if node.level() > 0 {
+        let children = node.children();
+        // Ascending inserts split the last page all the time: leave the left one nearly full.
+        let last = place.high == Fence::MAX && children.last().is_some_and(|c| c.low <= position);
+        let at = if last { children.len() - 1 } else { children.len() / 2 };
+        let (left, right) = children.split_at(at);
+        let separator = right.first().map_or(place.high, |child| child.low);
+        return Ok(Halves {
+            left: delta::inner(tree.name, left_place(separator), node.level(), left),
+            right: delta::inner(tree.name, right_place(separator), node.level(), right),
+            separator,
+        });
+    }
+    if place.high == Fence::MAX && node.is_behind_all(position) {
+        let left = match rewrite_left {
+            true => delta::leaf(tree.name, left_place(position), &node.entries()?),
+            // The entries stay as they are, and so need not be logged again.
+            false => delta::with_right_end(page, position, right),
+        };
+        let right = delta::leaf(tree.name, right_place(position), &[]);
+        return Ok(Halves { left, right, separator: position });
+    }
+    let entries = node.entries()?;
+    let (left, right) = entries.split_at(entries.len() / 2);
+    let separator = match (left.last(), right.first()) {
+        (Some(before), Some(after)) if before.key != after.key => Fence::before(after.key),
+        (_, Some(after)) => Fence::at(*after),
+        _ => place.high,
+    };
+    Ok(Halves {
+        left: node.left_half(left_place(separator))?,
+        right: delta::leaf(tree.name, right_place(separator), right),
+        separator,
+    })
+}
+
+/// The root keeps its block: its content moves into two new pages below it.
+fn split_root<'s, S: Update>(
+    store: &'s S,
+    word: u64,
+    tree: Tree,
+    mut root: S::Exclusive<'s>,
+    position: Fence,
+    spare: &mut Vec<Block>,
+) -> Attempt<Split> {
+    let (Some(&left_block), Some(&right_block)) = (spare.first(), spare.get(1)) else {
+        return Ok(Split::NeedsPages(2));
+    };
+    let halves =
+        halve(&root, tree, position, right_block, true).map_err(|error| error.at(tree.root))?;
+    let level = open(&root, tree)?.level();
+    let children = [
+        Child { low: Fence::MIN, block: left_block },
+        Child { low: halves.separator, block: right_block },
+    ];
+    let new_root = delta::inner(tree.name, Place::ALL, level + 1, &children);
+    let mut left = lock_spare(store, word, tree, left_block)?;
+    let mut right = lock_spare(store, word, tree, right_block)?;
+    let edits = [
+        edit::difference(&root, &new_root),
+        edit::difference(&left, &halves.left),
+        edit::difference(&right, &halves.right),
+    ];
+    store.change(&mut [(&mut root, &edits[0]), (&mut left, &edits[1]), (&mut right, &edits[2])]);
+    spare.clear();
+    Ok(if level == 0 {
+        Split::Leaf { low: halves.separator, block: right_block }
+    } else {
+        Split::Inner
+    })
+}
+
+#[allow(clippy::too_many_arguments)] // a step of make_room, with what it has locked
+fn split_child<'s, S: Update>(
+    store: &'s S,
+    word: u64,
+    tree: Tree,
+    mut parent: S::Exclusive<'s>,
+    mut child: S::Exclusive<'s>,
+    at: Child,
+    position: Fence,
+    spare: &mut Vec<Block>,
+) -> Attempt<Split> {
+    let Some(&right_block) = spare.last() else { return Ok(Split::NeedsPages(1)) };
+    let halves =
+        halve(&child, tree, position, right_block, false).map_err(|error| error.at(at.block))?;
+    let node = open(&parent, tree)?;
+    let mut children = node.children();
+    let slot = children.partition_point(|known| known.low <= at.low);
+    children.insert(slot, Child { low: halves.separator, block: right_block });
+    let new_parent = delta::inner(tree.name, node.place(), node.level(), &children);
+    let leaf = open(&child, tree)?.level() == 0;
+    let mut right = lock_spare(store, word, tree, right_block)?;
+    let edits = [
+        edit::difference(&parent, &new_parent),
+        edit::difference(&child, &halves.left),
+        edit::difference(&right, &halves.right),
+    ];
+    store.change(&mut [(&mut parent, &edits[0]), (&mut child, &edits[1]), (&mut right, &edits[2])]);
+    spare.pop();
+    Ok(if leaf { Split::Leaf { low: halves.separator, block: right_block } } else { Split::Inner })
+}
+
+/// Locks a page that was made for a split. It is nobody else's as long as its tree is active.
+fn lock_spare<S: Update>(
+    store: &S,
+    word: u64,
+    tree: Tree,
+    block: Block,
+) -> Attempt<S::Exclusive<'_>> {
+    let page = lock_current(store, word, block, 0)?;
+    ensure(delta::belongs_to(&page, tree.name), "a new page of this tree", page::birth(&page))
+        .map_err(|corruption| corruption.at(block))?;
+    Ok(page)
+}

@@ -1,0 +1,156 @@
+//! Adding an entry to the delta tree of a unique index.
+
+use super::insert::{Append, append_to, open_tree};
+use super::open;
+use super::split::make_room;
+use crate::corruption::{Result, ensure};
+use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::fault::{Fault, injected};
+use crate::page::PageBytes;
+use crate::page::delta::Tree;
+use crate::store::Update;
+use crate::tree::attempt::{Attempt, Interruption, lock_current, settled};
+use crate::tree::directory::{Directory, Which};
+use crate::tree::scan::look_below_active;
+
+/// What a unique index says of an entry that was to be inserted.
+pub enum Unique<C> {
+    /// It is in. Whether the tree grew.
+    Inserted(bool),
+    /// It was not to be inserted, and nothing stands in its way.
+    Checked,
+    /// `look` stopped here. No lock is held.
+    Stopped(C),
+}
+
+/// Looks at every entry with the same key, and adds the entry (unless `insert` is false) if `look`
+/// stopped at none of them.
+///
+/// First come the frozen tree and the leaves, without a lock: as long as the state stays the same
+/// no entry is added there. Then all inserts of one key meet at one lock: that of the left-most leaf
+/// of the active tree that can hold the key. If the state is still the same under it, the
+/// entries of the active tree are looked at, and the lock is held until the new one is in.
+///
+/// Nothing below the active tree is read under that lock. What a state says of a block may be out
+/// of date before the block is locked: it could be a leaf by then that another insert has locked,
+/// which waits for this one.
+///
+/// No TID is reused between the moment in which it was read and the end of `look`, whose verdict
+/// that a row is dead must be final. `look` is called under pins, or under that lock and maybe
+/// another of the same index.
+pub fn insert_unique<S: Update, C>(
+    store: &S,
+    directory: &mut Directory,
+    entry: Entry,
+    insert: bool,
+    mut look: impl FnMut(HeapTid) -> std::ops::ControlFlow<C>,
+) -> Result<Unique<C>> {
+    let mut grew = false;
+    loop {
+        directory.refresh(store)?;
+        let Some(tree) = directory.state().active else {
+            open_tree(store, directory)?;
+            continue;
+        };
+        match settled(check_and_append(store, directory, entry, insert, &mut look))? {
+            Some(CheckedAppend::Done) if insert => return Ok(Unique::Inserted(grew)),
+            Some(CheckedAppend::Done) => return Ok(Unique::Checked),
+            Some(CheckedAppend::Stopped(why)) => return Ok(Unique::Stopped(why)),
+            Some(CheckedAppend::Full) => {
+                make_room(store, directory, tree, Fence::at(entry))?;
+                grew = true;
+            }
+            None => {}
+        }
+    }
+}
+
+enum CheckedAppend<C> {
+    Done,
+    Full,
+    Stopped(C),
+}
+
+fn check_and_append<S: Update, C>(
+    store: &S,
+    directory: &mut Directory,
+    entry: Entry,
+    insert: bool,
+    look: &mut impl FnMut(HeapTid) -> std::ops::ControlFlow<C>,
+) -> Attempt<CheckedAppend<C>> {
+    let (low, high) = (Fence::before(entry.key), Fence::after(entry.key));
+    let word = directory.state().word;
+    if let Some(why) = look_below_active(store, directory, entry.key, look)? {
+        return Ok(CheckedAppend::Stopped(why));
+    }
+    let Some(routes) = directory.delta(store, Which::Active)? else {
+        return Err(Interruption::Changed);
+    };
+    let tree = routes.tree();
+    let place = if injected(Fault::UniqueLocksOwnLeaf) { Fence::at(entry) } else { low };
+    let (mut first, first_block) = routes.lock_leaf(store, word, place)?;
+    let mut found = Vec::new();
+    let mut look_into = |page: &PageBytes, block: Block, begin: Option<Fence>| {
+        let node = open(page, tree).map_err(|error| error.at(block))?;
+        let fits = begin.is_none_or(|begin| node.low() == begin);
+        found.clear();
+        ensure(fits, "the neighbour's fence", node.low().code)
+            .and_then(|()| node.collect(low, high, &mut found))
+            .map_err(|corruption| corruption.at(block))?;
+        let stopped = found.iter().find_map(|entry| look(entry.tid).break_value());
+        Attempt::Ok((stopped, node.high(), node.right()))
+    };
+    let (mut stopped, mut end, mut right) = look_into(&first, first_block, None)?;
+    // To the right, one more lock at a time, as long as the key may go on. No merge gets past the
+    // first leaf, so these are pages of the tree even if it is frozen meanwhile.
+    while stopped.is_none() && end < high {
+        let page = store.read(right, 0);
+        (stopped, end, right) = look_into(&page, right, Some(end))?;
+    }
+    if let Some(why) = stopped {
+        return Ok(CheckedAppend::Stopped(why));
+    }
+    if !insert {
+        return Ok(CheckedAppend::Done);
+    }
+    let position = Fence::at(entry);
+    let belongs_here = {
+        let node = open(&first, tree).map_err(|error| error.at(first_block))?;
+        position < node.high()
+    };
+    let appended = if belongs_here {
+        append_to(store, &mut first, tree, entry).map_err(|error| error.at(first_block))?
+    } else {
+        append_right_of(store, word, &first, tree, entry)?
+    };
+    // A tree frozen by now may still have taken the entry: its leaf was locked all the time, and
+    // whoever merges it or looks for the key there waits for that lock.
+    Ok(match appended {
+        Append::Done => CheckedAppend::Done,
+        Append::Full => CheckedAppend::Full,
+    })
+}
+
+/// Adds an entry to its leaf, right of one that is locked and stays locked. No merge gets past that
+/// one, so this leaf would be the right one even in a tree that was frozen meanwhile; the word is
+/// loaded all the same, so that nothing rests on the order in which merges read leaves.
+fn append_right_of<'s, S: Update>(
+    store: &'s S,
+    word: u64,
+    first: &S::Exclusive<'s>,
+    tree: Tree,
+    entry: Entry,
+) -> Attempt<Append> {
+    let mut block = open(first, tree)?.right();
+    loop {
+        let mut page: S::Exclusive<'s> = lock_current(store, word, block, 0)?;
+        let (far_enough, right) = {
+            let node = open(&page, tree).map_err(|error| error.at(block))?;
+            (Fence::at(entry) < node.high(), node.right())
+        };
+        if far_enough {
+            return append_to(store, &mut page, tree, entry).map_err(|error| error.at(block));
+        }
+        block = right;
+    }
+}
