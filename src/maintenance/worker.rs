@@ -2,8 +2,9 @@
 //!
 //! A worker is started by the insert that finds enough to merge. It has the *seat* of its index as
 //! long as it lives, so that there is one at the most. It merges range by range, each in a
-//! transaction of its own without a snapshot: it holds nothing back, and between two ranges
-//! whoever waits for a lock on the table or the index gets it. It keeps the core's handling of
+//! transaction of its own, for which it takes no snapshot but those of catalog lookups: it holds
+//! nothing back for long, and between two ranges whoever waits for a lock on the table or the
+//! index gets it. It keeps the core's handling of
 //! signals, so that it ends at once when told to.
 
 use std::cell::RefCell;
@@ -31,7 +32,7 @@ const TYPE: &CStr = c"learned retrain";
 
 /// How long a session leaves an index alone after it started a worker for it, and after it could
 /// not.
-const AFTER_START: Duration = Duration::from_secs(1);
+const AFTER_START: Duration = Duration::from_secs(3);
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// Tries to get an exclusion that somebody else has, and the time between two.
 const TRIES: usize = 20;
@@ -86,9 +87,13 @@ pub(super) unsafe fn start(index: pg_sys::Relation) {
         return;
     }
     let started = if take_seat(oid, false) {
-        // SAFETY: the lock was taken just now.
-        unsafe { pg_sys::LockRelease(&seat(oid), SEAT_MODE, false) };
-        register(oid)
+        // SAFETY: the lock was taken just now; the index is open.
+        unsafe {
+            pg_sys::LockRelease(&seat(oid), SEAT_MODE, false);
+            // Where somebody else has the exclusion, VACUUM most often, a worker could only wait.
+            let free = Exclusion::try_take(index).map(Exclusion::release).is_some();
+            free && register(oid)
+        }
     } else {
         true
     };
