@@ -394,7 +394,7 @@ impl<'a> Delta<'a> {
     #[inline]
     pub fn append(&self, entry: Entry) -> Option<(Option<Edit>, Edit)> {
         let count = self.len();
-        if count >= CAPACITY {
+        if count >= fault::full_at(CAPACITY) {
             return None;
         }
         let at = ENTRIES_AT + count * ENTRY_LEN;

@@ -428,7 +428,12 @@ fn schedule(images: &Arc<Vec<Image>>, seed: u64) {
 
 fn prepare() -> Arc<Vec<Image>> {
     set_full_at(FULL_AT);
-    Arc::new(Image::all())
+    let images = Image::all();
+    // Otherwise hardly any page would ever be split.
+    let delta_pages =
+        |image: &Image| check(&memory_store(&image.pages), |_| {}).unwrap().delta_pages;
+    assert!(images.iter().any(|image| delta_pages(image) > 10), "no deep delta tree");
+    Arc::new(images)
 }
 
 fn variable(name: &str) -> Option<u64> {
