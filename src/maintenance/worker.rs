@@ -289,6 +289,8 @@ unsafe fn merge_open(index: pg_sys::Relation, first: bool, spare: &mut Vec<Block
                 exclusion.release();
                 if step == Step::Idle {
                     store.spread_offers();
+                    // They are offered to everybody now.
+                    spare.clear();
                 }
                 store.release();
                 if step == Step::Idle { Merged::TooLittle } else { Merged::Range }
