@@ -22,6 +22,7 @@ use pgrx::prelude::*;
 
 use super::{Demand, Exclusion, merge_range};
 use crate::am;
+use crate::am::options::Options;
 use crate::storage::buffers::IndexStore;
 use crate::storage::raise_corruption;
 
@@ -236,7 +237,7 @@ enum Merged {
     Range,
     /// There is less than the threshold.
     TooLittle,
-    /// There is no such index.
+    /// There is no such index, or it is not for workers any more.
     Gone,
     /// Somebody else has the exclusion.
     Busy,
@@ -280,6 +281,10 @@ unsafe fn open_and_merge(oid: pg_sys::Oid, first: bool, spare: &mut Vec<Block>) 
 unsafe fn merge_open(index: pg_sys::Relation, first: bool, spare: &mut Vec<Block>) -> Merged {
     // SAFETY: by contract.
     unsafe {
+        // Turned off since the worker was started.
+        if !Options::of(index).auto_retrain {
+            return Merged::Gone;
+        }
         let Some(exclusion) = Exclusion::try_take(index) else { return Merged::Busy };
         let store = IndexStore::new(index);
         let step = merge_or_resume(index, &store, first, spare);
