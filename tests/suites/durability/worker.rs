@@ -255,3 +255,25 @@ fn an_index_that_is_not_ready_is_not_merged() {
     retrain(&mut client, "t_k");
     Subject::of("t").assert_exact(&mut client);
 }
+
+#[test]
+fn a_worker_leaves_rows_alone_that_come_after_auto_retrain_was_turned_off() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    let mut next = 0;
+    create(&mut client, "");
+    // A worker that is there, and looks again for a while.
+    fill(&mut client, &mut next);
+    std::thread::sleep(Duration::from_millis(300));
+    client.script("ALTER INDEX t_k SET (auto_retrain = off)").unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    fill(&mut client, &mut next);
+    std::thread::sleep(Duration::from_secs(2));
+    let merged = "SELECT merged_rows FROM learned_retrain('t_k')";
+    let merged: i64 = client.query_one(merged, &[]).unwrap().get(0);
+    assert!(merged >= 60_000, "{merged} of 60000 rows were left");
+    Subject::of("t").assert_exact(&mut client);
+}

@@ -114,7 +114,6 @@ pub(super) struct Contents {
 /// New leaves of one run.
 pub(super) struct OpenRun {
     first: usize,
-    count: usize,
     cutter: LeafCutter,
     leaves: Vec<Child>,
 }
@@ -200,7 +199,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         };
         let birth = self.state.epoch + 1;
         let cutter = LeafCutter::new(self.options.fillfactor, class, low, birth);
-        OpenRun { first, count: 0, cutter, leaves: Vec::new() }
+        OpenRun { first, cutter, leaves: Vec::new() }
     }
 
     /// Reads the `ordinal`-th leaf, which will be replaced. Of an index without leaves: an empty
@@ -300,7 +299,6 @@ impl<'a, S: Update> Rewrite<'a, S> {
         } else {
             self.finish_class(&mut run, high);
         }
-        run.count = count;
         self.runs.push(Run { first: run.first, count, high, leaves: run.leaves });
     }
 
@@ -362,7 +360,6 @@ impl<'a, S: Update> Rewrite<'a, S> {
         let mut runs = std::mem::take(&mut self.runs).into_iter().peekable();
         let old = self.upper.pages.clone();
         let mut pages: Vec<Child> = Vec::with_capacity(old.len() + 1);
-        // Leaves of the group of old pages that is being replaced, up to `end`.
         let mut page = 0;
         while page < old.len() || runs.peek().is_some() {
             let first = self.firsts.get(page).copied().unwrap_or(0);
@@ -372,6 +369,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
                 page += 1;
                 continue;
             }
+            // What takes the place of the pages from `page` to `taken`, whose leaves end at `end`.
             let mut group: Vec<Child> = Vec::new();
             let mut at = first;
             let mut taken = page;
