@@ -10,6 +10,8 @@ mod am;
 mod key_type;
 mod maintenance;
 mod quals;
+#[cfg(feature = "stop_points")]
+mod stop_points;
 mod storage;
 
 pgrx::pg_module_magic!(name, version);
@@ -19,4 +21,6 @@ pgrx::pg_module_magic!(name, version);
 pub extern "C-unwind" fn _PG_init() {
     am::options::register();
     storage::session::register_settings();
+    #[cfg(feature = "stop_points")]
+    stop_points::register();
 }

@@ -9,5 +9,6 @@ pub mod key;
 pub mod model;
 pub mod page;
 pub mod sort;
+pub mod stop;
 pub mod store;
 pub mod tree;

@@ -16,6 +16,7 @@ use super::transition::transition;
 use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence};
 use crate::page::delta::{self, Delta, Tree};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
 /// How much one publish takes in at the most.
@@ -85,6 +86,7 @@ pub fn merge_step<S: Update>(
             next.watermark = Fence::MIN;
             next.frozen.is_some().then_some(next)
         })?;
+        stop_at(StopPoint::Frozen);
     }
     merge_range(store, options, limits, spare)
 }
@@ -153,6 +155,7 @@ fn merge_range<S: Update>(
             next.watermark = Fence::MIN;
         }
     })?;
+    stop_at(StopPoint::MergedBeforeFree);
     for block in emptied {
         store.free(block, |page| delta::belongs_to(page, tree.name));
         spare.push(block);

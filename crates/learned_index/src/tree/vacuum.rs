@@ -18,6 +18,7 @@ use crate::page::delta::{self, Delta, Tree};
 use crate::page::leaf::Leaf;
 use crate::page::meta::State;
 use crate::page::{PageKind, edit, is_free, is_kind, tombstone};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 
 /// What a pass over the index found.
@@ -50,6 +51,7 @@ pub fn bulk_delete<S: Update>(
     mut before_page: impl FnMut(),
 ) -> Result<VacuumStats> {
     let free = sweep(store, &mut before_page)?;
+    stop_at(StopPoint::VacuumSwept);
     let mut stats = VacuumStats { free, ..VacuumStats::default() };
     let length = store.blocks();
     let (_, state) = read_meta(store, &mut 0)?;
@@ -62,6 +64,7 @@ pub fn bulk_delete<S: Update>(
     let mut fills: Vec<(usize, Fill)> = Vec::with_capacity(used.leaves.len());
     for block in 1..length {
         before_page();
+        stop_at(StopPoint::VacuumBeforePage);
         let Some(&ordinal) = used.leaves.get(&block) else {
             if !injected(Fault::SkipOtherPages) {
                 drop(store.lock_for_cleanup(block));
@@ -324,6 +327,7 @@ fn vacuum_leaf<S: Update>(
                 // leaf is judged again after that: only vacuum marks entries, and there is one.
                 drop(page);
                 map_page = Some(store.create(&tombstone::map(block, &verdict.dead, 0)));
+                stop_at(StopPoint::VacuumBeforeMap);
                 continue;
             }
         }

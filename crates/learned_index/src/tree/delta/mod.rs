@@ -28,6 +28,7 @@ use crate::corruption::ensure;
 use crate::entry::{Block, Fence};
 use crate::page::PageBytes;
 use crate::page::delta::{self, CAPACITY, Child, Delta, Tree};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
 
 /// Levels of a tree at the most; five hold 10^12 entries.
@@ -181,6 +182,7 @@ impl Routes {
         let Route { mut block, mut hint, mut verified } = self.rest[start];
         let mut level = self.level;
         loop {
+            stop_at(StopPoint::DeltaBeforeRead);
             let page = read_current(store, word, block, hint)?;
             let node = open(&page, self.tree).map_err(|error| error.at(block))?;
             if self.root_has_grown(&node, level, block) {
@@ -227,6 +229,7 @@ impl Routes {
             (self.read_leaf(store, word, position, Side::At)?.1, 0, true)
         };
         loop {
+            stop_at(StopPoint::InsertBeforeLock);
             let page = lock_current(store, word, block, hint)?;
             let node = open(&page, self.tree).map_err(|error| error.at(block))?;
             if self.root_has_grown(&node, 0, block) {
