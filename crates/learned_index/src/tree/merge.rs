@@ -9,7 +9,7 @@
 
 use super::attempt::{Attempt, settled};
 use super::build::BuildOptions;
-use super::delta::{Routes, Side, USUAL_ENTRIES};
+use super::delta::{Routes, Side, USUAL_ENTRIES, pages_of};
 use super::directory::read_meta;
 use super::rewrite::{Excluded, Rewrite, undisturbed};
 use super::transition::transition;
@@ -146,7 +146,7 @@ fn merge_range<S: Update>(
     let end = frozen.peek()?.map(Fence::at);
     let emptied = match end {
         Some(watermark) => frozen.leaves_before(watermark),
-        None => pages_of(&excluded, tree, state.watermark)?,
+        None => undisturbed(pages_of(&excluded, state.word, tree, state.watermark))?,
     };
     rewrite.publish(end.is_none(), |next| match end {
         Some(watermark) => next.watermark = watermark,
@@ -222,35 +222,4 @@ impl<'a, S: Store> Frozen<'a, S> {
         let behind = self.leaves.iter().filter(|(_, high)| *high <= watermark);
         behind.map(|&(block, _)| block).collect()
     }
-}
-
-/// All pages of a frozen tree, but the leaves that the watermark has left behind: these were freed
-/// when it passed them, and may be anything by now.
-fn pages_of<S: Store>(store: &Excluded<'_, S>, tree: Tree, watermark: Fence) -> Result<Vec<Block>> {
-    let mut blocks = vec![tree.root];
-    let mut parents = vec![tree.root];
-    while !parents.is_empty() {
-        let mut below = Vec::new();
-        for block in parents {
-            let page = store.read(block, 0);
-            let named = |corruption: crate::corruption::Corruption| corruption.at(block);
-            let node = Delta::parse(&page, tree.name).map_err(named)?;
-            if node.level() == 0 {
-                continue;
-            }
-            let children = node.children();
-            for (index, child) in children.iter().enumerate() {
-                let high = children.get(index + 1).map_or(node.high(), |next| next.low);
-                if node.level() == 1 && high <= watermark {
-                    continue;
-                }
-                blocks.push(child.block);
-                if node.level() > 1 {
-                    below.push(child.block);
-                }
-            }
-        }
-        parents = below;
-    }
-    Ok(blocks)
 }

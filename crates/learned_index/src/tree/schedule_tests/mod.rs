@@ -341,7 +341,7 @@ impl World {
 fn checked_entries<S: Store>(store: &S) -> BTreeSet<Fence> {
     let mut seen = BTreeSet::new();
     let see = |entry| assert!(seen.insert(entry), "{entry:?} is there twice");
-    let report = check(store, see).unwrap();
+    let report = check(store, true, see).unwrap();
     assert_eq!(report.lost, 0, "pages lost: {report:?}");
     seen
 }
@@ -366,7 +366,7 @@ fn expect_right_end<S: Update>(store: &S, options: BuildOptions, heap: &Heap) {
     bulk_delete(store, options, |tid| dead.contains(&tid), || {}).unwrap();
     heap.recycle(&dead);
     expect_entries(store, heap);
-    assert_eq!(check(store, |_| {}).unwrap().delta_pages, 0);
+    assert_eq!(check(store, true, |_| {}).unwrap().delta_pages, 0);
 }
 
 type Body = Box<dyn FnOnce(&World) + Send>;
@@ -431,7 +431,7 @@ fn prepare() -> Arc<Vec<Image>> {
     let images = Image::all();
     // Otherwise hardly any page would ever be split.
     let delta_pages =
-        |image: &Image| check(&memory_store(&image.pages), |_| {}).unwrap().delta_pages;
+        |image: &Image| check(&memory_store(&image.pages), true, |_| {}).unwrap().delta_pages;
     assert!(images.iter().any(|image| delta_pages(image) > 10), "no deep delta tree");
     Arc::new(images)
 }
