@@ -152,7 +152,7 @@ impl Subject {
             "SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class c ON c.oid = indexrelid
              JOIN pg_am a ON a.oid = relam
              WHERE indrelid = '{}'::regclass AND amname = 'learned' AND indisvalid",
-            self.table
+            self.table.trim_start_matches("ONLY ")
         );
         for index in client.query(&indexes, &[]).unwrap() {
             check(client, index.get(0));

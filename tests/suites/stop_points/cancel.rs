@@ -19,23 +19,23 @@ fn interrupt_at(cluster: &Cluster, scene: &Scene, interrupt: &str) {
     other.script(before).unwrap();
     let rows = Subject::of("t").rows(&mut other).unwrap();
     let mut client = writer(cluster);
+    client.script("SET enable_seqscan = off").unwrap();
     let pid = pid_of(&mut client);
     let stop = cluster.stop_at(point, Some(pid), passes);
     let held = in_background(client, statement);
     stop.wait();
     other.query(&format!("SELECT {interrupt}({pid})"), &[]).unwrap();
-    if locked {
-        // Nothing interrupts a session while it has a page locked.
-        stop.release();
-    }
+    // Nothing interrupts a session while it has a page locked; elsewhere it is while it is held.
+    let stop = (!locked).then_some(stop);
     let (client, outcome) = held.join().unwrap();
+    drop(stop);
     let error = outcome.expect_err(&name);
     let expected = [SqlState::QUERY_CANCELED, SqlState::ADMIN_SHUTDOWN];
     assert!(error.code().is_none_or(|code| expected.contains(code)), "{name}: {error:?}");
 
     // The session is still of use, with the directory that it knows.
     let mut sessions = vec![writer(cluster)];
-    if !client.is_closed() {
+    if interrupt == "pg_cancel_backend" {
         sessions.push(client);
     }
     let subject = Subject::of("t");

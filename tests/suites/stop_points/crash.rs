@@ -35,6 +35,7 @@ fn crash_at(cluster: &Cluster, scene: &Scene, logged: Logged, how: Shutdown) {
     let mut other = writer(cluster);
     let before = Subject::of("t").rows(&mut other).unwrap();
     let mut client = writer(cluster);
+    client.script("SET enable_seqscan = off").unwrap();
     let stop = cluster.stop_at(point, Some(pid_of(&mut client)), passes);
     let held = in_background(client, statement);
     stop.wait();

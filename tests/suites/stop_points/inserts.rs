@@ -130,6 +130,8 @@ fn a_split_that_was_prepared_for_a_tree_that_is_gone_leaves_no_page_behind() {
         other.script("DELETE FROM t WHERE id >= 500000").unwrap();
         assert_no_page_lost(&cluster);
         Subject::of("t").assert_exact(&mut other);
+        // A tree whose pages have no room to spare.
+        retrain(&mut other, "t_k");
         add_rows(&mut other, 600_000, 1_000);
     }
 }

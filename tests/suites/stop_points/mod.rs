@@ -11,7 +11,7 @@ mod unique;
 mod vacuum;
 
 use postgres::Client;
-use server_tests::{Cluster, Row, Script, Subject, fetch, in_background, pid_of};
+use server_tests::{Cluster, Row, Script, Subject, assert_plan, fetch, in_background, pid_of};
 
 /// A cluster with a table `t (k int8, id int4)` whose index has hundreds of leaves, as many rows in
 /// its delta tree as in a tenth of them, and merges only when told to.
@@ -68,8 +68,9 @@ fn hold_scan(cluster: &Cluster, query: &str, point: &str, passes: u32, meanwhile
     client.script("BEGIN ISOLATION LEVEL REPEATABLE READ").unwrap();
     let expected = Subject::of("t").rows(&mut client).unwrap();
     client
-        .script("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_indexonlyscan = off")
+        .script("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_indexscan = on")
         .unwrap();
+    assert_plan(&mut client, query, &["Index Scan"], &["Sort", "Seq Scan"]);
     // The session knows the index by now.
     fetch(&mut client, "SELECT k, id FROM t WHERE k = 0").unwrap();
     let stop = cluster.stop_at(point, Some(pid_of(&mut client)), passes);

@@ -133,12 +133,12 @@ fn the_second_insert_of_a_key_waits_for_the_first() {
         let cluster = unique_cluster();
         let mut client = writer(&cluster);
         add_rows(&mut client, 300_000, 10);
+        let mut other = writer(&cluster);
+        add_rows(&mut other, 310_000, 10);
         client.script("BEGIN").unwrap();
         let stop = cluster.stop_at("UniqueUnderLock", Some(pid_of(&mut client)), 0);
         let first = in_background(client, KEY);
         stop.wait();
-        let mut other = writer(&cluster);
-        add_rows(&mut other, 310_000, 10);
         let (pid, mut watcher) = (pid_of(&mut other), cluster.connect());
         let second = in_background(other, KEY);
         wait_until("the second waits for the page", || {
