@@ -11,6 +11,7 @@ mod jobs;
 mod method;
 mod plan;
 mod standby;
+mod stops;
 mod value;
 
 pub use cluster::{Cluster, Script, Shutdown};
@@ -18,10 +19,12 @@ pub use disk::SmallDisk;
 pub use exact::{Row, Subject, fetch};
 pub use jobs::{Job, run_together, test_duration};
 pub use method::{
-    access_method, is_arbiter, is_learned, learned_options, major_version, retrain, try_retrain,
+    Checked, access_method, check, is_arbiter, is_learned, learned_options, major_version, retrain,
+    try_check, try_retrain,
 };
 pub use plan::{assert_plan, plan_of};
 pub use standby::wait_until;
+pub use stops::{Outcome, Stop, in_background, pid_of, waits_for};
 pub use value::{Key, SqlType};
 
 /// Fixed, so that a failure repeats; another one by `OMENDB_LEARNED_TEST_SEED`.

@@ -9,4 +9,5 @@ mod footprint;
 mod maintenance;
 mod neighbours;
 mod refusals;
+mod stop_points;
 mod updates;

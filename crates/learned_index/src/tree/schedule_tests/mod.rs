@@ -1,4 +1,4 @@
-//! Inserters, readers, a merger and vacuum at once, under random schedules.
+//! Inserters, readers, a checker, a merger and vacuum at once, under random schedules.
 //!
 //! `OMENDB_LEARNED_SCHEDULES` says how many (3,000 if it is not set), `OMENDB_LEARNED_SEED` runs the
 //! one schedule that a failed test has named.
@@ -17,7 +17,7 @@ use shuttle::thread;
 use self::heap::{Heap, Status, Time};
 use self::scheduler::Random;
 use super::build::{BuildOptions, Builder};
-use super::check::check;
+use super::check::{check, contains};
 use super::delta::{Unique, insert, insert_unique};
 use super::directory::Directory;
 use super::merge::{Limits, Step, merge_step};
@@ -274,6 +274,26 @@ impl World {
         scan.release(&self.store);
     }
 
+    /// A check of the whole index, which must meet, and then find, all rows of a snapshot.
+    fn checker(&self, mut random: Random) {
+        let snapshot = self.heap.take_snapshot();
+        let mut seen = BTreeSet::new();
+        let report = check(&self.store, random.one_in(2), |entry| {
+            seen.insert(entry);
+        });
+        report.unwrap_or_else(|corruption| panic!("{corruption}"));
+        let expected = self.heap.alive_between(snapshot, snapshot);
+        let mut directory = self.directory(&mut random);
+        for &entry in &expected {
+            assert!(seen.contains(&Fence::at(entry)), "the check did not meet {entry:?}");
+            if random.one_in(8) {
+                let found = contains(&self.store, &mut directory, entry).unwrap();
+                assert!(found, "{entry:?} was not found");
+            }
+        }
+        self.heap.release_snapshot(snapshot);
+    }
+
     /// One scan. With pins: no row that it returns may have lost its TID to another one by then.
     /// With a snapshot: all rows of the snapshot.
     fn read_once(
@@ -406,7 +426,10 @@ fn play(images: &[Image], seed: u64) {
     bodies.push(Box::new(move |world| world.merger(c)));
     bodies.push(Box::new(move |world| world.vacuum(d)));
     bodies.push(Box::new(move |world| world.reader(e)));
-    bodies.push(Box::new(move |world| world.reader(f)));
+    match random.one_in(4) {
+        true => bodies.push(Box::new(move |world| world.checker(f))),
+        false => bodies.push(Box::new(move |world| world.reader(f))),
+    }
     let threads: Vec<_> = bodies
         .into_iter()
         .map(|body| {
