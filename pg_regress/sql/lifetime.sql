@@ -52,6 +52,7 @@ SELECT * FROM answers;
 DELETE FROM t WHERE v % 97 = 0 OR k BETWEEN 20000 AND 60000 AND v % 2 = 0;
 VACUUM (INDEX_CLEANUP on) t;
 SELECT * FROM answers;
+SELECT dead_entries > 0 AS dead, unmerged_entries > 0 AS unmerged, lost_pages FROM learned_check('t_k', heapallindexed => true);
 
 -- Merged.
 SELECT merged_rows > 0 AS merged FROM learned_retrain('t_k');
@@ -64,6 +65,7 @@ SELECT * FROM answers;
 INSERT INTO t SELECT g, g FROM generate_series(200000, 202000) g;
 VACUUM t;
 SELECT * FROM answers;
+SELECT dead_entries > 0 AS dead, unmerged_entries > 0 AS unmerged, lost_pages FROM learned_check('t_k', heapallindexed => true);
 
 -- Positions that are marked and restored, and given up in the middle.
 SET enable_seqscan = off;
@@ -106,6 +108,7 @@ CREATE INDEX broken ON t USING learned ((10 / (v - 300123)));
 SELECT learned_retrain('t');
 SELECT merged_rows > 0 AS merged FROM learned_retrain('t_u');
 SELECT * FROM answers;
+SELECT entries, dead_entries, unmerged_entries, lost_pages FROM learned_check('t_u', heapallindexed => true);
 
 -- Made anew.
 REINDEX INDEX CONCURRENTLY t_k;
