@@ -1,15 +1,23 @@
 # What each target needs is installed by scripts/setup (Debian 12, as root).
 PG_CONFIG ?= pg_config
 
-.PHONY: demo test bench install fmt lint setup
+.PHONY: demo test test-long bench install fmt lint setup
 
-demo: setup
+# Hours of `make test-long`.
+HOURS ?= 2
+
+demo:
+	scripts/setup --demo
 	demo/run
 
 test: lint
 	scripts/test
 
-bench: setup
+test-long:
+	scripts/test-long "$(HOURS)"
+
+bench:
+	scripts/setup --demo
 	demo/run --synthetic
 
 install:

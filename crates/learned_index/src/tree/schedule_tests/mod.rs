@@ -1,7 +1,7 @@
 //! Inserters, readers, a checker, a merger and vacuum at once, under random schedules.
 //!
-//! `OMENDB_LEARNED_SCHEDULES` says how many (3,000 if it is not set), `OMENDB_LEARNED_SEED` runs the
-//! one schedule that a failed test has named.
+//! `OMENDB_LEARNED_SCHEDULES` says how many (3,000 if it is not set), `OMENDB_LEARNED_FIRST_SEED` from
+//! which seed on (0); `OMENDB_LEARNED_SEED` runs the one schedule that a failed test has named.
 
 mod faults;
 mod heap;
@@ -470,7 +470,8 @@ fn nothing_is_missed_doubled_lost_or_stuck_under_any_schedule() {
         return schedule(&images, seed);
     }
     let schedules = variable("OMENDB_LEARNED_SCHEDULES").unwrap_or(SCHEDULES);
-    for seed in 0..schedules {
+    let first = variable("OMENDB_LEARNED_FIRST_SEED").unwrap_or(0);
+    for seed in first..first + schedules {
         let outcome = std::panic::catch_unwind(|| schedule(&images, seed));
         if let Err(failure) = outcome {
             eprintln!("OMENDB_LEARNED_SEED={seed} runs the schedule that failed");
