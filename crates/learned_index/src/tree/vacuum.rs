@@ -14,6 +14,7 @@ use super::rewrite::{Excluded, Rewrite, undisturbed};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
 use crate::fault::{Fault, injected};
+use crate::memory::{Add, Room, listed, with_room};
 use crate::page::delta::{self, Delta, Tree};
 use crate::page::leaf::Leaf;
 use crate::page::meta::State;
@@ -59,7 +60,7 @@ pub fn bulk_delete<S: Update>(
     }
     let mut used = Used::of(&excluded, &state)?;
     let mut memory = Memory::default();
-    let mut fills: Vec<(usize, Fill)> = Vec::with_capacity(used.leaves.len());
+    let mut fills: Vec<(usize, Fill)> = with_room(used.leaves.len());
     for block in 1..length {
         before_page();
         let Some(&ordinal) = used.leaves.get(&block) else {
@@ -70,11 +71,11 @@ pub fn bulk_delete<S: Update>(
         };
         let fill = vacuum_leaf(store, block, &mut is_dead, &mut memory, &mut stats)
             .map_err(|corruption| corruption.at(block))?;
-        used.others.extend(fill.map);
+        used.others.add_all(fill.map);
         fills.push((ordinal, fill));
     }
     fills.sort_unstable_by_key(|(ordinal, _)| *ordinal);
-    let fills: Vec<Fill> = fills.into_iter().map(|(_, fill)| fill).collect();
+    let fills: Vec<Fill> = listed(fills.into_iter().map(|(_, fill)| fill));
     if stats.removed > 0 {
         compact(store, options, &fills, &mut before_page)?;
         store.spread_offers();
@@ -150,10 +151,12 @@ impl Used {
     fn of<S: Update>(excluded: &Excluded<'_, S>, state: &State) -> Result<Used> {
         let upper = undisturbed(UpperLevels::read(excluded, state))?;
         let (_, model) = undisturbed(read_model_pages(excluded, state))?;
-        let mut others: HashSet<Block> = upper.blocks.into_iter().chain(model).collect();
-        let mut leaves = std::collections::HashMap::with_capacity(state.leaves as usize);
+        let mut others: HashSet<Block> = HashSet::new();
+        others.add_all(upper.blocks.into_iter().chain(model));
+        let mut leaves = std::collections::HashMap::new();
+        leaves.make_room(state.leaves as usize);
         for page in upper.pages {
-            others.insert(page.block);
+            others.add(page.block);
             for child in undisturbed(read_children(excluded, state.word, page, 0))? {
                 let ordinal = leaves.len();
                 let known = leaves.insert(child.block, ordinal);
@@ -180,13 +183,13 @@ pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64
         let page = store.read(block, 0);
         if used.leaves.contains_key(&block) {
             let map = Leaf::parse(&page).map_err(|corruption| corruption.at(block))?;
-            used.others.extend(map.tombstone_page());
+            used.others.add_all(map.tombstone_page());
         } else if is_free(&page) {
             drop(page);
             store.offer(block);
             free += 1;
         } else if !used.others.contains(&block) && !is_of_delta(&page, &state) {
-            orphans.push(block);
+            orphans.add(block);
         }
     }
     for block in orphans {
@@ -248,7 +251,7 @@ fn compact<S: Update>(
             + fills[at..at + run].iter().filter(|fill| fill.entries == 0).count() as f64;
         let maps = fills[at..at + run].iter().filter(|fill| fill.map.is_some()).count();
         if run > 0 && (gain >= 1.1 && run > 1 || maps > 0) {
-            runs.push((at, run));
+            runs.add((at, run));
         }
         at += run.max(1);
     }
@@ -258,7 +261,7 @@ fn compact<S: Update>(
         let step = count.min(COMPACTED_AT_ONCE);
         let from = first + count - step;
         if count > step {
-            runs.push((first, count - step));
+            runs.add((first, count - step));
         }
         let mut rewrite = Rewrite::begin(store, options, &mut spare)?;
         let mut run = None;
@@ -349,7 +352,7 @@ fn judge<S: Update>(
         let slot = slot as u16;
         let was_dead = known.binary_search(&slot).is_ok();
         if was_dead || is_dead(tid) {
-            verdict.dead.push(slot);
+            verdict.dead.add(slot);
             verdict.new += usize::from(!was_dead);
         } else {
             verdict.alive += 1;
@@ -370,8 +373,6 @@ pub(crate) fn dead_slots<S: crate::store::Store>(
     ensure(map != block, "a tombstone page of its own", map.into())?;
     let page = store.read(map, 0);
     tombstone::expect_map(&page, block).map_err(|corruption: Corruption| corruption.at(map))?;
-    Ok((0..leaf.entries())
-        .filter(|&slot| tombstone::is_dead(&page, slot))
-        .map(|slot| slot as u16)
-        .collect())
+    let dead = (0..leaf.entries()).filter(|&slot| tombstone::is_dead(&page, slot));
+    Ok(listed(dead.map(|slot| slot as u16)))
 }
