@@ -9,7 +9,10 @@ use pgrx::prelude::*;
 mod am;
 mod key_type;
 mod maintenance;
+mod memory;
 mod quals;
+#[cfg(feature = "stop_points")]
+mod stop_points;
 mod storage;
 
 pgrx::pg_module_magic!(name, version);
@@ -17,6 +20,9 @@ pgrx::pg_module_magic!(name, version);
 /// Registers what has to exist before the first index is opened.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    memory::register();
     am::options::register();
     storage::session::register_settings();
+    #[cfg(feature = "stop_points")]
+    stop_points::register();
 }

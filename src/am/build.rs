@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use learned_index::entry::HeapTid;
 use learned_index::key::{Key, NullClass};
 use learned_index::page::meta::Identity;
+use learned_index::stop::{StopPoint, stop_at};
 use learned_index::store::memory::MemoryStore;
 use learned_index::store::{BulkStore, Store};
 use learned_index::tree::build::Builder;
@@ -88,6 +89,7 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
         enter_phase(PHASE_SCAN);
         let heap_tuples = scan_table(heap, index, info, &mut build);
         enter_phase(PHASE_WRITE);
+        stop_at(StopPoint::BuildScanned);
         let entries = build.entries;
         let built = match build.failed {
             Some(error) => Err(error),
@@ -109,7 +111,9 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
             );
         }
         enter_phase(PHASE_LOG);
+        stop_at(StopPoint::BuildWritten);
         pages.log();
+        stop_at(StopPoint::BuildLogged);
         let result = pg_sys::palloc0(size_of::<pg_sys::IndexBuildResult>())
             .cast::<pg_sys::IndexBuildResult>();
         (*result).heap_tuples = heap_tuples;

@@ -10,5 +10,6 @@ pub mod memory;
 pub mod model;
 pub mod page;
 pub mod sort;
+pub mod stop;
 pub mod store;
 pub mod tree;

@@ -8,8 +8,8 @@ use zerocopy::IntoBytes;
 use super::edit::Edit;
 use super::leaf::{Leaf, MARKS_AT, Marks};
 use super::{
-    CONTENT_END, CONTENT_START, PageBytes, PageKind, expect_kind, lower_edit, new_page, read,
-    set_lower, write,
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, expect_kind, is_kind, lower_edit, new_page,
+    read, set_lower, write,
 };
 use crate::corruption::{Result, ensure};
 use crate::entry::Block;
@@ -106,6 +106,11 @@ pub(crate) fn expect_map(page: &PageBytes, owner: Block) -> Result<()> {
     ensure(found == owner, "the tombstone page of this leaf", found.into())?;
     let check: u32 = read(page, CHECK_AT);
     ensure(check == map_check(page), "the check of the tombstones", check.into())
+}
+
+/// The leaf whose map a page is, if it is one.
+pub(crate) fn owner_of(page: &PageBytes) -> Option<Block> {
+    is_kind(page, PageKind::Tombstones).then(|| read(page, CONTENT_START))
 }
 
 /// Whether a map page marks a slot as dead.

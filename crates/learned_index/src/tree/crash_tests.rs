@@ -203,7 +203,7 @@ fn vacuum(
 /// What the index has, by its own check.
 fn checked(store: &MemoryStore) -> (CheckReport, BTreeSet<Entry>) {
     let mut seen = BTreeSet::new();
-    let report = check(store, |at: Fence| {
+    let report = check(store, true, |at: Fence| {
         let entry = Entry { key: Key::value(at.code), tid: at.tid };
         assert!(seen.insert(entry), "{entry:?} is there twice");
     });

@@ -233,7 +233,11 @@ impl Directory {
                 let leaf = self.route_by_model(model, position);
                 Ok(Some(self.tiles.known(leaf)))
             }
-            _ => self.route_by_pages(store, position).map(Some),
+            _ => {
+                let leaf = self.route_by_pages(store, position)?;
+                self.count_lookup(store)?;
+                Ok(leaf)
+            }
         }
     }
 
@@ -251,7 +255,7 @@ impl Directory {
     }
 
     /// The low fence of a leaf that was routed to.
-    fn low<S: Store>(&self, store: &S, ordinal: usize) -> Attempt<Fence> {
+    pub(super) fn low<S: Store>(&self, store: &S, ordinal: usize) -> Attempt<Fence> {
         if self.tiles.resident {
             return Ok(self.tiles.known_low(ordinal));
         }
@@ -322,7 +326,16 @@ impl Directory {
         (values.start + at_or_before).saturating_sub(1)
     }
 
-    fn route_by_pages<S: Store>(&mut self, store: &S, position: Fence) -> Attempt<LeafRef> {
+    /// Routing without the model, by a search among the directory's pages. `None` if there are no
+    /// leaves.
+    pub(super) fn route_by_pages<S: Store>(
+        &mut self,
+        store: &S,
+        position: Fence,
+    ) -> Attempt<Option<LeafRef>> {
+        if self.leaves() == 0 {
+            return Ok(None);
+        }
         let tiles = &mut self.tiles;
         let page = tiles.pages.partition_point(|page| page.low <= position).saturating_sub(1);
         let first = tiles.firsts[page] as usize;
@@ -330,7 +343,7 @@ impl Directory {
             let children = read_children(store, self.state.word, tiles.pages[page], 0)?;
             let within = children.partition_point(|child| child.low <= position).saturating_sub(1);
             let child = children.get(within).ok_or(Corruption::new("a leaf", within as u64))?;
-            return Ok(LeafRef::unknown(first + within, child));
+            return Ok(Some(LeafRef::unknown(first + within, child)));
         }
         tiles.load_page(store, self.state.word, page)?;
         let end = first + tiles.pages[page].leaves as usize;
@@ -343,16 +356,21 @@ impl Directory {
                 right = middle;
             }
         }
-        let leaf = tiles.known(left - 1);
-        self.lookups = self.lookups.saturating_add(1);
-        let enough = LOOKUPS_PER_PAGE.saturating_mul(tiles.pages.len() as u32);
-        if self.model.is_none() && self.lookups >= enough {
-            self.load_all(store)?;
-        }
-        Ok(leaf)
+        Ok(Some(tiles.known(left - 1)))
     }
 
-    fn load_all<S: Store>(&mut self, store: &S) -> Attempt<()> {
+    /// Counts a lookup without the model. After some of them everything is read.
+    fn count_lookup<S: Store>(&mut self, store: &S) -> Attempt<()> {
+        self.lookups = self.lookups.saturating_add(1);
+        let enough = LOOKUPS_PER_PAGE.saturating_mul(self.tiles.pages.len() as u32);
+        if self.tiles.resident && self.lookups >= enough { self.load_all(store) } else { Ok(()) }
+    }
+
+    /// Reads all of the directory that is not known yet, and the model.
+    pub(super) fn load_all<S: Store>(&mut self, store: &S) -> Attempt<()> {
+        if self.model.is_some() {
+            return Ok(());
+        }
         for page in 0..self.tiles.pages.len() {
             self.tiles.load_page(store, self.state.word, page)?;
         }
@@ -544,9 +562,11 @@ pub(super) fn read_model_pages<S: Store>(store: &S, state: &State) -> Attempt<(M
     let mut next = Some(state.model_root).filter(|_| len > 0);
     while let Some(block) = next {
         let page = read_current(store, state.word, block, 0)?;
-        let decoded: &PageBytes = &page;
-        let (piece, following) =
-            blob::decode(decoded).map_err(|corruption| corruption.at(block))?;
+        let named = |corruption: Corruption| corruption.at(block);
+        let birth = page::birth(&page);
+        ensure(birth == state.model_birth, "a page of the model that is meant", birth)
+            .map_err(named)?;
+        let (piece, following) = blob::decode(&page).map_err(named)?;
         // A full piece or the last one: links that go round end here.
         ensure(
             bytes.len() + piece.len() <= len && !piece.is_empty(),
@@ -560,7 +580,11 @@ pub(super) fn read_model_pages<S: Store>(store: &S, state: &State) -> Attempt<(M
     }
     ensure(bytes.len() == len, "a model of its length", bytes.len() as u64)?;
     let model = Model::from_bytes(&bytes)
-        .map_err(|_| Corruption::new("a model", state.model_kind.into()).at(state.model_root))?;
+        .ok()
+        .filter(|model| model.kind() as u8 == state.model_kind)
+        .ok_or(
+            Corruption::new("a model of its kind", state.model_kind.into()).at(state.model_root),
+        )?;
     Ok((model, blocks))
 }
 

@@ -9,7 +9,7 @@
 
 use super::attempt::{Attempt, settled};
 use super::build::BuildOptions;
-use super::delta::{Routes, Side, USUAL_ENTRIES};
+use super::delta::{Routes, Side, USUAL_ENTRIES, pages_of};
 use super::directory::read_meta;
 use super::rewrite::{Excluded, Rewrite, undisturbed};
 use super::transition::transition;
@@ -17,6 +17,7 @@ use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence};
 use crate::memory::{Add, listed};
 use crate::page::delta::{self, Delta, Tree};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
 /// How much one publish takes in at the most.
@@ -86,6 +87,7 @@ pub fn merge_step<S: Update>(
             next.watermark = Fence::MIN;
             next.frozen.is_some().then_some(next)
         })?;
+        stop_at(StopPoint::Frozen);
     }
     merge_range(store, options, limits, spare)
 }
@@ -145,7 +147,7 @@ fn merge_range<S: Update>(
     let end = frozen.peek()?.map(Fence::at);
     let emptied = match end {
         Some(watermark) => frozen.leaves_before(watermark),
-        None => pages_of(&excluded, tree, state.watermark)?,
+        None => undisturbed(pages_of(&excluded, state.word, tree, state.watermark))?,
     };
     rewrite.publish(end.is_none(), |next| match end {
         Some(watermark) => next.watermark = watermark,
@@ -154,6 +156,7 @@ fn merge_range<S: Update>(
             next.watermark = Fence::MIN;
         }
     })?;
+    stop_at(StopPoint::MergedBeforeFree);
     for block in emptied {
         store.free(block, |page| delta::belongs_to(page, tree.name));
         spare.add(block);
@@ -220,35 +223,4 @@ impl<'a, S: Store> Frozen<'a, S> {
         let behind = self.leaves.iter().filter(|(_, high)| *high <= watermark);
         listed(behind.map(|&(block, _)| block))
     }
-}
-
-/// All pages of a frozen tree, but the leaves that the watermark has left behind: these were freed
-/// when it passed them, and may be anything by now.
-fn pages_of<S: Store>(store: &Excluded<'_, S>, tree: Tree, watermark: Fence) -> Result<Vec<Block>> {
-    let mut blocks = vec![tree.root];
-    let mut parents = vec![tree.root];
-    while !parents.is_empty() {
-        let mut below = Vec::new();
-        for block in parents {
-            let page = store.read(block, 0);
-            let named = |corruption: crate::corruption::Corruption| corruption.at(block);
-            let node = Delta::parse(&page, tree.name).map_err(named)?;
-            if node.level() == 0 {
-                continue;
-            }
-            let children = node.children();
-            for (index, child) in children.iter().enumerate() {
-                let high = children.get(index + 1).map_or(node.high(), |next| next.low);
-                if node.level() == 1 && high <= watermark {
-                    continue;
-                }
-                blocks.add(child.block);
-                if node.level() > 1 {
-                    below.add(child.block);
-                }
-            }
-        }
-        parents = below;
-    }
-    Ok(blocks)
 }

@@ -13,6 +13,7 @@ pub mod merge;
 mod rewrite;
 pub mod scan;
 mod transition;
+mod used;
 pub mod vacuum;
 
 #[cfg(test)]

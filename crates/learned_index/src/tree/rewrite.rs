@@ -22,6 +22,7 @@ use crate::page::directory::{self, Child};
 use crate::page::leaf::Leaf;
 use crate::page::meta::{Identity, NOTHING_STALE, State};
 use crate::page::{self, PageBytes};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
 
 /// A model is trained anew once the number of leaves is off by one in so many.
@@ -325,6 +326,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
             let low = run.leaves.first().map_or(0, |leaf| code(leaf.low, 0));
             next.stale = (next.stale.0.min(low), next.stale.1.max(code(run.high, u64::MAX)));
         }
+        stop_at(StopPoint::RewriteBeforeDirectory);
         if !self.runs.is_empty() {
             let pages = self.replace_pages(birth)?;
             next.leaves = pages.iter().map(|page| page.leaves).sum();
@@ -342,11 +344,13 @@ impl<'a, S: Update> Rewrite<'a, S> {
         if injected(Fault::FreeBeforePublish) {
             self.free_replaced();
         }
+        stop_at(StopPoint::PublishBeforeTransition);
         let published = transition(self.store, |state| {
             // Others may have opened a delta tree meanwhile.
             next.active = state.active;
             Some(next)
         })?;
+        stop_at(StopPoint::PublishedBeforeFree);
         self.free_replaced();
         Ok(published.unwrap_or(next))
     }
@@ -355,6 +359,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     fn free_replaced(&mut self) {
         for block in std::mem::take(&mut self.replaced) {
             self.store.free(block, |_| true);
+            stop_at(StopPoint::FreedOne);
             self.spare.push(block);
         }
     }

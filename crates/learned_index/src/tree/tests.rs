@@ -203,8 +203,8 @@ fn every_interval_of_every_key_set_gives_the_entries_of_the_oracle() {
         let options = BuildOptions { model: MODELS[index % 5], fillfactor };
         let case = Case::build(&values, 113, nulls_first, options, 256 * 1024);
         let mut alive = 0u64;
-        let report =
-            check(&case.store, |_| alive += 1).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let report = check(&case.store, true, |_| alive += 1)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!((report.entries, alive), (values.len() as u64, values.len() as u64), "{name}");
         let keys: Vec<u64> = values.iter().filter_map(|value| *value).collect();
         for memory in [1 << 24, 0] {
@@ -339,7 +339,7 @@ fn dead_entries_vanish_and_the_others_stay_whatever_share_dies() {
             assert_eq!(stats.alive, case.entries.len() as u64, "{name}");
             assert_eq!(stats.removed, (before - case.entries.len()) as u64, "{name}");
             let mut alive = 0;
-            let report = check(&case.store, |_| alive += 1).unwrap();
+            let report = check(&case.store, true, |_| alive += 1).unwrap();
             assert_eq!(alive, case.entries.len());
             assert_eq!(report.entries, alive as u64 + report.dead);
             assert_eq!(report.lost, 0, "{name}");
@@ -487,7 +487,7 @@ fn a_damaged_page_is_an_error_and_never_a_wrong_answer() {
             Ok(found) => assert_eq!(found, whole.entries.iter().copied().collect::<Vec<_>>()),
             Err(_) => errors += 1,
         }
-        let _ = check(&store, |_| {});
+        let _ = check(&store, true, |_| {});
         let _ = bulk_delete(&store, PLAIN, |_| false, || {});
     }
     assert!(errors > 300, "{errors} of 600 faults were seen");
@@ -510,7 +510,7 @@ proptest! {
     ) {
         let options = BuildOptions { model: MODELS[model], fillfactor };
         let case = Case::build(&values, rows_per_block, nulls_first, options, 64 * 1024);
-        check(&case.store, |_| {}).unwrap();
+        check(&case.store, true, |_| {}).unwrap();
         let mut directory = case.directory();
         case.assert_interval(&mut directory, Key::MIN, Key::MAX);
         for (low, high) in bounds {

@@ -85,7 +85,7 @@ impl Live {
 
     fn check(&self) {
         let mut seen = Vec::new();
-        let report = check(&self.store, |entry| seen.push(entry)).unwrap();
+        let report = check(&self.store, true, |entry| seen.push(entry)).unwrap();
         assert_eq!(report.lost, 0);
         seen.sort();
         let expected: Vec<Fence> = self.entries.iter().map(|&entry| Fence::at(entry)).collect();
@@ -213,7 +213,7 @@ fn a_large_delta_tree_is_merged_range_by_range_and_gives_its_pages_back() {
         assert!(steps > 3, "{steps} steps");
         live.assert_range(Key::MIN, Key::MAX);
     }
-    let report = check(&live.store, |_| {}).unwrap();
+    let report = check(&live.store, true, |_| {}).unwrap();
     assert_eq!(report.delta_pages, 0);
     // What the delta trees and old leaves took is used again.
     assert!(u64::from(live.store.blocks()) < 4 * report.leaves, "{} blocks", live.store.blocks());

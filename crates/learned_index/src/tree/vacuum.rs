@@ -9,16 +9,18 @@ use std::collections::HashSet;
 use super::attempt::Attempt;
 use super::build::BuildOptions;
 use super::delta::{Routes, Side};
-use super::directory::{UpperLevels, read_children, read_meta, read_model_pages};
+use super::directory::read_meta;
 use super::rewrite::{Excluded, Rewrite, undisturbed};
+use super::used::{Used, is_of_delta};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
 use crate::fault::{Fault, injected};
-use crate::memory::{Add, Room, listed, with_room};
+use crate::memory::{Add, listed, with_room};
 use crate::page::delta::{self, Delta, Tree};
 use crate::page::leaf::Leaf;
 use crate::page::meta::State;
-use crate::page::{PageKind, edit, is_free, is_kind, tombstone};
+use crate::page::{edit, is_free, tombstone};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 
 /// What a pass over the index found.
@@ -51,6 +53,7 @@ pub fn bulk_delete<S: Update>(
     mut before_page: impl FnMut(),
 ) -> Result<VacuumStats> {
     let free = sweep(store, &mut before_page)?;
+    stop_at(StopPoint::VacuumSwept);
     let mut stats = VacuumStats { free, ..VacuumStats::default() };
     let length = store.blocks();
     let (_, state) = read_meta(store, &mut 0)?;
@@ -58,11 +61,12 @@ pub fn bulk_delete<S: Update>(
     for (tree, from) in delta_trees(&state) {
         clean_delta(&excluded, tree, from, &mut is_dead, &mut before_page, &mut stats)?;
     }
-    let mut used = Used::of(&excluded, &state)?;
+    let mut used = undisturbed(Used::read(&excluded, &state))?;
     let mut memory = Memory::default();
     let mut fills: Vec<(usize, Fill)> = with_room(used.leaves.len());
     for block in 1..length {
         before_page();
+        stop_at(StopPoint::VacuumBeforePage);
         let Some(&ordinal) = used.leaves.get(&block) else {
             if !injected(Fault::SkipOtherPages) {
                 drop(store.lock_for_cleanup(block));
@@ -139,42 +143,13 @@ fn leaf_of<S: Update>(excluded: &Excluded<'_, S>, tree: Tree, position: Fence) -
     undisturbed(found.map(|(_, block)| block))
 }
 
-/// The blocks that a state refers to, delta trees left out: their pages name their tree.
-struct Used {
-    /// Leaves, with their ordinals.
-    leaves: std::collections::HashMap<Block, usize>,
-    /// Directory pages and model pages, and tombstone pages as they are found.
-    others: HashSet<Block>,
-}
-
-impl Used {
-    fn of<S: Update>(excluded: &Excluded<'_, S>, state: &State) -> Result<Used> {
-        let upper = undisturbed(UpperLevels::read(excluded, state))?;
-        let (_, model) = undisturbed(read_model_pages(excluded, state))?;
-        let mut others: HashSet<Block> = HashSet::new();
-        others.add_all(upper.blocks.into_iter().chain(model));
-        let mut leaves = std::collections::HashMap::new();
-        leaves.make_room(state.leaves as usize);
-        for page in upper.pages {
-            others.add(page.block);
-            for child in undisturbed(read_children(excluded, state.word, page, 0))? {
-                let ordinal = leaves.len();
-                let known = leaves.insert(child.block, ordinal);
-                ensure(known.is_none(), "each leaf once", child.block.into())
-                    .map_err(|corruption| corruption.at(page.block))?;
-            }
-        }
-        Ok(Used { leaves, others })
-    }
-}
-
 /// Frees what nobody refers to, which crashes and errors leave behind, and offers what is free.
 /// Returns the number of free blocks. The caller has the exclusion.
 pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64> {
     let length = store.blocks();
     let (_, state) = read_meta(store, &mut 0)?;
     let excluded = Excluded { store, word: state.word };
-    let mut used = Used::of(&excluded, &state)?;
+    let mut used = undisturbed(Used::read(&excluded, &state))?;
     // A leaf's tombstone page is known by the leaf alone.
     let mut orphans = Vec::new();
     let mut free = 0;
@@ -201,21 +176,6 @@ pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64
     }
     store.spread_offers();
     Ok(free)
-}
-
-/// Whether a page belongs, or may belong, to a delta tree: one of the state's, or one that is
-/// being opened right now.
-fn is_of_delta(page: &crate::page::PageBytes, state: &State) -> bool {
-    if !is_kind(page, PageKind::Delta) {
-        return false;
-    }
-    let name = crate::page::birth(page);
-    if name > state.word || state.active.is_some_and(|tree| tree.name == name) {
-        return true;
-    }
-    let frozen = state.frozen.is_some_and(|tree| tree.name == name);
-    // A leaf that the watermark has left behind is of no use any more.
-    frozen && Delta::parse(page, name).is_ok_and(|n| n.level() > 0 || n.high() > state.watermark)
 }
 
 /// How full a leaf is.
@@ -327,6 +287,7 @@ fn vacuum_leaf<S: Update>(
                 // leaf is judged again after that: only vacuum marks entries, and there is one.
                 drop(page);
                 map_page = Some(store.create(&tombstone::map(block, &verdict.dead, 0)));
+                stop_at(StopPoint::VacuumBeforeMap);
                 continue;
             }
         }
@@ -375,4 +336,17 @@ pub(crate) fn dead_slots<S: crate::store::Store>(
     tombstone::expect_map(&page, block).map_err(|corruption: Corruption| corruption.at(map))?;
     let dead = (0..leaf.entries()).filter(|&slot| tombstone::is_dead(&page, slot));
     Ok(listed(dead.map(|slot| slot as u16)))
+}
+
+/// Whether one slot of a locked leaf is marked as dead.
+pub(crate) fn is_dead<S: crate::store::Store>(
+    store: &S,
+    leaf: &Leaf<'_>,
+    block: Block,
+    slot: usize,
+) -> Result<bool> {
+    match leaf.tombstone_page() {
+        Some(_) => Ok(dead_slots(store, leaf, block)?.binary_search(&(slot as u16)).is_ok()),
+        None => Ok(leaf.listed_tombstones().any(|dead| usize::from(dead) == slot)),
+    }
 }

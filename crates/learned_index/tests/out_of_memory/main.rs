@@ -1,7 +1,7 @@
 //! Whatever is done with however little memory: it succeeds, or it raises [`OutOfMemory`] and
 //! leaves an index that is whole. A large allocation that is not expected to fail would end this
 //! process instead.
-#![allow(unsafe_code)] // of the allocator
+#![allow(clippy::unwrap_used)]
 
 mod allocator;
 
@@ -33,26 +33,33 @@ const ROWS: u64 = 120_000;
 /// Runs in small pieces: they are files, and not what is tested.
 #[derive(Default)]
 struct Files {
-    runs: Vec<(BTreeMap<usize, Box<[u8]>>, usize)>,
+    runs: Vec<Run>,
+}
+
+#[derive(Default)]
+struct Run {
+    pieces: BTreeMap<usize, Box<[u8]>>,
+    /// How many have been read.
+    read: usize,
 }
 
 impl Spill for Files {
     fn create_run(&mut self) -> usize {
-        self.runs.push((BTreeMap::new(), 0));
+        self.runs.push(Run::default());
         self.runs.len() - 1
     }
 
     fn write(&mut self, run: usize, bytes: &[u8]) {
-        let pieces = &mut self.runs[run].0;
+        let pieces = &mut self.runs[run].pieces;
         let next = pieces.len();
         pieces.extend(bytes.chunks(16).map(Box::from).enumerate().map(|(at, b)| (next + at, b)));
     }
 
     fn read(&mut self, run: usize, bytes: &mut [u8]) {
-        let (pieces, at) = &mut self.runs[run];
+        let Run { pieces, read } = &mut self.runs[run];
         for chunk in bytes.chunks_mut(16) {
-            chunk.copy_from_slice(&pieces[at]);
-            *at += 1;
+            chunk.copy_from_slice(&pieces[read]);
+            *read += 1;
         }
     }
 }
@@ -115,7 +122,7 @@ fn loaded(rows: u64) -> BTreeSet<Entry> {
 /// The index is whole, and has these entries and no others.
 fn assert_whole(store: &MemoryStore, expected: &BTreeSet<Entry>) {
     let mut seen = Vec::new();
-    check(store, |entry| seen.push(entry)).unwrap();
+    check(store, true, |entry| seen.push(entry)).unwrap();
     seen.sort();
     let expected: Vec<Fence> = expected.iter().map(|&entry| Fence::at(entry)).collect();
     assert!(seen == expected, "{} entries instead of {}", seen.len(), expected.len());
@@ -188,7 +195,7 @@ fn vacuum_removes_what_is_dead_or_raises_and_removes_it_later() {
         |store, outcome| {
             if outcome.is_err() {
                 let mut seen = BTreeSet::new();
-                check(&store, |entry| assert!(seen.insert(entry))).unwrap();
+                check(&store, true, |entry| assert!(seen.insert(entry))).unwrap();
                 assert!(alive.iter().all(|&entry| seen.contains(&Fence::at(entry))));
             }
             vacuum(&store);
@@ -222,6 +229,22 @@ impl Session {
         }
         found
     }
+}
+
+#[test]
+fn a_check_finds_the_index_whole_or_raises() {
+    let (start, entries) = live(20_000);
+    let look = |store: &mut MemoryStore| check(store, true, |_| {}).unwrap();
+    let (whole, most) = measured(|| look(&mut start.clone()));
+    under_every_limit(
+        most,
+        || start.clone(),
+        look,
+        |store, outcome| {
+            assert!(outcome.is_err() || outcome == Ok(whole));
+            assert_whole(&store, &entries);
+        },
+    );
 }
 
 #[test]
@@ -270,7 +293,7 @@ fn an_insert_is_in_or_raises_and_the_session_goes_on() {
         |mut session, _| {
             // The one that failed may be in or not; nothing else is lost.
             let mut seen = Vec::new();
-            check(&session.store, |entry| seen.push(entry)).unwrap();
+            check(&session.store, true, |entry| seen.push(entry)).unwrap();
             seen.sort();
             let mut inserted = entries.clone();
             inserted.extend(rows().take(session.written));

@@ -5,6 +5,7 @@ use super::split::make_room;
 use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence};
 use crate::page::delta::{self, Place, Tree};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, Interruption, settled};
 use crate::tree::directory::{Directory, Which};
@@ -44,6 +45,7 @@ fn append<S: Update>(store: &S, directory: &mut Directory, entry: Entry) -> Atte
         return Err(Interruption::Changed);
     };
     let (mut page, block) = routes.lock_leaf(store, word, Fence::at(entry))?;
+    stop_at(StopPoint::InsertUnderLock);
     append_to(store, &mut page, routes.tree(), entry).map_err(|error| error.at(block))
 }
 
@@ -66,6 +68,7 @@ pub(super) fn open_tree<S: Update>(store: &S, directory: &mut Directory) -> Resu
     let word = directory.state().word;
     let name = word + 1;
     let root = store.create(&delta::leaf(name, Place::ALL, &[]));
+    stop_at(StopPoint::OpenBeforeTransition);
     let opened = transition(store, |state| {
         (state.word == word && state.active.is_none()).then(|| {
             let mut next = *state;

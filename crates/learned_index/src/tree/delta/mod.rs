@@ -24,15 +24,16 @@ pub use insert::insert;
 pub use unique::{Unique, insert_unique};
 
 use super::attempt::{Attempt, lock_current, read_current};
-use crate::corruption::ensure;
+use crate::corruption::{Corruption, ensure};
 use crate::entry::{Block, Fence};
 use crate::memory::{Add, Room, listed, with_room};
 use crate::page::PageBytes;
 use crate::page::delta::{self, CAPACITY, Child, Delta, Tree};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
 
 /// Levels of a tree at the most; five hold 10^12 entries.
-const MAX_LEVELS: u16 = 12;
+pub(in crate::tree) const MAX_LEVELS: u16 = 12;
 /// Pages of one level that a session remembers at the most. Beyond that it remembers a higher
 /// level and descends from there.
 const MOST_ROUTES: usize = 1 << 17;
@@ -184,6 +185,7 @@ impl Routes {
         let Route { mut block, mut hint, mut verified } = self.rest[start];
         let mut level = self.level;
         loop {
+            stop_at(StopPoint::DeltaBeforeRead);
             let page = read_current(store, word, block, hint)?;
             let node = open(&page, self.tree).map_err(|error| error.at(block))?;
             if self.root_has_grown(&node, level, block) {
@@ -230,6 +232,7 @@ impl Routes {
             (self.read_leaf(store, word, position, Side::At)?.1, 0, true)
         };
         loop {
+            stop_at(StopPoint::InsertBeforeLock);
             let page = lock_current(store, word, block, hint)?;
             let node = open(&page, self.tree).map_err(|error| error.at(block))?;
             if self.root_has_grown(&node, 0, block) {
@@ -288,6 +291,48 @@ fn open(page: &PageBytes, tree: Tree) -> Attempt<Delta<'_>> {
 fn next_right(node: &Delta<'_>) -> Attempt<Block> {
     ensure(node.right() != 0, "a right neighbour", node.right().into())?;
     Ok(node.right())
+}
+
+/// All pages of a tree, but the leaves that a watermark has left behind: these were freed when it passed
+/// them, and may be anything by now. Of a tree that takes inserts, those that had their
+/// place when their parent was read.
+pub(in crate::tree) fn pages_of<S: Store>(
+    store: &S,
+    word: u64,
+    tree: Tree,
+    watermark: Fence,
+) -> Attempt<Vec<Block>> {
+    let mut blocks = vec![tree.root];
+    let mut parents = vec![tree.root];
+    let mut level = None;
+    while !parents.is_empty() {
+        let mut below = Vec::new();
+        for block in parents {
+            let page = read_current(store, word, block, 0)?;
+            let named = |corruption: Corruption| corruption.at(block);
+            let node = Delta::parse(&page, tree.name).map_err(named)?;
+            let expected = level.unwrap_or(node.level());
+            ensure(node.level() == expected, "a delta page of this level", node.level().into())
+                .map_err(named)?;
+            if node.level() == 0 {
+                break;
+            }
+            let children = node.children();
+            for (index, child) in children.iter().enumerate() {
+                let high = children.get(index + 1).map_or(node.high(), |next| next.low);
+                if node.level() > 1 || high > watermark {
+                    blocks.add(child.block);
+                }
+                if node.level() > 1 {
+                    below.add(child.block);
+                }
+            }
+            level = Some(expected);
+        }
+        level = level.map(|level| level.saturating_sub(1));
+        parents = below;
+    }
+    Ok(blocks)
 }
 
 /// Entries that a leaf of a delta tree holds when it is as full as splits leave it.

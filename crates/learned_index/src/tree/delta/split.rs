@@ -6,6 +6,7 @@ use crate::corruption::{Result, ensure};
 use crate::entry::{Block, Fence};
 use crate::page::delta::{self, Child, Place, Tree};
 use crate::page::{self, PageBytes, edit};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, lock_current, settled};
 use crate::tree::directory::{Directory, Which};
@@ -40,6 +41,7 @@ pub(super) fn make_room<S: Update>(
                 while spare.len() < count {
                     spare.push(store.create(&placeholder));
                 }
+                stop_at(StopPoint::SplitBeforeLock);
             }
         }
     };
@@ -180,6 +182,7 @@ fn split_root<'s, S: Update>(
         edit::difference(&left, &halves.left),
         edit::difference(&right, &halves.right),
     ];
+    stop_at(StopPoint::SplitUnderLock);
     store.change(&mut [(&mut root, &edits[0]), (&mut left, &edits[1]), (&mut right, &edits[2])]);
     spare.clear();
     Ok(if level == 0 {
@@ -215,6 +218,7 @@ fn split_child<'s, S: Update>(
         edit::difference(&child, &halves.left),
         edit::difference(&right, &halves.right),
     ];
+    stop_at(StopPoint::SplitUnderLock);
     store.change(&mut [(&mut parent, &edits[0]), (&mut child, &edits[1]), (&mut right, &edits[2])]);
     spare.pop();
     Ok(if leaf { Split::Leaf { low: halves.separator, block: right_block } } else { Split::Inner })

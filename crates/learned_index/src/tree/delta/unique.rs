@@ -8,6 +8,7 @@ use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::page::PageBytes;
 use crate::page::delta::Tree;
+use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, Interruption, lock_current, settled};
 use crate::tree::directory::{Directory, Which};
@@ -88,6 +89,7 @@ fn check_and_append<S: Update, C>(
     };
     let tree = routes.tree();
     let place = if injected(Fault::UniqueLocksOwnLeaf) { Fence::at(entry) } else { low };
+    stop_at(StopPoint::UniqueBeforeLock);
     let (mut first, first_block) = routes.lock_leaf(store, word, place)?;
     let mut found = Vec::new();
     let mut look_into = |page: &PageBytes, block: Block, begin: Option<Fence>| {
@@ -113,6 +115,7 @@ fn check_and_append<S: Update, C>(
     if !insert {
         return Ok(CheckedAppend::Done);
     }
+    stop_at(StopPoint::UniqueUnderLock);
     let position = Fence::at(entry);
     let belongs_here = {
         let node = open(&first, tree).map_err(|error| error.at(first_block))?;

@@ -83,7 +83,7 @@ fn duplicates(rows: &[Row], unique: Uniqueness, nulls_first: bool) -> BTreeSet<K
 /// Every entry of an index, sorted, and those of the rows.
 fn assert_entries(store: &MemoryStore, rows: &[Row]) {
     let mut found = Vec::new();
-    check(store, |at: Fence| {
+    check(store, true, |at: Fence| {
         let value = (at.class == NullClass::Value as u8).then_some(at.code);
         found.push((value, at.tid));
     })

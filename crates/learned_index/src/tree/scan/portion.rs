@@ -11,6 +11,7 @@ use crate::memory::{Add, Room};
 use crate::page::delta::Delta;
 use crate::page::leaf::Leaf;
 use crate::page::{PageBytes, tombstone};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, read_current};
 use crate::tree::delta::Side;
@@ -152,6 +153,7 @@ impl<P> Scan<P> {
             directory.refresh(store)?;
         }
         let Some(at) = directory.route(store, from)? else { return Ok(bound) };
+        stop_at(StopPoint::ScanBeforeLeaf);
         let page = read_current(store, directory.state().word, at.block, at.hint)?;
         let named = |corruption: Corruption| corruption.at(at.block);
         let leaf = open_leaf(at, &page).map_err(named)?;
@@ -274,6 +276,7 @@ impl<P> Scan<P> {
         bound: Fence,
     ) -> Attempt<Fence> {
         let Some(at) = directory.route_before(store, to)? else { return Ok(bound) };
+        stop_at(StopPoint::ScanBeforeLeaf);
         let page = read_current(store, directory.state().word, at.block, at.hint)?;
         let named = |corruption: Corruption| corruption.at(at.block);
         let leaf = open_leaf(at, &page).map_err(named)?;

@@ -1,4 +1,4 @@
-//! Inserters, readers, a merger and vacuum at once, under random schedules.
+//! Inserters, readers, a checker, a merger and vacuum at once, under random schedules.
 //!
 //! `OMENDB_LEARNED_SCHEDULES` says how many (3,000 if it is not set), `OMENDB_LEARNED_SEED` runs the
 //! one schedule that a failed test has named.
@@ -17,7 +17,7 @@ use shuttle::thread;
 use self::heap::{Heap, Status, Time};
 use self::scheduler::Random;
 use super::build::{BuildOptions, Builder};
-use super::check::check;
+use super::check::{check, contains};
 use super::delta::{Unique, insert, insert_unique};
 use super::directory::Directory;
 use super::merge::{Limits, Step, merge_step};
@@ -274,6 +274,26 @@ impl World {
         scan.release(&self.store);
     }
 
+    /// A check of the whole index, which must meet, and then find, all rows of a snapshot.
+    fn checker(&self, mut random: Random) {
+        let snapshot = self.heap.take_snapshot();
+        let mut seen = BTreeSet::new();
+        let report = check(&self.store, random.one_in(2), |entry| {
+            seen.insert(entry);
+        });
+        report.unwrap_or_else(|corruption| panic!("{corruption}"));
+        let expected = self.heap.alive_between(snapshot, snapshot);
+        let mut directory = self.directory(&mut random);
+        for &entry in &expected {
+            assert!(seen.contains(&Fence::at(entry)), "the check did not meet {entry:?}");
+            if random.one_in(8) {
+                let found = contains(&self.store, &mut directory, entry).unwrap();
+                assert!(found, "{entry:?} was not found");
+            }
+        }
+        self.heap.release_snapshot(snapshot);
+    }
+
     /// One scan. With pins: no row that it returns may have lost its TID to another one by then.
     /// With a snapshot: all rows of the snapshot.
     fn read_once(
@@ -341,7 +361,7 @@ impl World {
 fn checked_entries<S: Store>(store: &S) -> BTreeSet<Fence> {
     let mut seen = BTreeSet::new();
     let see = |entry| assert!(seen.insert(entry), "{entry:?} is there twice");
-    let report = check(store, see).unwrap();
+    let report = check(store, true, see).unwrap();
     assert_eq!(report.lost, 0, "pages lost: {report:?}");
     seen
 }
@@ -366,7 +386,7 @@ fn expect_right_end<S: Update>(store: &S, options: BuildOptions, heap: &Heap) {
     bulk_delete(store, options, |tid| dead.contains(&tid), || {}).unwrap();
     heap.recycle(&dead);
     expect_entries(store, heap);
-    assert_eq!(check(store, |_| {}).unwrap().delta_pages, 0);
+    assert_eq!(check(store, true, |_| {}).unwrap().delta_pages, 0);
 }
 
 type Body = Box<dyn FnOnce(&World) + Send>;
@@ -406,7 +426,10 @@ fn play(images: &[Image], seed: u64) {
     bodies.push(Box::new(move |world| world.merger(c)));
     bodies.push(Box::new(move |world| world.vacuum(d)));
     bodies.push(Box::new(move |world| world.reader(e)));
-    bodies.push(Box::new(move |world| world.reader(f)));
+    match random.one_in(4) {
+        true => bodies.push(Box::new(move |world| world.checker(f))),
+        false => bodies.push(Box::new(move |world| world.reader(f))),
+    }
     let threads: Vec<_> = bodies
         .into_iter()
         .map(|body| {
@@ -431,7 +454,7 @@ fn prepare() -> Arc<Vec<Image>> {
     let images = Image::all();
     // Otherwise hardly any page would ever be split.
     let delta_pages =
-        |image: &Image| check(&memory_store(&image.pages), |_| {}).unwrap().delta_pages;
+        |image: &Image| check(&memory_store(&image.pages), true, |_| {}).unwrap().delta_pages;
     assert!(images.iter().any(|image| delta_pages(image) > 10), "no deep delta tree");
     Arc::new(images)
 }

@@ -1,0 +1,172 @@
+//! Checking the directory, the leaves and the model, from left to right.
+
+use super::CheckReport;
+use crate::corruption::{Corruption, Result, ensure};
+use crate::entry::{Fence, HeapTid};
+use crate::key::NullClass;
+use crate::page::leaf::Leaf;
+use crate::page::{self, PageBytes, verify_seal};
+use crate::store::Store;
+use crate::tree::attempt::{Attempt, read_current, settled};
+use crate::tree::directory::{Directory, LeafRef};
+use crate::tree::vacuum::dead_slots;
+
+/// One slot in so many is looked for by search.
+const SEARCHED: usize = 61;
+
+/// Checks all leaves, in whatever state the index is when the check comes by.
+pub(super) fn check<S: Store>(
+    store: &S,
+    verify_model: bool,
+    see: &mut impl FnMut(Fence),
+    report: &mut CheckReport,
+) -> Result<()> {
+    let mut directory = Directory::open(store, usize::MAX)?;
+    let begin = directory.state().epoch;
+    let mut walk = Walk { from: Fence::MIN, epoch: begin, values: 0, nulls: 0, null_leaves: 0 };
+    loop {
+        directory.refresh(store)?;
+        if settled(walk.go_on(store, &mut directory, verify_model, see, report))?.is_some() {
+            break;
+        }
+    }
+    report.entries = walk.values + walk.nulls;
+    let state = directory.state();
+    if state.epoch == begin {
+        let counted = [walk.values, walk.nulls, walk.null_leaves];
+        let expected = [state.values, state.nulls, state.null_leaves.into()];
+        for (counted, expected) in counted.into_iter().zip(expected) {
+            ensure(counted == expected, "as many entries as the metapage says", counted)
+                .map_err(|corruption| corruption.at(0))?;
+        }
+    }
+    Ok(())
+}
+
+struct Walk {
+    /// Up to where everything is checked.
+    from: Fence,
+    /// The state of the directory that the leaf before was of.
+    epoch: u64,
+    values: u64,
+    nulls: u64,
+    null_leaves: u64,
+}
+
+impl Walk {
+    fn go_on<S: Store>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        verify_model: bool,
+        see: &mut impl FnMut(Fence),
+        report: &mut CheckReport,
+    ) -> Attempt<()> {
+        if verify_model {
+            directory.load_all(store)?;
+        }
+        if self.from == Fence::MAX {
+            return Ok(());
+        }
+        let Some(first) = directory.route_by_pages(store, self.from)? else { return Ok(()) };
+        for ordinal in first.ordinal..directory.leaves() {
+            let at = directory.leaf(store, ordinal)?;
+            let low = self.leaf(store, directory, at, see, report)?;
+            if verify_model {
+                let routed = directory.route(store, low)?.map(|leaf| leaf.ordinal);
+                ensure(routed == Some(ordinal), "a model that leads to the leaf", ordinal as u64)
+                    .map_err(|corruption| corruption.at(at.block))?;
+            }
+        }
+        ensure(self.from == Fence::MAX, "a last leaf without an end", self.from.code)?;
+        Ok(())
+    }
+
+    /// Checks a leaf. Returns its low fence.
+    fn leaf<S: Store>(
+        &mut self,
+        store: &S,
+        directory: &Directory,
+        at: LeafRef,
+        see: &mut impl FnMut(Fence),
+        report: &mut CheckReport,
+    ) -> Attempt<Fence> {
+        let state = directory.state();
+        let named = |corruption: Corruption| corruption.at(at.block);
+        // Copied, so that it is not locked for long. What marks its dead entries goes with it.
+        let (page, dead): (Box<PageBytes>, _) = {
+            let page = read_current(store, state.word, at.block, at.hint)?;
+            verify_seal(&page).map_err(named)?;
+            let leaf = Leaf::parse(&page).map_err(named)?;
+            (Box::new(*page), dead_slots(store, &leaf, at.block).map_err(named)?)
+        };
+        let leaf = Leaf::parse(&page).map_err(named)?;
+        let low = directory.low(store, at.ordinal)?;
+        let birth = page::birth(&page);
+        // Where the state has changed, leaves may begin elsewhere than the last one ended.
+        let same = self.epoch == state.epoch;
+        let joins = if same { leaf.low() == self.from } else { leaf.low() <= self.from };
+        let checked = ensure(birth == at.birth, "the leaf that is meant", birth)
+            .and_then(|()| ensure(birth <= state.epoch, "a leaf that is not of the future", birth))
+            .and_then(|()| ensure(joins, "the fence of the leaf before", leaf.low().code))
+            .and_then(|()| ensure(self.from < leaf.high(), "fences that ascend", leaf.high().code))
+            .and_then(|()| ensure(leaf.low() == low, "the directory's fence", leaf.low().code))
+            .and_then(|()| self.entries(&leaf, &dead, see));
+        report.dead += checked.map_err(named)?;
+        report.leaves += 1;
+        if leaf.class() != NullClass::Value {
+            self.null_leaves += 1;
+        }
+        self.from = leaf.high();
+        self.epoch = state.epoch;
+        Ok(leaf.low())
+    }
+
+    /// Checks the entries of a leaf, and counts those from the current position on. Returns how many of
+    /// these are dead.
+    fn entries(
+        &mut self,
+        leaf: &Leaf<'_>,
+        dead: &[u16],
+        see: &mut impl FnMut(Fence),
+    ) -> Result<u64> {
+        let (mut codes, mut tids) = (Vec::new(), Vec::new());
+        leaf.decode(0, leaf.entries(), &mut codes, &mut tids)?;
+        let count = codes.len();
+        ensure(count == leaf.entries(), "as many entries as the leaf says", count as u64)?;
+        ensure(tids.len() == count, "as many heap TIDs as entries", tids.len() as u64)?;
+        let listed = dead.len();
+        ensure(dead.is_sorted_by(|left, right| left < right), "dead slots that ascend", 0)?;
+        ensure(listed == leaf.tombstones(), "as many dead slots as counted", listed as u64)?;
+        let inside = dead.last().is_none_or(|&slot| usize::from(slot) < count);
+        ensure(inside, "dead slots within the leaf", count as u64)?;
+        let class = leaf.class() as u8;
+        let mut counted_dead = 0;
+        let mut previous: Option<Fence> = None;
+        for (slot, (&code, &tid)) in codes.iter().zip(&tids).enumerate() {
+            let entry = Fence { class, code, tid };
+            ensure(tid.offset() > 0 && tid > HeapTid::MIN, "a heap TID", tid.to_u64())?;
+            let inside = leaf.low() <= entry && entry < leaf.high();
+            ensure(inside, "an entry within the fences", slot as u64)?;
+            let ascends = previous.is_none_or(|previous| previous < entry);
+            ensure(ascends, "entries that ascend", slot as u64)?;
+            previous = Some(entry);
+            if slot % SEARCHED == 0 {
+                let found = leaf.slot_of(entry)?;
+                ensure(found == slot, "a search that finds the entry", found as u64)?;
+            }
+            if entry < self.from {
+                continue;
+            }
+            let number =
+                if leaf.class() == NullClass::Value { &mut self.values } else { &mut self.nulls };
+            *number += 1;
+            if dead.binary_search(&(slot as u16)).is_ok() {
+                counted_dead += 1;
+            } else {
+                see(entry);
+            }
+        }
+        Ok(counted_dead)
+    }
+}
