@@ -7,12 +7,14 @@
 //! every lock, on standbys, and need nothing to be set up.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use learned_index::stop::{StopPoint, set_hook};
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+
+const DIRECTORY: &str = "learned_stops";
 
 /// Tells a test that this is a build that it can use.
 static STOP_POINTS: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -26,12 +28,14 @@ pub(crate) fn register() {
         GucContext::Internal,
         GucFlags::DISALLOW_IN_FILE,
     );
-    set_hook(stop);
+    // Servers run in their data directory.
+    if Path::new(DIRECTORY).is_dir() {
+        set_hook(stop);
+    }
 }
 
 fn stop(point: StopPoint) {
-    // Servers run in their data directory.
-    let stop = PathBuf::from(format!("learned_stops/{point:?}"));
+    let stop = Path::new(DIRECTORY).join(format!("{point:?}"));
     if !holds_me(&stop) {
         return;
     }
@@ -46,7 +50,7 @@ fn stop(point: StopPoint) {
 }
 
 /// Whether a stop point's file names this session; counts down the times that it may pass.
-fn holds_me(stop: &PathBuf) -> bool {
+fn holds_me(stop: &Path) -> bool {
     let Ok(order) = fs::read_to_string(stop) else { return false };
     let mut words = order.split_whitespace();
     let who = words.next().unwrap_or_default();

@@ -1,11 +1,14 @@
-//! Merging the delta trees into the leaves: by a background worker, by VACUUM, on demand.
+//! Merging the delta trees into the leaves (by a background worker, by VACUUM, on demand), and
+//! checking an index.
 //!
 //! - [`exclusion`]: one at a time
 //! - [`worker`]: the background worker, and starting one
-//! - [`retrain`]: the SQL function
+//! - [`retrain`], [`check`]: the SQL functions, and [`target`]: the index that they were given
 
+mod check;
 mod exclusion;
 mod retrain;
+mod target;
 mod worker;
 
 use learned_index::corruption::Result;

@@ -7,8 +7,9 @@ use learned_index::tree::merge::Step;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
+use super::target::Target;
 use super::{Demand, Exclusion, merge_range};
-use crate::am::{self, refuse};
+use crate::am::refuse;
 use crate::storage::buffers::IndexStore;
 use crate::storage::{index_name, raise_corruption};
 
@@ -51,106 +52,16 @@ fn learned_retrain(
 /// # Safety
 /// Within a transaction.
 unsafe fn retrain(oid: pg_sys::Oid) -> Report {
-    // SAFETY: the table is locked before its index; relation_close keeps the locks to the end of
-    // the transaction, as every command does.
+    // SAFETY: by contract; what is opened here is closed here.
     unsafe {
         pg_sys::PreventCommandDuringRecovery(c"learned_retrain()".as_ptr());
-        let table = pg_sys::IndexGetRelation(oid, true);
-        let table = if table == pg_sys::InvalidOid {
-            std::ptr::null_mut()
-        } else {
-            pg_sys::try_relation_open(table, pg_sys::AccessShareLock as pg_sys::LOCKMODE)
-        };
-        let index = if table.is_null() {
-            std::ptr::null_mut()
-        } else {
-            pg_sys::try_relation_open(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE)
-        };
-        if index.is_null() || !am::is_learned(index) {
-            refuse_other(oid);
-        }
-        expect_own(index);
-        expect_ready(index);
-        let report = match merge_everything(index) {
+        let target = Target::open(oid, pg_sys::RowExclusiveLock);
+        let report = match merge_everything(target.index) {
             Ok(report) => report,
-            Err(corruption) => raise_corruption(index, corruption),
+            Err(corruption) => raise_corruption(target.index, corruption),
         };
-        pg_sys::relation_close(index, 0);
-        pg_sys::relation_close(table, 0);
+        target.close();
         report
-    }
-}
-
-/// Refuses what is not a learned index.
-///
-/// # Safety
-/// Within a transaction.
-unsafe fn refuse_other(oid: pg_sys::Oid) -> ! {
-    // SAFETY: the name is null or a C string.
-    let name = unsafe {
-        let name = pg_sys::get_rel_name(oid);
-        (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned())
-    };
-    let (code, message) = match name {
-        Some(name) => {
-            let message = format!("\"{name}\" is not a learned index");
-            (PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, message)
-        }
-        None => {
-            let message = format!("relation with OID {} does not exist", oid.to_u32());
-            (PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message)
-        }
-    };
-    refuse(code, message, "Name an index that was created with USING learned.")
-}
-
-/// Refuses indexes that are not the caller's, and temporary ones of other sessions.
-///
-/// # Safety
-/// `index` is open.
-unsafe fn expect_own(index: pg_sys::Relation) {
-    // SAFETY: by contract.
-    unsafe {
-        let (oid, user) = ((*index).rd_id, pg_sys::GetUserId());
-        #[cfg(feature = "pg15")]
-        let own = pg_sys::pg_class_ownercheck(oid, user);
-        #[cfg(not(feature = "pg15"))]
-        let own = pg_sys::object_ownercheck(pg_sys::RelationRelationId, oid, user);
-        if !own {
-            refuse(
-                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("must be owner of index {}", index_name(index)),
-                "Only the owner of an index may retrain it.",
-            );
-        }
-        let temporary = (*(*index).rd_rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP;
-        if temporary && !(*index).rd_islocaltemp {
-            refuse(
-                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-                format!(
-                    "cannot access temporary index \"{}\" of another session",
-                    index_name(index)
-                ),
-                "Retrain it in the session that created it.",
-            );
-        }
-    }
-}
-
-/// Refuses an index whose pages are not there yet.
-///
-/// # Safety
-/// `index` is open.
-unsafe fn expect_ready(index: pg_sys::Relation) {
-    // SAFETY: by contract.
-    unsafe {
-        if !am::is_ready(index) {
-            refuse(
-                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("index \"{}\" is not ready", index_name(index)),
-                "It is still being built, or its build has failed: then REINDEX or DROP it.",
-            );
-        }
     }
 }
 

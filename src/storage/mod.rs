@@ -13,6 +13,7 @@ pub(crate) mod spill;
 pub(crate) mod wal;
 
 use learned_index::corruption::Corruption;
+use learned_index::entry::HeapTid;
 use learned_index::page::PAGE_SIZE;
 use pgrx::prelude::*;
 
@@ -33,6 +34,27 @@ pub(crate) unsafe fn raise_corruption(index: pg_sys::Relation, corruption: Corru
         format!(
             "index \"{name}\" is corrupted{place}: expected {}, found {}",
             corruption.expected, corruption.found
+        ),
+        "Please REINDEX it.",
+    )
+}
+
+/// Raises the error that a row of the table is not in the index.
+///
+/// # Safety
+/// The relations are open.
+pub(crate) unsafe fn raise_missing_row(
+    index: pg_sys::Relation,
+    table: pg_sys::Relation,
+    tid: HeapTid,
+) -> ! {
+    // SAFETY: by contract.
+    let (index, table) = unsafe { (index_name(index), index_name(table)) };
+    let place = format!("({},{})", tid.block(), tid.offset());
+    refuse(
+        PgSqlErrorCode::ERRCODE_INDEX_CORRUPTED,
+        format!(
+            "index \"{index}\" is corrupted: expected an entry for row {place} of table \"{table}\", found none"
         ),
         "Please REINDEX it.",
     )

@@ -34,6 +34,11 @@ pub(crate) fn register_settings() {
     );
 }
 
+/// Memory that directories may take, in bytes.
+pub(crate) fn directory_memory() -> usize {
+    DIRECTORY_MEMORY.get() as usize * 1024
+}
+
 /// Identifies the file of an index: tablespace, database, file number, backend of a temporary one.
 type FileKey = (u32, u32, u32, i32);
 
@@ -85,7 +90,7 @@ pub(crate) unsafe fn directory_of(
             return Ok(directory);
         }
     }
-    let memory = DIRECTORY_MEMORY.get() as usize * 1024;
+    let memory = directory_memory();
     let opened = Directory::open(store, memory)?;
     // SAFETY: by contract.
     unsafe { expect_own(index, opened.identity()) }?;

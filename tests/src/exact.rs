@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::Script;
+use super::method::check;
 use super::plan::try_plan_of;
 
 /// A key and the row's `id`.
@@ -143,10 +144,19 @@ impl Subject {
         Ok(rows)
     }
 
-    /// Asserts that index scans of every kind, forwards and backwards, agree with a sequential scan.
-    /// Other sessions must not write meanwhile.
+    /// Asserts that index scans of every kind, forwards and backwards, agree with a sequential scan,
+    /// and that the table's learned indexes are whole. Other sessions must not write meanwhile.
     pub fn assert_exact(&self, client: &mut Client) {
         self.compare(client, 6, &mut StdRng::seed_from_u64(1)).unwrap();
+        let indexes = format!(
+            "SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class c ON c.oid = indexrelid
+             JOIN pg_am a ON a.oid = relam
+             WHERE indrelid = '{}'::regclass AND amname = 'learned' AND indisvalid",
+            self.table
+        );
+        for index in client.query(&indexes, &[]).unwrap() {
+            check(client, index.get(0));
+        }
     }
 
     /// Compares a number of random conditions, and the conditions on everything and on NULL, by

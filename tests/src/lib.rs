@@ -18,7 +18,8 @@ pub use disk::SmallDisk;
 pub use exact::{Row, Subject, fetch};
 pub use jobs::{Job, run_together, test_duration};
 pub use method::{
-    access_method, is_arbiter, is_learned, learned_options, major_version, retrain, try_retrain,
+    Checked, access_method, check, is_arbiter, is_learned, learned_options, major_version, retrain,
+    try_check, try_retrain,
 };
 pub use plan::{assert_plan, plan_of};
 pub use standby::wait_until;

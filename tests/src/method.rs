@@ -58,3 +58,34 @@ pub fn retrain(client: &mut Client, index: &str) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// What `learned_check` counts in an index.
+#[derive(Debug)]
+pub struct Checked {
+    /// Entries of leaves, dead ones included.
+    pub entries: i64,
+    /// Entries of delta trees.
+    pub unmerged: i64,
+    /// Pages that nothing refers to.
+    pub lost_pages: i64,
+}
+
+/// Has the index check itself, and looks every visible row of its table up in it.
+///
+/// # Errors
+/// What the check finds.
+pub fn try_check(client: &mut Client, index: &str) -> Result<Checked, postgres::Error> {
+    if !is_learned() {
+        return Ok(Checked { entries: 0, unmerged: 0, lost_pages: 0 });
+    }
+    let row = client.query_one(
+        "SELECT entries, unmerged_entries, lost_pages FROM learned_check($1::text::regclass, true)",
+        &[&index],
+    )?;
+    Ok(Checked { entries: row.get(0), unmerged: row.get(1), lost_pages: row.get(2) })
+}
+
+/// The same for an index that must be whole. Does nothing to an index of another access method.
+pub fn check(client: &mut Client, index: &str) -> Checked {
+    try_check(client, index).unwrap_or_else(|error| panic!("{index}: {error:?}"))
+}

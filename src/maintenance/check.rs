@@ -1,0 +1,273 @@
+//! `learned_check(regclass, ...)`: is the index whole, and does it have every row?
+
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+
+use learned_index::corruption::Result;
+use learned_index::entry::Entry;
+use learned_index::key::Key;
+use learned_index::store::Store;
+use learned_index::tree::check::{CheckReport, check, contains};
+use learned_index::tree::directory::Directory;
+use pgrx::iter::TableIterator;
+use pgrx::prelude::*;
+
+use super::target::Target;
+use crate::am::build::heap_tid;
+use crate::am::refuse;
+use crate::key_type::{KeyOrder, KeyType};
+use crate::storage::buffers::IndexStore;
+use crate::storage::{raise_corruption, raise_missing_row, session};
+
+#[pg_extern(sql = "
+CREATE FUNCTION learned_check(index regclass, heapallindexed bool DEFAULT false, verify_model bool DEFAULT true)
+    RETURNS TABLE (pages bigint, leaves bigint, entries bigint, dead_entries bigint, unmerged_entries bigint,
+                   free_pages bigint, lost_pages bigint)
+    LANGUAGE c STRICT ROWS 1 PARALLEL RESTRICTED AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+COMMENT ON FUNCTION learned_check(regclass, bool, bool) IS
+    'checks every page of a learned index and, with heapallindexed, that every visible row is in it';
+REVOKE ALL ON FUNCTION learned_check(regclass, bool, bool) FROM PUBLIC;
+")]
+#[allow(clippy::type_complexity)] // a row of numbers
+fn learned_check(
+    index: pg_sys::Oid,
+    heapallindexed: bool,
+    verify_model: bool,
+) -> TableIterator<
+    'static,
+    (
+        name!(pages, i64),
+        name!(leaves, i64),
+        name!(entries, i64),
+        name!(dead_entries, i64),
+        name!(unmerged_entries, i64),
+        name!(free_pages, i64),
+        name!(lost_pages, i64),
+    ),
+> {
+    // SAFETY: the caller's transaction is open.
+    let (pages, report) = unsafe { check_index(index, heapallindexed, verify_model) };
+    TableIterator::once((
+        pages.into(),
+        report.leaves as i64,
+        report.entries as i64,
+        report.dead as i64,
+        report.delta as i64,
+        report.free as i64,
+        report.lost as i64,
+    ))
+}
+
+/// # Safety
+/// Within a transaction.
+unsafe fn check_index(
+    oid: pg_sys::Oid,
+    heapallindexed: bool,
+    verify_model: bool,
+) -> (u32, CheckReport) {
+    // SAFETY: by contract; what is opened here is closed here.
+    unsafe {
+        let target = Target::open(oid, pg_sys::AccessShareLock);
+        if target.is_unlogged() && pg_sys::RecoveryInProgress() {
+            refuse(
+                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("cannot check unlogged index \"{}\" during recovery", target.name()),
+                "It is empty until the standby is promoted.",
+            );
+        }
+        // Before the index is read: an entry of a row that this sees was inserted before.
+        let snapshot = heapallindexed.then(|| take_snapshot(&target));
+        let store = IndexStore::new(target.index);
+        // Also tells whether the file is that of an index like this one.
+        let outcome = session::directory_of(target.index, &store)
+            .and_then(|_| check(&store, verify_model, |_| {}));
+        let report = match outcome {
+            Ok(report) => report,
+            Err(corruption) => raise_corruption(target.index, corruption),
+        };
+        if let Some(snapshot) = snapshot {
+            if let Err(corruption) = check_table(&target, &store, snapshot) {
+                raise_corruption(target.index, corruption);
+            }
+            pg_sys::UnregisterSnapshot(snapshot);
+        }
+        let pages = store.blocks();
+        store.release();
+        target.close();
+        (pages, report)
+    }
+}
+
+/// A registered snapshot of the rows that must be in the index.
+///
+/// # Safety
+/// Within a transaction.
+unsafe fn take_snapshot(target: &Target) -> pg_sys::Snapshot {
+    // SAFETY: rd_index and the tuple of an open index are valid.
+    unsafe {
+        let form = &*(*target.index).rd_index;
+        if !form.indisvalid {
+            refuse(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("index \"{}\" is not valid", target.name()),
+                "It may lack rows because its build has failed: REINDEX or DROP it, or check it without heapallindexed.",
+            );
+        }
+        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
+        // As in verify_nbtree.c: rows of an old snapshot may be in no index that was built after
+        // it, where a chain of HOT updates was broken.
+        let one_snapshot = pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as c_int;
+        let created = xmin_of((*target.index).rd_indextuple);
+        if form.indcheckxmin
+            && one_snapshot
+            && !pg_sys::TransactionIdPrecedes(created, (*snapshot).xmin)
+        {
+            refuse(
+                PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+                format!("index \"{}\" is younger than the transaction's snapshot", target.name()),
+                "Check it in a new transaction.",
+            );
+        }
+        snapshot
+    }
+}
+
+/// The transaction that wrote a catalog row: `HeapTupleHeaderGetXmin` of htup_details.h.
+///
+/// # Safety
+/// `tuple` is valid.
+unsafe fn xmin_of(tuple: pg_sys::HeapTuple) -> pg_sys::TransactionId {
+    // SAFETY: by contract; a tuple on disk has the fields of a heap tuple.
+    unsafe {
+        let header = &*(*tuple).t_data;
+        let frozen = pg_sys::HEAP_XMIN_FROZEN as u16;
+        match header.t_infomask & frozen == frozen {
+            true => pg_sys::FrozenTransactionId,
+            false => header.t_choice.t_heap.t_xmin,
+        }
+    }
+}
+
+/// What the callback of the table scan works with.
+struct Rows<'a> {
+    target: &'a Target,
+    store: &'a IndexStore,
+    directory: Directory,
+    key_type: KeyType,
+    order: KeyOrder,
+}
+
+/// Looks up every row that a snapshot sees.
+///
+/// # Safety
+/// `store` reads the target's index; the snapshot is registered.
+unsafe fn check_table(
+    target: &Target,
+    store: &IndexStore,
+    snapshot: pg_sys::Snapshot,
+) -> Result<()> {
+    // SAFETY: by contract.
+    unsafe {
+        let mut rows = Rows {
+            target,
+            store,
+            directory: Directory::open(store, session::directory_memory())?,
+            key_type: KeyType::of_index(target.index),
+            order: KeyOrder::of_index(target.index),
+        };
+        // Expressions and predicates are the owner's code.
+        let as_owner = AsOwner::of(target.table);
+        let info = pg_sys::BuildIndexInfo(target.index);
+        // An MVCC snapshot, and nothing to be checked for uniqueness.
+        (*info).ii_Concurrent = true;
+        (*info).ii_Unique = false;
+        (*info).ii_ExclusionOps = std::ptr::null_mut();
+        (*info).ii_ExclusionProcs = std::ptr::null_mut();
+        (*info).ii_ExclusionStrats = std::ptr::null_mut();
+        let scan = pg_sys::table_beginscan_strat(
+            target.table,
+            snapshot,
+            0,
+            std::ptr::null_mut(),
+            true,
+            true,
+        );
+        // It ends the scan.
+        pg_sys::table_index_build_scan(
+            target.table,
+            target.index,
+            info,
+            true,
+            false,
+            Some(check_row),
+            (&raw mut rows).cast(),
+            scan,
+        );
+        as_owner.end();
+    }
+    Ok(())
+}
+
+/// Looks one row up.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_row(
+    _index: pg_sys::Relation,
+    tid: pg_sys::ItemPointer,
+    values: *mut pg_sys::Datum,
+    is_null: *mut bool,
+    _alive: bool,
+    state: *mut c_void,
+) {
+    // SAFETY: the core passes one column's value, and the state that check_table gave it.
+    unsafe {
+        let rows = &mut *state.cast::<Rows<'_>>();
+        let key = match *is_null {
+            true => rows.order.null_key(),
+            false => Key::value(rows.order.apply(rows.key_type.encode(*values))),
+        };
+        let entry = Entry { key, tid: heap_tid(&*tid) };
+        match contains(rows.store, &mut rows.directory, entry) {
+            Err(corruption) => raise_corruption(rows.target.index, corruption),
+            Ok(false) => raise_missing_row(rows.target.index, rows.target.table, entry.tid),
+            Ok(true) => {}
+        }
+    }
+}
+
+/// The table's owner runs what the index evaluates, as in CREATE INDEX, so that a superuser who
+/// checks the index does not run other people's code. The transaction's abort ends that too.
+#[must_use]
+struct AsOwner {
+    user: pg_sys::Oid,
+    context: c_int,
+    settings: c_int,
+}
+
+impl AsOwner {
+    /// # Safety
+    /// `table` is open.
+    unsafe fn of(table: pg_sys::Relation) -> AsOwner {
+        let (mut user, mut context) = (pg_sys::InvalidOid, MaybeUninit::uninit());
+        // SAFETY: by contract; both are set by the first call.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut user, context.as_mut_ptr());
+            let context = context.assume_init();
+            pg_sys::SetUserIdAndSecContext(
+                (*(*table).rd_rel).relowner,
+                context | pg_sys::SECURITY_RESTRICTED_OPERATION as c_int,
+            );
+            let settings = pg_sys::NewGUCNestLevel();
+            #[cfg(any(feature = "pg17", feature = "pg18"))]
+            pg_sys::RestrictSearchPath();
+            AsOwner { user, context, settings }
+        }
+    }
+
+    fn end(self) {
+        // SAFETY: these are what there was before.
+        unsafe {
+            pg_sys::AtEOXact_GUC(false, self.settings);
+            pg_sys::SetUserIdAndSecContext(self.user, self.context);
+        }
+    }
+}

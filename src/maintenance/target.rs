@@ -1,0 +1,132 @@
+//! The index that a SQL function was given: opened, and refused if it is not the caller's to use.
+
+use pgrx::prelude::*;
+
+use crate::am::{self, refuse};
+use crate::storage::index_name;
+
+/// An open learned index and its table.
+pub(super) struct Target {
+    pub(super) table: pg_sys::Relation,
+    pub(super) index: pg_sys::Relation,
+}
+
+impl Target {
+    /// Opens an index, and its table before it, as everybody does. Refuses what is not a learned
+    /// index, those that are not the caller's, temporary ones of other sessions, and those whose pages
+    /// are not there yet.
+    ///
+    /// # Safety
+    /// Within a transaction.
+    pub(super) unsafe fn open(oid: pg_sys::Oid, mode: u32) -> Target {
+        // SAFETY: by contract.
+        unsafe {
+            let table = pg_sys::IndexGetRelation(oid, true);
+            let table = if table == pg_sys::InvalidOid {
+                std::ptr::null_mut()
+            } else {
+                pg_sys::try_relation_open(table, pg_sys::AccessShareLock as pg_sys::LOCKMODE)
+            };
+            let index = if table.is_null() {
+                std::ptr::null_mut()
+            } else {
+                pg_sys::try_relation_open(oid, mode as pg_sys::LOCKMODE)
+            };
+            if index.is_null() || !am::is_learned(index) {
+                refuse_other(oid);
+            }
+            let target = Target { table, index };
+            target.expect_own();
+            target.expect_ready();
+            target
+        }
+    }
+
+    /// Closes both; their locks stay to the end of the transaction, as those of every command do.
+    ///
+    /// # Safety
+    /// They are open.
+    pub(super) unsafe fn close(self) {
+        // SAFETY: by contract.
+        unsafe {
+            pg_sys::relation_close(self.index, 0);
+            pg_sys::relation_close(self.table, 0);
+        }
+    }
+
+    /// The index's name.
+    pub(super) fn name(&self) -> String {
+        // SAFETY: it is open.
+        unsafe { index_name(self.index) }
+    }
+
+    fn persistence(&self) -> u8 {
+        // SAFETY: rd_rel of an open relation is valid.
+        unsafe { (*(*self.index).rd_rel).relpersistence as u8 }
+    }
+
+    /// Whether its pages are not logged, so that a standby does not have them.
+    pub(super) fn is_unlogged(&self) -> bool {
+        self.persistence() == pg_sys::RELPERSISTENCE_UNLOGGED
+    }
+
+    fn expect_own(&self) {
+        // SAFETY: the index is open.
+        let (own, local) = unsafe {
+            let (oid, user) = ((*self.index).rd_id, pg_sys::GetUserId());
+            #[cfg(feature = "pg15")]
+            let own = pg_sys::pg_class_ownercheck(oid, user);
+            #[cfg(not(feature = "pg15"))]
+            let own = pg_sys::object_ownercheck(pg_sys::RelationRelationId, oid, user);
+            (own, (*self.index).rd_islocaltemp)
+        };
+        if !own {
+            refuse(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("must be owner of index {}", self.name()),
+                "Only the owner of an index may retrain or check it.",
+            );
+        }
+        if self.persistence() == pg_sys::RELPERSISTENCE_TEMP && !local {
+            refuse(
+                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("cannot access temporary index \"{}\" of another session", self.name()),
+                "Retrain or check it in the session that created it.",
+            );
+        }
+    }
+
+    fn expect_ready(&self) {
+        // SAFETY: the index is open.
+        if !unsafe { am::is_ready(self.index) } {
+            refuse(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("index \"{}\" is not ready", self.name()),
+                "It is still being built, or its build has failed: then REINDEX or DROP it.",
+            );
+        }
+    }
+}
+
+/// Refuses what is not a learned index.
+///
+/// # Safety
+/// Within a transaction.
+unsafe fn refuse_other(oid: pg_sys::Oid) -> ! {
+    // SAFETY: the name is null or a C string.
+    let name = unsafe {
+        let name = pg_sys::get_rel_name(oid);
+        (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned())
+    };
+    let (code, message) = match name {
+        Some(name) => {
+            let message = format!("\"{name}\" is not a learned index");
+            (PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, message)
+        }
+        None => {
+            let message = format!("relation with OID {} does not exist", oid.to_u32());
+            (PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message)
+        }
+    };
+    refuse(code, message, "Name an index that was created with USING learned.")
+}
