@@ -61,7 +61,9 @@ impl<T> Room for Vec<T> {
     #[inline]
     fn make_room(&mut self, more: usize) {
         if self.capacity() - self.len() < more {
-            must(self.try_reserve(more), more.saturating_mul(size_of::<T>()));
+            // As many as `try_reserve` asks for.
+            let room = self.len().saturating_add(more).max(2 * self.capacity());
+            must(self.try_reserve(more), room.saturating_mul(size_of::<T>()));
         }
     }
 }
