@@ -12,6 +12,7 @@ mod memory;
 mod method;
 mod plan;
 mod standby;
+mod stops;
 mod value;
 
 pub use cluster::{Cluster, Script, Shutdown};
@@ -25,6 +26,7 @@ pub use method::{
 };
 pub use plan::{assert_plan, plan_of};
 pub use standby::wait_until;
+pub use stops::{Outcome, Stop, in_background, pid_of, waits_for};
 pub use value::{Key, SqlType};
 
 /// Fixed, so that a failure repeats; another one by `OMENDB_LEARNED_TEST_SEED`.

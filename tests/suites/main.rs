@@ -10,4 +10,5 @@ mod maintenance;
 mod memory;
 mod neighbours;
 mod refusals;
+mod stop_points;
 mod updates;

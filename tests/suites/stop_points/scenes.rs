@@ -1,0 +1,99 @@
+//! Every stop point with a statement that comes there.
+
+/// How a statement comes to a stop point.
+pub(super) struct Scene {
+    pub(super) point: &'static str,
+    /// How often it passes before it is held.
+    pub(super) passes: u32,
+    /// What else has to happen first.
+    pub(super) before: &'static str,
+    pub(super) statement: &'static str,
+    /// Whether pages are locked there: then nothing interrupts the statement, and a checkpoint waits.
+    pub(super) locked: bool,
+}
+
+const ADD: &str =
+    "INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(500000, 505000) g";
+const MERGE: &str = "SELECT learned_retrain('t_k')";
+const VACUUM: &str = "VACUUM (INDEX_CLEANUP on) t";
+const DELETE: &str = "DELETE FROM t WHERE id % 3 = 0";
+/// Few rows in full leaves, so that the leaves have no room for the tombstones.
+const DENSE: &str =
+    "ALTER INDEX t_k RESET (fillfactor); REINDEX INDEX t_k; DELETE FROM t WHERE id % 3 = 0";
+
+const fn scene(
+    point: &'static str,
+    passes: u32,
+    before: &'static str,
+    statement: &'static str,
+    locked: bool,
+) -> Scene {
+    Scene { point, passes, before, statement, locked }
+}
+
+pub(super) const SCENES: &[Scene] = &[
+    scene(
+        "ScanBeforeLeaf",
+        2,
+        "",
+        "SELECT count(*) FROM t WHERE k > 0 AND k < 100000000000",
+        false,
+    ),
+    scene(
+        "DeltaBeforeRead",
+        2,
+        "",
+        "SELECT count(*) FROM t WHERE k > 0 AND k < 100000000000",
+        false,
+    ),
+    scene("InsertBeforeLock", 20, "", ADD, false),
+    scene("InsertUnderLock", 20, "", ADD, true),
+    scene("OpenBeforeTransition", 0, MERGE, ADD, false),
+    scene("SplitBeforeLock", 0, "", ADD, false),
+    scene("SplitBeforeLock", 3, "", ADD, false),
+    scene("SplitUnderLock", 0, "", ADD, true),
+    scene("SplitUnderLock", 5, "", ADD, true),
+    scene(
+        "UniqueBeforeLock",
+        3,
+        "",
+        "INSERT INTO u SELECT g, g FROM generate_series(1, 100) g",
+        false,
+    ),
+    scene(
+        "UniqueUnderLock",
+        3,
+        "",
+        "INSERT INTO u SELECT g, g FROM generate_series(1, 100) g",
+        true,
+    ),
+    scene("Frozen", 0, "", MERGE, false),
+    scene("RewriteBeforeDirectory", 0, "", MERGE, false),
+    scene("PublishBeforeTransition", 0, "", MERGE, false),
+    scene("PublishBeforeTransition", 2, "", MERGE, false),
+    scene("PublishedBeforeFree", 0, "", MERGE, false),
+    scene("FreedOne", 0, "", MERGE, false),
+    scene("FreedOne", 100, "", MERGE, false),
+    scene("MergedBeforeFree", 1, "", MERGE, false),
+    scene("VacuumSwept", 0, DELETE, VACUUM, false),
+    scene("VacuumBeforePage", 0, DELETE, VACUUM, false),
+    scene("VacuumBeforePage", 50, DELETE, VACUUM, false),
+    scene("VacuumBeforeMap", 0, DENSE, VACUUM, false),
+    scene("RewriteBeforeDirectory", 0, DELETE, VACUUM, false),
+    scene("PublishBeforeTransition", 0, DELETE, VACUUM, false),
+    scene("PublishedBeforeFree", 0, DELETE, VACUUM, false),
+    scene("FreedOne", 3, DELETE, VACUUM, false),
+    scene("BuildScanned", 0, "", "CREATE INDEX t_new ON t USING learned (k)", false),
+    scene("BuildWritten", 0, "", "CREATE INDEX t_new ON t USING learned (k)", false),
+    scene("BuildLogged", 0, "", "CREATE INDEX t_new ON t USING learned (k)", false),
+    scene("BuildWritten", 0, "", "REINDEX INDEX t_k", false),
+    scene("BuildLogged", 0, "", "REINDEX INDEX CONCURRENTLY t_k", false),
+    scene("BuildLogged", 0, "", "CREATE INDEX CONCURRENTLY t_new ON t USING learned (k)", false),
+    scene(
+        "VacuumBeforePage",
+        0,
+        "",
+        "CREATE INDEX CONCURRENTLY t_new ON t USING learned (k)",
+        false,
+    ),
+];
