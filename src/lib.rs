@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 mod am;
 mod key_type;
 mod maintenance;
+mod memory;
 mod quals;
 #[cfg(feature = "stop_points")]
 mod stop_points;
@@ -19,6 +20,7 @@ pgrx::pg_module_magic!(name, version);
 /// Registers what has to exist before the first index is opened.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    memory::register();
     am::options::register();
     storage::session::register_settings();
     #[cfg(feature = "stop_points")]

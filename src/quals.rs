@@ -6,6 +6,7 @@ use learned_index::key::cut::{
     date_among_timestamps, instant_among_dates, instant_among_timestamps, timestamp_among_dates,
 };
 use learned_index::key::{Interval, Intervals, Key};
+use learned_index::memory::with_room;
 use pgrx::prelude::*;
 
 use crate::key_type::{KeyOrder, KeyType};
@@ -142,10 +143,10 @@ unsafe fn elements(array: pg_sys::Datum) -> Vec<pg_sys::Datum> {
             &mut nulls,
             &mut count,
         );
-        let found = (0..usize::try_from(count).unwrap_or(0))
-            .filter(|&index| !*nulls.add(index))
-            .map(|index| *values.add(index))
-            .collect();
+        let count = usize::try_from(count).unwrap_or(0);
+        let mut found = with_room(count);
+        let not_null = (0..count).filter(|&index| !*nulls.add(index));
+        found.extend(not_null.map(|index| *values.add(index)));
         pg_sys::pfree(values.cast());
         pg_sys::pfree(nulls.cast());
         if plain != stored {

@@ -15,6 +15,7 @@ use learned_index::store::{Hint, Store, Update};
 use pgrx::prelude::*;
 
 use super::wal;
+use crate::memory::expect_reserve;
 
 const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
@@ -121,6 +122,7 @@ impl IndexStore {
 
     fn pin_page(&self, block: Block, hint: Hint) -> pg_sys::Buffer {
         check_for_interrupts!();
+        expect_reserve();
         let recent = hint as pg_sys::Buffer;
         // SAFETY: the relation is open. A recent buffer that has another page by now is refused.
         unsafe {

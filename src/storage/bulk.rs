@@ -6,6 +6,7 @@ use learned_index::store::BulkStore;
 use pgrx::prelude::*;
 
 use super::wal;
+use crate::memory::expect_reserve;
 
 /// The main fork of a new index, which nobody else reads or extends.
 pub(crate) struct BulkPages {
@@ -72,6 +73,7 @@ impl BulkPages {
 impl BulkStore for BulkPages {
     fn append(&mut self, page: &PageBytes) -> Block {
         check_for_interrupts!();
+        expect_reserve();
         let there = self.next < self.len;
         let block = self.put(if there { self.next } else { pg_sys::InvalidBlockNumber }, page);
         self.len = self.len.max(block + 1);

@@ -2,8 +2,11 @@
 
 use std::ffi::c_void;
 
+use learned_index::memory::Room;
 use learned_index::sort::Spill;
 use pgrx::prelude::*;
+
+use crate::memory::expect_reserve;
 
 /// `SEEK_SET` of stdio.h.
 const SEEK_SET: std::ffi::c_int = 0;
@@ -22,6 +25,7 @@ struct Run {
 
 impl Spill for TemporaryRuns {
     fn create_run(&mut self) -> usize {
+        self.files.make_room(1);
         // SAFETY: called inside a transaction, which owns the file.
         let file = unsafe { pg_sys::BufFileCreateTemp(false) };
         self.files.push(Run { file, reading: false });
@@ -30,6 +34,7 @@ impl Spill for TemporaryRuns {
 
     fn write(&mut self, run: usize, bytes: &[u8]) {
         check_for_interrupts!();
+        expect_reserve();
         let pointer: *const c_void = bytes.as_ptr().cast();
         // SAFETY: the file is open and the slice is valid; the core only reads it.
         unsafe { pg_sys::BufFileWrite(self.files[run].file, pointer as _, bytes.len()) };
@@ -37,6 +42,7 @@ impl Spill for TemporaryRuns {
 
     fn read(&mut self, run: usize, bytes: &mut [u8]) {
         check_for_interrupts!();
+        expect_reserve();
         let run = &mut self.files[run];
         // SAFETY: the file is open and the slice is valid for writing.
         unsafe {

@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 
+use learned_index::memory::Room;
 use learned_index::page::{Edit, PageBytes, apply};
 use pgrx::pg_sys;
 
@@ -81,6 +82,7 @@ pub(crate) unsafe fn write_whole(buffer: pg_sys::Buffer, page: &PageBytes, log: 
 /// Appends the data of one block in a generic record: {offset, length, bytes} for each edit, as
 /// `applyPageRedo` of generic_xlog.c reads them.
 fn put_fragments(edits: &[Edit], data: &mut Vec<u8>) {
+    data.make_room(edits.iter().map(|edit| 4 + edit.bytes.len()).sum());
     for edit in edits {
         data.extend_from_slice(&edit.offset.to_ne_bytes());
         data.extend_from_slice(&(edit.bytes.len() as u16).to_ne_bytes());

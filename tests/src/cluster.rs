@@ -1,6 +1,7 @@
 //! Throwaway PostgreSQL clusters: started as an unprivileged user on a Unix socket in a temporary
 //! directory, stopped and deleted when dropped, also by a failing test.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -191,13 +192,7 @@ impl Cluster {
 
     fn command(&self, program: &str, arguments: &[&str], more: &[&str]) -> Command {
         let program = self.bin.join(program);
-        let mut command = if is_root() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
+        let mut command = as_server(program);
         command.args(arguments).args(more).current_dir(&self.dir);
         // With it, pgrx adds a stack trace to the DETAIL of errors.
         command.env_remove("RUST_BACKTRACE");
@@ -240,7 +235,17 @@ fn is_root() -> bool {
     output(Command::new("id").arg("-u")).trim() == "0"
 }
 
-fn output(command: &mut Command) -> String {
+/// A program, run as the server's user.
+pub(super) fn as_server(program: impl AsRef<OsStr>) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(program);
+    command
+}
+
+pub(super) fn output(command: &mut Command) -> String {
     // pg_ctl's server inherits the descriptors: waiting for a pipe to close would wait for it.
     let Output { status, stdout, stderr } =
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));

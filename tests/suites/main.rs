@@ -7,6 +7,7 @@ mod durability;
 mod exactness;
 mod footprint;
 mod maintenance;
+mod memory;
 mod neighbours;
 mod refusals;
 mod stop_points;

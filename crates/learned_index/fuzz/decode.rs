@@ -59,7 +59,7 @@ fn use_leaf(page: &[u8; PAGE_SIZE]) {
 const OPTIONS: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
 
 fn use_index(store: &MemoryStore) {
-    let _ = check(store, |_| {});
+    let _ = check(store, true, |_| {});
     let _ = bulk_delete(store, OPTIONS, |tid| tid.offset() % 2 == 0, || {});
     let Ok(mut directory) = Directory::open(store, 1 << 20) else { return };
     let mut scan = Scan::new();

@@ -6,6 +6,7 @@ pub mod corruption;
 pub mod entry;
 mod fault;
 pub mod key;
+pub mod memory;
 pub mod model;
 pub mod page;
 pub mod sort;

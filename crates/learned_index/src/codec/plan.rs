@@ -4,6 +4,7 @@ use super::bits::{Packer, packed_len, width_of};
 use super::elias_fano::Shape;
 use super::line::{Line, MAX_POSITIONS};
 use super::sequence::{FormTag, HAS_DIVISOR, HEADER_LEN};
+use crate::memory::with_room;
 
 /// Offsets from the base that a line can describe: their sums and differences stay in an `i64`.
 const MAX_LINE_RANGE: u64 = 1 << 61;
@@ -91,8 +92,8 @@ impl SequencePlan {
         let mut plan = SequencePlan { len: plain.len, form: FormPlan::Plain(plain) };
         // A run costs a value and an end: with fewer than a quarter repeated it cannot pay.
         if survey.ascending && survey.runs * 4 <= values.len() * 3 && values.len() >= 8 {
-            let mut distinct = Vec::with_capacity(survey.runs);
-            let mut ends = Vec::with_capacity(survey.runs);
+            let mut distinct = with_room(survey.runs);
+            let mut ends = with_room(survey.runs);
             for run in values.chunk_by(|left, right| left == right) {
                 distinct.push(run[0]);
                 ends.push(ends.last().unwrap_or(&0) + run.len() as u64);

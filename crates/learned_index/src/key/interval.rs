@@ -1,6 +1,7 @@
 //! Sets of keys as sorted, disjoint intervals: what a scan has to visit, in index order.
 
 use super::{Key, NullClass};
+use crate::memory::Add;
 
 /// All keys from `low` to `high`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl Intervals {
     /// Makes this the union of any intervals, in any order, overlapping or not.
     pub fn set_union(&mut self, intervals: impl IntoIterator<Item = Interval>) {
         self.list.clear();
-        self.list.extend(intervals.into_iter().filter(|interval| interval.low <= interval.high));
+        self.list.add_all(intervals.into_iter().filter(|interval| interval.low <= interval.high));
         if !self.list.is_sorted_by_key(|interval| interval.low) {
             self.list.sort_unstable_by_key(|interval| interval.low);
         }
@@ -124,7 +125,9 @@ impl Intervals {
         self.spare.clear();
         let (mut own, mut others) = (self.list.iter().peekable(), other.list.iter().peekable());
         while let (Some(a), Some(b)) = (own.peek(), others.peek()) {
-            self.spare.extend(a.intersection(b));
+            if let Some(both) = a.intersection(b) {
+                self.spare.add(both);
+            }
             if a.high < b.high {
                 own.next();
             } else {

@@ -15,6 +15,7 @@ use crate::codec::Sequence;
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
 use crate::key::NullClass;
+use crate::memory::Room;
 
 /// Entries of one leaf at the most: their tombstones must fit one bit map page.
 pub const MAX_ENTRIES: usize = tombstone::MAP_SLOTS;
@@ -298,6 +299,8 @@ impl<'a> Leaf<'a> {
         tids: &mut Vec<HeapTid>,
     ) -> Result<()> {
         let stride = TidStride::new(self.header.tid_stride);
+        codes.make_room(end.saturating_sub(start));
+        tids.make_room(end.saturating_sub(start));
         let mut slot = start;
         let first = self.blocks_while(|entry| usize::from(entry.first_slot) <= start);
         for block in first.saturating_sub(1)..self.blocks() {

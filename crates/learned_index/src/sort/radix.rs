@@ -1,5 +1,7 @@
 //! Least-significant-digit radix sort of (code, heap TID).
 
+use crate::memory::Room;
+
 /// A key code and a heap TID.
 pub(crate) type Pair = (u64, u64);
 
@@ -19,6 +21,7 @@ pub(crate) fn sort(pairs: &mut Vec<Pair>, scratch: &mut Vec<Pair>) {
     let (all, any) =
         pairs.iter().fold((u64::MAX, 0), |(all, any), &(code, _)| (all & code, any | code));
     let differing = all ^ any;
+    scratch.make_room(pairs.len().saturating_sub(scratch.len()));
     scratch.resize(pairs.len(), (0, 0));
     for shift in (0..64).step_by(8).filter(|shift| differing >> shift & 0xFF != 0) {
         let digit = |code: u64| (code >> shift) as usize & 0xFF;

@@ -6,6 +6,7 @@ use std::collections::binary_heap::PeekMut;
 
 use super::radix::{self, Pair};
 use crate::entry::HeapTid;
+use crate::memory::{Add, Room, SMALL, listed, with_room};
 
 const PAIR_LEN: usize = size_of::<Pair>();
 /// The sort keeps two arrays of pairs.
@@ -13,6 +14,8 @@ const MEMORY_PER_PAIR: usize = 2 * PAIR_LEN;
 /// Bytes read or written at once, unless the memory limit asks for less.
 const CHUNK: usize = 256 * 1024;
 const SMALLEST_CHUNK: usize = 16 * 1024;
+/// Pairs that are worth a run. Where there is no memory for more, the sort fails.
+const SMALLEST_RUN: usize = 1024;
 
 /// Temporary storage for runs.
 pub trait Spill {
@@ -83,15 +86,20 @@ impl<S: Spill> Sorter<S> {
     fn grow_or_spill(&mut self) {
         let most = self.memory / MEMORY_PER_PAIR;
         let held = self.pairs.len();
-        if held < most && self.try_grow(held.max(1024).min(most - held)) {
+        let more = held.max(SMALLEST_RUN).min(most.saturating_sub(held));
+        if more > 0 && self.try_grow(more) {
             self.room = self.pairs.capacity().min(self.scratch.capacity()).min(most);
-        } else if held > 0 {
+        } else if held >= SMALLEST_RUN {
             self.spill_run();
+        } else {
+            self.pairs.make_room(more);
+            self.scratch.make_room(more);
+            self.room = held + more;
         }
     }
 
     /// Makes room for more pairs, if the system gives the memory: where it does not, what is held
-    /// is spilled. (A failed allocation would otherwise end the whole process.)
+    /// is spilled.
     fn try_grow(&mut self, more: usize) -> bool {
         let wanted = self.pairs.len() + more;
         let scratch = wanted - self.scratch.len().min(wanted);
@@ -102,7 +110,7 @@ impl<S: Spill> Sorter<S> {
     fn spill_run(&mut self) {
         radix::sort(&mut self.pairs, &mut self.scratch);
         let id = self.spill.create_run();
-        let mut bytes = Vec::with_capacity(CHUNK.min(self.memory / 8));
+        let mut bytes = buffer(CHUNK.min(self.memory / 8));
         for chunk in self.pairs.chunks((bytes.capacity() / PAIR_LEN).max(1)) {
             bytes.clear();
             for (code, tid) in chunk {
@@ -111,7 +119,7 @@ impl<S: Spill> Sorter<S> {
             }
             self.spill.write(id, &bytes);
         }
-        self.runs.push(Run { id, pairs: self.pairs.len() });
+        self.runs.add(Run { id, pairs: self.pairs.len() });
         self.pairs.clear();
     }
 
@@ -129,8 +137,9 @@ impl<S: Spill> Sorter<S> {
         self.scratch = Vec::new();
         let chunk = (self.memory / self.runs.len()).clamp(SMALLEST_CHUNK, CHUNK);
         let mut readers: Vec<RunReader> =
-            self.runs.iter().map(|run| RunReader::new(run, chunk)).collect();
-        let mut heads: BinaryHeap<Reverse<(u64, u64, usize)>> = BinaryHeap::new();
+            listed(self.runs.iter().map(|run| RunReader::new(run, chunk)));
+        let heads: Vec<Reverse<(u64, u64, usize)>> = with_room(readers.len());
+        let mut heads = BinaryHeap::from(heads);
         for (index, reader) in readers.iter_mut().enumerate() {
             if let Some((code, tid)) = reader.next(&mut self.spill) {
                 heads.push(Reverse((code, tid, index)));
@@ -147,6 +156,15 @@ impl<S: Spill> Sorter<S> {
             }
         }
     }
+}
+
+/// An empty buffer of so many bytes, or of fewer where memory is short: it is when runs are spilled.
+fn buffer(bytes: usize) -> Vec<u8> {
+    let mut buffer = Vec::new();
+    if buffer.try_reserve_exact(bytes).is_err() {
+        buffer.make_room(bytes.min(SMALL));
+    }
+    buffer
 }
 
 struct RunReader {
@@ -169,7 +187,9 @@ impl RunReader {
             if pairs == 0 {
                 return None;
             }
-            self.buffer.resize(pairs * PAIR_LEN, 0);
+            let bytes = pairs * PAIR_LEN;
+            self.buffer.make_room(bytes.saturating_sub(self.buffer.len()));
+            self.buffer.resize(bytes, 0);
             spill.read(self.run, &mut self.buffer);
             self.unread -= pairs;
             self.at = 0;

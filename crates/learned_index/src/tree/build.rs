@@ -4,6 +4,7 @@ use super::cut::{LeafCutter, NewLeaf};
 use crate::corruption::Result;
 use crate::entry::{Block, Fence, HeapTid};
 use crate::key::NullClass;
+use crate::memory::{Add, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::directory::{self, Child};
 use crate::page::leaf::Leaf;
@@ -47,11 +48,11 @@ impl<W: BulkStore> Written<W> {
     fn add(&mut self, leaf: NewLeaf) {
         let child = leaf.child(self.store.append(&leaf.page));
         if leaf.class == NullClass::Value {
-            self.value_leaves.push(child);
-            self.first_codes.push(leaf.first_code);
+            self.value_leaves.add(child);
+            self.first_codes.add(leaf.first_code);
             self.values += leaf.entries as u64;
         } else {
-            self.null_leaves.push(child);
+            self.null_leaves.add(child);
             self.nulls += leaf.entries as u64;
         }
     }
@@ -137,8 +138,8 @@ impl<W: BulkStore> Builder<W> {
         let Written { store, value_leaves, null_leaves, first_codes, values, nulls } =
             &mut self.written;
         let leaves: Vec<Child> = match self.identity.nulls_first {
-            true => null_leaves.iter().chain(value_leaves.iter()).copied().collect(),
-            false => value_leaves.iter().chain(null_leaves.iter()).copied().collect(),
+            true => listed(null_leaves.iter().chain(value_leaves.iter()).copied()),
+            false => listed(value_leaves.iter().chain(null_leaves.iter()).copied()),
         };
         let directory_root = write_directory(&leaves, |page| store.append(page));
         let model = Model::train(self.options.model, first_codes);
@@ -186,7 +187,7 @@ impl<W: BulkStore> Builder<W> {
 
 /// Writes a directory over leaves, of epoch 0. Returns its top page.
 fn write_directory(leaves: &[Child], mut write: impl FnMut(&PageBytes) -> Block) -> Block {
-    let mut children = leaves.to_vec();
+    let mut children = listed(leaves.iter().copied());
     let mut level = 0;
     loop {
         let parents = write_level(&children, level, 0, &mut write);
@@ -206,7 +207,7 @@ pub(super) fn write_level(
     birth: u64,
     mut write: impl FnMut(&PageBytes) -> Block,
 ) -> Vec<Child> {
-    let mut parents = Vec::with_capacity(children.len() / directory::CAPACITY + 1);
+    let mut parents = with_room(children.len() / directory::CAPACITY + 1);
     for group in children.chunks(directory::CAPACITY) {
         let block = write(&directory::encode(level, group, birth));
         let leaves = group.iter().map(|child| child.leaves).sum();

@@ -2,6 +2,7 @@
 
 use crate::entry::{Block, Fence, HeapTid};
 use crate::key::NullClass;
+use crate::memory::Add;
 use crate::page::PageBytes;
 use crate::page::directory::Child;
 use crate::page::leaf::{MAX_ENTRIES, TidStride};
@@ -82,8 +83,8 @@ impl LeafCutter {
     /// Adds an entry that is behind all others.
     #[inline]
     pub(super) fn push(&mut self, code: u64, tid: HeapTid, mut write: impl FnMut(NewLeaf)) {
-        self.codes.push(code);
-        self.tids.push(tid);
+        self.codes.add(code);
+        self.tids.add(tid);
         if self.codes.len() >= GATHER {
             // A leaf that was filled too early is filled again, with what follows.
             drop(self.cut(MAX_ENTRIES, &mut write));
@@ -155,7 +156,7 @@ impl LeafCutter {
         }
         let stride = TidStride::new(self.stride);
         let new = &self.tids[self.tid_codes.len()..];
-        self.tid_codes.extend(new.iter().map(|&tid| stride.encode(tid)));
+        self.tid_codes.add_all(new.iter().map(|&tid| stride.encode(tid)));
     }
 
     /// The boundary between two gathered entries. Between different codes it is the larger one

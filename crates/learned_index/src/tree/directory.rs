@@ -9,6 +9,7 @@ use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::key::NullClass;
+use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{self, MAX_BLOB_BYTES, Model};
 use crate::page::delta::Tree;
 use crate::page::directory::Child;
@@ -254,7 +255,7 @@ impl Directory {
     }
 
     /// The low fence of a leaf that was routed to.
-    fn low<S: Store>(&self, store: &S, ordinal: usize) -> Attempt<Fence> {
+    pub(super) fn low<S: Store>(&self, store: &S, ordinal: usize) -> Attempt<Fence> {
         if self.tiles.resident {
             return Ok(self.tiles.known_low(ordinal));
         }
@@ -275,11 +276,6 @@ impl Directory {
         }
         self.tiles.load_page(store, self.state.word, page)?;
         Ok(self.tiles.known(ordinal))
-    }
-
-    /// The low fence of a leaf of this directory, which is resident.
-    pub(super) fn known_low(&self, leaf: LeafRef) -> Fence {
-        self.tiles.known_low(leaf.ordinal)
     }
 
     /// Remembers that a leaf was read and found whole, and the hint for reading it again.
@@ -395,7 +391,7 @@ impl Tiles {
         let leaves = state.leaves as usize;
         let upper = UpperLevels::read(store, state)?;
         let pages = upper.pages;
-        let mut firsts = Vec::with_capacity(pages.len());
+        let mut firsts = with_room(pages.len());
         let mut before = 0u32;
         for page in &pages {
             firsts.push(before);
@@ -410,7 +406,7 @@ impl Tiles {
         let held = if resident { leaves } else { 0 };
         codes.resize(held, 0);
         rest.resize(held, UNKNOWN);
-        let loaded = vec![false; pages.len()];
+        let loaded = listed(pages.iter().map(|_| false));
         let mut tiles = Tiles { pages, firsts, codes, rest, loaded, unread: held, resident };
         if resident {
             if let Some(children) = upper.leaves {
@@ -423,8 +419,9 @@ impl Tiles {
 
     /// Copies the leaves of pages that are the same in both.
     fn take_over(&mut self, known: &Tiles) {
-        let mine: HashMap<Block, usize> =
-            self.pages.iter().enumerate().map(|(page, child)| (child.block, page)).collect();
+        let mut mine: HashMap<Block, usize> = HashMap::new();
+        mine.make_room(self.pages.len());
+        mine.extend(self.pages.iter().enumerate().map(|(page, child)| (child.block, page)));
         for (old, child) in known.pages.iter().enumerate().filter(|&(old, _)| known.loaded[old]) {
             let Some(&page) = mine.get(&child.block) else { continue };
             if self.pages[page] != *child || self.loaded[page] || !known.resident {
@@ -543,8 +540,8 @@ impl UpperLevels {
             level -= 1;
             let mut below = Vec::new();
             for page in pages {
-                blocks.push(page.block);
-                below.extend(read_children(store, state.word, page, level)?);
+                blocks.add(page.block);
+                below.add_all(read_children(store, state.word, page, level)?);
             }
             pages = below;
         }
@@ -561,7 +558,7 @@ pub fn read_model<S: Store>(store: &S, state: &State) -> Attempt<Model> {
 pub(super) fn read_model_pages<S: Store>(store: &S, state: &State) -> Attempt<(Model, Vec<Block>)> {
     let len = state.model_len as usize;
     ensure(len <= MAX_BLOB_BYTES, "a model of at most 64 MiB", len as u64)?;
-    let (mut bytes, mut blocks) = (Vec::new(), Vec::new());
+    let (mut bytes, mut blocks) = (with_room(len), Vec::new());
     let mut next = Some(state.model_root).filter(|_| len > 0);
     while let Some(block) = next {
         let page = read_current(store, state.word, block, 0)?;
@@ -578,7 +575,7 @@ pub(super) fn read_model_pages<S: Store>(store: &S, state: &State) -> Attempt<(M
         )
         .map_err(|corruption| corruption.at(block))?;
         bytes.extend_from_slice(piece);
-        blocks.push(block);
+        blocks.add(block);
         next = following;
     }
     ensure(bytes.len() == len, "a model of its length", bytes.len() as u64)?;

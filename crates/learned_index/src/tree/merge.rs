@@ -15,6 +15,7 @@ use super::rewrite::{Excluded, Rewrite, undisturbed};
 use super::transition::transition;
 use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence};
+use crate::memory::{Add, listed};
 use crate::page::delta::{self, Delta, Tree};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
@@ -158,7 +159,7 @@ fn merge_range<S: Update>(
     stop_at(StopPoint::MergedBeforeFree);
     for block in emptied {
         store.free(block, |page| delta::belongs_to(page, tree.name));
-        spare.push(block);
+        spare.add(block);
     }
     Ok(Step::Published { merged, leaves: leaves as u64, dropped: end.is_none() })
 }
@@ -199,7 +200,7 @@ impl<'a, S: Store> Frozen<'a, S> {
         self.entries = node.entries().map_err(|corruption| corruption.at(block))?;
         self.next = self.entries.partition_point(|&entry| Fence::at(entry) < position);
         self.high = node.high();
-        self.leaves.push((block, self.high));
+        self.leaves.add((block, self.high));
         Ok(())
     }
 
@@ -220,6 +221,6 @@ impl<'a, S: Store> Frozen<'a, S> {
     /// The leaves that a watermark leaves behind.
     fn leaves_before(&self, watermark: Fence) -> Vec<Block> {
         let behind = self.leaves.iter().filter(|(_, high)| *high <= watermark);
-        behind.map(|&(block, _)| block).collect()
+        listed(behind.map(|&(block, _)| block))
     }
 }

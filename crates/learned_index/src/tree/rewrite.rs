@@ -16,6 +16,7 @@ use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Entry, Fence};
 use crate::fault::{Fault, injected};
 use crate::key::{Key, NullClass};
+use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::directory::{self, Child};
 use crate::page::leaf::Leaf;
@@ -134,7 +135,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
             before += page.leaves as usize;
             before - page.leaves as usize
         });
-        let firsts = firsts.collect();
+        let firsts = listed(firsts);
         Ok(Rewrite {
             store,
             identity,
@@ -212,7 +213,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         let child = self.child(ordinal)?;
         // Before its tombstone page, which is so freed after it: whoever reads that page has the
         // leaf locked, and still finds it.
-        self.replaced.push(child.block);
+        self.replaced.add(child.block);
         self.read_leaf(child).map_err(|corruption| corruption.at(child.block))
     }
 
@@ -232,8 +233,9 @@ impl<'a, S: Update> Rewrite<'a, S> {
             let is_dead = dead.next_if(|&dead| usize::from(dead) == slot).is_some();
             (!is_dead).then_some(Entry { key: Key { class, code }, tid })
         });
-        let entries = alive.collect();
-        self.replaced.extend(leaf.tombstone_page());
+        let mut entries = with_room(leaf.entries());
+        entries.extend(alive);
+        self.replaced.add_all(leaf.tombstone_page());
         if class == NullClass::Value {
             self.values -= leaf.entries() as i64;
         } else {
@@ -277,7 +279,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
 
     fn add_leaf(&mut self, leaves: &mut Vec<Child>, leaf: NewLeaf) {
         let block = place(self.store, self.spare, &leaf.page);
-        leaves.push(leaf.child(block));
+        leaves.add(leaf.child(block));
         if leaf.class == NullClass::Value {
             self.values += leaf.entries as i64;
         } else {
@@ -300,7 +302,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         } else {
             self.finish_class(&mut run, high);
         }
-        self.runs.push(Run { first: run.first, count, high, leaves: run.leaves });
+        self.runs.add(Run { first: run.first, count, high, leaves: run.leaves });
     }
 
     /// Makes the runs current. `train_model` trains a new model whatever the old one is like;
@@ -337,6 +339,8 @@ impl<'a, S: Update> Rewrite<'a, S> {
             self.train(&mut next, value_leaves)?;
         }
         change(&mut next);
+        // Not after the publish, where an error would leave the replaced blocks to vacuum.
+        self.spare.make_room(self.replaced.len());
         if injected(Fault::FreeBeforePublish) {
             self.free_replaced();
         }
@@ -363,14 +367,14 @@ impl<'a, S: Update> Rewrite<'a, S> {
     /// The new lowest level of the directory: pages without a replaced leaf stay.
     fn replace_pages(&mut self, birth: u64) -> Result<Vec<Child>> {
         let mut runs = std::mem::take(&mut self.runs).into_iter().peekable();
-        let old = self.upper.pages.clone();
-        let mut pages: Vec<Child> = Vec::with_capacity(old.len() + 1);
+        let old = listed(self.upper.pages.iter().copied());
+        let mut pages: Vec<Child> = with_room(old.len() + 1);
         let mut page = 0;
         while page < old.len() || runs.peek().is_some() {
             let first = self.firsts.get(page).copied().unwrap_or(0);
             let mut end = first + old.get(page).map_or(0, |page| page.leaves as usize);
             if page < old.len() && runs.peek().is_none_or(|run| run.first >= end) {
-                pages.push(old[page]);
+                pages.add(old[page]);
                 page += 1;
                 continue;
             }
@@ -385,24 +389,24 @@ impl<'a, S: Update> Rewrite<'a, S> {
                     end += old.get(taken).map_or(run.count, |page| page.leaves as usize);
                 }
                 for ordinal in at..run.first {
-                    group.push(self.child(ordinal)?);
+                    group.add(self.child(ordinal)?);
                 }
-                group.extend(run.leaves);
+                group.add_all(run.leaves);
                 at = run.first + run.count;
             }
             for ordinal in at..end {
-                group.push(self.child(ordinal)?);
+                group.add(self.child(ordinal)?);
             }
             // A page that has become small goes together with the next one.
             let small = group.len() < directory::CAPACITY / 4;
             if small && taken + 1 < old.len() && runs.peek().is_none() {
                 taken += 1;
                 for ordinal in end..end + old[taken].leaves as usize {
-                    group.push(self.child(ordinal)?);
+                    group.add(self.child(ordinal)?);
                 }
             }
-            self.replaced.extend(old.iter().take(taken + 1).skip(page).map(|page| page.block));
-            pages.extend(self.write_group(&group, 0, birth));
+            self.replaced.add_all(old.iter().take(taken + 1).skip(page).map(|page| page.block));
+            pages.add_all(self.write_group(&group, 0, birth));
             page = taken + 1;
         }
         Ok(pages)
@@ -415,8 +419,8 @@ impl<'a, S: Update> Rewrite<'a, S> {
 
     fn write_upper_levels(&mut self, pages: &[Child], birth: u64) -> Block {
         let old = std::mem::take(&mut self.upper.blocks);
-        self.replaced.extend(old);
-        let mut children = pages.to_vec();
+        self.replaced.add_all(old);
+        let mut children = listed(pages.iter().copied());
         let mut level = 1;
         while children.len() > 1 {
             children = self.write_group(&children, level, birth);
@@ -443,7 +447,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         let (store, spare) = (self.store, &mut *self.spare);
         let (root, len) =
             write_model(&model.to_bytes(), next.epoch, |page| place(store, spare, page));
-        self.replaced.extend(old);
+        self.replaced.add_all(old);
         next.model_root = root;
         next.model_len = len;
         next.model_kind = model.kind() as u8;
@@ -458,7 +462,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         let excluded = self.excluded();
         let (leaves, nulls) = (next.leaves as usize, next.null_leaves as usize);
         let values = if self.identity.nulls_first { nulls..leaves } else { 0..leaves - nulls };
-        let mut fences = Vec::with_capacity(values.len());
+        let mut fences = with_room(values.len());
         let mut ordinal = 0;
         for &page in &self.upper.pages {
             for child in undisturbed(read_children(&excluded, self.state.word, page, 0))? {

@@ -6,6 +6,7 @@ use super::attempt::Attempt;
 use super::directory::{UpperLevels, read_children, read_model_pages};
 use crate::corruption::{Result, ensure};
 use crate::entry::Block;
+use crate::memory::Room;
 use crate::page::delta::Delta;
 use crate::page::meta::State;
 use crate::page::{self, PageBytes, PageKind, is_kind};
@@ -22,10 +23,8 @@ pub(super) struct Used {
 impl Used {
     /// Reads the directory and the model.
     pub(super) fn read<S: Store>(store: &S, state: &State) -> Attempt<Used> {
-        let mut used = Used {
-            leaves: HashMap::with_capacity(state.leaves as usize),
-            others: HashSet::from([0]),
-        };
+        let mut used = Used { leaves: HashMap::new(), others: HashSet::from([0]) };
+        used.leaves.make_room(state.leaves as usize);
         let upper = UpperLevels::read(store, state)?;
         for page in upper.blocks {
             used.take(page)?;
@@ -48,6 +47,7 @@ impl Used {
 
     /// Adds a page that serves as something else than all others.
     pub(super) fn take(&mut self, block: Block) -> Result<()> {
+        self.others.make_room(1);
         let once = !self.leaves.contains_key(&block) && self.others.insert(block);
         ensure(once, EACH_IN_ONE_PLACE, block.into()).map_err(|corruption| corruption.at(block))
     }

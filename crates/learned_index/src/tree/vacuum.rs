@@ -15,6 +15,7 @@ use super::used::{Used, is_of_delta};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
 use crate::fault::{Fault, injected};
+use crate::memory::{Add, listed, with_room};
 use crate::page::delta::{self, Delta, Tree};
 use crate::page::leaf::Leaf;
 use crate::page::meta::State;
@@ -62,7 +63,7 @@ pub fn bulk_delete<S: Update>(
     }
     let mut used = undisturbed(Used::read(&excluded, &state))?;
     let mut memory = Memory::default();
-    let mut fills: Vec<(usize, Fill)> = Vec::with_capacity(used.leaves.len());
+    let mut fills: Vec<(usize, Fill)> = with_room(used.leaves.len());
     for block in 1..length {
         before_page();
         stop_at(StopPoint::VacuumBeforePage);
@@ -74,11 +75,11 @@ pub fn bulk_delete<S: Update>(
         };
         let fill = vacuum_leaf(store, block, &mut is_dead, &mut memory, &mut stats)
             .map_err(|corruption| corruption.at(block))?;
-        used.others.extend(fill.map);
+        used.others.add_all(fill.map);
         fills.push((ordinal, fill));
     }
     fills.sort_unstable_by_key(|(ordinal, _)| *ordinal);
-    let fills: Vec<Fill> = fills.into_iter().map(|(_, fill)| fill).collect();
+    let fills: Vec<Fill> = listed(fills.into_iter().map(|(_, fill)| fill));
     if stats.removed > 0 {
         compact(store, options, &fills, &mut before_page)?;
         store.spread_offers();
@@ -157,13 +158,13 @@ pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64
         let page = store.read(block, 0);
         if used.leaves.contains_key(&block) {
             let map = Leaf::parse(&page).map_err(|corruption| corruption.at(block))?;
-            used.others.extend(map.tombstone_page());
+            used.others.add_all(map.tombstone_page());
         } else if is_free(&page) {
             drop(page);
             store.offer(block);
             free += 1;
         } else if !used.others.contains(&block) && !is_of_delta(&page, &state) {
-            orphans.push(block);
+            orphans.add(block);
         }
     }
     for block in orphans {
@@ -210,7 +211,7 @@ fn compact<S: Update>(
             + fills[at..at + run].iter().filter(|fill| fill.entries == 0).count() as f64;
         let maps = fills[at..at + run].iter().filter(|fill| fill.map.is_some()).count();
         if run > 0 && (gain >= 1.1 && run > 1 || maps > 0) {
-            runs.push((at, run));
+            runs.add((at, run));
         }
         at += run.max(1);
     }
@@ -220,7 +221,7 @@ fn compact<S: Update>(
         let step = count.min(COMPACTED_AT_ONCE);
         let from = first + count - step;
         if count > step {
-            runs.push((first, count - step));
+            runs.add((first, count - step));
         }
         let mut rewrite = Rewrite::begin(store, options, &mut spare)?;
         let mut run = None;
@@ -312,7 +313,7 @@ fn judge<S: Update>(
         let slot = slot as u16;
         let was_dead = known.binary_search(&slot).is_ok();
         if was_dead || is_dead(tid) {
-            verdict.dead.push(slot);
+            verdict.dead.add(slot);
             verdict.new += usize::from(!was_dead);
         } else {
             verdict.alive += 1;
@@ -333,10 +334,8 @@ pub(crate) fn dead_slots<S: crate::store::Store>(
     ensure(map != block, "a tombstone page of its own", map.into())?;
     let page = store.read(map, 0);
     tombstone::expect_map(&page, block).map_err(|corruption: Corruption| corruption.at(map))?;
-    Ok((0..leaf.entries())
-        .filter(|&slot| tombstone::is_dead(&page, slot))
-        .map(|slot| slot as u16)
-        .collect())
+    let dead = (0..leaf.entries()).filter(|&slot| tombstone::is_dead(&page, slot));
+    Ok(listed(dead.map(|slot| slot as u16)))
 }
 
 /// Whether one slot of a locked leaf is marked as dead.

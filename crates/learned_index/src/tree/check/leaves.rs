@@ -101,6 +101,7 @@ impl Walk {
             (Box::new(*page), dead_slots(store, &leaf, at.block).map_err(named)?)
         };
         let leaf = Leaf::parse(&page).map_err(named)?;
+        let low = directory.low(store, at.ordinal)?;
         let birth = page::birth(&page);
         // Where the state has changed, leaves may begin elsewhere than the last one ended.
         let same = self.epoch == state.epoch;
@@ -109,13 +110,7 @@ impl Walk {
             .and_then(|()| ensure(birth <= state.epoch, "a leaf that is not of the future", birth))
             .and_then(|()| ensure(joins, "the fence of the leaf before", leaf.low().code))
             .and_then(|()| ensure(self.from < leaf.high(), "fences that ascend", leaf.high().code))
-            .and_then(|()| {
-                ensure(
-                    directory.known_low(at) == leaf.low(),
-                    "the directory's fence",
-                    leaf.low().code,
-                )
-            })
+            .and_then(|()| ensure(leaf.low() == low, "the directory's fence", leaf.low().code))
             .and_then(|()| self.entries(&leaf, &dead, see));
         report.dead += checked.map_err(named)?;
         report.leaves += 1;

@@ -3,6 +3,7 @@
 use super::CheckReport;
 use crate::corruption::Result;
 use crate::entry::{Block, Fence};
+use crate::memory::Add;
 use crate::page::leaf::Leaf;
 use crate::page::meta::State;
 use crate::page::{self, is_free, tombstone};
@@ -29,7 +30,7 @@ pub(super) fn check<S: Store>(store: &S, report: &mut CheckReport) -> Result<()>
             let (birth, owner) = (page::birth(&page), tombstone::owner_of(&page));
             drop(page);
             if !is_tombstone_page(store, &used, block, owner) {
-                unknown.push((block, birth));
+                unknown.add((block, birth));
             }
         }
     }

@@ -26,6 +26,7 @@ pub use unique::{Unique, insert_unique};
 use super::attempt::{Attempt, lock_current, read_current};
 use crate::corruption::{Corruption, ensure};
 use crate::entry::{Block, Fence};
+use crate::memory::{Add, Room, listed, with_room};
 use crate::page::PageBytes;
 use crate::page::delta::{self, CAPACITY, Child, Delta, Tree};
 use crate::stop::{StopPoint, stop_at};
@@ -87,7 +88,7 @@ impl Routes {
         };
         ensure(level < MAX_LEVELS, "at most 12 levels of a delta tree", level.into())?;
         while level > 0 && pages.len() * delta::CHILDREN <= MOST_ROUTES {
-            let mut below = Vec::with_capacity(pages.len() * delta::CHILDREN / 2);
+            let mut below = with_room(pages.len() * delta::CHILDREN / 2);
             for parent in pages {
                 let page = read_current(store, word, parent.block, 0)?;
                 let node = open(&page, tree).map_err(|error| error.at(parent.block))?;
@@ -98,7 +99,7 @@ impl Routes {
                 }
                 ensure(node.level() == level, "a delta page of this level", node.level().into())
                     .map_err(|corruption| corruption.at(parent.block))?;
-                below.extend(node.children());
+                below.add_all(node.children());
             }
             level -= 1;
             pages = below;
@@ -109,8 +110,8 @@ impl Routes {
         Ok(Routes {
             tree,
             level,
-            lows: pages.iter().map(|child| child.low).collect(),
-            rest: pages.iter().map(route).collect(),
+            lows: listed(pages.iter().map(|child| child.low)),
+            rest: listed(pages.iter().map(route)),
             detours: 0,
         })
     }
@@ -150,6 +151,8 @@ impl Routes {
         self.detours += 1;
         let slot = self.lows.partition_point(|&known| known < low);
         if self.lows.get(slot) != Some(&low) && self.lows.len() < MOST_ROUTES {
+            self.lows.make_room(1);
+            self.rest.make_room(1);
             self.lows.insert(slot, low);
             self.rest.insert(slot, Route { block, hint: 0, verified: false });
         }
@@ -318,10 +321,10 @@ pub(in crate::tree) fn pages_of<S: Store>(
             for (index, child) in children.iter().enumerate() {
                 let high = children.get(index + 1).map_or(node.high(), |next| next.low);
                 if node.level() > 1 || high > watermark {
-                    blocks.push(child.block);
+                    blocks.add(child.block);
                 }
                 if node.level() > 1 {
-                    below.push(child.block);
+                    below.add(child.block);
                 }
             }
             level = Some(expected);

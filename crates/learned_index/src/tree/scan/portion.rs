@@ -7,6 +7,7 @@ use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
+use crate::memory::{Add, Room};
 use crate::page::delta::Delta;
 use crate::page::leaf::Leaf;
 use crate::page::{PageBytes, tombstone};
@@ -119,6 +120,8 @@ impl<P> Scan<P> {
         let (codes, tids) = &mut self.merged;
         codes.clear();
         tids.clear();
+        codes.make_room(self.codes.len() + self.fresh.len());
+        tids.make_room(self.tids.len() + self.fresh.len());
         let mut fresh = self.fresh.iter().peekable();
         for (&code, &tid) in self.codes.iter().zip(&self.tids) {
             while let Some(entry) = fresh.next_if(|entry| (entry.key.code, entry.tid) < (code, tid))
@@ -172,7 +175,7 @@ impl<P> Scan<P> {
             let end = leaf.slot_of(to).map_err(named)?;
             let taken = end.saturating_sub(start).min(room);
             if taken > 0 {
-                self.ranges.push((start, start + taken));
+                self.ranges.add((start, start + taken));
                 room -= taken;
             }
             if start + taken < end {
@@ -295,7 +298,7 @@ impl<P> Scan<P> {
             let end = leaf.slot_of(to).map_err(named)?;
             let taken = end.saturating_sub(start).min(room);
             if taken > 0 {
-                self.ranges.push((end - taken, end));
+                self.ranges.add((end - taken, end));
                 room -= taken;
             }
             if start + taken < end {

@@ -1,0 +1,132 @@
+//! What happens when memory runs out: an ERROR, as when `palloc` finds none, and never the end of
+//! the process, with which the postmaster would end all others.
+//!
+//! Allocations that grow with the data are asked for by [`learned_index::memory`], which calls
+//! [`raise`] where there is none. All others are small: for these a reserve is kept, which is
+//! given back to the system when one of them fails. With it an operation, or the report of
+//! its error, goes on to the next place where an error may be raised, [`expect_reserve`]; there
+//! the reserve is filled again, or the operation fails.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use learned_index::memory::{SMALL, on_exhaustion};
+use pgrx::PgLogLevel;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// Bytes of the reserve, in pieces that `malloc` takes from its heap and not from the system one by
+/// one. Nobody writes to them, so that they cost address space and no memory.
+const PIECES: usize = 8;
+const PIECE: usize = 64 * 1024;
+
+static RESERVE: [AtomicPtr<u8>; PIECES] = [const { AtomicPtr::new(std::ptr::null_mut()) }; PIECES];
+/// Whether the reserve is gone, or was never filled.
+static SPENT: AtomicBool = AtomicBool::new(true);
+
+const LAYOUT: Layout = Layout::new::<[u8; PIECE]>();
+
+/// The system's allocator, with a reserve for small allocations.
+struct WithReserve;
+
+#[global_allocator]
+static ALLOCATOR: WithReserve = WithReserve;
+
+// SAFETY: all memory comes from the system's allocator and goes back to it, with the same layout.
+// Nothing here unwinds.
+unsafe impl GlobalAlloc for WithReserve {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: by contract.
+        let mut found = unsafe { System.alloc(layout) };
+        if found.is_null() && spend_for(layout.size()) {
+            // SAFETY: by contract.
+            found = unsafe { System.alloc(layout) };
+        }
+        found
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: by contract.
+        let mut found = unsafe { System.alloc_zeroed(layout) };
+        if found.is_null() && spend_for(layout.size()) {
+            // SAFETY: by contract.
+            found = unsafe { System.alloc_zeroed(layout) };
+        }
+        found
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: by contract.
+        let mut found = unsafe { System.realloc(old, layout, size) };
+        if found.is_null() && spend_for(size) {
+            // SAFETY: by contract; what could not be made larger is as it was.
+            found = unsafe { System.realloc(old, layout, size) };
+        }
+        found
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: by contract.
+        unsafe { System.dealloc(old, layout) }
+    }
+}
+
+/// Spends the reserve, if there is any, for an allocation that nobody expects to fail.
+#[cold]
+fn spend_for(size: usize) -> bool {
+    size <= SMALL && spend()
+}
+
+/// Gives the reserve back to the system. Returns whether there was any.
+fn spend() -> bool {
+    for piece in &RESERVE {
+        let piece = piece.swap(std::ptr::null_mut(), Ordering::Relaxed);
+        if !piece.is_null() {
+            // SAFETY: it was allocated with this layout, and nobody else has it any more.
+            unsafe { System.dealloc(piece, LAYOUT) };
+        }
+    }
+    !SPENT.swap(true, Ordering::Relaxed)
+}
+
+/// Sees to it that there is a reserve, and raises an error if there can be none. Called wherever
+/// interrupts are checked for: an error may be raised here.
+#[inline]
+pub(crate) fn expect_reserve() {
+    if SPENT.load(Ordering::Relaxed) {
+        fill();
+    }
+}
+
+#[cold]
+fn fill() {
+    for piece in &RESERVE {
+        if piece.load(Ordering::Relaxed).is_null() {
+            // SAFETY: the layout has a size.
+            let found = unsafe { System.alloc(LAYOUT) };
+            if found.is_null() {
+                raise(PIECE);
+            }
+            piece.store(found, Ordering::Relaxed);
+        }
+    }
+    SPENT.store(false, Ordering::Relaxed);
+}
+
+/// Raises the error. What is needed to report it comes from the reserve.
+fn raise(bytes: usize) -> ! {
+    spend();
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY, "out of memory", "learned")
+        .set_detail(format!("Failed on request of size {bytes}."))
+        .report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
+
+/// Registers the error.
+pub(crate) fn register() {
+    on_exhaustion(raise);
+}
