@@ -8,7 +8,7 @@ mod cluster;
 mod disk;
 mod exact;
 mod jobs;
-mod memory;
+mod address_space;
 mod method;
 mod plan;
 mod standby;
@@ -19,7 +19,7 @@ pub use cluster::{Cluster, Script, Shutdown};
 pub use disk::SmallDisk;
 pub use exact::{Row, Subject, fetch};
 pub use jobs::{Job, run_together, test_duration};
-pub use memory::{limit_memory, pid_of};
+pub use address_space::{limit_memory, pid_of};
 pub use method::{
     Checked, access_method, check, is_arbiter, is_learned, learned_options, major_version, retrain,
     try_check, try_retrain,

@@ -7,7 +7,7 @@ mod durability;
 mod exactness;
 mod footprint;
 mod maintenance;
-mod memory;
+mod out_of_memory;
 mod neighbours;
 mod refusals;
 mod stop_points;
