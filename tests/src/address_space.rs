@@ -2,14 +2,7 @@
 
 use std::fs;
 
-use postgres::Client;
-
 use super::cluster::{as_server, output};
-
-/// The process that serves a session.
-pub fn pid_of(client: &mut Client) -> i32 {
-    client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0)
-}
 
 /// Limits the address space of a process to what it has, and so many kilobytes more. `None`: as
 /// much as it likes.

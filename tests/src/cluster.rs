@@ -48,6 +48,8 @@ pub enum Shutdown {
     Clean,
     /// At once: the next start is a crash recovery.
     Crash,
+    /// By SIGKILL for every process of it: not even locks and shared memory are tidied up.
+    Kill,
 }
 
 /// A running (or stopped) cluster with the extension created in its database `postgres`.
@@ -73,7 +75,13 @@ impl Cluster {
 
     /// A fresh cluster without the extension.
     pub fn bare(settings: &str) -> Self {
-        let cluster = Self::directory();
+        let cluster = Self::initialised(Self::directory(), settings);
+        cluster.launch();
+        cluster
+    }
+
+    /// A new data directory in an empty one, ready to be started.
+    pub(super) fn initialised(cluster: Self, settings: &str) -> Self {
         let data = cluster.data();
         cluster.run(
             "initdb",
@@ -85,13 +93,16 @@ impl Cluster {
             cluster.run("pg_checksums", &["--disable", "--pgdata", text(&data)], &[]);
         }
         cluster.add_settings(&format!("{SETTINGS}{settings}\n"));
-        cluster.launch();
         cluster
     }
 
     /// The start of every cluster: an empty directory that the server may write.
     pub(super) fn directory() -> Self {
-        let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
+        Self::directory_of(std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned()))
+    }
+
+    /// The same, for the binaries of another PostgreSQL.
+    pub(super) fn directory_of(pg_config: String) -> Self {
         let bin = PathBuf::from(output(Command::new(pg_config).arg("--bindir")).trim());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("learned_{}_{number}", std::process::id()));
@@ -124,7 +135,11 @@ impl Cluster {
 
     /// Stops the server.
     pub fn stop(&self, how: Shutdown) {
-        let mode = if how == Shutdown::Clean { "fast" } else { "immediate" };
+        let mode = match how {
+            Shutdown::Clean => "fast",
+            Shutdown::Crash => "immediate",
+            Shutdown::Kill => return self.kill(),
+        };
         self.run(
             "pg_ctl",
             &["--pgdata", text(&self.data()), "--mode", mode],
@@ -136,6 +151,11 @@ impl Cluster {
     pub fn restart(&self, how: Shutdown) {
         self.stop(how);
         self.launch();
+    }
+
+    /// The directory of the server's programs.
+    pub(super) fn bin(&self) -> &Path {
+        &self.bin
     }
 
     /// The directory of the server's socket.
@@ -186,7 +206,7 @@ impl Cluster {
     }
 
     /// Runs one of the server's programs, which must succeed.
-    pub(super) fn run(&self, program: &str, arguments: &[&str], more: &[&str]) {
+    pub fn run(&self, program: &str, arguments: &[&str], more: &[&str]) {
         output(&mut self.command(program, arguments, more));
     }
 
@@ -245,6 +265,7 @@ pub(super) fn as_server(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// What a command prints; it must succeed.
 pub(super) fn output(command: &mut Command) -> String {
     // pg_ctl's server inherits the descriptors: waiting for a pipe to close would wait for it.
     let Output { status, stdout, stderr } =

@@ -4,22 +4,27 @@
 //! `PG_CONFIG` names the PostgreSQL to test, with the extension already installed in it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod address_space;
+mod backup;
 mod cluster;
 mod disk;
 mod exact;
 mod jobs;
-mod address_space;
+mod kill;
+mod memory;
 mod method;
 mod plan;
 mod standby;
 mod stops;
+mod upgrade;
 mod value;
 
+pub use address_space::limit_memory;
 pub use cluster::{Cluster, Script, Shutdown};
 pub use disk::SmallDisk;
 pub use exact::{Row, Subject, fetch};
 pub use jobs::{Job, run_together, test_duration};
-pub use address_space::{limit_memory, pid_of};
+pub use memory::Footprint;
 pub use method::{
     Checked, access_method, check, is_arbiter, is_learned, learned_options, major_version, retrain,
     try_check, try_retrain,

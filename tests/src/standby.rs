@@ -8,19 +8,7 @@ use super::cluster::text;
 impl Cluster {
     /// A streaming standby of this cluster, taken by a base backup.
     pub fn standby(&self) -> Self {
-        let standby = Self::directory();
-        standby.run(
-            "pg_basebackup",
-            &[
-                "--pgdata",
-                text(&standby.data()),
-                "--host",
-                text(self.socket()),
-                "--username",
-                "postgres",
-            ],
-            &["--write-recovery-conf", "--checkpoint", "fast", "--no-sync"],
-        );
+        let standby = self.base_backup(&["--write-recovery-conf"]);
         standby.add_settings("hot_standby = on");
         standby.launch();
         standby
@@ -33,6 +21,16 @@ impl Cluster {
         let replayed = format!("SELECT coalesce(pg_last_wal_replay_lsn() >= '{position}', false)");
         let mut reader = self.connect();
         wait_until("the standby catches up", || reader.query_one(&replayed, &[]).unwrap().get(0));
+    }
+
+    /// Makes this cluster, which is stopped, a standby of the one that took over from it. It has not been
+    /// started yet.
+    pub fn rewind(&self, primary: &Cluster) {
+        let (data, source) = (self.data(), primary.conninfo());
+        let arguments = ["--target-pgdata", text(&data), "--source-server", &source];
+        self.run("pg_rewind", &arguments, &["--write-recovery-conf", "--no-sync"]);
+        // The settings file is the other's now.
+        self.add_settings("");
     }
 
     /// Makes this standby a primary.

@@ -1,9 +1,17 @@
 //! What stays after crashes, on standbys and subscribers, over months of retention, and when the
 //! merging worker or its disk fails.
 
+mod backup;
 mod crash;
+mod crash_standby;
+pub(crate) mod ddl;
 mod disk;
+mod dump;
+pub(crate) mod ledger;
 mod logical;
 mod retention;
+mod rewind;
 mod standby;
+mod upgrade;
 mod worker;
+mod zoo;
