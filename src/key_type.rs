@@ -52,13 +52,15 @@ impl KeyType {
         // SAFETY: an open index has the operator class's input type and support functions.
         let (type_oid, compare) =
             unsafe { (*(*index).rd_opcintype, pg_sys::index_getprocid(index, 1, 1)) };
+        KeyType::with_order(type_oid, compare).unwrap_or_else(|| refuse(type_oid))
+    }
+
+    /// The key type of a SQL type, if its codes have the order of this comparison function.
+    pub(crate) fn with_order(type_oid: pg_sys::Oid, compare: pg_sys::Oid) -> Option<KeyType> {
         let known = KEY_TYPES
             .iter()
             .find(|(_, oid, function)| *oid == type_oid && pg_sys::Oid::from(*function) == compare);
-        match known {
-            Some((key_type, ..)) => *key_type,
-            None => refuse(type_oid),
-        }
+        known.map(|(key_type, ..)| *key_type)
     }
 
     /// The key type with a stored number.

@@ -25,4 +25,7 @@ pub extern "C-unwind" fn _PG_init() {
     storage::session::register_settings();
     #[cfg(feature = "stop_points")]
     stop_points::register();
+    // A setting of this prefix that is not known is a mistake, and from now on said to be one.
+    // SAFETY: all settings are registered; the core copies the name.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"omendb_learned".as_ptr()) };
 }

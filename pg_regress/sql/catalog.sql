@@ -1,6 +1,11 @@
 -- What the extension declares.
 SELECT amname, amtype FROM pg_am WHERE amname = 'learned';
 
+SELECT obj_description(oid, 'pg_am') FROM pg_am WHERE amname = 'learned';
+SELECT obj_description('learned_amhandler'::regproc, 'pg_proc');
+SELECT extname, extrelocatable FROM pg_extension WHERE extname = 'omendb_learned';
+-- What pg_stat_progress_create_index shows.
+SELECT n, pg_indexam_progress_phasename(oid, n) FROM pg_am, generate_series(0, 5) n WHERE amname = 'learned';
 SELECT opcname, opcintype::regtype, opcdefault, opfname, amvalidate(c.oid)
 FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod JOIN pg_opfamily f ON f.oid = opcfamily
 WHERE amname = 'learned' ORDER BY 1;

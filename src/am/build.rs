@@ -12,6 +12,7 @@ use learned_index::tree::build::Builder;
 use learned_index::tree::load::{BuildError, Loader, Uniqueness};
 use pgrx::prelude::*;
 
+use super::carried::carrying;
 use super::options::Options;
 use super::unique_violation::duplicate_in_table;
 use crate::key_type::{KeyOrder, KeyType};
@@ -224,26 +225,28 @@ unsafe fn scan_table(
     };
     let state: *mut c_void = std::ptr::from_mut(build).cast();
     // SAFETY: the arguments are those of table_index_build_scan; the guard turns an error of the
-    // scan into a panic that runs destructors.
+    // scan, or of an expression that it evaluates, into a panic that runs destructors.
     unsafe {
-        pg_sys::ffi::pg_guard_ffi_boundary(
-            #[allow(ffi_unwind_calls)]
-            || {
-                scan(
-                    heap,
-                    index,
-                    info,
-                    false,
-                    false,
-                    true,
-                    0,
-                    pg_sys::InvalidBlockNumber,
-                    Some(add_row),
-                    state,
-                    std::ptr::null_mut(),
-                )
-            },
-        )
+        carrying(|| {
+            pg_sys::ffi::pg_guard_ffi_boundary(
+                #[allow(ffi_unwind_calls)]
+                || {
+                    scan(
+                        heap,
+                        index,
+                        info,
+                        false,
+                        false,
+                        true,
+                        0,
+                        pg_sys::InvalidBlockNumber,
+                        Some(add_row),
+                        state,
+                        std::ptr::null_mut(),
+                    )
+                },
+            )
+        })
     }
 }
 

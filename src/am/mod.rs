@@ -1,6 +1,7 @@
 //! The access method `learned`: one file for each group of callbacks.
 
 pub(crate) mod build;
+pub(crate) mod carried;
 pub(crate) mod cost;
 mod handler;
 pub(crate) mod insert;

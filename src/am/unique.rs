@@ -9,8 +9,18 @@
 use learned_index::entry::HeapTid;
 use pgrx::prelude::*;
 
+use super::carried::carrying;
 use super::scan::item_pointer;
 use super::unique_violation;
+
+unsafe extern "C-unwind" {
+    /// Of storage/predicate.h, which pgrx does not bind. Raises errors: call it with a guard.
+    fn CheckForSerializableConflictIn(
+        relation: pg_sys::Relation,
+        tid: pg_sys::ItemPointer,
+        block: pg_sys::BlockNumber,
+    );
+}
 
 /// Whether a new entry has to be checked: not where the core does not ask, and not for NULL, unless
 /// NULLs are declared not to be distinct.
@@ -111,16 +121,18 @@ impl UniqueCheck {
     pub(crate) unsafe fn wait(&self, waiting: Waiting) {
         // SAFETY: the index is open; the TID is for the error's context only.
         unsafe {
-            if waiting.speculative_token != 0 {
-                pg_sys::SpeculativeInsertionWait(waiting.xid, waiting.speculative_token);
-            } else {
-                pg_sys::XactLockTableWait(
-                    waiting.xid,
-                    self.index,
-                    &mut item_pointer(self.own),
-                    pg_sys::XLTW_Oper::XLTW_InsertIndex,
-                );
-            }
+            carrying(|| {
+                if waiting.speculative_token != 0 {
+                    pg_sys::SpeculativeInsertionWait(waiting.xid, waiting.speculative_token);
+                } else {
+                    pg_sys::XactLockTableWait(
+                        waiting.xid,
+                        self.index,
+                        &mut item_pointer(self.own),
+                        pg_sys::XLTW_Oper::XLTW_InsertIndex,
+                    );
+                }
+            });
         }
     }
 
@@ -143,13 +155,23 @@ impl UniqueCheck {
         self.mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_EXISTING && !self.own_found
     }
 
-    /// Raises the violation.
+    /// Raises the violation; or that the transaction cannot be serialized, where it has read that there
+    /// is no such row: no order of the transactions gives it both. The core has looked for that before
+    /// the insertion, and not since another transaction was waited for.
     ///
     /// # Safety
     /// No page is locked. `values` and `is_null` are what the core passed to the insertion.
     pub(crate) unsafe fn raise(&self, values: *const pg_sys::Datum, is_null: *const bool) -> ! {
-        // SAFETY: the relations are open, the rest is by contract.
-        unsafe { unique_violation::duplicate_key(self.heap, self.index, values, is_null) }
+        // SAFETY: the relations are open, the rest is by contract. The index is locked as a whole by
+        // who reads it, so no block is asked for.
+        unsafe {
+            let (index, no_row) = (self.index, std::ptr::null_mut());
+            pg_sys::ffi::pg_guard_ffi_boundary(
+                #[allow(ffi_unwind_calls)]
+                || CheckForSerializableConflictIn(index, no_row, pg_sys::InvalidBlockNumber),
+            );
+            unique_violation::duplicate_key(self.heap, self.index, values, is_null)
+        }
     }
 
     /// Raises the error of [`UniqueCheck::own_row_is_missing`].

@@ -1,5 +1,7 @@
 //! Validation of operator classes: `SELECT amvalidate(oid) FROM pg_opclass`.
 
+use std::ffi::CStr;
+
 use pgrx::prelude::*;
 
 use crate::key_type::KeyType;
@@ -67,22 +69,42 @@ FROM all_pairs
 WHERE (SELECT pg_catalog.count(DISTINCT amopstrategy) FROM operators
        WHERE amoplefttype = l AND amoprighttype = r AND amopstrategy BETWEEN 1 AND 5) < 5
    OR NOT EXISTS (SELECT FROM functions
-                  WHERE amproclefttype = l AND amprocrighttype = r AND amprocnum = 1)";
+                  WHERE amproclefttype = l AND amprocrighttype = r AND amprocnum = 1)
+ORDER BY 1";
+
+/// Where an operator class is looked up in the catalogs: nowhere but there, whatever the caller's
+/// search path says of operators.
+const SEARCH_PATH: &CStr = c"pg_catalog, pg_temp";
 
 /// Whether an operator class is complete and one that the index can serve. Says what is wrong
 /// with INFO messages, as btree does.
 ///
 /// # Safety
-/// Called by the core.
+/// Called by the core with an operator class of this access method.
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amvalidate(opclass: pg_sys::Oid) -> bool {
-    match faults_of(opclass) {
-        Ok(faults) => {
+    // SAFETY: within a transaction, whose abort puts the setting back.
+    let settings = unsafe {
+        let settings = pg_sys::NewGUCNestLevel();
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            SEARCH_PATH.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+        settings
+    };
+    let faults = faults_of(opclass);
+    // SAFETY: the level was entered above.
+    unsafe { pg_sys::AtEOXact_GUC(false, settings) };
+    match faults {
+        Ok((name, faults)) => {
             for fault in &faults {
-                info!(
-                    "operator class with OID {} of access method learned: {fault}",
-                    opclass.to_u32()
-                );
+                info!("operator class \"{name}\" of access method learned: {fault}");
             }
             faults.is_empty()
         }
@@ -92,27 +114,33 @@ pub(crate) unsafe extern "C-unwind" fn amvalidate(opclass: pg_sys::Oid) -> bool 
     }
 }
 
-fn faults_of(opclass: pg_sys::Oid) -> Result<Vec<String>, pgrx::spi::Error> {
+/// What an operator class is, and with which function it compares values of its own type.
+const CLASS: &str = "
+SELECT opcname::pg_catalog.text, opcintype, pg_catalog.format_type(opcintype, NULL),
+       (SELECT amproc::pg_catalog.oid FROM pg_catalog.pg_amproc
+        WHERE amprocfamily = opcfamily AND amproclefttype = opcintype AND amprocrighttype = opcintype
+          AND amprocnum = 1)
+FROM pg_catalog.pg_opclass WHERE oid = $1";
+
+/// The name of an operator class, and what is wrong with it.
+fn faults_of(opclass: pg_sys::Oid) -> Result<(String, Vec<String>), pgrx::spi::Error> {
     Spi::connect(|client| {
-        let input_type = client
-            .select(
-                "SELECT opcintype FROM pg_catalog.pg_opclass WHERE oid = $1",
-                Some(1),
-                &[opclass.into()],
-            )?
-            .first()
-            .get_one::<pg_sys::Oid>()?;
+        let class = client.select(CLASS, Some(1), &[opclass.into()])?.first();
+        let name = class.get::<String>(1)?.unwrap_or_default();
         let mut faults = Vec::new();
-        match input_type {
-            None => faults.push("it does not exist".to_owned()),
-            Some(input_type) if KeyType::of_type(input_type).is_none() => {
-                faults.push(format!("type with OID {} has no key codes", input_type.to_u32()));
+        let (input_type, type_name) = (class.get::<pg_sys::Oid>(2)?, class.get::<String>(3)?);
+        if let (Some(input_type), Some(type_name)) = (input_type, type_name) {
+            if KeyType::of_type(input_type).is_none() {
+                faults.push(format!("type {type_name} has no key codes"));
+            } else if let Some(compare) = class.get::<pg_sys::Oid>(4)?
+                && KeyType::with_order(input_type, compare).is_none()
+            {
+                faults.push(format!("the order is not the one of type {type_name}"));
             }
-            Some(_) => {}
         }
         for row in client.select(FAULTS, None, &[opclass.into()])? {
             faults.extend(row.get::<String>(1)?);
         }
-        Ok(faults)
+        Ok((name, faults))
     })
 }

@@ -14,6 +14,7 @@ use pgrx::prelude::*;
 
 use super::target::Target;
 use crate::am::build::heap_tid;
+use crate::am::carried::carrying;
 use crate::am::refuse;
 use crate::key_type::{KeyOrder, KeyType};
 use crate::storage::buffers::IndexStore;
@@ -192,17 +193,19 @@ unsafe fn check_table(
             true,
             true,
         );
-        // It ends the scan.
-        pg_sys::table_index_build_scan(
-            target.table,
-            target.index,
-            info,
-            true,
-            false,
-            Some(check_row),
-            (&raw mut rows).cast(),
-            scan,
-        );
+        // It ends the scan. An error in an expression keeps its CONTEXT.
+        carrying(|| {
+            pg_sys::table_index_build_scan(
+                target.table,
+                target.index,
+                info,
+                true,
+                false,
+                Some(check_row),
+                (&raw mut rows).cast(),
+                scan,
+            )
+        });
         as_owner.end();
     }
     Ok(())

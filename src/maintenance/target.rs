@@ -118,15 +118,32 @@ unsafe fn refuse_other(oid: pg_sys::Oid) -> ! {
         let name = pg_sys::get_rel_name(oid);
         (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned())
     };
-    let (code, message) = match name {
-        Some(name) => {
-            let message = format!("\"{name}\" is not a learned index");
-            (PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, message)
-        }
-        None => {
-            let message = format!("relation with OID {} does not exist", oid.to_u32());
-            (PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message)
-        }
+    let (code, message, hint) = match name {
+        // SAFETY: by contract.
+        Some(name) if unsafe { is_partitioned_index(oid) } => (
+            PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+            format!("\"{name}\" is a partitioned index"),
+            "Name the indexes of its partitions.",
+        ),
+        Some(name) => (
+            PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+            format!("\"{name}\" is not a learned index"),
+            "Name an index that was created with USING learned.",
+        ),
+        None => (
+            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            format!("relation with OID {} does not exist", oid.to_u32()),
+            "Name an index that was created with USING learned.",
+        ),
     };
-    refuse(code, message, "Name an index that was created with USING learned.")
+    refuse(code, message, hint)
+}
+
+/// Whether a relation is an index of a partitioned table, which has no pages of its own.
+///
+/// # Safety
+/// Within a transaction.
+unsafe fn is_partitioned_index(oid: pg_sys::Oid) -> bool {
+    // SAFETY: by contract; for a relation that is gone it is 0.
+    unsafe { pg_sys::get_rel_relkind(oid) as u8 == pg_sys::RELKIND_PARTITIONED_INDEX }
 }

@@ -4,6 +4,7 @@
 mod concurrency;
 mod cursors;
 mod durability;
+mod errors;
 mod exactness;
 mod footprint;
 mod interrupts;
@@ -12,5 +13,6 @@ mod memory;
 mod neighbours;
 mod out_of_memory;
 mod refusals;
+mod security;
 mod stop_points;
 mod updates;

@@ -13,7 +13,8 @@ pub struct Corruption {
     pub block: Option<Block>,
     /// What should have been there.
     pub expected: &'static str,
-    /// What was found instead.
+    /// What was found instead: never a key nor a fence, since whoever gets the message may not be
+    /// allowed to read the row.
     pub found: u64,
 }
 

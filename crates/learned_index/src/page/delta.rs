@@ -252,7 +252,7 @@ impl<'a> Delta<'a> {
         for slot in 0..count {
             let entry = self.stored(slot).entry()?;
             let inside = self.low() <= Fence::at(entry) && Fence::at(entry) < self.high();
-            ensure(inside, "delta entries within the fences", entry.key.code)?;
+            ensure(inside, "delta entries within the fences", slot as u64)?;
         }
         let rest = self.page.get(ENTRIES_AT + count * ENTRY_LEN..CONTENT_END).unwrap_or(&[]);
         ensure(rest.iter().all(|&byte| byte == 0), "no entries behind the last", count as u64)

@@ -222,6 +222,11 @@ impl Directory {
         Ok(slot.as_mut())
     }
 
+    /// Forgets where the leaves of the active delta tree are.
+    pub(super) fn forget_routes(&mut self) {
+        self.deltas[Which::Active as usize] = None;
+    }
+
     /// The leaf that a position belongs to. `None` if there are no leaves.
     #[inline]
     pub fn route<S: Store>(&mut self, store: &S, position: Fence) -> Attempt<Option<LeafRef>> {

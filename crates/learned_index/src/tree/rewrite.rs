@@ -222,7 +222,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         ensure(page::birth(&page) == child.birth, "the leaf that is meant", page::birth(&page))?;
         page::verify_seal(&page)?;
         let leaf = Leaf::parse(&page)?;
-        ensure(leaf.low() == child.low, "the directory's fence", leaf.low().code)?;
+        ensure(leaf.low() == child.low, "the directory's fence", page::birth(&page))?;
         let (mut codes, mut tids) = (Vec::new(), Vec::new());
         leaf.decode(0, leaf.entries(), &mut codes, &mut tids)?;
         ensure(tids.len() == leaf.entries(), "as many entries as slots", tids.len() as u64)?;

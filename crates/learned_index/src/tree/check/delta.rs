@@ -149,9 +149,9 @@ impl Walk {
         let level = node.level();
         ensure(level < MAX_LEVELS, "at most 12 levels of a delta tree", level.into())?;
         ensure(at.level.is_none_or(|expected| level == expected), "a child's level", level.into())?;
-        ensure(node.low() == at.low, "the low fence that the parent says", node.low().code)?;
-        ensure(node.low() < node.high(), "fences that ascend", node.high().code)?;
-        ensure(node.high() <= at.high, "a page that ends where the next begins", node.high().code)?;
+        ensure(node.low() == at.low, "the low fence that the parent says", level.into())?;
+        ensure(node.low() < node.high(), "fences that ascend", level.into())?;
+        ensure(node.high() <= at.high, "a page that ends where the next begins", level.into())?;
         let last = node.high() == Fence::MAX;
         ensure(
             last == (node.right() == 0),

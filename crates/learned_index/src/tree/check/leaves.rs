@@ -78,7 +78,7 @@ impl Walk {
                     .map_err(|corruption| corruption.at(at.block))?;
             }
         }
-        ensure(self.from == Fence::MAX, "a last leaf without an end", self.from.code)?;
+        ensure(self.from == Fence::MAX, "a last leaf without an end", directory.leaves() as u64)?;
         Ok(())
     }
 
@@ -108,9 +108,9 @@ impl Walk {
         let joins = if same { leaf.low() == self.from } else { leaf.low() <= self.from };
         let checked = ensure(birth == at.birth, "the leaf that is meant", birth)
             .and_then(|()| ensure(birth <= state.epoch, "a leaf that is not of the future", birth))
-            .and_then(|()| ensure(joins, "the fence of the leaf before", leaf.low().code))
-            .and_then(|()| ensure(self.from < leaf.high(), "fences that ascend", leaf.high().code))
-            .and_then(|()| ensure(leaf.low() == low, "the directory's fence", leaf.low().code))
+            .and_then(|()| ensure(joins, "the fence of the leaf before", birth))
+            .and_then(|()| ensure(self.from < leaf.high(), "fences that ascend", birth))
+            .and_then(|()| ensure(leaf.low() == low, "the directory's fence", birth))
             .and_then(|()| self.entries(&leaf, &dead, see));
         report.dead += checked.map_err(named)?;
         report.leaves += 1;

@@ -84,5 +84,5 @@ fn check_state(state: &State) -> Result<()> {
         ensure(tree.name <= state.word, "a delta tree that is not of the future", tree.name)?;
     }
     let unmerged = state.frozen.is_some() || state.watermark == Fence::MIN;
-    ensure(unmerged, "no watermark without a frozen tree", state.watermark.code)
+    ensure(unmerged, "no watermark without a frozen tree", state.word)
 }

@@ -277,7 +277,7 @@ impl Routes {
             .and_then(|()| {
                 ensure(node.level() == level, "a delta page of this level", node.level().into())?;
                 let early = side.begins_early_enough(low, position) || low == Fence::MIN;
-                ensure(early, "a delta page that begins before the key", low.code)
+                ensure(early, "a delta page that begins before the key", self.tree.name)
             })
             .map_err(|corruption| corruption.at(block))?;
         Ok((low, high))

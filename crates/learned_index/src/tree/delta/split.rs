@@ -27,7 +27,13 @@ pub(super) fn make_room<S: Update>(
     let placeholder = delta::leaf(tree.name, Place::ALL, &[]);
     let outcome = loop {
         match settled(split_topmost(store, word, tree, position, &mut spare))? {
-            Some(Split::Nothing) | None => break Ok(()),
+            Some(Split::Nothing) => {
+                // Somebody else has split the page; or what is remembered leads to another page than
+                // the tree does, and would again.
+                directory.forget_routes();
+                break Ok(());
+            }
+            None => break Ok(()),
             Some(Split::Leaf { low, block }) => {
                 if let Ok(Some(routes)) = directory.delta(store, Which::Active)
                     && routes.level == 0
@@ -87,6 +93,10 @@ fn split_topmost<S: Update>(
         let full = {
             let below = open(&below, tree).map_err(|error| error.at(child.block))?;
             ensure(below.level() + 1 == node.level(), "a child's level", below.level().into())
+                .and_then(|()| {
+                    let inside = below.low() <= position && position < below.high();
+                    ensure(inside, "a child that holds the key", below.level().into())
+                })
                 .map_err(|corruption| corruption.at(child.block))?;
             below.is_full()
         };

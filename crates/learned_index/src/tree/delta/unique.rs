@@ -6,8 +6,8 @@ use super::split::make_room;
 use crate::corruption::{Result, ensure};
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
-use crate::page::PageBytes;
 use crate::page::delta::Tree;
+use crate::page::{self, PageBytes};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, Interruption, lock_current, settled};
@@ -96,7 +96,7 @@ fn check_and_append<S: Update, C>(
         let node = open(page, tree).map_err(|error| error.at(block))?;
         let fits = begin.is_none_or(|begin| node.low() == begin);
         found.clear();
-        ensure(fits, "the neighbour's fence", node.low().code)
+        ensure(fits, "the neighbour's fence", page::birth(page))
             .and_then(|()| node.collect(low, high, &mut found))
             .map_err(|corruption| corruption.at(block))?;
         let stopped = found.iter().find_map(|entry| look(entry.tid).break_value());

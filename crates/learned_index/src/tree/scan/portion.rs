@@ -10,7 +10,7 @@ use crate::key::{Interval, Key, NullClass};
 use crate::memory::{Add, Room};
 use crate::page::delta::Delta;
 use crate::page::leaf::Leaf;
-use crate::page::{PageBytes, tombstone};
+use crate::page::{self, PageBytes, tombstone};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, read_current};
@@ -157,8 +157,12 @@ impl<P> Scan<P> {
         let page = read_current(store, directory.state().word, at.block, at.hint)?;
         let named = |corruption: Corruption| corruption.at(at.block);
         let leaf = open_leaf(at, &page).map_err(named)?;
-        ensure(leaf.low() <= from && from < leaf.high(), "a leaf that holds the key", from.code)
-            .map_err(named)?;
+        ensure(
+            leaf.low() <= from && from < leaf.high(),
+            "a leaf that holds the key",
+            page::birth(&page),
+        )
+        .map_err(named)?;
         let mut bound = bound.min(leaf.high());
         let intervals = self.intervals.as_slice();
         let mut index = intervals.partition_point(|interval| end_of(interval) <= from);
@@ -280,8 +284,12 @@ impl<P> Scan<P> {
         let page = read_current(store, directory.state().word, at.block, at.hint)?;
         let named = |corruption: Corruption| corruption.at(at.block);
         let leaf = open_leaf(at, &page).map_err(named)?;
-        ensure(leaf.low() < to && to <= leaf.high(), "a leaf that holds the key", to.code)
-            .map_err(named)?;
+        ensure(
+            leaf.low() < to && to <= leaf.high(),
+            "a leaf that holds the key",
+            page::birth(&page),
+        )
+        .map_err(named)?;
         let mut bound = bound.max(leaf.low());
         let intervals = self.intervals.as_slice();
         let mut left = intervals.partition_point(|interval| Fence::before(interval.low) < to);
