@@ -156,7 +156,9 @@ fn append_right_of<'s, S: Update>(
         let (high, right) = {
             let node = open(&page, tree).map_err(|error| error.at(block))?;
             node.verify()
-                .and_then(|()| ensure(node.low() == low, "the neighbour's fence", node.right().into()))
+                .and_then(|()| {
+                    ensure(node.low() == low, "the neighbour's fence", node.right().into())
+                })
                 .map_err(|corruption| corruption.at(block))?;
             (node.high(), node.right())
         };
