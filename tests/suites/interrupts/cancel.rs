@@ -7,7 +7,7 @@ use postgres::Client;
 use postgres::error::SqlState;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use server_tests::{Cluster, Job, Script, run_together, seed, test_duration};
+use server_tests::{Cluster, Job, run_together, seed, test_duration};
 
 use super::{KINDS, assert_calm, is_expected, session, start, statement};
 

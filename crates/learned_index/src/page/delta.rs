@@ -131,7 +131,7 @@ impl StoredEntry {
 
     fn entry(&self) -> Result<Entry> {
         let whole = self.class_and_check >> 2 == self.check();
-        ensure(whole, "whole delta entries", self.class_and_check.into())?;
+        ensure(whole && self.tid_offset != 0, "whole delta entries", self.class_and_check.into())?;
         let class = match self.class_and_check & 3 {
             0 => NullClass::NullsFirst,
             1 => NullClass::Value,
@@ -447,6 +447,15 @@ impl<'a> Delta<'a> {
         }
         self.child(low - 1)
     }
+}
+
+/// Where the content of a page ends.
+pub(crate) fn content_end(page: &PageBytes) -> Result<usize> {
+    let delta = Delta::parse(page, birth(page))?;
+    Ok(match delta.level() {
+        0 => lower_for(delta.len()),
+        _ => ENTRIES_AT + delta.child_count() * CHILD_LEN,
+    })
 }
 
 /// Whether a page is one of a delta tree with this name.

@@ -189,6 +189,15 @@ impl<'a> Leaf<'a> {
         (CONTENT_END - usize::from(self.header.tombstones_at)) / 2
     }
 
+    /// Where the content ends. A list that a page for the dead slots has replaced may still be there.
+    pub(crate) fn content_end(&self) -> usize {
+        if self.marks.tombstone_page == 0 {
+            self.tombstones_at() + 2 * self.tombstones()
+        } else {
+            super::lower(self.page).max(self.tombstones_at())
+        }
+    }
+
     /// Where the list of dead slots begins in the page.
     pub(crate) fn tombstones_at(&self) -> usize {
         usize::from(self.header.tombstones_at)

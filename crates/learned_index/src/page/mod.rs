@@ -195,6 +195,53 @@ pub fn verify_seal(page: &PageBytes) -> Result<()> {
     Ok(())
 }
 
+/// Checks what no reader looks at: the rest of PostgreSQL's header, and that there is nothing in the
+/// hole. `end` is where the content ends.
+pub(crate) fn verify_rest(page: &PageBytes, end: usize) -> Result<()> {
+    const PD_FLAGS: usize = 10;
+    const PD_PRUNE_XID: usize = 20;
+    let flags: u16 = read(page, PD_FLAGS);
+    let prune_xid: u32 = read(page, PD_PRUNE_XID);
+    let (lower, upper): (u16, u16) = (read(page, PD_LOWER), read(page, PD_UPPER));
+    let (special, version): (u16, u16) = (read(page, PD_SPECIAL), read(page, PD_PAGESIZE_VERSION));
+    let standard = flags == 0
+        && prune_xid == 0
+        && usize::from(upper) == CONTENT_END
+        && usize::from(special) == CONTENT_END
+        && version == PAGESIZE_VERSION;
+    ensure(standard, "a page header of PostgreSQL", upper.into())?;
+    ensure(usize::from(lower) == end, "content that ends where the header says", lower.into())?;
+    let hole = page.get(end..CONTENT_END).unwrap_or(&[]);
+    ensure(hole.iter().all(|&byte| byte == 0), "nothing in the hole", end as u64)
+}
+
+/// Where PostgreSQL's header says that the content ends.
+pub(crate) fn lower(page: &PageBytes) -> usize {
+    usize::from(read::<u16>(page, PD_LOWER))
+}
+
+/// Checks all of a page that can be checked by itself, of whatever kind it is: its seal, its header,
+/// its hole. Free pages may say anything.
+pub(crate) fn verify_whole(page: &PageBytes) -> Result<()> {
+    let trailer: Trailer = read(page, CONTENT_END);
+    let is = |kind: PageKind| trailer.kind == kind as u8;
+    if is(PageKind::Tombstones) {
+        // These have no seal.
+        let plain = [trailer.birth, trailer.checksum.into(), trailer.padding.into()];
+        let sealed = u32::from(trailer.sealed_from) + u32::from(trailer.sealed_to);
+        ensure(plain == [0; 3] && sealed == 0, "the trailer of a tombstone page", trailer.birth)?;
+        return verify_rest(page, CONTENT_END);
+    }
+    verify_seal(page)?;
+    let sealed_to = usize::from(trailer.sealed_to);
+    match () {
+        // The list of dead slots may go on behind the seal.
+        () if is(PageKind::Leaf) => verify_rest(page, leaf::Leaf::parse(page)?.content_end()),
+        () if is(PageKind::Delta) => verify_rest(page, delta::content_end(page)?),
+        () => verify_rest(page, sealed_to),
+    }
+}
+
 /// Checks that a page is of one kind and of a version that this crate reads.
 #[inline]
 pub(crate) fn expect_kind(page: &PageBytes, kind: PageKind, expected: &'static str) -> Result<()> {

@@ -34,6 +34,11 @@ impl MemoryStore {
         }
     }
 
+    /// Removes pages from the end: another one.
+    pub fn truncate(&self, blocks: Block) {
+        self.pages.borrow_mut().truncate(blocks as usize);
+    }
+
     fn copy(&self, block: Block) -> Box<PageBytes> {
         let pages = self.pages.borrow();
         pages.get(block as usize).cloned().unwrap_or_else(|| Box::new([0; PAGE_SIZE]))

@@ -8,6 +8,8 @@ pub(crate) mod concurrent;
 #[cfg(test)]
 pub(crate) mod crash;
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod strict;
 
 use std::ops::Deref;
 

@@ -593,10 +593,11 @@ pub(super) fn read_model_pages<S: Store>(store: &S, state: &State) -> Attempt<(M
     Ok((model, blocks))
 }
 
-/// Checks that a page is the leaf that the directory means, and its seal when this session reads it
-/// for the first time.
-pub(crate) fn expect_leaf(leaf: LeafRef, page: &PageBytes) -> Result<()> {
+/// Checks that a page is the leaf that the directory means, and its seal when this session finds it
+/// there (`hint`) for the first time: where it was elsewhere before, it was read from disk since.
+#[inline]
+pub(crate) fn expect_leaf(leaf: LeafRef, page: &PageBytes, hint: Hint) -> Result<()> {
     let birth = page::birth(page);
     ensure(birth == leaf.birth, "the leaf that the directory means", birth)?;
-    if leaf.verified { Ok(()) } else { page::verify_seal(page) }
+    if leaf.verified && leaf.hint == hint { Ok(()) } else { page::verify_seal(page) }
 }

@@ -19,6 +19,8 @@ pub mod vacuum;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod misplaced_tests;
 #[cfg(test)]
 mod schedule_tests;

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use super::attempt::Attempt;
 use super::build::BuildOptions;
-use super::delta::{Routes, Side};
+use super::delta::{Routes, Side, pages_of};
 use super::directory::read_meta;
 use super::rewrite::{Excluded, Rewrite, undisturbed};
 use super::used::{Used, is_of_delta};
@@ -19,7 +19,7 @@ use crate::memory::{Add, listed, with_room};
 use crate::page::delta::{self, Delta, Tree};
 use crate::page::leaf::Leaf;
 use crate::page::meta::State;
-use crate::page::{edit, is_free, tombstone};
+use crate::page::{self, edit, is_free, tombstone, verify_seal};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 
@@ -104,6 +104,8 @@ fn clean_delta<S: Update>(
     stats: &mut VacuumStats,
 ) -> Result<()> {
     let mut next = Some(leaf_of(excluded, tree, from)?);
+    // Where the leaf before ended.
+    let mut low = None;
     while let Some(block) = next {
         before_page();
         let named = |corruption: Corruption| corruption.at(block);
@@ -115,7 +117,14 @@ fn clean_delta<S: Update>(
             next = Some(leaf_of(excluded, tree, from)?);
             continue;
         }
-        ensure(node.level() == 0, "a leaf of a delta tree", node.level().into()).map_err(named)?;
+        ensure(node.level() == 0, "a leaf of a delta tree", node.level().into())
+            .and_then(|()| node.verify())
+            .and_then(|()| {
+                let joins = low.is_none_or(|low| node.low() == low);
+                ensure(joins, "the neighbour's fence", node.right().into())
+            })
+            .map_err(named)?;
+        low = Some(node.high());
         next = (node.right() != 0).then_some(node.right());
         let entries = node.entries().map_err(named)?;
         // Below the watermark they are in the leaves by now.
@@ -150,29 +159,43 @@ pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64
     let (_, state) = read_meta(store, &mut 0)?;
     let excluded = Excluded { store, word: state.word };
     let mut used = undisturbed(Used::read(&excluded, &state))?;
-    // A leaf's tombstone page is known by the leaf alone.
-    let mut orphans = Vec::new();
-    let mut free = 0;
-    for block in 1..length {
-        before_page();
-        let page = store.read(block, 0);
-        if used.leaves.contains_key(&block) {
-            let map = Leaf::parse(&page).map_err(|corruption| corruption.at(block))?;
-            used.others.add_all(map.tombstone_page());
-        } else if is_free(&page) {
-            drop(page);
-            store.offer(block);
-            free += 1;
-        } else if !used.others.contains(&block) && !is_of_delta(&page, &state) {
-            orphans.add(block);
+    // A delta tree's pages name their tree. That those which the tree links to do so keeps a
+    // damaged one from being given away.
+    for (tree, from) in delta_trees(&state) {
+        for block in undisturbed(pages_of(&excluded, state.word, tree, from))? {
+            before_page();
+            let page = store.read(block, 0);
+            ensure(is_of_delta(&page, &state), "a page of a delta tree", page::birth(&page))
+                .map_err(|corruption| corruption.at(block))?;
         }
     }
-    for block in orphans {
-        if !used.others.contains(&block) {
+    // A leaf's tombstone page is known by the leaf alone: leaves first.
+    for block in 1..length {
+        if used.leaves.contains_key(&block) {
             before_page();
-            store.free(block, |page| !is_of_delta(page, &state));
-            free += 1;
+            let page = store.read(block, 0);
+            let leaf = Leaf::parse(&page).map_err(|corruption| corruption.at(block))?;
+            used.others.add_all(leaf.tombstone_page());
         }
+    }
+    let mut free = 0;
+    for block in 1..length {
+        if used.leaves.contains_key(&block) || used.others.contains(&block) {
+            continue;
+        }
+        before_page();
+        let page = store.read(block, 0);
+        let is_free = is_free(&page);
+        if !is_free && is_of_delta(&page, &state) {
+            continue;
+        }
+        drop(page);
+        if is_free {
+            store.offer(block);
+        } else {
+            store.free(block, |page| !is_of_delta(page, &state));
+        }
+        free += 1;
     }
     store.spread_offers();
     Ok(free)
@@ -267,6 +290,7 @@ fn vacuum_leaf<S: Update>(
     loop {
         let mut page = store.lock_for_cleanup(block);
         let leaf = Leaf::parse(&page)?;
+        verify_seal(&page)?;
         let verdict = judge(store, &leaf, block, is_dead, memory)?;
         let entries = leaf.entries();
         let mut map = leaf.tombstone_page();

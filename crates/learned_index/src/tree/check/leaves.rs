@@ -5,7 +5,7 @@ use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Fence, HeapTid};
 use crate::key::NullClass;
 use crate::page::leaf::Leaf;
-use crate::page::{self, PageBytes, verify_seal};
+use crate::page::{self, PageBytes, verify_whole};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, read_current, settled};
 use crate::tree::directory::{Directory, LeafRef};
@@ -96,7 +96,7 @@ impl Walk {
         // Copied, so that it is not locked for long. What marks its dead entries goes with it.
         let (page, dead): (Box<PageBytes>, _) = {
             let page = read_current(store, state.word, at.block, at.hint)?;
-            verify_seal(&page).map_err(named)?;
+            verify_whole(&page).map_err(named)?;
             let leaf = Leaf::parse(&page).map_err(named)?;
             (Box::new(*page), dead_slots(store, &leaf, at.block).map_err(named)?)
         };

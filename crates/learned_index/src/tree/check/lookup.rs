@@ -41,7 +41,7 @@ fn find<S: Store>(store: &S, directory: &mut Directory, entry: Entry) -> Attempt
     let Some(at) = directory.route(store, position)? else { return Ok(false) };
     let page = read_current(store, word, at.block, at.hint)?;
     let named = |corruption: Corruption| corruption.at(at.block);
-    expect_leaf(at, &page).map_err(named)?;
+    expect_leaf(at, &page, S::hint(&page)).map_err(named)?;
     let leaf = Leaf::parse(&page).map_err(named)?;
     directory.remember(at, S::hint(&page));
     let slot = leaf.slot_of(position).map_err(named)?;

@@ -19,12 +19,19 @@ pub(super) fn check<S: Store>(store: &S, report: &mut CheckReport) -> Result<()>
     let (state, used, delta_pages) = current_use(store)?;
     report.delta_pages = delta_pages;
     let mut unknown = Vec::new();
-    for block in 1..store.blocks() {
-        if used.leaves.contains_key(&block) || used.others.contains(&block) {
+    for block in 0..store.blocks() {
+        if used.leaves.contains_key(&block) {
             continue;
         }
         let page = store.read(block, 0);
-        if is_free(&page) {
+        let is_free = is_free(&page);
+        // Whatever the page is by now, it is written as a whole.
+        let checked = if is_free { Ok(()) } else { page::verify_whole(&page) };
+        checked.map_err(|corruption| corruption.at(block))?;
+        if used.others.contains(&block) {
+            continue;
+        }
+        if is_free {
             report.free += 1;
         } else if !is_of_delta(&page, &state) {
             let (birth, owner) = (page::birth(&page), tombstone::owner_of(&page));

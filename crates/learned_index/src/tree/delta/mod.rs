@@ -24,7 +24,7 @@ pub use insert::insert;
 pub use unique::{Unique, insert_unique};
 
 use super::attempt::{Attempt, lock_current, read_current};
-use crate::corruption::{Corruption, ensure};
+use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence};
 use crate::memory::{Add, Room, listed, with_room};
 use crate::page::PageBytes;
@@ -182,38 +182,36 @@ impl Routes {
         side: Side,
     ) -> Attempt<(S::Page<'s>, Block)> {
         let start = self.slot_for(position, side);
-        let Route { mut block, mut hint, mut verified } = self.rest[start];
-        let mut level = self.level;
+        let mut at = self.step_to(start);
         loop {
             stop_at(StopPoint::DeltaBeforeRead);
-            let page = read_current(store, word, block, hint)?;
+            let block = at.block;
+            let page = read_current(store, word, block, at.hint)?;
             let node = open(&page, self.tree).map_err(|error| error.at(block))?;
-            if self.root_has_grown(&node, level, block) {
+            if self.root_has_grown(&node, at.level, block) {
                 drop(page);
                 *self = Routes::read(store, word, self.tree)?;
                 return self.read_leaf(store, word, position, side);
             }
-            let (low, high) = self.expect(&node, level, position, side, verified, block)?;
-            if node.level() == self.level {
-                self.remember(start, low, S::hint(&page));
+            at.expect(&node, S::hint(&page)).map_err(|corruption| corruption.at(block))?;
+            if at.level == self.level {
+                self.remember(start, at.low, S::hint(&page));
             }
-            if !side.goes_far_enough(high, position) {
-                block = next_right(&node).map_err(|error| error.at(block))?;
-                if node.level() == self.level {
-                    self.learn(high, block);
+            if !side.goes_far_enough(node.high(), position) {
+                at = right_of(&node, at).map_err(|corruption| corruption.at(block))?;
+                if at.level == self.level {
+                    self.learn(at.low, at.block);
                 }
-                (hint, verified) = (0, false);
                 continue;
             }
-            if node.level() == 0 {
+            if at.level == 0 {
                 return Ok((page, block));
             }
-            let child = match side {
+            let Child { low, block } = match side {
                 Side::At => node.child_for(position),
                 Side::Before => node.child_before(position),
             };
-            (block, hint, verified) = (child.block, 0, false);
-            level -= 1;
+            at = Step { block, low, level: at.level - 1, hint: 0, verified: false };
         }
     }
 
@@ -225,34 +223,42 @@ impl Routes {
         position: Fence,
     ) -> Attempt<(S::Exclusive<'s>, Block)> {
         let start = self.slot_for(position, Side::At);
-        let (mut block, mut hint, mut verified) = if self.level == 0 {
-            let Route { block, hint, verified } = self.rest[start];
-            (block, hint, verified)
+        let mut at = if self.level == 0 {
+            self.step_to(start)
         } else {
-            (self.read_leaf(store, word, position, Side::At)?.1, 0, true)
+            let (page, block) = self.read_leaf(store, word, position, Side::At)?;
+            let low = open(&page, self.tree)?.low();
+            Step { block, low, level: 0, hint: S::hint(&page), verified: true }
         };
         loop {
             stop_at(StopPoint::InsertBeforeLock);
-            let page = lock_current(store, word, block, hint)?;
+            let block = at.block;
+            let page = lock_current(store, word, block, at.hint)?;
             let node = open(&page, self.tree).map_err(|error| error.at(block))?;
             if self.root_has_grown(&node, 0, block) {
                 drop(page);
                 *self = Routes::read(store, word, self.tree)?;
                 return self.lock_leaf(store, word, position);
             }
-            let (low, high) = self.expect(&node, 0, position, Side::At, verified, block)?;
+            let hint = S::exclusive_hint(&page);
+            at.expect(&node, hint).map_err(|corruption| corruption.at(block))?;
             if self.level == 0 {
-                self.remember(start, low, S::exclusive_hint(&page));
+                self.remember(start, at.low, hint);
             }
-            if position < high {
+            if position < node.high() {
                 return Ok((page, block));
             }
-            block = next_right(&node).map_err(|error| error.at(block))?;
+            at = right_of(&node, at).map_err(|corruption| corruption.at(block))?;
             if self.level == 0 {
-                self.learn(high, block);
+                self.learn(at.low, at.block);
             }
-            (hint, verified) = (0, false);
         }
+    }
+
+    /// The page that a route leads to.
+    fn step_to(&self, slot: usize) -> Step {
+        let Route { block, hint, verified } = self.rest[slot];
+        Step { block, low: self.lows[slot], level: self.level, hint, verified }
     }
 
     /// Whether a page is the root, which was of this level when these routes were made. It is the
@@ -260,27 +266,27 @@ impl Routes {
     fn root_has_grown(&self, node: &Delta<'_>, level: u16, block: Block) -> bool {
         block == self.tree.root && node.level() > level
     }
+}
 
-    /// Checks a page that was met on the way to a position. Returns its fences.
-    fn expect(
-        &self,
-        node: &Delta<'_>,
-        level: u16,
-        position: Fence,
-        side: Side,
-        verified: bool,
-        block: Block,
-    ) -> Attempt<(Fence, Fence)> {
-        let (low, high) = (node.low(), node.high());
-        let checked = if verified { Ok(()) } else { node.verify() };
-        checked
-            .and_then(|()| {
-                ensure(node.level() == level, "a delta page of this level", node.level().into())?;
-                let early = side.begins_early_enough(low, position) || low == Fence::MIN;
-                ensure(early, "a delta page that begins before the key", self.tree.name)
-            })
-            .map_err(|corruption| corruption.at(block))?;
-        Ok((low, high))
+/// A page on the way to a position, and what it must be like. Low fences never move: with its own
+/// one a page is no other page of the tree, and whoever goes right gets further.
+#[derive(Clone, Copy)]
+struct Step {
+    block: Block,
+    low: Fence,
+    level: u16,
+    hint: Hint,
+    /// Whether this session has checked the page as a whole, where the hint says.
+    verified: bool,
+}
+
+impl Step {
+    fn expect(&self, node: &Delta<'_>, hint: Hint) -> Result<()> {
+        if !(self.verified && self.hint == hint) {
+            node.verify()?;
+        }
+        ensure(node.level() == self.level, "a delta page of this level", node.level().into())?;
+        ensure(node.low() == self.low, "a delta page that begins where it must", self.level.into())
     }
 }
 
@@ -288,9 +294,11 @@ fn open(page: &PageBytes, tree: Tree) -> Attempt<Delta<'_>> {
     Ok(Delta::parse(page, tree.name)?)
 }
 
-fn next_right(node: &Delta<'_>) -> Attempt<Block> {
-    ensure(node.right() != 0, "a right neighbour", node.right().into())?;
-    Ok(node.right())
+/// The right neighbour of a page.
+fn right_of(node: &Delta<'_>, at: Step) -> Result<Step> {
+    let right = node.right();
+    ensure(right != 0 && right != at.block, "a right neighbour", right.into())?;
+    Ok(Step { block: right, low: node.high(), level: at.level, hint: 0, verified: false })
 }
 
 /// All pages of a tree, but the leaves that a watermark has left behind: these were freed when it passed

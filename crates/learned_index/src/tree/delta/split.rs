@@ -89,10 +89,16 @@ fn split_topmost<S: Update>(
             return Ok(Split::Nothing);
         }
         let child = node.child_for(position);
+        // Nobody could end a wait for a lock of one's own.
+        ensure(child.block != block, "a child of its own", child.block.into())
+            .map_err(|corruption| corruption.at(block))?;
         let below = lock_current(store, word, child.block, 0)?;
         let full = {
             let below = open(&below, tree).map_err(|error| error.at(child.block))?;
             ensure(below.level() + 1 == node.level(), "a child's level", below.level().into())
+                .and_then(|()| {
+                    ensure(below.low() == child.low, "a child's fence", below.level().into())
+                })
                 .and_then(|()| {
                     let inside = below.low() <= position && position < below.high();
                     ensure(inside, "a child that holds the key", below.level().into())
@@ -104,7 +110,7 @@ fn split_topmost<S: Update>(
             if spare.is_empty() {
                 return Ok(Split::NeedsPages(1));
             }
-            return split_child(store, word, tree, parent, below, child, position, spare);
+            return split_child(store, word, tree, (parent, block), below, child, position, spare);
         }
         (parent, block) = (below, child.block);
     }
@@ -126,6 +132,8 @@ fn halve(
     rewrite_left: bool,
 ) -> Attempt<Halves> {
     let node = open(page, tree)?;
+    // What is written anew gets a new seal, which must not hide damage.
+    node.verify()?;
     let place = node.place();
     let right_place = |separator| Place { low: separator, ..place };
     let left_place = |separator| Place { high: separator, right, ..place };
@@ -185,8 +193,8 @@ fn split_root<'s, S: Update>(
         Child { low: halves.separator, block: right_block },
     ];
     let new_root = delta::inner(tree.name, Place::ALL, level + 1, &children);
-    let mut left = lock_spare(store, word, tree, left_block)?;
-    let mut right = lock_spare(store, word, tree, right_block)?;
+    let mut left = lock_spare(store, word, tree, left_block, &[tree.root, right_block])?;
+    let mut right = lock_spare(store, word, tree, right_block, &[tree.root, left_block])?;
     let edits = [
         edit::difference(&root, &new_root),
         edit::difference(&left, &halves.left),
@@ -207,7 +215,7 @@ fn split_child<'s, S: Update>(
     store: &'s S,
     word: u64,
     tree: Tree,
-    mut parent: S::Exclusive<'s>,
+    (mut parent, parent_block): (S::Exclusive<'s>, Block),
     mut child: S::Exclusive<'s>,
     at: Child,
     position: Fence,
@@ -217,12 +225,13 @@ fn split_child<'s, S: Update>(
     let halves =
         halve(&child, tree, position, right_block, false).map_err(|error| error.at(at.block))?;
     let node = open(&parent, tree)?;
+    node.verify()?;
     let mut children = node.children();
     let slot = children.partition_point(|known| known.low <= at.low);
     children.insert(slot, Child { low: halves.separator, block: right_block });
     let new_parent = delta::inner(tree.name, node.place(), node.level(), &children);
     let leaf = open(&child, tree)?.level() == 0;
-    let mut right = lock_spare(store, word, tree, right_block)?;
+    let mut right = lock_spare(store, word, tree, right_block, &[parent_block, at.block])?;
     let edits = [
         edit::difference(&parent, &new_parent),
         edit::difference(&child, &halves.left),
@@ -234,13 +243,17 @@ fn split_child<'s, S: Update>(
     Ok(if leaf { Split::Leaf { low: halves.separator, block: right_block } } else { Split::Inner })
 }
 
-/// Locks a page that was made for a split. It is nobody else's as long as its tree is active.
-fn lock_spare<S: Update>(
-    store: &S,
+/// Locks a page that was made for a split, besides those that are `held`. It is nobody else's as long
+/// as its tree is active.
+fn lock_spare<'s, S: Update>(
+    store: &'s S,
     word: u64,
     tree: Tree,
     block: Block,
-) -> Attempt<S::Exclusive<'_>> {
+    held: &[Block],
+) -> Attempt<S::Exclusive<'s>> {
+    ensure(!held.contains(&block), "a new page of its own", block.into())
+        .map_err(|corruption| corruption.at(block))?;
     let page = lock_current(store, word, block, 0)?;
     ensure(delta::belongs_to(&page, tree.name), "a new page of this tree", page::birth(&page))
         .map_err(|corruption| corruption.at(block))?;

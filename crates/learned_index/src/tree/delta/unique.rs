@@ -96,7 +96,10 @@ fn check_and_append<S: Update, C>(
         let node = open(page, tree).map_err(|error| error.at(block))?;
         let fits = begin.is_none_or(|begin| node.low() == begin);
         found.clear();
-        ensure(fits, "the neighbour's fence", page::birth(page))
+        // The first one was checked when it was locked.
+        let checked = if begin.is_some() { node.verify() } else { Ok(()) };
+        checked
+            .and_then(|()| ensure(fits, "the neighbour's fence", page::birth(page)))
             .and_then(|()| node.collect(low, high, &mut found))
             .map_err(|corruption| corruption.at(block))?;
         let stopped = found.iter().find_map(|entry| look(entry.tid).break_value());
@@ -106,6 +109,7 @@ fn check_and_append<S: Update, C>(
     // To the right, one more lock at a time, as long as the key may go on. No merge gets past the
     // first leaf, so these are pages of the tree even if it is frozen meanwhile.
     while stopped.is_none() && end < high {
+        expect_other(right, first_block)?;
         let page = store.read(right, 0);
         (stopped, end, right) = look_into(&page, right, Some(end))?;
     }
@@ -124,7 +128,7 @@ fn check_and_append<S: Update, C>(
     let appended = if belongs_here {
         append_to(store, &mut first, tree, entry).map_err(|error| error.at(first_block))?
     } else {
-        append_right_of(store, word, &first, tree, entry)?
+        append_right_of(store, word, (&first, first_block), tree, entry)?
     };
     // A tree frozen by now may still have taken the entry: its leaf was locked all the time, and
     // whoever merges it or looks for the key there waits for that lock.
@@ -140,20 +144,33 @@ fn check_and_append<S: Update, C>(
 fn append_right_of<'s, S: Update>(
     store: &'s S,
     word: u64,
-    first: &S::Exclusive<'s>,
+    (first, first_block): (&S::Exclusive<'s>, Block),
     tree: Tree,
     entry: Entry,
 ) -> Attempt<Append> {
-    let mut block = open(first, tree)?.right();
+    let node = open(first, tree)?;
+    let (mut block, mut low) = (node.right(), node.high());
     loop {
+        expect_other(block, first_block)?;
         let mut page: S::Exclusive<'s> = lock_current(store, word, block, 0)?;
-        let (far_enough, right) = {
+        let (high, right) = {
             let node = open(&page, tree).map_err(|error| error.at(block))?;
-            (Fence::at(entry) < node.high(), node.right())
+            node.verify()
+                .and_then(|()| {
+                    ensure(node.low() == low, "the neighbour's fence", node.right().into())
+                })
+                .map_err(|corruption| corruption.at(block))?;
+            (node.high(), node.right())
         };
-        if far_enough {
+        if Fence::at(entry) < high {
             return append_to(store, &mut page, tree, entry).map_err(|error| error.at(block));
         }
-        block = right;
+        (block, low) = (right, high);
     }
+}
+
+/// Checks that a right neighbour is not the page that is locked: nobody could end a wait for that.
+fn expect_other(right: Block, locked: Block) -> Result<()> {
+    ensure(right != 0 && right != locked, "a right neighbour", right.into())
+        .map_err(|corruption| corruption.at(locked))
 }

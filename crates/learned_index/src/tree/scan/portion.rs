@@ -10,7 +10,7 @@ use crate::key::{Interval, Key, NullClass};
 use crate::memory::{Add, Room};
 use crate::page::delta::Delta;
 use crate::page::leaf::Leaf;
-use crate::page::{self, PageBytes, tombstone};
+use crate::page::{self, tombstone};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, read_current};
@@ -156,7 +156,7 @@ impl<P> Scan<P> {
         stop_at(StopPoint::ScanBeforeLeaf);
         let page = read_current(store, directory.state().word, at.block, at.hint)?;
         let named = |corruption: Corruption| corruption.at(at.block);
-        let leaf = open_leaf(at, &page).map_err(named)?;
+        let leaf = open_leaf::<S>(at, &page).map_err(named)?;
         ensure(
             leaf.low() <= from && from < leaf.high(),
             "a leaf that holds the key",
@@ -283,7 +283,7 @@ impl<P> Scan<P> {
         stop_at(StopPoint::ScanBeforeLeaf);
         let page = read_current(store, directory.state().word, at.block, at.hint)?;
         let named = |corruption: Corruption| corruption.at(at.block);
-        let leaf = open_leaf(at, &page).map_err(named)?;
+        let leaf = open_leaf::<S>(at, &page).map_err(named)?;
         ensure(
             leaf.low() < to && to <= leaf.high(),
             "a leaf that holds the key",
@@ -468,8 +468,8 @@ fn class_of(position: Fence) -> Result<NullClass> {
 
 /// A page as the leaf that the directory means, checked as a whole when this session sees it for
 /// the first time.
-fn open_leaf(at: LeafRef, page: &PageBytes) -> Result<Leaf<'_>> {
-    expect_leaf(at, page)?;
+fn open_leaf<'p, S: Store>(at: LeafRef, page: &'p S::Page<'_>) -> Result<Leaf<'p>> {
+    expect_leaf(at, page, S::hint(page))?;
     Leaf::parse(page)
 }
 
