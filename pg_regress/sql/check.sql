@@ -22,7 +22,9 @@ CREATE FUNCTION double(int8) RETURNS int8 IMMUTABLE LANGUAGE plpgsql AS 'BEGIN R
 CREATE INDEX t_desc ON t USING learned (k DESC NULLS LAST) WITH (model = pgm);
 CREATE INDEX t_float ON t USING learned ((k / 3.0::float8)) WITH (model = rmi);
 CREATE INDEX t_double ON t USING learned (double(k)) WITH (model = radix_spline);
+SET client_min_messages = error;
 CREATE UNIQUE INDEX t_part ON t USING learned (id) WHERE double(k) > 100;
+RESET client_min_messages;
 SELECT indexrelid::regclass, (learned_check(indexrelid::regclass, true)).entries
 FROM pg_index WHERE indrelid = 't'::regclass ORDER BY 1;
 
