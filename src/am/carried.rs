@@ -48,6 +48,9 @@ impl Drop for Installed {
                 (*self.0).passed = true;
             } else {
                 pg_sys::error_context_stack = (*self.0).link.previous;
+                if !(*self.0).error.is_null() {
+                    pg_sys::FreeErrorData((*self.0).error);
+                }
                 pg_sys::pfree(self.0.cast());
             }
         }
