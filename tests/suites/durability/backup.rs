@@ -40,7 +40,8 @@ fn a_base_backup_taken_amid_writes_merges_and_vacuum_holds_some_moment_of_each_w
         ledger.remember();
         let mut taken = None;
         let mut jobs = ledger.writers(&cluster, round);
-        jobs.extend(upkeep(&cluster, round));
+        jobs.extend(upkeep(&cluster));
+        jobs.extend(ddl::jobs(&cluster, round));
         jobs.push(Job::new("backup", || {
             std::thread::sleep(test_duration(0.03));
             taken = Some(cluster.backup());
@@ -64,7 +65,8 @@ fn name_moments(cluster: &Cluster, ledger: &Ledger, rng: &mut StdRng) -> Vec<(St
     let number = 3;
     let mut moments: Vec<(String, Committed)> = Vec::new();
     let mut jobs = ledger.writers(cluster, 7);
-    jobs.extend(upkeep(cluster, 7));
+    jobs.extend(upkeep(cluster));
+    jobs.extend(ddl::jobs(cluster, 7));
     let mut client = cluster.connect();
     let named = &mut moments;
     jobs.push(Job::new("restore points", move || {

@@ -19,9 +19,9 @@ pub(super) fn crashes() -> u64 {
     std::env::var("OMENDB_LEARNED_CRASHES").map_or(3, |crashes| crashes.parse().unwrap())
 }
 
-/// What goes on beside the writers: vacuum, merges, checkpoints, and DDL.
-pub(super) fn upkeep(cluster: &Cluster, round: u64) -> Vec<Job<'_>> {
-    let mut jobs = ddl::jobs(cluster, round);
+/// What goes on beside the writers: vacuum, merges and checkpoints.
+pub(super) fn upkeep(cluster: &Cluster) -> Vec<Job<'_>> {
+    let mut jobs = Vec::new();
     jobs.push(until_gone(cluster, "vacuum", |client| {
         // Not so often that nobody else gets the table.
         std::thread::sleep(Duration::from_millis(5));
@@ -60,20 +60,18 @@ pub(super) fn crash<'a>(cluster: &'a Cluster, rng: &mut StdRng) -> (Job<'a>, Shu
     (Job::new("crash", step), how)
 }
 
-fn survive_crashes(settings: &str) {
-    let cluster = Cluster::start_with(&format!("deadlock_timeout = 50ms\n{settings}"));
-    ledger::create(&mut cluster.connect());
-    // Without full pages, core's own check of a page of the table that VACUUM has cut off and an insert has
-    // added again fails: replay meets it empty.
-    cluster.connect().script("ALTER TABLE t SET (vacuum_truncate = off)").unwrap();
+fn survive_crashes(cluster: &Cluster, with_ddl: bool) {
     let ledger = Ledger::new();
     let subject = Subject::of("t");
     let mut rng = StdRng::seed_from_u64(seed());
     let (mut invalid, mut killed) = (0, 0);
     for round in 0..crashes() {
-        let mut jobs = ledger.writers(&cluster, round);
-        jobs.extend(upkeep(&cluster, round));
-        let (crash, how) = crash(&cluster, &mut rng);
+        let mut jobs = ledger.writers(cluster, round);
+        jobs.extend(upkeep(cluster));
+        if with_ddl {
+            jobs.extend(ddl::jobs(cluster, round));
+        }
+        let (crash, how) = crash(cluster, &mut rng);
         jobs.push(crash);
         killed += u64::from(how == Shutdown::Kill);
         run_together(Duration::from_secs(60), jobs);
@@ -104,12 +102,20 @@ fn survive_crashes(settings: &str) {
 
 #[test]
 fn acknowledged_commits_survive_crashes_amid_writes_and_ddl_and_nothing_else_does() {
-    survive_crashes("");
+    let cluster = Cluster::start_with("deadlock_timeout = 50ms");
+    ledger::create(&mut cluster.connect());
+    survive_crashes(&cluster, true);
 }
 
 #[test]
 fn replay_without_full_pages_gives_the_pages_that_were_written() {
-    survive_crashes("full_page_writes = off\nwal_consistency_checking = 'all'");
+    let cluster = Cluster::start_with("full_page_writes = off\nwal_consistency_checking = 'all'");
+    let mut client = cluster.connect();
+    ledger::create(&mut client);
+    // Core's comparison fails, for tables and B-trees too, where replay meets an empty page, which it passes
+    // over else: of a file that was dropped or cut off later on. So nothing may be.
+    client.script("ALTER TABLE t SET (vacuum_truncate = off)").unwrap();
+    survive_crashes(&cluster, false);
 }
 
 #[test]

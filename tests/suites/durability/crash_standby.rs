@@ -78,7 +78,8 @@ fn a_standby_that_crashes_as_its_primary_does_replays_the_same_pages_and_can_tak
     let mut restarts = 0;
     for round in 0..crashes() {
         let mut jobs = ledger.writers(&primary, round);
-        jobs.extend(upkeep(&primary, round));
+        jobs.extend(upkeep(&primary));
+        jobs.extend(ddl::jobs(&primary, round));
         jobs.push(crash(&primary, &mut rng).0);
         if round == 0 || rng.random_bool(0.5) {
             jobs.push(restart_amid_replay(&standby, &mut rng));
@@ -100,7 +101,8 @@ fn a_standby_that_crashes_as_its_primary_does_replays_the_same_pages_and_can_tak
 
     // The primary dies amid writes, and the standby takes over with what had come.
     let mut jobs = ledger.writers(&primary, crashes());
-    jobs.extend(upkeep(&primary, crashes()));
+    jobs.extend(upkeep(&primary));
+    jobs.extend(ddl::jobs(&primary, crashes()));
     jobs.push(crash(&primary, &mut rng).0);
     ledger.remember();
     run_together(Duration::from_secs(60), jobs);
