@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use server_tests::{Cluster, Script, is_learned, seed};
 
-use super::damage::{DAMAGES, Damage, PAGE, ROLES, Role, blocks, inflict};
+use super::damage::{DAMAGES, Damage, ROLES, Role, blocks, inflict};
 
 /// A database with an index that has every kind of page. Cases are copies of it, which nobody has
 /// read before their files are damaged.
@@ -28,7 +28,7 @@ struct Template {
 fn build(table: &str, hash: u32) -> String {
     format!(
         "CREATE TABLE {table} (k int8, id int4);
-         INSERT INTO {table} SELECT hashint8extended(g, {hash}), g FROM generate_series(1, 30000) g;
+         INSERT INTO {table} SELECT hashint8extended(g, {hash}), g FROM generate_series(1, 26000) g;
          INSERT INTO {table} SELECT NULL, g FROM generate_series(1, 300) g;
          CREATE UNIQUE INDEX {table}_k ON {table} USING learned (k)
              WITH (fillfactor = 10, auto_retrain = off);
@@ -36,7 +36,7 @@ fn build(table: &str, hash: u32) -> String {
          INSERT INTO {table} SELECT hashint8extended(g, {hash}) >> 4, g
              FROM generate_series(40001, 43000) g;
          SELECT learned_retrain('{table}_k');
-         DELETE FROM {table} WHERE id % 13 = 5;
+         DELETE FROM {table} WHERE id % 13 = 5 AND k > -4000000000000000000;
          VACUUM {table};
          INSERT INTO {table} SELECT hashint8extended(g, {hash}), g
              FROM generate_series(50001, 52000) g;
@@ -44,15 +44,16 @@ fn build(table: &str, hash: u32) -> String {
     )
 }
 
+/// Of the table, or of a copy of its rows.
 const READS: [&str; 8] = [
-    "SELECT count(*), sum(id) FROM t WHERE k IS NOT NULL",
-    "SELECT count(*), sum(id) FROM t WHERE k IS NULL",
-    "SELECT count(*), sum(id) FROM t WHERE k BETWEEN 0 AND 100000000000000000",
-    "SELECT count(*), sum(id) FROM (SELECT id FROM t ORDER BY k DESC NULLS LAST LIMIT 3000) s",
-    "SELECT count(*), sum(id) FROM (SELECT id FROM t ORDER BY k LIMIT 3000) s",
-    "SELECT count(*), sum(k % 1000003)::int8 FROM t WHERE k < 900000000000000",
-    "SELECT count(*), sum(id) FROM t WHERE k = ANY (ARRAY(SELECT k FROM wanted))",
-    "SELECT count(*), sum(t.id) FROM wanted JOIN t USING (k)",
+    "SELECT count(*), sum(id) FROM {table} AS t WHERE k IS NOT NULL",
+    "SELECT count(*), sum(id) FROM {table} AS t WHERE k IS NULL",
+    "SELECT count(*), sum(id) FROM {table} AS t WHERE k BETWEEN 0 AND 100000000000000000",
+    "SELECT count(*), sum(id) FROM (SELECT id FROM {table} ORDER BY k DESC NULLS LAST LIMIT 3000) s",
+    "SELECT count(*), sum(id) FROM (SELECT id FROM {table} ORDER BY k LIMIT 3000) s",
+    "SELECT count(*), sum(k % 1000003)::int8 FROM {table} AS t WHERE k < 900000000000000",
+    "SELECT count(*), sum(id) FROM {table} AS t WHERE k = ANY (ARRAY(SELECT k FROM wanted))",
+    "SELECT count(*), sum(t.id) FROM wanted JOIN {table} AS t USING (k)",
 ];
 
 impl Template {
@@ -142,15 +143,18 @@ impl Session {
         }
     }
 
+    /// What the reads must give. The planner may look into the index of a table that it reads
+    /// sequentially; of a copy it cannot.
     fn truth(&mut self) -> Answers {
         self.client
             .script(
-                "SET enable_seqscan = on; SET enable_sort = on; SET enable_indexscan = off;
+                "RESET ALL; SET statement_timeout = '10s'; SET enable_indexscan = off;
                  SET enable_bitmapscan = off; SET enable_indexonlyscan = off;
-                 SET enable_hashjoin = on; SET enable_mergejoin = on",
+                 DROP TABLE IF EXISTS rows; CREATE TEMPORARY TABLE rows AS TABLE t",
             )
             .unwrap();
-        let answers = READS.iter().map(|query| self.client.query_one(*query, &[]).unwrap());
+        let queries = READS.iter().map(|query| query.replace("{table}", "rows"));
+        let answers = queries.map(|query| self.client.query_one(&query, &[]).unwrap());
         answers.map(|row| (row.get(0), row.get(1))).collect()
     }
 
@@ -167,13 +171,14 @@ impl Session {
                 ))
                 .unwrap();
             for (query, expected) in READS.iter().zip(&truth) {
-                match self.client.query_one(*query, &[]) {
+                let query = query.replace("{table}", "t");
+                match self.client.query_one(&query, &[]) {
                     Ok(row) => {
                         let answer = (row.get(0), row.get(1));
                         assert_eq!(&answer, expected, "{}: wrong answer of {query}", self.case);
                     }
                     Err(error) => {
-                        self.expect_clear(query, &error);
+                        self.expect_clear(&query, &error);
                         failed += 1;
                     }
                 }
@@ -202,15 +207,13 @@ impl Session {
     }
 }
 
-/// Everything that can be done with a damaged index. `check_first`: before others have met the
-/// damage.
+/// Everything that can be done with a damaged index. `meant`: the check must find the damage.
 fn use_index(session: &mut Session, meant: bool) {
     let check = "SELECT learned_check('t_k')";
     let found = !session.run(check);
     assert!(found || !meant, "{}: the check does not find it", session.case);
     session.read();
     session.write();
-    session.read();
     session.run("DELETE FROM t WHERE id % 7 = 2");
     session.run("VACUUM t");
     session.read();
@@ -267,22 +270,16 @@ fn a_session_that_has_used_an_index_notices_what_was_damaged_on_disk_since() {
         )
         .unwrap();
     let mut random = StdRng::seed_from_u64(seed() + 1);
-    for (role, damage) in each_case() {
+    let damages = [Damage::Bytes, Damage::Zeros, Damage::Copied, Damage::Swapped, Damage::Foreign];
+    for (role, damage) in each_case().filter(|(_, damage)| damages.contains(damage)) {
         let (name, path) = template.copy();
         let case = format!("used before: {role:?} {damage:?} {}", template.cases);
         let mut session = Session::new(&template.cluster, &name, case);
         assert_eq!(session.read(), 0);
         template.client.script("CHECKPOINT; SELECT count(k) FROM other WHERE k > 0").unwrap();
-        let (mut file, meant) =
-            inflict(&template.whole, &template.foreign, role, damage, &mut random);
-        // The server holds the file open, at this length.
-        file.resize(template.whole.len(), 0);
-        let cut = matches!(damage, Damage::CutOff | Damage::CutThrough);
-        if !cut {
-            assert_eq!(file.len() % PAGE, 0);
-        }
+        let (file, meant) = inflict(&template.whole, &template.foreign, role, damage, &mut random);
         std::fs::write(&path, file).unwrap();
-        use_index(&mut session, meant && !cut);
+        use_index(&mut session, meant);
         drop(session);
         template.client.script(&format!("DROP DATABASE {name} (FORCE)")).unwrap();
     }
