@@ -376,6 +376,10 @@ impl Directory {
         if self.model.is_some() {
             return Ok(());
         }
+        if !self.tiles.resident {
+            // There is no memory to keep it: it is read, and found whole.
+            return read_model(store, &self.state).map(drop);
+        }
         for page in 0..self.tiles.pages.len() {
             self.tiles.load_page(store, self.state.word, page)?;
         }
