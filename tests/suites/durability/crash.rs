@@ -1,5 +1,5 @@
 //! Crashes amid writes and DDL: what was acknowledged is there, what was not is not, and every index is
-//! sound. `OMENDB_LEARNED_CRASHES` sets how many crashes a test survives.
+//! sound. `OMENDB_LEARNED_TEST_SECONDS` sets how many crashes a test survives.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use server_tests::{
     Cluster, Job, Script, Shutdown, Subject, access_method, check, retrain, run_together, seed,
-    try_retrain,
+    test_duration, try_retrain,
 };
 
 use super::ddl;
 use super::ledger::{self, Ledger, until_gone};
 
-/// Crashes of one test.
+/// Crashes of one test: three, unless tests may take longer than usual.
 pub(super) fn crashes() -> u64 {
-    std::env::var("OMENDB_LEARNED_CRASHES").map_or(3, |crashes| crashes.parse().unwrap())
+    test_duration(0.2).as_secs().max(1)
 }
 
 /// What goes on beside the writers: vacuum, merges and checkpoints.

@@ -65,7 +65,7 @@ fn storm(cluster: &Cluster, function: &str, hit: &SqlState) -> u64 {
             }
         }));
     }
-    let steps = run_together(test_duration(0.25), jobs);
+    let steps = run_together(test_duration(0.15), jobs);
     println!("{function}: {hits:?} statements hit; steps of each session: {steps:?}");
     let mut rng = StdRng::seed_from_u64(seed());
     assert_calm(cluster, &mut rng);
