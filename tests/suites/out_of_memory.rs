@@ -53,10 +53,20 @@ impl Limited {
         &mut self,
         prepare: &str,
         statement: &str,
+        after: impl FnMut(&mut Client),
+    ) -> Outcomes {
+        self.under(&LIMITS, prepare, statement, after)
+    }
+
+    fn under(
+        &mut self,
+        limits: &[u64],
+        prepare: &str,
+        statement: &str,
         mut after: impl FnMut(&mut Client),
     ) -> Outcomes {
         let mut outcomes = Outcomes::default();
-        for more in LIMITS {
+        for &more in limits {
             let mut client = self.cluster.connect();
             let pid = pid_of(&mut client);
             if is_learned() {
@@ -194,6 +204,70 @@ fn a_session_without_memory_fails_to_read_and_to_write_and_goes_on() {
         check(client, "t_k");
     });
     assert!(outcomes.succeeded > 0 && written == LIMITS.len(), "{outcomes:?}");
+    Subject::of("t").assert_exact(&mut limited.witness);
+}
+
+#[test]
+fn a_session_that_runs_out_of_memory_anywhere_goes_on() {
+    let mut limited = Limited::start();
+    limited.witness.script(&create("")).unwrap();
+    limited.witness.script("VACUUM ANALYZE t").unwrap();
+    // From where the reserve can be filled, in steps of less than one small allocation.
+    let limits: Vec<u64> = (480..1_000).step_by(8).collect();
+    let index = "SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off";
+    for statement in [
+        "SELECT sum(id) FROM (SELECT id FROM t ORDER BY k) s",
+        "INSERT INTO t SELECT hashint8extended(g, 6), g FROM generate_series(1, 3000) g",
+    ] {
+        limited.under(&limits, index, statement, |client| {
+            let found = "SELECT count(*) FROM t WHERE k = hashint8extended(77, 1)";
+            assert_eq!(client.query_one(found, &[]).unwrap().get::<_, i64>(0), 1);
+        });
+    }
+    check(&mut limited.witness, "t_k");
+    Subject::of("t").assert_exact(&mut limited.witness);
+}
+
+#[test]
+fn a_statement_without_memory_leaves_nothing_locked_or_pinned() {
+    let mut limited = Limited::start();
+    limited.witness.script(&create("")).unwrap();
+    limited.witness.script("SET statement_timeout = '60s'").unwrap();
+    let fill = "INSERT INTO t SELECT hashint8extended(g, 7), g FROM generate_series(1, 30000) g";
+    let mut failed = 0;
+    for more in [0, 600, 700, 800, 1_000, 1_500, 2_000, 3_000] {
+        limited.witness.script(fill).unwrap();
+        limited.witness.script("DELETE FROM t WHERE id % 50 = 7").unwrap();
+        let mut client = limited.cluster.connect();
+        let pid = pid_of(&mut client);
+        let merge = if is_learned() { "SELECT learned_retrain('t_k')" } else { "SELECT 1" };
+        client
+            .script(
+                "SET enable_seqscan = off; SET enable_sort = off; SELECT k FROM t LIMIT 1; BEGIN",
+            )
+            .unwrap();
+        for statement in [
+            "SELECT sum(id) FROM (SELECT id FROM t ORDER BY k) s",
+            "INSERT INTO t SELECT hashint8extended(g, 8), g FROM generate_series(1, 5000) g",
+            merge,
+        ] {
+            client.script("SAVEPOINT before").unwrap();
+            limit_memory(pid, Some(more));
+            let done = client.script(statement);
+            limit_memory(pid, None);
+            if let Err(error) = done {
+                assert_eq!(error.code(), Some(&SqlState::OUT_OF_MEMORY), "{error:?}");
+                client.script("ROLLBACK TO before").unwrap();
+                failed += 1;
+            }
+        }
+        // The transaction goes on, and nobody waits for it.
+        limited.witness.script("VACUUM t").unwrap();
+        retrain(&mut limited.witness, "t_k");
+        client.script("COMMIT").unwrap();
+        check(&mut limited.witness, "t_k");
+    }
+    assert!(failed > 3, "only {failed} statements ran out of memory");
     Subject::of("t").assert_exact(&mut limited.witness);
 }
 

@@ -285,3 +285,49 @@ fn a_session_that_has_used_an_index_notices_what_was_damaged_on_disk_since() {
     }
     assert_no_crash(&template.cluster);
 }
+
+#[test]
+fn an_error_of_a_damaged_page_leaves_nothing_locked_or_pinned() {
+    if !is_learned() {
+        return;
+    }
+    let mut template = Template::new("max_worker_processes = 0");
+    let mut random = StdRng::seed_from_u64(seed() + 2);
+    for role in ROLES {
+        let (name, path) = template.copy();
+        let (file, _) =
+            inflict(&template.whole, &template.foreign, role, Damage::Noise, &mut random);
+        std::fs::write(&path, file).unwrap();
+        let case = format!("in a transaction: {role:?}");
+        let mut session = Session::new(&template.cluster, &name, case.clone());
+        let mut other = Session::new(&template.cluster, &name, format!("{case}: another session"));
+        other.run("DELETE FROM t WHERE id % 5 = 3");
+        session
+            .client
+            .script("SET enable_seqscan = off; SET enable_sort = off; SET enable_hashjoin = off")
+            .unwrap();
+        // Errors are caught, and the transaction goes on.
+        session.client.script("BEGIN").unwrap();
+        let reads = READS.iter().map(|query| query.replace("{table}", "t"));
+        let writes =
+            (0..20).map(|row| format!("INSERT INTO t VALUES (hashint8extended({row}, 9))"));
+        let merge = "SELECT learned_retrain('t_k')".to_owned();
+        for statement in reads.chain(writes).chain([merge]) {
+            session.client.script("SAVEPOINT before").unwrap();
+            let end = match session.run(&statement) {
+                true => "RELEASE before",
+                false => "ROLLBACK TO before",
+            };
+            session.client.script(end).unwrap();
+        }
+        // Takes a cleanup lock on each page up to the damaged one, and then the exclusion anew. A
+        // pin or a lock that was left would let the time run out.
+        other.run("VACUUM t");
+        other.run("INSERT INTO t VALUES (hashint8extended(21, 9))");
+        other.run("SELECT learned_retrain('t_k')");
+        session.client.script("ROLLBACK").unwrap();
+        drop((session, other));
+        template.client.script(&format!("DROP DATABASE {name} (FORCE)")).unwrap();
+    }
+    assert_no_crash(&template.cluster);
+}
