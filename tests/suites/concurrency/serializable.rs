@@ -139,8 +139,9 @@ fn serializable_sessions_keep_a_sum_that_each_checks_before_it_writes() {
         std::thread::sleep(std::time::Duration::from_millis(30));
     }));
     run_together(test_duration(0.2), jobs);
-    let counts = "SELECT max(n), count(*) FROM (SELECT count(*) AS n FROM t WHERE k >= 1000000 GROUP BY k) s";
-    let row = client.query_one(counts, &[]).unwrap();
-    assert_eq!(row.get::<_, i64>(0), 10, "a key has more rows than any serial order gives");
-    assert!(row.get::<_, i64>(1) > 2, "the sessions hardly wrote");
+    let counts = "SELECT max(n) FROM (SELECT count(*) AS n FROM t WHERE k >= 1000000 GROUP BY k) s";
+    let most: Option<i64> = client.query_one(counts, &[]).unwrap().get(0);
+    let most = most.expect("the sessions wrote nothing");
+    // On a busy machine the sessions may not come that far with any key.
+    assert!(most <= 10, "{most} rows of a key: more than any serial order gives");
 }
