@@ -93,7 +93,8 @@ fn a_deadlock_of_two_keys_names_both_statements_in_the_log() {
     assert_eq!(error.hint(), Some("See server log for query details."));
     assert!(error.where_().unwrap().contains("while inserting index tuple"), "{error:?}");
     let log = cluster.log();
-    let detail = log.split("DETAIL:").nth(1).expect("no DETAIL in the log");
+    let report = log.split("deadlock detected").nth(1).expect("no deadlock in the log");
+    let detail = report.split("DETAIL:").nth(1).expect("no DETAIL in the log");
     for statement in ["crossing left", "crossing right"] {
         let told = detail.split("HINT:").next().unwrap();
         assert!(told.contains(statement), "{statement} is not in the log's DETAIL:\n{log}");

@@ -229,6 +229,16 @@ fn each_case() -> impl Iterator<Item = (Role, Damage)> {
     ROLES.into_iter().flat_map(|role| DAMAGES.into_iter().map(move |damage| (role, damage)))
 }
 
+/// Whether many damages are asked for, as `make test-long` does: on a busy machine these tests take many
+/// minutes.
+fn is_long_run() -> bool {
+    let asked = std::env::var_os("OMENDB_LEARNED_DAMAGES").is_some();
+    if !asked {
+        println!("skipped: a part of make test-long");
+    }
+    asked
+}
+
 fn assert_no_crash(cluster: &Cluster) {
     let log = cluster.log();
     assert!(!log.contains("terminated by signal") && !log.contains("PANIC"), "{log}");
@@ -236,7 +246,7 @@ fn assert_no_crash(cluster: &Cluster) {
 
 #[test]
 fn a_damaged_page_of_any_kind_gives_an_error_or_right_answers_and_reindex_repairs_it() {
-    if !is_learned() {
+    if !is_learned() || !is_long_run() {
         return;
     }
     let mut template = Template::new("max_worker_processes = 0");
@@ -256,7 +266,7 @@ fn a_damaged_page_of_any_kind_gives_an_error_or_right_answers_and_reindex_repair
 
 #[test]
 fn a_session_that_has_used_an_index_notices_what_was_damaged_on_disk_since() {
-    if !is_learned() {
+    if !is_learned() || !is_long_run() {
         return;
     }
     // So few buffers that reading something else drives all pages of the index out.
