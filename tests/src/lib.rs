@@ -19,7 +19,7 @@ mod stops;
 mod upgrade;
 mod value;
 
-pub use address_space::limit_memory;
+pub use address_space::{deepen_stack, limit_memory};
 pub use cluster::{Cluster, Script, Shutdown};
 pub use disk::SmallDisk;
 pub use exact::{Row, Subject, fetch};

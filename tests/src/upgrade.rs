@@ -13,7 +13,8 @@ impl Cluster {
     /// extension; `Err` says why there is none.
     ///
     /// # Errors
-    /// Where the variable is not set, or names a PostgreSQL that is not older.
+    /// Where the variable is not set, or names a PostgreSQL that is not older, or one whose catalogs have
+    /// column options (`pg_attver`, in Debian's 15.20) that `pg_upgrade` of later versions refuses.
     pub fn start_old(settings: &str) -> Result<Self, String> {
         let pg_config = std::env::var(OLD).map_err(|_| format!("{OLD} is not set"))?;
         let old = Self::directory_of(pg_config);
@@ -23,9 +24,15 @@ impl Cluster {
         }
         let old = Self::initialised(old, settings);
         old.launch();
-        if super::is_learned() {
-            old.connect().batch_execute("CREATE EXTENSION omendb_learned").unwrap();
+        let mut client = old.connect();
+        let private = "SELECT count(*) FROM pg_attribute WHERE attoptions::text LIKE '%pg_attver%'";
+        if client.query_one(private, &[]).unwrap().get::<_, i64>(0) > 0 {
+            return Err("it writes column options that no later version knows".to_owned());
         }
+        if super::is_learned() {
+            client.batch_execute("CREATE EXTENSION omendb_learned").unwrap();
+        }
+        drop(client);
         Ok(old)
     }
 

@@ -6,8 +6,8 @@
 use postgres::Client;
 use postgres::error::SqlState;
 use server_tests::{
-    Cluster, Script, Subject, access_method, check, is_learned, learned_options, limit_memory,
-    pid_of, retrain,
+    Cluster, Script, Subject, access_method, check, deepen_stack, is_learned, learned_options,
+    limit_memory, pid_of, retrain,
 };
 
 /// Kilobytes that a backend may have in addition.
@@ -74,6 +74,7 @@ impl Limited {
                 client.script("LOAD 'omendb_learned'").unwrap();
             }
             client.script(prepare).unwrap();
+            deepen_stack(&mut client);
             limit_memory(pid, Some(more));
             match client.script(statement) {
                 Ok(()) => outcomes.succeeded += 1,
@@ -246,6 +247,7 @@ fn a_statement_without_memory_leaves_nothing_locked_or_pinned() {
                 "SET enable_seqscan = off; SET enable_sort = off; SELECT k FROM t LIMIT 1; BEGIN",
             )
             .unwrap();
+        deepen_stack(&mut client);
         for statement in [
             "SELECT sum(id) FROM (SELECT id FROM t ORDER BY k) s",
             "INSERT INTO t SELECT hashint8extended(g, 8), g FROM generate_series(1, 5000) g",

@@ -9,7 +9,8 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{
-    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, expect_kind, read, tombstone,
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, checksum, expect_kind, read,
+    tombstone,
 };
 use crate::codec::Sequence;
 use crate::corruption::{Corruption, Result, ensure};
@@ -160,6 +161,11 @@ impl<'a> Leaf<'a> {
     /// The code of the first entry, if there is one.
     pub fn first_code(&self) -> Option<u64> {
         (self.blocks() > 0).then(|| self.start(0).first_code)
+    }
+
+    /// The checksum in the leaf's seal, which no other content has.
+    pub(crate) fn checksum(&self) -> u32 {
+        checksum(self.page)
     }
 
     /// Number of dead entries.

@@ -33,13 +33,21 @@ pub struct Identity {
     pub nulls_first: bool,
 }
 
+impl Identity {
+    /// The epoch that the index begins in, and its first state word. Not those of other indexes, so that no
+    /// page of theirs passes for one of this. So small that counting on never overflows.
+    pub(crate) fn beginning(&self) -> u64 {
+        (self.incarnation >> 16) + 1
+    }
+}
+
 /// Which pages are current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// Changes with every transition (a delta tree opened, frozen or dropped, pages published), by
     /// one, and never repeats.
     pub word: u64,
-    /// Number of publishes; no current page was born later.
+    /// Counts publishes, from [`Identity::beginning`] on; no current page was born later.
     pub epoch: u64,
     /// The top page of the directory.
     pub directory_root: Block,

@@ -75,7 +75,7 @@ pub enum PageKind {
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Trailer {
-    /// Epoch (number of publishes of the index) in which the page was written; of a page of a
+    /// Epoch of the index in which the page was written; of a page of a
     /// delta tree, the state word that the tree was opened with, its name.
     birth: u64,
     /// CRC-32 of the sealed bytes and of the trailer's other fields.
@@ -182,6 +182,11 @@ pub(crate) fn seal(page: &mut PageBytes, sealed: std::ops::Range<usize>) {
     trailer.sealed_to = sealed.end as u16;
     trailer.checksum = checksum_of(page, &trailer);
     write(page, CONTENT_END, &trailer);
+}
+
+/// The checksum in a page's seal.
+pub(crate) fn checksum(page: &PageBytes) -> u32 {
+    read::<Trailer>(page, CONTENT_END).checksum
 }
 
 /// Checks the seal. As costly as reading the whole page: for the first look at a page, and for

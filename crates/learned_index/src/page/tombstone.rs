@@ -14,7 +14,7 @@ use super::{
 use crate::corruption::{Result, ensure};
 use crate::entry::Block;
 
-/// CRC-32 of the map.
+/// CRC-32 of the seal of the leaf and of the map.
 const CHECK_AT: usize = CONTENT_START + 4;
 const MAP_AT: usize = CONTENT_START + 8;
 /// Slots that a map page has bits for.
@@ -61,18 +61,22 @@ pub(crate) fn marks_check(marks: &Marks, list: &[u8]) -> u16 {
     hasher.finalize() as u16
 }
 
-fn map_check(page: &PageBytes) -> u32 {
-    crc32fast::hash(&page[MAP_AT..CONTENT_END])
+/// Depends on the leaf too: the slots of another one in its place would be others.
+fn map_check(leaf: &Leaf<'_>, page: &PageBytes) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&leaf.checksum().to_le_bytes());
+    hasher.update(&page[MAP_AT..CONTENT_END]);
+    hasher.finalize()
 }
 
-/// A map page with the dead slots of one leaf.
-pub(crate) fn map(owner: Block, dead: &[u16], birth: u64) -> PageBytes {
-    let mut page = new_page(PageKind::Tombstones, birth);
-    write(&mut page, CONTENT_START, &owner);
+/// A map page with the dead slots of a leaf.
+pub(crate) fn map(leaf: &Leaf<'_>, block: Block, dead: &[u16]) -> PageBytes {
+    let mut page = new_page(PageKind::Tombstones, 0);
+    write(&mut page, CONTENT_START, &block);
     for &slot in dead {
         page[MAP_AT + usize::from(slot) / 8] |= 1 << (slot % 8);
     }
-    let check = map_check(&page);
+    let check = map_check(leaf, &page);
     write(&mut page, CHECK_AT, &check);
     // Without a hole: every byte of the map is content.
     set_lower(&mut page, CONTENT_END);
@@ -81,7 +85,7 @@ pub(crate) fn map(owner: Block, dead: &[u16], birth: u64) -> PageBytes {
 
 /// The edits of a map page that set the bits of `dead`: its check, and the bytes from the first
 /// to the last that differ. None if nothing differs.
-pub(crate) fn map_edits(page: &PageBytes, dead: &[u16]) -> Vec<Edit> {
+pub(crate) fn map_edits(leaf: &Leaf<'_>, page: &PageBytes, dead: &[u16]) -> Vec<Edit> {
     let mut changed = *page;
     for &slot in dead {
         changed[MAP_AT + usize::from(slot) / 8] |= 1 << (slot % 8);
@@ -92,20 +96,20 @@ pub(crate) fn map_edits(page: &PageBytes, dead: &[u16]) -> Vec<Edit> {
     }) else {
         return Vec::new();
     };
-    let check = map_check(&changed).to_le_bytes();
+    let check = map_check(leaf, &changed).to_le_bytes();
     vec![
         Edit { offset: CHECK_AT as u16, bytes: check[..].into() },
         Edit { offset: first as u16, bytes: changed[first..=last].into() },
     ]
 }
 
-/// Checks that a page is the map of this leaf.
-pub(crate) fn expect_map(page: &PageBytes, owner: Block) -> Result<()> {
+/// Checks that a page is the map of this leaf, which is in this block.
+pub(crate) fn expect_map(page: &PageBytes, leaf: &Leaf<'_>, block: Block) -> Result<()> {
     expect_kind(page, PageKind::Tombstones, "a tombstone page")?;
     let found: u32 = read(page, CONTENT_START);
-    ensure(found == owner, "the tombstone page of this leaf", found.into())?;
+    ensure(found == block, "the tombstone page of this leaf", found.into())?;
     let check: u32 = read(page, CHECK_AT);
-    ensure(check == map_check(page), "the check of the tombstones", check.into())
+    ensure(check == map_check(leaf, page), "the check of the tombstones", check.into())
 }
 
 /// The leaf whose map a page is, if it is one.

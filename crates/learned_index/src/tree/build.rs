@@ -21,9 +21,6 @@ pub struct BuildOptions {
     pub fillfactor: u32,
 }
 
-/// The state word of an index that nothing was published in.
-const FIRST_WORD: u64 = 1 << 32;
-
 /// Writes the pages of an index. Takes all values first, then all NULLs, each in index order.
 pub struct Builder<W> {
     identity: Identity,
@@ -73,7 +70,8 @@ impl<W: BulkStore> Builder<W> {
             values: 0,
             nulls: 0,
         };
-        let cutter = LeafCutter::new(options.fillfactor, NullClass::Value, low, 0);
+        let cutter =
+            LeafCutter::new(options.fillfactor, NullClass::Value, low, identity.beginning());
         Builder { identity, options, cutter, last: None, written }
     }
 
@@ -141,21 +139,23 @@ impl<W: BulkStore> Builder<W> {
             true => listed(null_leaves.iter().chain(value_leaves.iter()).copied()),
             false => listed(value_leaves.iter().chain(null_leaves.iter()).copied()),
         };
-        let directory_root = write_directory(&leaves, |page| store.append(page));
+        let birth = self.identity.beginning();
+        let directory_root = write_directory(&leaves, birth, |page| store.append(page));
         let model = Model::train(self.options.model, first_codes);
-        let (model_root, model_len) = write_model(&model.to_bytes(), 0, |page| store.append(page));
+        let (model_root, model_len) =
+            write_model(&model.to_bytes(), birth, |page| store.append(page));
         // An earlier attempt, with the keys in another order, may have written more pages.
         store.replace_rest(&free_page());
         let state = State {
-            word: FIRST_WORD,
-            epoch: 0,
+            word: birth,
+            epoch: birth,
             directory_root,
             leaves: leaves.len() as u32,
             null_leaves: null_leaves.len() as u32,
             model_root,
             model_len,
             model_kind: model.kind() as u8,
-            model_birth: 0,
+            model_birth: birth,
             model_leaves: value_leaves.len() as u32,
             stale: meta::NOTHING_STALE,
             active: None,
@@ -185,12 +185,16 @@ impl<W: BulkStore> Builder<W> {
     }
 }
 
-/// Writes a directory over leaves, of epoch 0. Returns its top page.
-fn write_directory(leaves: &[Child], mut write: impl FnMut(&PageBytes) -> Block) -> Block {
+/// Writes a directory over leaves. Returns its top page.
+fn write_directory(
+    leaves: &[Child],
+    birth: u64,
+    mut write: impl FnMut(&PageBytes) -> Block,
+) -> Block {
     let mut children = listed(leaves.iter().copied());
     let mut level = 0;
     loop {
-        let parents = write_level(&children, level, 0, &mut write);
+        let parents = write_level(&children, level, birth, &mut write);
         match parents.as_slice() {
             [] => return 0,
             [root] => return root.block,

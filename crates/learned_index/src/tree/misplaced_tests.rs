@@ -14,6 +14,7 @@ use crate::corruption::Result;
 use crate::entry::{Entry, HeapTid};
 use crate::key::Key;
 use crate::model::ModelChoice;
+use crate::page::delta::{self, Child, Delta, Place};
 use crate::page::meta::Identity;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -23,15 +24,27 @@ const OPTIONS: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfacto
 const FIRST_CODE: u64 = 1 << 60;
 const BUILT: u64 = 30_000;
 
-fn entry(row: u64) -> Entry {
+/// A row of an index, of which there are several.
+fn entry_of(index: u64, row: u64) -> Entry {
     // Not on a line, so that there are many leaves.
-    let code = FIRST_CODE + row * 1_000_000 + row.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 1_000_000;
+    let mixed = row.wrapping_mul(0x9E37_79B9_7F4A_7C15 ^ (index << 9));
+    let code = FIRST_CODE + row * 1_000_000 + mixed % 1_000_000;
     Entry { key: Key::value(code), tid: HeapTid::new((row / 50) as u32, (row % 50) as u16 + 1) }
 }
 
+fn entry(row: u64) -> Entry {
+    entry_of(0, row)
+}
+
 /// An index with leaves and a delta tree of several pages.
-fn index() -> (MemoryStore, BTreeSet<Entry>) {
-    let identity = Identity { incarnation: 5, key_type: 1, descending: false, nulls_first: false };
+fn index(number: u64) -> (MemoryStore, BTreeSet<Entry>) {
+    let entry = |row| entry_of(number, row);
+    let identity = Identity {
+        incarnation: (number + 5) << 20,
+        key_type: 1,
+        descending: false,
+        nulls_first: false,
+    };
     let mut builder = Builder::new(MemoryStore::new(), identity, OPTIONS);
     let mut entries = BTreeSet::new();
     for row in (0..BUILT).filter(|row| row % 10 != 0) {
@@ -70,19 +83,20 @@ fn write(store: &MemoryStore) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_page_in_the_place_of_another_is_an_error_that_tells_no_key_or_changes_no_answer() {
-    let (whole, entries) = index();
+/// Puts pages of `source` into an index, one at a time, at places so far from their own. What
+/// is done with the index fails, and tells no key, or is right. Returns how often it failed.
+fn misplace(source: &MemoryStore, distances: &[u32]) -> usize {
+    let (whole, entries) = index(0);
     let entries: Vec<Entry> = entries.into_iter().collect();
     let mut backward = entries.clone();
     backward.reverse();
     let mut errors = 0;
     for place in 0..whole.blocks() {
-        for other in [1, 2, 5, 11, whole.blocks() / 2] {
-            let other = (place + other) % whole.blocks();
+        for distance in distances {
+            let other = (place + distance) % source.blocks();
             let swapped = || {
                 let store = whole.clone();
-                let page = *whole.read(other, 0);
+                let page = *source.read(other, 0);
                 store.damage(place, |bytes| *bytes = page);
                 store
             };
@@ -111,5 +125,53 @@ fn a_page_in_the_place_of_another_is_an_error_that_tells_no_key_or_changes_no_an
             errors += failed.len();
         }
     }
+    errors
+}
+
+#[test]
+fn a_page_in_the_place_of_another_is_an_error_that_tells_no_key_or_changes_no_answer() {
+    let (source, _) = index(0);
+    let errors = misplace(&source, &[1, 2, 5, 11, source.blocks() / 2]);
     assert!(errors > 400, "only {errors} errors");
+}
+
+#[test]
+fn a_page_of_another_index_is_an_error_that_tells_no_key_or_changes_no_answer() {
+    let (source, _) = index(1);
+    let errors = misplace(&source, &[0, 1, 3, source.blocks() - 1]);
+    assert!(errors > 300, "only {errors} errors");
+}
+
+/// Each reader takes a root that it did not expect at a level for one that has grown, and starts anew.
+#[test]
+fn a_root_that_refers_to_itself_is_an_error() {
+    let (whole, _) = index(0);
+    let tree = Directory::open(&whole, 1 << 24).unwrap().state().active.unwrap();
+    let (place, level, children) = {
+        let page = whole.read(tree.root, 0);
+        let node = Delta::parse(&page, tree.name).unwrap();
+        let place = Place { low: node.low(), high: node.high(), right: node.right() };
+        (place, node.level(), node.children())
+    };
+    assert!(level > 0 && children.len() > 2);
+    let itself = |child: &Child| Child { block: tree.root, ..*child };
+    let mut forged = Vec::new();
+    for at in 0..children.len() {
+        let mut children = children.clone();
+        children[at] = itself(&children[at]);
+        for level in [level, level + 1, level + 3] {
+            forged.push(delta::inner(tree.name, place, level, &children));
+        }
+    }
+    for page in forged {
+        let store = whole.clone();
+        store.damage(tree.root, |bytes| *bytes = page);
+        let answers = [Direction::Forward, Direction::Backward].map(|way| read_all(&store, way));
+        assert!(answers.iter().all(Result::is_err));
+        assert!(write(&store).is_err());
+        let merged = (0..50).try_for_each(|_| {
+            merge_step(&store, OPTIONS, Limits::for_leaves(100), 1, &mut Vec::new()).map(drop)
+        });
+        assert!(merged.is_err());
+    }
 }

@@ -300,7 +300,7 @@ fn vacuum_leaf<S: Update>(
                 store.change(&mut [(&mut page, &edits)]);
             } else if let Some(map) = map {
                 let mut map_guard = store.lock(map, 0);
-                let edits = tombstone::map_edits(&map_guard, &verdict.dead);
+                let edits = tombstone::map_edits(&leaf, &map_guard, &verdict.dead);
                 // The leaf first: whoever reads both locks them in this order.
                 store.change(&mut [(&mut page, &marks(map)), (&mut map_guard, &edits)]);
             } else if let Some(block) = map_page {
@@ -309,8 +309,9 @@ fn vacuum_leaf<S: Update>(
             } else {
                 // The list is full. A new page cannot be made under the lock of another, so this
                 // leaf is judged again after that: only vacuum marks entries, and there is one.
+                let map = tombstone::map(&leaf, block, &verdict.dead);
                 drop(page);
-                map_page = Some(store.create(&tombstone::map(block, &verdict.dead, 0)));
+                map_page = Some(store.create(&map));
                 stop_at(StopPoint::VacuumBeforeMap);
                 continue;
             }
@@ -357,7 +358,8 @@ pub(crate) fn dead_slots<S: crate::store::Store>(
     };
     ensure(map != block, "a tombstone page of its own", map.into())?;
     let page = store.read(map, 0);
-    tombstone::expect_map(&page, block).map_err(|corruption: Corruption| corruption.at(map))?;
+    tombstone::expect_map(&page, leaf, block)
+        .map_err(|corruption: Corruption| corruption.at(map))?;
     let dead = (0..leaf.entries()).filter(|&slot| tombstone::is_dead(&page, slot));
     Ok(listed(dead.map(|slot| slot as u16)))
 }

@@ -101,6 +101,12 @@ impl Routes {
                     .map_err(|corruption| corruption.at(parent.block))?;
                 below.add_all(node.children());
             }
+            // Whoever comes to the root takes it for one that has grown, and starts anew.
+            ensure(
+                below.iter().all(|child| child.block != tree.root),
+                "a child",
+                tree.root.into(),
+            )?;
             level -= 1;
             pages = below;
         }
@@ -188,7 +194,7 @@ impl Routes {
             let block = at.block;
             let page = read_current(store, word, block, at.hint)?;
             let node = open(&page, self.tree).map_err(|error| error.at(block))?;
-            if self.root_has_grown(&node, at.level, block) {
+            if at.is_root_that_grew(&node, self.tree) {
                 drop(page);
                 *self = Routes::read(store, word, self.tree)?;
                 return self.read_leaf(store, word, position, side);
@@ -211,7 +217,14 @@ impl Routes {
                 Side::At => node.child_for(position),
                 Side::Before => node.child_before(position),
             };
-            at = Step { block, low, level: at.level - 1, hint: 0, verified: false };
+            at = Step {
+                block,
+                low,
+                level: at.level - 1,
+                hint: 0,
+                verified: false,
+                from_route: false,
+            };
         }
     }
 
@@ -228,14 +241,15 @@ impl Routes {
         } else {
             let (page, block) = self.read_leaf(store, word, position, Side::At)?;
             let low = open(&page, self.tree)?.low();
-            Step { block, low, level: 0, hint: S::hint(&page), verified: true }
+            let hint = S::hint(&page);
+            Step { block, low, level: 0, hint, verified: true, from_route: false }
         };
         loop {
             stop_at(StopPoint::InsertBeforeLock);
             let block = at.block;
             let page = lock_current(store, word, block, at.hint)?;
             let node = open(&page, self.tree).map_err(|error| error.at(block))?;
-            if self.root_has_grown(&node, 0, block) {
+            if at.is_root_that_grew(&node, self.tree) {
                 drop(page);
                 *self = Routes::read(store, word, self.tree)?;
                 return self.lock_leaf(store, word, position);
@@ -258,13 +272,7 @@ impl Routes {
     /// The page that a route leads to.
     fn step_to(&self, slot: usize) -> Step {
         let Route { block, hint, verified } = self.rest[slot];
-        Step { block, low: self.lows[slot], level: self.level, hint, verified }
-    }
-
-    /// Whether a page is the root, which was of this level when these routes were made. It is the
-    /// one page whose content moves to another level.
-    fn root_has_grown(&self, node: &Delta<'_>, level: u16, block: Block) -> bool {
-        block == self.tree.root && node.level() > level
+        Step { block, low: self.lows[slot], level: self.level, hint, verified, from_route: true }
     }
 }
 
@@ -278,9 +286,17 @@ struct Step {
     hint: Hint,
     /// Whether this session has checked the page as a whole, where the hint says.
     verified: bool,
+    /// Whether a route led here, and not a page.
+    from_route: bool,
 }
 
 impl Step {
+    /// Whether a page is the root, which was of a lower level when the routes were made. It is the one
+    /// page whose content moves to another level, and no page refers to it.
+    fn is_root_that_grew(&self, node: &Delta<'_>, tree: Tree) -> bool {
+        self.from_route && self.block == tree.root && node.level() > self.level
+    }
+
     fn expect(&self, node: &Delta<'_>, hint: Hint) -> Result<()> {
         if !(self.verified && self.hint == hint) {
             node.verify()?;
@@ -298,7 +314,8 @@ fn open(page: &PageBytes, tree: Tree) -> Attempt<Delta<'_>> {
 fn right_of(node: &Delta<'_>, at: Step) -> Result<Step> {
     let right = node.right();
     ensure(right != 0 && right != at.block, "a right neighbour", right.into())?;
-    Ok(Step { block: right, low: node.high(), level: at.level, hint: 0, verified: false })
+    let (low, level) = (node.high(), at.level);
+    Ok(Step { block: right, low, level, hint: 0, verified: false, from_route: false })
 }
 
 /// All pages of a tree, but the leaves that a watermark has left behind: these were freed when it passed

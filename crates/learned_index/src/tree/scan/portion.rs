@@ -377,7 +377,8 @@ impl<P> Scan<P> {
             Some(block) => {
                 ensure(block != at.block, "a tombstone page of its own", block.into())?;
                 let map = read_current(store, word, block, 0)?;
-                tombstone::expect_map(&map, at.block).map_err(|corruption| corruption.at(block))?;
+                tombstone::expect_map(&map, leaf, at.block)
+                    .map_err(|corruption| corruption.at(block))?;
                 Some(map)
             }
         };
