@@ -47,7 +47,7 @@ pub struct State {
     /// Changes with every transition (a delta tree opened, frozen or dropped, pages published), by
     /// one, and never repeats.
     pub word: u64,
-    /// Counts publishes, from [`Identity::beginning`] on; no current page was born later.
+    /// Counts publishes, from a number of the index on; no current page was born later.
     pub epoch: u64,
     /// The top page of the directory.
     pub directory_root: Block,
