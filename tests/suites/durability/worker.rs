@@ -8,8 +8,8 @@ use postgres::error::SqlState;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use server_tests::{
-    Cluster, Job, Script, Subject, is_learned, retrain, run_together, seed, test_duration,
-    try_retrain,
+    Cluster, Job, Script, Subject, check, is_learned, retrain, run_together, seed, test_duration,
+    try_retrain, wait_until,
 };
 
 /// Says so, where there is no worker to test.
@@ -198,21 +198,14 @@ fn whatever_a_worker_merges_can_be_dropped() {
     assert_no_crash(&cluster);
 }
 
-/// Waits for the workers to have merged what there is: they look for more for a while.
+/// Waits for the workers to have merged so much that they have no reason to go on, and to rest.
 fn wait_until_merged(client: &mut Client) {
-    let workers = "SELECT count(*), count(*) FILTER (WHERE state = 'active')
-                   FROM pg_stat_activity WHERE backend_type = 'learned retrain'";
-    let start = Instant::now();
-    let mut seen = false;
-    while start.elapsed() < Duration::from_secs(10) {
-        let row = client.query_one(workers, &[]).unwrap();
-        seen |= row.get::<_, i64>(0) > 0;
-        if seen && row.get::<_, i64>(1) == 0 {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("no worker was ever seen");
+    let active = "SELECT count(*) FROM pg_stat_activity
+                  WHERE backend_type = 'learned retrain' AND state = 'active'";
+    wait_until("the rows are merged", || {
+        check(client, "t_k").unmerged < 50_000
+            && client.query_one(active, &[]).unwrap().get::<_, i64>(0) == 0
+    });
 }
 
 #[test]
