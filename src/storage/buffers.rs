@@ -9,13 +9,28 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use learned_index::cpu::prefetch;
 use learned_index::entry::Block;
-use learned_index::page::{Edit, PageBytes, free_page, is_free, meta};
+use learned_index::page::{Edit, PAGE_SIZE, PageBytes, free_page, is_free, meta};
 use learned_index::store::{Hint, Store, Update};
 use pgrx::prelude::*;
 
 use super::wal;
 use crate::memory::expect_reserve;
+
+/// Functions of bufmgr.c that raise no error for a pinned buffer, so that calling them needs none of the
+/// guards that pgrx puts around every function of the server, which cost more than they do.
+mod unguarded {
+    use std::ffi::c_int;
+
+    use pgrx::pg_sys::Buffer;
+
+    unsafe extern "C" {
+        pub(super) fn LockBuffer(buffer: Buffer, mode: c_int);
+        pub(super) fn UnlockReleaseBuffer(buffer: Buffer);
+        pub(super) fn ReleaseBuffer(buffer: Buffer);
+    }
+}
 
 const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
@@ -64,7 +79,7 @@ impl IndexStore {
         let buffer = self.metapage.replace(0);
         if buffer != 0 {
             // SAFETY: it was pinned by this store, and is given back once.
-            unsafe { pg_sys::ReleaseBuffer(buffer) };
+            unsafe { unguarded::ReleaseBuffer(buffer) };
         }
     }
 
@@ -109,7 +124,7 @@ impl IndexStore {
             if pg_sys::ConditionalLockBuffer(buffer) {
                 return Some(LockedPage { buffer, store: PhantomData });
             }
-            pg_sys::ReleaseBuffer(buffer);
+            unguarded::ReleaseBuffer(buffer);
         }
         None
     }
@@ -146,7 +161,7 @@ impl IndexStore {
 
     fn locked<'s>(&self, buffer: pg_sys::Buffer, mode: u32) -> LockedPage<'s> {
         // SAFETY: the buffer is pinned.
-        unsafe { pg_sys::LockBuffer(buffer, mode as i32) };
+        unsafe { unguarded::LockBuffer(buffer, mode as i32) };
         LockedPage { buffer, store: PhantomData }
     }
 }
@@ -165,7 +180,7 @@ impl Drop for LockedPage<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: the guard has the lock and the pin.
-            unsafe { pg_sys::UnlockReleaseBuffer(self.buffer) };
+            unsafe { unguarded::UnlockReleaseBuffer(self.buffer) };
         }
     }
 }
@@ -193,6 +208,21 @@ impl Store for IndexStore {
         self.locked(buffer, pg_sys::BUFFER_LOCK_SHARE)
     }
 
+    /// Asks for the buffer's header too.
+    #[inline]
+    fn expect(&self, hint: Hint) -> *const u8 {
+        // SAFETY: nothing is read but these variables of the server, which are set when it starts and never
+        // again; hints come from buffers.
+        unsafe {
+            if hint == 0 || i64::from(hint) > i64::from(pg_sys::NBuffers) {
+                return std::ptr::null();
+            }
+            let buffer = hint as usize - 1;
+            prefetch(pg_sys::BufferDescriptors.wrapping_add(buffer).cast());
+            pg_sys::BufferBlocks.wrapping_add(buffer * PAGE_SIZE).cast::<u8>()
+        }
+    }
+
     fn hint(page: &LockedPage<'_>) -> Hint {
         page.buffer as Hint
     }
@@ -201,13 +231,13 @@ impl Store for IndexStore {
         let buffer = page.buffer;
         std::mem::forget(page);
         // SAFETY: the guard had the lock; its pin goes on.
-        unsafe { pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32) };
+        unsafe { unguarded::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32) };
         Pin(buffer)
     }
 
     fn unpin(&self, pin: Pin) {
         // SAFETY: the pin was taken by this session and is given back once.
-        unsafe { pg_sys::ReleaseBuffer(pin.0) };
+        unsafe { unguarded::ReleaseBuffer(pin.0) };
     }
 
     fn prefetch(&self, block: Block) -> Hint {

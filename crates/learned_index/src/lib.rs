@@ -1,8 +1,9 @@
 //! A learned, ordered index of fixed-width keys over pages of 8 KiB: no database in sight.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod codec;
 pub mod corruption;
+pub mod cpu;
 pub mod entry;
 mod fault;
 pub mod key;

@@ -1,5 +1,7 @@
 //! Arrays of fixed-width unsigned integers in a byte slice, least significant bit first.
 
+use crate::cpu;
+
 /// Number of bits that `value` needs; 0 for 0.
 pub(crate) fn width_of(value: u64) -> u32 {
     64 - value.leading_zeros()
@@ -54,6 +56,14 @@ impl<'a> Packed<'a> {
             value |= u64::from(high) << (64 - shift);
         }
         value & mask(self.width)
+    }
+}
+
+impl Packed<'_> {
+    /// Asks the processor for the `index`-th integer.
+    #[inline]
+    pub(crate) fn prefetch(self, index: usize) {
+        cpu::prefetch(self.bytes.as_ptr().wrapping_add(index * self.width as usize / 8));
     }
 }
 
@@ -114,54 +124,23 @@ impl<'a> BitSet<'a> {
         tail.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk))
     }
 
+    /// Whether a bit is set; beyond the end none is.
+    #[inline]
+    pub(crate) fn has(self, bit: usize) -> bool {
+        self.bytes.get(bit / 8).is_some_and(|byte| byte >> (bit % 8) & 1 == 1)
+    }
+
     /// The position of the `rank`-th (from 0) set bit, if there are so many.
     #[inline]
     pub(crate) fn select1(self, rank: usize) -> Option<usize> {
-        self.select(rank, |word| word)
+        cpu::select::<false>(self.bytes.as_chunks().0, rank)
     }
 
     /// The position of the `rank`-th (from 0) clear bit, if there are so many.
     #[inline]
     pub(crate) fn select0(self, rank: usize) -> Option<usize> {
-        self.select(rank, |word| !word)
+        cpu::select::<true>(self.bytes.as_chunks().0, rank)
     }
-
-    #[inline]
-    fn select(self, rank: usize, of: impl Fn(u64) -> u64) -> Option<usize> {
-        let mut left = rank;
-        for (index, word) in self.words_from(0).enumerate() {
-            let word = of(word);
-            let ones = word.count_ones() as usize;
-            if left < ones {
-                return Some(index * 64 + select_in_word(word, left));
-            }
-            left -= ones;
-        }
-        None
-    }
-}
-
-/// The position of the `rank`-th set bit of `word`, which has more than `rank` of them.
-#[inline]
-fn select_in_word(mut word: u64, rank: usize) -> usize {
-    // Halve the word until a byte is left: six steps at the most, without a table.
-    let mut left = rank as u32;
-    let mut at = 0;
-    for half in [32, 16, 8] {
-        let low = word & mask(half);
-        let ones = low.count_ones();
-        if left >= ones {
-            left -= ones;
-            word >>= half;
-            at += half;
-        } else {
-            word = low;
-        }
-    }
-    for _ in 0..left {
-        word &= word.wrapping_sub(1);
-    }
-    (at + word.trailing_zeros()) as usize
 }
 
 #[cfg(test)]

@@ -79,6 +79,11 @@ impl<'a> EliasFano<'a> {
     /// The first index whose value is at least `target`; `count` if there is none.
     #[inline]
     pub(crate) fn lower_bound(self, target: u64, count: usize) -> usize {
+        self.lower_bound_near(target, count, |_| ())
+    }
+
+    #[inline]
+    fn lower_bound_near(self, target: u64, count: usize, mut near: impl FnMut(usize)) -> usize {
         let bucket = target >> self.low_width;
         let Ok(bucket) = usize::try_from(bucket) else { return count };
         // Everything before the end of the bucket before is smaller.
@@ -90,6 +95,7 @@ impl<'a> EliasFano<'a> {
             },
         };
         let mut index = bit.saturating_sub(bucket);
+        near(index);
         let low = target & mask(self.low_width);
         let mut words = self.upper.words_from(bit / 64);
         let mut word = words.next().unwrap_or(0) >> (bit % 64);
@@ -102,6 +108,30 @@ impl<'a> EliasFano<'a> {
             word = if bit % 64 == 0 { words.next().unwrap_or(0) } else { word >> 1 };
         }
         count
+    }
+
+    /// The indexes from the first whose value is at least `target` to the first whose value is
+    /// larger. Calls `near` with the first index that may be it.
+    #[inline]
+    pub(crate) fn run_of(
+        self,
+        target: u64,
+        count: usize,
+        near: impl FnMut(usize),
+    ) -> (usize, usize) {
+        let start = self.lower_bound_near(target, count, near);
+        if start == count {
+            return (count, count);
+        }
+        let mut end = start;
+        // Equal values have the same bucket: their bits follow each other.
+        let bucket = (target >> self.low_width) as usize;
+        let low = target & mask(self.low_width);
+        let bit = start + bucket;
+        while end < count && self.upper.has(bit + end - start) && self.low.get(end) == low {
+            end += 1;
+        }
+        (start, end)
     }
 
     /// Calls `emit` with the values from `start` to `end` (exclusive).

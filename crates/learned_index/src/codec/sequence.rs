@@ -109,6 +109,47 @@ impl<'a> Sequence<'a> {
         }
     }
 
+    /// In an ascending sequence, the indexes from the first value that is at least `target` to the
+    /// first that is larger. Calls `near` as soon as an index close to them is known.
+    #[inline]
+    pub fn run_of(&self, target: u64, near: impl FnMut(usize)) -> (usize, usize) {
+        match self.form {
+            Form::Plain(plain) => plain.run_of(target, self.count, near),
+            Form::Runs { .. } => {
+                let start = self.lower_bound(target);
+                let end = target.checked_add(1).map_or(self.count, |next| self.lower_bound(next));
+                (start, end.max(start))
+            }
+        }
+    }
+
+    /// Where, from the start of the sequence, its packed values begin: what a search for one of
+    /// them reads after the header.
+    pub(crate) fn packed_at(bytes: &[u8]) -> Result<usize> {
+        if byte(bytes, 0)? == FormTag::Runs as u8 {
+            return Ok(4 + HEADER_LEN);
+        }
+        let divisor = if byte(bytes, 3)? & HAS_DIVISOR != 0 { 8 } else { 0 };
+        let at = HEADER_LEN + divisor;
+        Ok(match byte(bytes, 0)? {
+            tag if tag == FormTag::Line as u8 => at + 8,
+            tag if tag == FormTag::EliasFano as u8 => at + 2 + 8 * usize::from(u16_at(bytes, at)?),
+            _ => at,
+        })
+    }
+
+    /// Asks the processor for what reading the `index`-th value will read.
+    #[inline]
+    pub fn prefetch(&self, index: usize) {
+        if let Form::Plain(Plain { offsets, .. }) = self.form {
+            match offsets {
+                Offsets::Packed(packed) => packed.prefetch(index),
+                Offsets::Line { residuals, .. } => residuals.prefetch(index),
+                Offsets::EliasFano(_) => (),
+            }
+        }
+    }
+
     /// Calls `emit` with the values from `start` to `end` (exclusive, at most the count).
     pub fn for_each(&self, start: usize, end: usize, mut emit: impl FnMut(u64)) {
         match self.form {
@@ -216,6 +257,28 @@ impl<'a> Plain<'a> {
                 partition_around(guess, count, |index| self.get(index) < target)
             }
         }
+    }
+
+    #[inline]
+    fn run_of(&self, target: u64, count: usize, mut near: impl FnMut(usize)) -> (usize, usize) {
+        if let Offsets::EliasFano(sequence) = self.offsets {
+            let Some(above) = target.checked_sub(self.base) else { return (0, 0) };
+            let (start, end) = sequence.run_of(above.div_ceil(self.divisor), count, near);
+            let exact = self.divisor == 1 || above % self.divisor == 0;
+            return (start, if exact { end } else { start });
+        }
+        let start = self.lower_bound(target, count);
+        near(start);
+        let mut end = start;
+        while end < count && self.get(end) == target {
+            end += 1;
+            if end - start == 8 {
+                let next = target.checked_add(1);
+                let end = next.map_or(count, |next| self.lower_bound(next, count));
+                return (start, end.max(start));
+            }
+        }
+        (start, end)
     }
 
     #[inline]

@@ -36,6 +36,8 @@ fn assert_lower_bounds(values: &[u64]) {
         for target in values.iter().flat_map(around).chain(gaps).chain([0, u64::MAX]) {
             let expected = values.partition_point(|&value| value < target);
             assert_eq!(sequence.lower_bound(target), expected, "target {target}");
+            let end = values.partition_point(|&value| value <= target);
+            assert_eq!(sequence.run_of(target, |_| ()), (expected, end), "target {target}");
         }
     });
 }
@@ -115,6 +117,8 @@ proptest! {
             prop_assert!(len <= bytes.len());
             for target in [0, 1, u64::MAX / 3, u64::MAX] {
                 prop_assert!(sequence.lower_bound(target) <= count);
+                let (start, end) = sequence.run_of(target, |index| sequence.prefetch(index));
+                prop_assert!(start <= end && end <= count);
             }
             (0..count).for_each(|index| { sequence.get(index); });
             let mut emitted = 0;

@@ -6,6 +6,8 @@
 //! ```
 //! All entries of a leaf are of one null class. Slots number them from 0 in index order.
 
+use std::ops::Range;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{
@@ -15,8 +17,9 @@ use super::{
 use crate::codec::Sequence;
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
-use crate::key::NullClass;
+use crate::key::{Key, NullClass};
 use crate::memory::Room;
+use crate::page::outline::Outline;
 
 /// Entries of one leaf at the most: their tombstones must fit one bit map page.
 pub const MAX_ENTRIES: usize = tombstone::MAP_SLOTS;
@@ -228,11 +231,7 @@ impl<'a> Leaf<'a> {
     fn block(&self, block: usize) -> Result<BlockView<'a>> {
         let start = self.start(block);
         let first_slot = usize::from(start.first_slot);
-        let end = if block + 1 < self.blocks() {
-            usize::from(self.start(block + 1).first_slot)
-        } else {
-            self.entries()
-        };
+        let end = self.slots_before(block + 1);
         ensure(first_slot < end && end <= self.entries(), "blocks that ascend", end as u64)?;
         // Up to the end of the page: reading a few bytes beyond a sequence is its fast path.
         let bytes = self.page.get(usize::from(start.offset)..).unwrap_or(&[]);
@@ -296,6 +295,81 @@ impl<'a> Leaf<'a> {
         Ok(low)
     }
 
+    /// Appends the entries of one code, of the leaf's null class, dead ones included, at most `room` of
+    /// them. Returns their slots, and whether there are more.
+    #[inline]
+    pub fn copy_run(
+        &self,
+        code: u64,
+        room: usize,
+        codes: &mut Vec<u64>,
+        tids: &mut Vec<HeapTid>,
+    ) -> Result<(Range<usize>, bool)> {
+        if self.blocks() == 0 {
+            return Ok((0..0, false));
+        }
+        // The run may begin in the block before the first one that begins with it.
+        let block = self.blocks_while(|start| start.first_code < code).saturating_sub(1);
+        let view = self.block(block)?;
+        let (start, end) = view.codes.run_of(code, |index| view.tids.prefetch(index));
+        if view.first_slot + end == self.slots_before(block + 1) && block + 1 < self.blocks() {
+            // It may go on in the next block.
+            let key = Key { class: self.class, code };
+            return self.copy_between(Fence::before(key), Fence::after(key), room, codes, tids);
+        }
+        let taken = (end - start).min(room);
+        let stride = TidStride::new(self.header.tid_stride);
+        codes.make_room(taken);
+        tids.make_room(taken);
+        codes.extend(std::iter::repeat_n(code, taken));
+        view.tids.for_each(start, start + taken, |tid| tids.push(stride.decode(tid)));
+        let first = view.first_slot + start;
+        Ok((first..first + taken, start + taken < end))
+    }
+
+    /// Appends the entries from one position up to another, dead ones included, at most `room` of
+    /// them. Returns their slots, and whether there are more.
+    pub fn copy_between(
+        &self,
+        from: Fence,
+        to: Fence,
+        room: usize,
+        codes: &mut Vec<u64>,
+        tids: &mut Vec<HeapTid>,
+    ) -> Result<(Range<usize>, bool)> {
+        let (start, end) = (self.slot_of(from)?, self.slot_of(to)?);
+        let taken = end.saturating_sub(start).min(room);
+        self.decode(start, start + taken, codes, tids)?;
+        Ok((start..start + taken, start + taken < end))
+    }
+
+    /// Entries in the blocks before this one.
+    #[inline]
+    fn slots_before(&self, block: usize) -> usize {
+        match block < self.blocks() {
+            true => usize::from(self.start(block).first_slot),
+            false => self.entries(),
+        }
+    }
+
+    /// Where the parts of the leaf lie.
+    pub(crate) fn outline(&self) -> Outline {
+        let parts = || {
+            let start = self.start(0);
+            let at = usize::from(start.offset);
+            let bytes = self.page.get(at..).unwrap_or(&[]);
+            let (_, codes_len) = Sequence::parse(bytes, self.slots_before(1)).ok()?;
+            let tids_at = at + codes_len;
+            let end = match self.blocks() {
+                1 => self.tombstones_at(),
+                _ => usize::from(self.start(1).offset),
+            };
+            let packed_at = at + Sequence::packed_at(bytes).ok()?;
+            Some(Outline::new(at, packed_at, tids_at, end, self.blocks()))
+        };
+        if self.blocks() == 0 { Outline::UNKNOWN } else { parts().unwrap_or(Outline::UNKNOWN) }
+    }
+
     /// The heap TID of a slot below the number of entries.
     fn tid(&self, slot: usize) -> Result<HeapTid> {
         let block = self.blocks_while(|start| usize::from(start.first_slot) <= slot);
@@ -323,10 +397,7 @@ impl<'a> Leaf<'a> {
                 break;
             }
             let view = self.block(block)?;
-            let block_end = match block + 1 < self.blocks() {
-                true => usize::from(self.start(block + 1).first_slot),
-                false => self.entries(),
-            };
+            let block_end = self.slots_before(block + 1);
             ensure(view.first_slot <= slot && slot < block_end, "slots that ascend", slot as u64)?;
             let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
             view.codes.for_each(from, to, |code| codes.push(code));

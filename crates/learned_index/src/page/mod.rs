@@ -18,6 +18,7 @@ pub mod edit;
 pub mod leaf;
 pub mod leaf_builder;
 pub mod meta;
+pub(crate) mod outline;
 pub mod tombstone;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

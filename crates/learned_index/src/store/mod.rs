@@ -37,6 +37,12 @@ pub trait Store {
     /// Locks a page for reading. `hint` is what [`Store::hint`] said of the same page before, or
     /// 0; a stale one costs time only. A page that does not exist is an error or reads as zeros.
     fn read(&self, block: Block, hint: Hint) -> Self::Page<'_>;
+    /// Says that a page will be read at once. Returns the address of its bytes, if the store has them where
+    /// `hint` says, for asking the processor for some of them; else, or if there is no telling, null.
+    fn expect(&self, hint: Hint) -> *const u8 {
+        let _ = hint;
+        std::ptr::null()
+    }
     /// What to pass to [`Store::read`] the next time.
     fn hint(page: &Self::Page<'_>) -> Hint;
     /// Unlocks a page and keeps it pinned.

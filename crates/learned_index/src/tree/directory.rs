@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::attempt::{Attempt, read_current, settled};
 use super::delta::{Routes, USUAL_ENTRIES};
 use crate::corruption::{Corruption, Result, ensure};
+use crate::cpu;
 use crate::entry::{Block, Fence, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::key::NullClass;
@@ -13,7 +14,9 @@ use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{self, MAX_BLOB_BYTES, Model};
 use crate::page::delta::Tree;
 use crate::page::directory::Child;
+use crate::page::leaf::Leaf;
 use crate::page::meta::{self, Identity, State};
+use crate::page::outline::Outline;
 use crate::page::{self, PageBytes, blob, directory};
 use crate::store::{Hint, Store};
 
@@ -53,8 +56,6 @@ struct Tiles {
     codes: Vec<u64>,
     rest: Vec<Rest>,
     loaded: Vec<bool>,
-    /// Leaves without a hint: this session has not read them.
-    unread: usize,
     resident: bool,
 }
 
@@ -67,10 +68,20 @@ struct Rest {
     class: u8,
     /// Whether this session has checked the leaf's seal.
     verified: bool,
+    outline: Outline,
 }
 
-const UNKNOWN: Rest =
-    Rest { tid: HeapTid::MIN, birth: 0, block: 0, hint: 0, class: 0, verified: false };
+const _: () = assert!(size_of::<Rest>() == 32);
+
+const UNKNOWN: Rest = Rest {
+    tid: HeapTid::MIN,
+    birth: 0,
+    block: 0,
+    hint: 0,
+    class: 0,
+    verified: false,
+    outline: Outline::UNKNOWN,
+};
 
 /// A leaf as the directory knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,28 +294,47 @@ impl Directory {
         Ok(self.tiles.known(ordinal))
     }
 
-    /// Remembers that a leaf was read and found whole, and the hint for reading it again.
+    /// Remembers that a leaf was read and found whole, the hint for reading it again, and what it looks
+    /// like.
     #[inline]
-    pub fn remember(&mut self, leaf: LeafRef, hint: Hint) {
-        self.remember_hint(leaf, hint);
-        if let Some(rest) = self.tiles.rest.get_mut(leaf.ordinal) {
+    pub(super) fn remember(&mut self, at: LeafRef, hint: Hint, leaf: &Leaf<'_>) {
+        self.remember_hint(at, hint);
+        if let Some(rest) = self.tiles.rest.get_mut(at.ordinal)
+            && !rest.verified
+        {
             rest.verified = true;
+            rest.outline = leaf.outline();
         }
+    }
+
+    /// Asks the processor for what looking a code up in a leaf will read.
+    #[inline]
+    pub(super) fn warm<S: Store>(&self, store: &S, leaf: LeafRef, code: u64) {
+        if leaf.hint == 0 {
+            return;
+        }
+        let page = store.expect(leaf.hint);
+        let Some(rest) = self.tiles.rest.get(leaf.ordinal).filter(|_| !page.is_null()) else {
+            return;
+        };
+        let low = self.tiles.codes[leaf.ordinal];
+        let high = self.tiles.codes.get(leaf.ordinal + 1).copied().unwrap_or(u64::MAX);
+        let width = high.saturating_sub(low) as f32;
+        let fraction = (code.saturating_sub(low) as f32 / width.max(1.0)).min(0.999);
+        rest.outline.lines(fraction, |offset| cpu::prefetch(page.wrapping_add(offset)));
     }
 
     /// Remembers the hint for reading a leaf that was not read yet.
     #[inline]
     pub fn remember_hint(&mut self, leaf: LeafRef, hint: Hint) {
-        let rest = self.tiles.rest.get_mut(leaf.ordinal);
-        if let Some(rest) = rest.filter(|rest| rest.hint != hint) {
-            self.tiles.unread -= usize::from(rest.hint == 0);
+        if let Some(rest) = self.tiles.rest.get_mut(leaf.ordinal) {
             rest.hint = hint;
         }
     }
 
-    /// Whether some leaves are not known to be in memory, so that reading ahead may pay.
-    pub fn has_unread_leaves(&self) -> bool {
-        self.tiles.resident && self.tiles.unread > 0
+    /// Whether what was learned of leaves is kept, so that looking ahead may pay.
+    pub(super) fn is_resident(&self) -> bool {
+        self.tiles.resident
     }
 
     /// The ordinals of the leaves with values.
@@ -416,7 +446,7 @@ impl Tiles {
         codes.resize(held, 0);
         rest.resize(held, UNKNOWN);
         let loaded = listed(pages.iter().map(|_| false));
-        let mut tiles = Tiles { pages, firsts, codes, rest, loaded, unread: held, resident };
+        let mut tiles = Tiles { pages, firsts, codes, rest, loaded, resident };
         if resident {
             if let Some(children) = upper.leaves {
                 tiles.keep_page(0, &children);
@@ -440,8 +470,6 @@ impl Tiles {
             let leaves = child.leaves as usize;
             self.codes[to..to + leaves].copy_from_slice(&known.codes[from..from + leaves]);
             self.rest[to..to + leaves].copy_from_slice(&known.rest[from..from + leaves]);
-            let read = self.rest[to..to + leaves].iter().filter(|rest| rest.hint != 0).count();
-            self.unread -= read;
             self.loaded[page] = true;
         }
     }

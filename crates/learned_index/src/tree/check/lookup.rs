@@ -43,7 +43,7 @@ fn find<S: Store>(store: &S, directory: &mut Directory, entry: Entry) -> Attempt
     let named = |corruption: Corruption| corruption.at(at.block);
     expect_leaf(at, &page, S::hint(&page)).map_err(named)?;
     let leaf = Leaf::parse(&page).map_err(named)?;
-    directory.remember(at, S::hint(&page));
+    directory.remember(at, S::hint(&page), &leaf);
     let slot = leaf.slot_of(position).map_err(named)?;
     let (mut codes, mut tids) = (Vec::with_capacity(1), Vec::with_capacity(1));
     leaf.decode(slot, (slot + 1).min(leaf.entries()), &mut codes, &mut tids).map_err(named)?;

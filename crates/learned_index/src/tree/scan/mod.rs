@@ -6,6 +6,7 @@
 //! happens to the index after that does not matter to the portion; the next one begins, under
 //! whatever state there is then, at the position where this one ends.
 
+mod point;
 mod portion;
 
 pub(super) use portion::look_below_active;
@@ -56,6 +57,8 @@ pub struct Scan<P> {
     portion: usize,
     /// Hold off vacuum while entries of the portion are still to be returned.
     pins: Vec<P>,
+    /// Those of the portion before, while the next one is copied.
+    old_pins: Vec<P>,
     keep_pins: bool,
     /// Slots of a leaf that match, and its dead slots: memory kept from leaf to leaf.
     ranges: Vec<(usize, usize)>,
@@ -81,6 +84,7 @@ impl<P> Default for Scan<P> {
             current: 0,
             portion: FIRST_PORTION,
             pins: Vec::new(),
+            old_pins: Vec::new(),
             keep_pins: false,
             ranges: Vec::new(),
             dead: Vec::new(),
@@ -111,6 +115,12 @@ impl<P> Scan<P> {
 
     /// Releases what the scan holds of the store.
     pub fn release<S: Store<Pin = P>>(&mut self, store: &S) {
+        self.release_copied(store);
+        self.old_pins.drain(..).for_each(|pin| store.unpin(pin));
+    }
+
+    /// Releases what the portion holds that is being copied.
+    fn release_copied<S: Store<Pin = P>>(&mut self, store: &S) {
         self.pins.drain(..).for_each(|pin| store.unpin(pin));
     }
 
@@ -220,7 +230,7 @@ impl<P> Scan<P> {
             self.end(direction);
             return Ok(false);
         }
-        let mut old_pins = std::mem::take(&mut self.pins);
+        std::mem::swap(&mut self.pins, &mut self.old_pins);
         let found = loop {
             directory.refresh(store)?;
             self.codes.clear();
@@ -231,7 +241,10 @@ impl<P> Scan<P> {
                 (Direction::Forward, Place::At(entry)) => {
                     self.copy_from(store, directory, Fence::past(entry))
                 }
-                (Direction::Forward, _) => self.copy_from(store, directory, Fence::MIN),
+                (Direction::Forward, _) => match self.copy_point(store, directory) {
+                    Ok(None) => self.copy_from(store, directory, Fence::MIN),
+                    found => found.map(|found| found == Some(true)),
+                },
                 (Direction::Backward, Place::At(entry)) => {
                     self.copy_before(store, directory, Fence::at(entry))
                 }
@@ -240,14 +253,10 @@ impl<P> Scan<P> {
             match copied {
                 Ok(found) => break found,
                 Err(Interruption::Corrupted(corruption)) => return Err(corruption),
-                Err(Interruption::Changed) => self.release(store),
+                Err(Interruption::Changed) => self.release_copied(store),
             }
         };
-        old_pins.drain(..).for_each(|pin| store.unpin(pin));
-        if self.pins.is_empty() {
-            // Keeps its memory.
-            self.pins = old_pins;
-        }
+        self.old_pins.drain(..).for_each(|pin| store.unpin(pin));
         self.portion = (self.portion * 8).min(LARGEST_PORTION);
         if !found {
             self.end(direction);

@@ -17,7 +17,7 @@ use crate::tree::attempt::{Attempt, read_current};
 use crate::tree::delta::Side;
 use crate::tree::directory::{Directory, LeafRef, Which, expect_leaf};
 
-/// Keys of a list whose leaves are asked for ahead of reading them.
+/// Keys of a list whose leaves are asked for ahead of reading them, from disk and from memory.
 const KEYS_AHEAD: usize = 16;
 
 impl<P> Scan<P> {
@@ -40,6 +40,10 @@ impl<P> Scan<P> {
             }
             self.class = class_of(from)?;
             self.ask_ahead(store, directory, index)?;
+            // The leaf comes last; what is read of it may be on its way from memory meanwhile.
+            if let Some(at) = directory.route(store, from)? {
+                directory.warm(store, at, from.code);
+            }
             // Up to where the portion is complete: every source may end it earlier.
             let mut bound = end.min(Fence { class: from.class + 1, ..Fence::MIN });
             self.fresh.clear();
@@ -53,7 +57,7 @@ impl<P> Scan<P> {
             if !self.tids.is_empty() {
                 return Ok(true);
             }
-            self.release(store);
+            self.release_copied(store);
             from = bound;
         }
     }
@@ -105,7 +109,7 @@ impl<P> Scan<P> {
     }
 
     /// Unlocks a page, and keeps it pinned if the scan has to.
-    fn keep<S: Store<Pin = P>>(&mut self, page: S::Page<'_>) {
+    pub(super) fn keep<S: Store<Pin = P>>(&mut self, page: S::Page<'_>) {
         if self.keep_pins {
             self.pins.push(S::pin(page));
         }
@@ -153,6 +157,7 @@ impl<P> Scan<P> {
             directory.refresh(store)?;
         }
         let Some(at) = directory.route(store, from)? else { return Ok(bound) };
+        directory.warm(store, at, from.code);
         stop_at(StopPoint::ScanBeforeLeaf);
         let page = read_current(store, directory.state().word, at.block, at.hint)?;
         let named = |corruption: Corruption| corruption.at(at.block);
@@ -175,14 +180,18 @@ impl<P> Scan<P> {
                 break;
             }
             let to = end_of(interval).min(bound);
-            let start = leaf.slot_of(from).map_err(named)?;
-            let end = leaf.slot_of(to).map_err(named)?;
-            let taken = end.saturating_sub(start).min(room);
-            if taken > 0 {
-                self.ranges.add((start, start + taken));
-                room -= taken;
+            let (codes, tids) = (&mut self.codes, &mut self.tids);
+            let key = Key { class: leaf.class(), code: from.code };
+            let (slots, more) = if from == Fence::before(key) && to == Fence::after(key) {
+                leaf.copy_run(key.code, room, codes, tids).map_err(named)?
+            } else {
+                leaf.copy_between(from, to, room, codes, tids).map_err(named)?
+            };
+            room -= slots.len();
+            if !slots.is_empty() {
+                self.ranges.add((slots.start, slots.end));
             }
-            if start + taken < end {
+            if more {
                 cut = true;
                 break;
             }
@@ -193,7 +202,7 @@ impl<P> Scan<P> {
                 break;
             }
         }
-        if let Some((_, last)) = self.copy_ranges(store, directory, at, page)?.filter(|_| cut) {
+        if let Some((_, last)) = self.keep_living(store, directory, at, page)?.filter(|_| cut) {
             bound = Fence::past(last);
         }
         Ok(bound)
@@ -236,7 +245,7 @@ impl<P> Scan<P> {
             if !self.tids.is_empty() {
                 return Ok(true);
             }
-            self.release(store);
+            self.release_copied(store);
             to = bound;
         }
     }
@@ -321,15 +330,18 @@ impl<P> Scan<P> {
             }
         }
         self.ranges.reverse();
-        if let Some((first, _)) = self.copy_ranges(store, directory, at, page)?.filter(|_| cut) {
+        for &(start, end) in &self.ranges {
+            leaf.decode(start, end, &mut self.codes, &mut self.tids).map_err(named)?;
+        }
+        if let Some((first, _)) = self.keep_living(store, directory, at, page)?.filter(|_| cut) {
             bound = Fence::at(first);
         }
         Ok(bound)
     }
 
-    /// Copies the entries of `ranges` that are alive. Returns the first and the last entry there,
-    /// dead ones included.
-    fn copy_ranges<S: Store<Pin = P>>(
+    /// Keeps those of the entries copied from `ranges` that are alive. Returns the first and the last
+    /// of them all, dead ones included.
+    fn keep_living<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
@@ -338,16 +350,13 @@ impl<P> Scan<P> {
     ) -> Attempt<Option<(Entry, Entry)>> {
         let named = |corruption: Corruption| corruption.at(at.block);
         let leaf = Leaf::parse(&page).map_err(named)?;
-        directory.remember(at, S::hint(&page));
+        directory.remember(at, S::hint(&page), &leaf);
         let total: usize = self.ranges.iter().map(|(start, end)| end - start).sum();
         if total == 0 {
             return Ok(None);
         }
         ensure(leaf.class() == self.class, "entries of this null class", leaf.class() as u64)
             .map_err(named)?;
-        for &(start, end) in &self.ranges {
-            leaf.decode(start, end, &mut self.codes, &mut self.tids).map_err(named)?;
-        }
         ensure(self.tids.len() == total, "as many entries as slots", self.tids.len() as u64)
             .map_err(named)?;
         let copied = (self.entry(0), self.entry(total - 1));
@@ -365,7 +374,7 @@ impl<P> Scan<P> {
     /// A map of dead slots is read under the leaf's lock: nobody locks the two in another order,
     /// and replay registers them in this one. A leaf that is locked is not free, and its map is
     /// freed after it.
-    fn drop_dead<S: Store<Pin = P>>(
+    pub(super) fn drop_dead<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         word: u64,
@@ -429,7 +438,7 @@ impl<P> Scan<P> {
         Ok(None)
     }
 
-    /// Asks for the leaves of the next keys of a list, before the first of them is read.
+    /// Asks for the leaves of the next keys of a list.
     fn ask_ahead<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -437,17 +446,19 @@ impl<P> Scan<P> {
         index: usize,
     ) -> Attempt<()> {
         let keys = self.intervals.as_slice().len();
-        if index + 1 >= keys || index < self.asked || !directory.has_unread_leaves() {
+        if keys == 1 || !directory.is_resident() {
             return Ok(());
         }
-        let ahead = index + 1..(index + KEYS_AHEAD).min(keys);
-        self.asked = ahead.end;
-        for interval in &self.intervals.as_slice()[ahead] {
+        let ahead = self.asked.max(index + 1)..(index + 1 + KEYS_AHEAD).min(keys);
+        for interval in self.intervals.as_slice().get(ahead.clone()).unwrap_or(&[]) {
             let Some(leaf) = directory.route(store, Fence::before(interval.low))? else { break };
             if leaf.hint == 0 {
                 directory.remember_hint(leaf, store.prefetch(leaf.block));
+            } else {
+                directory.warm(store, leaf, interval.low.code);
             }
         }
+        self.asked = self.asked.max(ahead.end);
         Ok(())
     }
 }
@@ -469,7 +480,7 @@ fn class_of(position: Fence) -> Result<NullClass> {
 
 /// A page as the leaf that the directory means, checked as a whole when this session sees it for
 /// the first time.
-fn open_leaf<'p, S: Store>(at: LeafRef, page: &'p S::Page<'_>) -> Result<Leaf<'p>> {
+pub(super) fn open_leaf<'p, S: Store>(at: LeafRef, page: &'p S::Page<'_>) -> Result<Leaf<'p>> {
     expect_leaf(at, page, S::hint(page))?;
     Leaf::parse(page)
 }
