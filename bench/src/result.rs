@@ -77,6 +77,20 @@ impl Figure {
         Figure { target: Some(target), ..self }
     }
 
+    /// Whether the target is of the learned index's own figure, and not of the ratio: bytes a row as built, and waits.
+    pub fn target_is_of_ours(&self) -> bool {
+        self.group == "space" || self.unit == "ms" && self.what.contains(" wait ")
+    }
+
+    /// Whether there is no target, or it is reached.
+    pub fn is_reached(&self) -> bool {
+        match self.target {
+            Some(target) if self.target_is_of_ours() => self.ours <= target,
+            Some(target) => self.ratio >= target,
+            None => true,
+        }
+    }
+
     /// The same with the ratio of its floor.
     pub fn with_ceiling(self, ceiling: Option<f64>) -> Figure {
         Figure { ceiling, ..self }

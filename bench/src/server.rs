@@ -28,9 +28,7 @@ pub struct Server {
 impl Server {
     /// Starts a fresh one, of the PostgreSQL that `PG_CONFIG` names.
     pub fn start() -> Result<Self> {
-        let lines: Vec<String> =
-            SETTINGS.iter().map(|(name, value)| format!("{name} = '{value}'")).collect();
-        let cluster = Cluster::start_with(&lines.join("\n"));
+        let cluster = Cluster::start_with(&Self::lines_of_settings());
         cluster.connect().script(
             "CREATE EXTENSION IF NOT EXISTS omendb_learned; CREATE EXTENSION pg_visibility;",
         )?;
@@ -40,6 +38,12 @@ impl Server {
     /// The settings that differ from the defaults, by name.
     pub fn settings() -> &'static [(&'static str, &'static str)] {
         SETTINGS
+    }
+
+    /// The same as lines of a settings file.
+    pub fn lines_of_settings() -> String {
+        let line = |(name, value): &(&str, &str)| format!("{name} = '{value}'\n");
+        SETTINGS.iter().map(line).collect()
     }
 
     /// A connection to the database `postgres`.
