@@ -10,7 +10,6 @@ mod distributions;
 mod paired;
 
 use std::collections::BTreeMap;
-use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
@@ -68,13 +67,12 @@ fn table(_: &mut Criterion) {
             assert_eq!(map.get(code), Some(&place), "{name}");
         }
         let times = in_turn(&mut [
-            &mut || drop(black_box(chained(&codes, |code| learned(&model, &fences, code)))),
-            &mut || drop(black_box(chained(&codes, |code| map.get(&code).copied().unwrap_or(0)))),
-            &mut || drop(black_box(chained(&codes, |code| binary(&fences, code)))),
+            &mut || chained(&codes, |code| learned(&model, &fences, code)),
+            &mut || chained(&codes, |code| map.get(&code).copied().unwrap_or(0)),
+            &mut || chained(&codes, |code| binary(&fences, code)),
         ]);
         let few = distributions::fences(name, FENCES, SEED);
-        let training =
-            in_turn(&mut [&mut || drop(black_box(Model::train(ModelChoice::Auto, &few)))]);
+        let training = in_turn(&mut [&mut || Model::train(ModelChoice::Auto, &few).size_bytes()]);
         let each = |side: usize| median(times[side].clone()) / LOOKUPS as f64;
         println!(
             "| {name} | {} | {:.1} | {:.1} | {:.2} | {:.1} | {:.2} | {:.1} |",

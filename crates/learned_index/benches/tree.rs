@@ -5,6 +5,7 @@
 //! of 8 KiB that is read; PostgreSQL's buffers do not.
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+#[allow(dead_code)]
 #[path = "../tests/distributions/mod.rs"]
 mod distributions;
 #[allow(dead_code)]
@@ -112,7 +113,9 @@ fn reading(criterion: &mut Criterion) {
             println!("{name}: {:.2} bytes a row", bytes as f64 / ROWS as f64);
         }
         let in_map = |low: u64, high: u64, most: usize| {
-            map.range((low, HeapTid::MIN)..).take_while(|((code, _), ())| *code <= high).take(most)
+            map.range((low, HeapTid::MIN)..)
+                .take_while(move |((code, _), ())| *code <= high)
+                .take(most)
         };
         let mut group = criterion.benchmark_group(format!("read {name}"));
         group.throughput(Throughput::Elements(LOOKUPS as u64)).sampling_mode(SamplingMode::Flat);
