@@ -100,7 +100,7 @@ fn codecs(criterion: &mut Criterion) {
             bench.iter(|| chained(&places, |place| sequence.get(place as usize) as usize));
         });
         if *ascends {
-            let targets = picked(values);
+            let targets = picked(values, LOOKUPS);
             group.bench_function("lower bound", |bench| {
                 bench.iter(|| chained(&targets, |target| sequence.lower_bound(target)));
             });

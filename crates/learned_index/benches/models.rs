@@ -15,13 +15,17 @@ use std::time::Duration;
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use learned_index::model::{Model, ModelChoice, search};
 
-use paired::{LOOKUPS, chained, in_turn, is_measuring, median, picked, ratio};
+use paired::{
+    LOOKUPS, ROUNDS, TRAININGS, chained, in_turn, is_measuring, median, part, picked, ratio,
+};
 
 /// Fences that lookups are among.
 const KEYS: usize = 1_000_000;
 /// Fences of an index of 100 million rows, 580 in a leaf.
 const FENCES: usize = 100_000_000 / 580;
 const SEED: u64 = 1;
+/// Lookups of the table, a part of them in each round.
+const COMPARED: usize = 1 << 17;
 
 const CHOICES: [(&str, ModelChoice); 5] = [
     ("auto", ModelChoice::Auto),
@@ -52,37 +56,44 @@ fn table(_: &mut Criterion) {
         return;
     }
     println!(
-        "| {KEYS} keys | model | ns | BTreeMap ns | ratio | partition_point ns | ratio | \
-         training {FENCES} fences, ms |"
+        "| {KEYS} keys | distinct | model | ns | BTreeMap ns | ratio | partition_point ns | ratio | \
+         training {FENCES} fences, ms | the least |"
     );
-    println!("|---|---|---:|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---|---:|---:|---:|---:|---:|---:|---:|");
     for name in distributions::NAMES {
         let fences = distributions::fences(name, KEYS, SEED);
         let model = Model::train(ModelChoice::Auto, &fences);
         let map = map_of(&fences);
-        let codes = picked(&fences);
+        let codes = picked(&fences, COMPARED);
         for code in &codes {
             let place = binary(&fences, *code);
             assert_eq!(learned(&model, &fences, *code), place, "{name}");
             assert_eq!(map.get(code), Some(&place), "{name}");
         }
-        let times = in_turn(&mut [
-            &mut || chained(&codes, |code| learned(&model, &fences, code)),
-            &mut || chained(&codes, |code| map.get(&code).copied().unwrap_or(0)),
-            &mut || chained(&codes, |code| binary(&fences, code)),
-        ]);
+        let in_map = |code: u64| map.get(&code).copied().unwrap_or(0);
+        let times = in_turn(
+            ROUNDS,
+            &mut [
+                &mut |round| chained(part(&codes, round), |code| learned(&model, &fences, code)),
+                &mut |round| chained(part(&codes, round), in_map),
+                &mut |round| chained(part(&codes, round), |code| binary(&fences, code)),
+            ],
+        );
         let few = distributions::fences(name, FENCES, SEED);
-        let training = in_turn(&mut [&mut || Model::train(ModelChoice::Auto, &few).size_bytes()]);
-        let each = |side: usize| median(times[side].clone()) / LOOKUPS as f64;
+        let mut train = |_| Model::train(ModelChoice::Auto, &few).size_bytes();
+        let training = in_turn(TRAININGS, &mut [&mut train]).remove(0);
+        let each = |side: usize| median(times[side].clone()) / part(&codes, 0).len() as f64;
         println!(
-            "| {name} | {} | {:.1} | {:.1} | {:.2} | {:.1} | {:.2} | {:.1} |",
+            "| {name} | {} | {} | {:.1} | {:.1} | {:.2} | {:.1} | {:.2} | {:.1} | {:.1} |",
+            map.len(),
             model.kind().name(),
             each(0),
             each(1),
             ratio(&times[1], &times[0]),
             each(2),
             ratio(&times[2], &times[0]),
-            median(training[0].clone()) / 1e6,
+            median(training.clone()) / 1e6,
+            training.iter().copied().fold(f64::INFINITY, f64::min) / 1e6,
         );
     }
 }
@@ -90,7 +101,7 @@ fn table(_: &mut Criterion) {
 fn lookup(criterion: &mut Criterion) {
     for name in distributions::NAMES {
         let fences = distributions::fences(name, KEYS, SEED);
-        let codes = picked(&fences);
+        let codes = picked(&fences, LOOKUPS);
         let mut group = criterion.benchmark_group(format!("lookup/{name}"));
         group.throughput(Throughput::Elements(LOOKUPS as u64)).sampling_mode(SamplingMode::Flat);
         for (label, choice) in CHOICES {

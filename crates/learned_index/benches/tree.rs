@@ -107,7 +107,7 @@ fn reading(criterion: &mut Criterion) {
         let keys = distributions::fences(name, ROWS, 1);
         let mut session = Session::new(build(&keys));
         let map = map_of(&keys);
-        let codes = picked(&keys);
+        let codes = picked(&keys, LOOKUPS);
         if is_measuring() {
             let bytes = session.store.blocks() as usize * PAGE_SIZE;
             println!("{name}: {:.2} bytes a row", bytes as f64 / ROWS as f64);
@@ -167,7 +167,7 @@ fn merging(criterion: &mut Criterion) {
         last += 1_000;
         last
     });
-    let codes = picked(&keys);
+    let codes = picked(&keys, LOOKUPS);
     let mut group = criterion.benchmark_group("5% of the rows unmerged");
     group.sampling_mode(SamplingMode::Flat);
     for (order, store) in [("at random", at_random), ("ascending", at_end)] {
