@@ -11,6 +11,7 @@ mod paired;
 mod report;
 mod result;
 mod server;
+mod standard;
 mod table;
 mod workloads;
 
@@ -23,5 +24,6 @@ fn main() -> Result<()> {
     let options = Options::parse(std::env::args().skip(1))?;
     let mut bench = bench::Bench { server: Server::start()?, options, figures: Vec::new() };
     workloads::run(&mut bench)?;
+    standard::run(&mut bench)?;
     report::write(&bench)
 }

@@ -12,6 +12,8 @@ mod space;
 mod stall;
 mod writes;
 
+pub use probes::{PROBE, PROBE_AND_FETCH};
+
 use crate::Result;
 use crate::bench::Bench;
 use crate::data::{DataSet, MEAN_OF, SETS, UNIFORM};
