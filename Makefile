@@ -1,7 +1,7 @@
 # What each target needs is installed by scripts/setup (Debian 12, as root).
 PG_CONFIG ?= pg_config
 
-.PHONY: demo test test-long bench install fmt lint setup
+.PHONY: demo test test-long bench bench-full install fmt lint setup
 
 # Hours of `make test-long`.
 HOURS ?= 2
@@ -18,7 +18,11 @@ test-long:
 
 bench:
 	scripts/setup --demo
-	demo/run --synthetic
+	scripts/bench quick
+
+bench-full:
+	scripts/setup --demo
+	scripts/bench full
 
 install:
 	scripts/install "$(PG_CONFIG)"

@@ -114,6 +114,18 @@ impl SequencePlan {
         self.len
     }
 
+    /// The name of the form, in the words of the module's description.
+    pub fn form(&self) -> &'static str {
+        match &self.form {
+            FormPlan::Plain(plan) => match plan.offsets {
+                OffsetPlan::Packed { .. } => "frame of reference",
+                OffsetPlan::Line { .. } => "line",
+                OffsetPlan::EliasFano(_) => "Elias-Fano",
+            },
+            FormPlan::Runs { .. } => "runs",
+        }
+    }
+
     /// Whether an element is found in constant time however long the sequence is, so that long
     /// blocks cost a lookup nothing.
     pub fn is_constant_time(&self) -> bool {

@@ -7,7 +7,12 @@ use rand::{Rng, SeedableRng};
 const PAGE: u64 = 580;
 
 /// The names that [`fences`] knows.
-pub(crate) const NAMES: [&str; 12] = [
+pub(crate) const NAMES: [&str; 17] = [
+    "sequential",
+    "bursty",
+    "interleaved",
+    "zipfian",
+    "random",
     "serial",
     "timestamps",
     "poisson",
@@ -28,6 +33,25 @@ pub(crate) fn fences(name: &str, count: usize, seed: u64) -> Vec<u64> {
     let rng = &mut rng;
     let n = count as u64;
     let mut fences: Vec<u64> = match name {
+        // The first five are those that earlier work on learned indexes published.
+        "sequential" => (1..=n).collect(),
+        // A thousand keys close together, then a pause.
+        "bursty" => {
+            let mut key = 0;
+            sums(count, || {
+                key += 1;
+                if key % 1_000 == 0 {
+                    rng.random_range(0..10_000_000)
+                } else {
+                    rng.random_range(1..10)
+                }
+            })
+        }
+        // Ten writers in turn, each counting in a range of its own.
+        "interleaved" => (0..n).map(|i| ((i % 10) << 40) + i / 10).collect(),
+        // The gap at rank r is as likely as 1 / r^2: many keys side by side, a few far away.
+        "zipfian" => sums(count, || (1.0 / (1.0 - rng.random::<f64>())) as u64),
+        "random" => (0..n).map(|_| rng.random()).collect(),
         "serial" => (0..n).map(|i| 1 + i * PAGE).collect(),
         // A row a second in microseconds, up to 50 ms late.
         "timestamps" => {

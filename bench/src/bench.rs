@@ -1,0 +1,58 @@
+//! The run: the server, what is asked for, and the figures so far.
+
+use postgres::Client;
+
+use crate::Result;
+use crate::options::Options;
+use crate::result::Figure;
+use crate::server::Server;
+
+/// One run of the benchmark.
+pub struct Bench {
+    /// The server that is measured.
+    pub server: Server,
+    /// What is asked for.
+    pub options: Options,
+    /// What was found.
+    pub figures: Vec<Figure>,
+    /// What could not be measured, and why.
+    pub failures: Vec<String>,
+}
+
+impl Bench {
+    /// A run that begins.
+    pub fn new(options: Options) -> Result<Self> {
+        let (figures, failures) = (Vec::new(), Vec::new());
+        Ok(Self { server: Server::start()?, options, figures, failures })
+    }
+
+    /// Measures one thing. Where that fails the rest of a long run is not lost: it goes on with a new server.
+    pub fn attempt(
+        &mut self,
+        what: &str,
+        measure: impl FnOnce(&mut Bench) -> Result<()>,
+    ) -> Result<()> {
+        if let Err(error) = measure(self) {
+            eprintln!("{what}: failed: {error}");
+            self.failures.push(format!("{what}: {error}"));
+            self.server = Server::start()?;
+        }
+        Ok(())
+    }
+
+    /// A connection for a workload.
+    pub fn connect(&self) -> Result<Client> {
+        self.server.connect()
+    }
+
+    /// Keeps a figure, and says it.
+    pub fn add(&mut self, figure: Figure) {
+        let Figure { group, data, what, unit, against, theirs, ours, ratio, low, high, .. } =
+            &figure;
+        println!(
+            "{group}: {data}: {what}: {against} {theirs:.3}, learned {ours:.3} {unit}, \
+            ratio {ratio:.2} ({low:.2} to {high:.2})"
+        );
+        self.figures.push(figure);
+    }
+}

@@ -1,0 +1,239 @@
+//! Paired measuring: A B A B in one session, the order reversed every other round, the first round dropped.
+
+use std::time::Instant;
+
+use postgres::{Client, SimpleQueryMessage};
+
+use crate::Result;
+use crate::result::{Figure, median};
+use crate::table::Table;
+
+/// One of the two that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The other index.
+    Theirs,
+    /// The learned index.
+    Ours,
+}
+
+impl Side {
+    /// The access method, where the other index is a B-tree.
+    pub fn method(self) -> &'static str {
+        match self {
+            Side::Theirs => "btree",
+            Side::Ours => "learned",
+        }
+    }
+}
+
+/// Paired measurements, a round each.
+#[derive(Clone, Debug, Default)]
+pub struct Pairs {
+    /// Of the other index.
+    pub theirs: Vec<f64>,
+    /// Of the learned index.
+    pub ours: Vec<f64>,
+    /// Of the floor, where there is one.
+    pub floor: Vec<f64>,
+}
+
+impl Pairs {
+    /// The figure of them, with the ratio of the floor.
+    pub fn figure(
+        &self,
+        group: &str,
+        table: &Table,
+        what: &str,
+        unit: &str,
+        against: &str,
+    ) -> Figure {
+        let (theirs, ours) = (&self.theirs, &self.ours);
+        let figure =
+            Figure::of_pairs(group, &table.data, table.rows, what, unit, against, theirs, ours);
+        let ratios: Vec<f64> = theirs.iter().zip(&self.floor).map(|(a, b)| a / b).collect();
+        figure.with_ceiling((!ratios.is_empty()).then(|| median(&ratios)))
+    }
+
+    /// The figure of their means and the means' ratio, for what comes in bursts that medians do not show.
+    pub fn figure_of_means(
+        &self,
+        group: &str,
+        table: &Table,
+        what: &str,
+        unit: &str,
+        against: &str,
+    ) -> Figure {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let (theirs, ours) = (mean(&self.theirs), mean(&self.ours));
+        let figure = self.figure(group, table, what, unit, against);
+        Figure { theirs, ours, ratio: theirs / ours, ..figure }
+    }
+}
+
+/// What each side gave, a round each.
+pub struct Rounds<T> {
+    theirs: Vec<T>,
+    ours: Vec<T>,
+}
+
+impl<T> Rounds<T> {
+    /// One number of each.
+    pub fn pairs(&self, number: impl Fn(&T) -> f64) -> Pairs {
+        Pairs {
+            theirs: self.theirs.iter().map(&number).collect(),
+            ours: self.ours.iter().map(&number).collect(),
+            floor: Vec::new(),
+        }
+    }
+}
+
+/// Measures both sides in turn, and one round that is not counted before.
+pub fn alternate<T>(
+    rounds: usize,
+    mut measure: impl FnMut(Side, usize) -> Result<T>,
+) -> Result<Rounds<T>> {
+    let mut found = Rounds { theirs: Vec::new(), ours: Vec::new() };
+    for round in 0..=rounds {
+        let order = match round % 2 {
+            0 => [Side::Theirs, Side::Ours],
+            _ => [Side::Ours, Side::Theirs],
+        };
+        for side in order {
+            let measured = measure(side, round)?;
+            match side {
+                _ if round == 0 => {}
+                Side::Theirs => found.theirs.push(measured),
+                Side::Ours => found.ours.push(measured),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The kind of plan that a question is asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// An index-only scan.
+    IndexOnly,
+    /// An index scan, which fetches rows.
+    Index,
+    /// A bitmap scan.
+    Bitmap,
+}
+
+impl Scan {
+    /// The settings that leave the planner this plan and no other.
+    fn settings(self) -> String {
+        let on = |scan| if self == scan { "on" } else { "off" };
+        let index = if self == Scan::Bitmap { "off" } else { "on" };
+        format!(
+            "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off;
+            SET enable_seqscan = off; SET enable_indexscan = {index};
+            SET enable_indexonlyscan = {}; SET enable_bitmapscan = {}",
+            on(Scan::IndexOnly),
+            on(Scan::Bitmap)
+        )
+    }
+
+    /// What EXPLAIN says of it.
+    fn node(self, index: &str) -> String {
+        match self {
+            Scan::IndexOnly => format!("Index Only Scan using {index} on "),
+            Scan::Index => format!("Index Scan using {index} on "),
+            Scan::Bitmap => format!("Bitmap Index Scan on {index}"),
+        }
+    }
+
+    fn node_backward(self, index: &str) -> String {
+        self.node(index).replace("Scan using", "Scan Backward using")
+    }
+}
+
+/// A query that two indexes of one table answer, with one row.
+pub struct Question<'a> {
+    /// The table that has both.
+    pub table: &'a Table,
+    /// The query.
+    pub query: &'a str,
+    /// The short name of the other index, and how it is to be scanned.
+    pub theirs: (&'a str, Scan),
+    /// The same of the learned index.
+    pub ours: (&'a str, Scan),
+    /// A query with the same answer that goes to the rows by their TIDs.
+    pub floor: Option<&'a str>,
+}
+
+impl<'a> Question<'a> {
+    /// A question to the B-tree and the learned index, scanned alike.
+    pub fn new(table: &'a Table, query: &'a str, scan: Scan) -> Self {
+        Self { table, query, theirs: ("btree", scan), ours: ("learned", scan), floor: None }
+    }
+
+    /// Asks both in turn: milliseconds. Each is asked once unmeasured when the planner is shown its index, since
+    /// that empties what the session remembers of it. Fails where a plan is another one, or the answers differ.
+    pub fn ask(&self, client: &mut Client, rounds: usize) -> Result<Pairs> {
+        let mut answer = None;
+        let mut same = |found: String, query: &str| match answer.replace(found.clone()) {
+            Some(before) if before != found => {
+                Err(format!("different answers: {before} and {found} to {query}"))
+            }
+            _ => Ok(()),
+        };
+        let mut floors = Vec::new();
+        let found = alternate(rounds, |side, round| {
+            let (short, scan) = match side {
+                Side::Theirs => self.theirs,
+                Side::Ours => self.ours,
+            };
+            let index = self.table.index(short);
+            self.table.show_only(client, short)?;
+            client.batch_execute(&scan.settings())?;
+            must_plan(client, self.query, &[scan.node(&index), scan.node_backward(&index)])?;
+            same(answer_of(client, self.query)?.0, self.query)?;
+            let (found, took) = answer_of(client, self.query)?;
+            same(found, self.query)?;
+            if let (Some(floor), Side::Theirs) = (self.floor, side) {
+                must_plan(client, floor, &["Tid Scan on ".to_owned()])?;
+                let (found, took) = answer_of(client, floor)?;
+                same(found, floor)?;
+                if round > 0 {
+                    floors.push(took);
+                }
+            }
+            Ok(took)
+        });
+        self.table.show_all(client)?;
+        client.batch_execute("RESET ALL")?;
+        Ok(Pairs { floor: floors, ..found?.pairs(|took| *took) })
+    }
+}
+
+/// Fails unless the plan of the query has one of these texts.
+fn must_plan(client: &mut Client, query: &str, wanted: &[String]) -> Result<()> {
+    let rows = client.simple_query(&format!("EXPLAIN (COSTS OFF) {query}"))?;
+    let plan: Vec<&str> = rows
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        })
+        .collect();
+    let plan = plan.join("\n");
+    match wanted.iter().any(|text| plan.contains(text)) {
+        true => Ok(()),
+        false => Err(format!("no {:?} in the plan of {query}\n{plan}", wanted[0]).into()),
+    }
+}
+
+/// The only row of the answer as text, and the milliseconds it took.
+fn answer_of(client: &mut Client, query: &str) -> Result<(String, f64)> {
+    let started = Instant::now();
+    let rows = client.simple_query(&format!("SELECT s::text FROM ({query}) s"))?;
+    let took = started.elapsed().as_secs_f64() * 1e3;
+    let row = rows.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok((row.ok_or("no answer")?.to_owned(), took))
+}

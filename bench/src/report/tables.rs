@@ -1,0 +1,152 @@
+//! The tables of the report, in Markdown.
+
+use std::fmt::Write;
+
+use crate::result::Figure;
+
+use super::run::Run;
+use super::{file_name, groups};
+
+/// All that stands between the marks: what the run was, the groups, and where the learned index is worse.
+pub fn markdown(run: &Run, figures: &[Figure], plots: &[String]) -> String {
+    let mut text = format!(
+        "\n`{}` on {}: version {}, commit {}, PostgreSQL {}, {} x {}, {} rows unless said, {} \
+        rounds.\n\nSettings: {}.\n",
+        run.command,
+        run.date,
+        run.version,
+        run.commit,
+        run.postgresql,
+        run.cpus,
+        run.cpu,
+        thousands(run.rows as f64),
+        run.rounds,
+        run.settings.iter().map(|(n, v)| format!("`{n} = {v}`")).collect::<Vec<_>>().join(", "),
+    );
+    for failure in &run.failures {
+        let _ = writeln!(text, "\nNot measured, it failed: {failure}.");
+    }
+    let _ = write!(text, "\n{}", summary(figures));
+    for group in groups(figures) {
+        let members: Vec<&Figure> = figures.iter().filter(|f| f.group == group).collect();
+        let _ = writeln!(text, "\n### {}\n", title(group));
+        if plots.iter().any(|plot| plot == group) {
+            let _ = writeln!(text, "![{group}](plots/{})\n", file_name(group));
+        }
+        if let Some(worst) = members.iter().min_by(|a, b| a.ratio.total_cmp(&b.ratio)) {
+            let _ = writeln!(
+                text,
+                "The worst row: {}, {}: {}.\n",
+                worst.data,
+                worst.what,
+                number(worst.ratio)
+            );
+        }
+        text.push_str(&table(&members));
+    }
+    text.push_str(&worse(figures));
+    text
+}
+
+/// How many targets are reached, and those that are not.
+fn summary(figures: &[Figure]) -> String {
+    let aimed: Vec<&Figure> = figures.iter().filter(|f| f.target.is_some()).collect();
+    let missed: Vec<&Figure> = aimed.iter().copied().filter(|f| !f.is_reached()).collect();
+    let mut text = format!(
+        "Targets, which are for ten million rows, reached: {} of {}. ",
+        aimed.len() - missed.len(),
+        aimed.len()
+    );
+    if !missed.is_empty() {
+        text.push_str("Not reached:\n\n");
+        text.push_str(&table(&missed));
+    }
+    text.push('\n');
+    text
+}
+
+/// The section of the figures that speak for the other index.
+fn worse(figures: &[Figure]) -> String {
+    let worse: Vec<&Figure> = figures.iter().filter(|f| f.ratio < 1.0).collect();
+    let rows = match worse.is_empty() {
+        true => "No row of this run.\n".to_owned(),
+        false => table(&worse),
+    };
+    format!(
+        "\n## Where a B-tree is the better choice\n\nEvery row above whose ratio is below 1, other kinds of index \
+        included. Where the spread reaches over 1 the two cannot be told apart.\n\n{rows}"
+    )
+}
+
+fn table(figures: &[&Figure]) -> String {
+    let mut text = "| keys | measured | unit | against | theirs | learned | ratio | spread | ceiling | target |\n\
+        |---|---|---|---|---:|---:|---:|---|---:|---:|\n"
+        .to_owned();
+    for figure in figures {
+        let optional = |value: Option<f64>| value.map(number).unwrap_or_default();
+        let spread = match figure.high > figure.low {
+            true => format!("{} to {}", number(figure.low), number(figure.high)),
+            false => String::new(),
+        };
+        let target = match figure.target_is_of_ours() {
+            true => {
+                figure.target.map(|t| format!("{} {}", number(t), figure.unit)).unwrap_or_default()
+            }
+            false => optional(figure.target),
+        };
+        let _ = writeln!(
+            text,
+            "| {} ({}) | {} | {} | {} | {} | {} | {} | {spread} | {} | {target} |",
+            figure.data,
+            thousands(figure.rows as f64),
+            figure.what,
+            figure.unit,
+            figure.against,
+            number(figure.theirs),
+            number(figure.ours),
+            number(figure.ratio),
+            optional(figure.ceiling),
+        );
+    }
+    text
+}
+
+fn title(group: &str) -> &str {
+    match group {
+        "point probes" => "Point probes",
+        "ranges" => "Ranges",
+        "build" => "Building",
+        "space" => "Space",
+        "routing" => "What the model contributes, and what density",
+        "neighbours" => "Hash and BRIN",
+        "writes" => "Writes",
+        "memory" => "When memory is short",
+        "scale" => "Growing tables",
+        "standard" => "Standard workloads",
+        other => other,
+    }
+}
+
+/// Three digits that mean something.
+fn number(value: f64) -> String {
+    match value.abs() {
+        v if v.is_nan() => String::new(),
+        v if v >= 1_000.0 => thousands(value),
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        v if v >= 0.1 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = if value < 0.0 { "-".to_owned() } else { String::new() };
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

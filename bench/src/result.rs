@@ -1,0 +1,110 @@
+//! What a measurement gives.
+
+use serde::{Deserialize, Serialize};
+
+/// One figure: this index against another one, on the same rows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Figure {
+    /// The table of the report: "point probes", "ranges", "build", "space", "writes", "standard", "scale".
+    pub group: String,
+    /// The data set.
+    pub data: String,
+    /// Rows of the table.
+    pub rows: u64,
+    /// What is measured: "index-only", "row fetched".
+    pub what: String,
+    /// Of the medians. Where it ends in "/s", more is better; less is better otherwise.
+    pub unit: String,
+    /// The other index: "btree", "hash", "brin".
+    pub against: String,
+    /// The other index's median.
+    pub theirs: f64,
+    /// The learned index's median.
+    pub ours: f64,
+    /// The median of the paired ratios, above 1 where learned is better.
+    pub ratio: f64,
+    /// The least paired ratio.
+    pub low: f64,
+    /// The greatest paired ratio.
+    pub high: f64,
+    /// The ratio of the floor: the same plan with a TID join in place of an index.
+    pub ceiling: Option<f64>,
+    /// The ratio to reach.
+    pub target: Option<f64>,
+    /// Paired rounds that were counted.
+    pub rounds: usize,
+}
+
+impl Figure {
+    /// The figure of paired measurements: the medians of both, and of their ratios.
+    #[allow(clippy::too_many_arguments)]
+    pub fn of_pairs(
+        group: &str,
+        data: &str,
+        rows: u64,
+        what: &str,
+        unit: &str,
+        against: &str,
+        theirs: &[f64],
+        ours: &[f64],
+    ) -> Figure {
+        let more_is_better = unit.ends_with("/s");
+        let ratios: Vec<f64> = theirs
+            .iter()
+            .zip(ours)
+            .map(|(theirs, ours)| if more_is_better { ours / theirs } else { theirs / ours })
+            .collect();
+        Figure {
+            group: group.to_owned(),
+            data: data.to_owned(),
+            rows,
+            what: what.to_owned(),
+            unit: unit.to_owned(),
+            against: against.to_owned(),
+            theirs: median(theirs),
+            ours: median(ours),
+            ratio: median(&ratios),
+            low: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+            high: ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            ceiling: None,
+            target: None,
+            rounds: ratios.len(),
+        }
+    }
+
+    /// The same with the ratio to reach.
+    pub fn with_target(self, target: f64) -> Figure {
+        Figure { target: Some(target), ..self }
+    }
+
+    /// Whether the target is of the learned index's own figure, and not of the ratio: bytes a row as built, and waits.
+    pub fn target_is_of_ours(&self) -> bool {
+        self.group == "space" || self.unit == "ms" && self.what.contains(" wait ")
+    }
+
+    /// Whether there is no target, or it is reached.
+    pub fn is_reached(&self) -> bool {
+        match self.target {
+            Some(target) if self.target_is_of_ours() => self.ours <= target,
+            Some(target) => self.ratio >= target,
+            None => true,
+        }
+    }
+
+    /// The same with the ratio of its floor.
+    pub fn with_ceiling(self, ceiling: Option<f64>) -> Figure {
+        Figure { ceiling, ..self }
+    }
+}
+
+/// The middle value, or the mean of the two in the middle; NaN of none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[middle],
+        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
+    }
+}

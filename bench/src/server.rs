@@ -1,0 +1,75 @@
+//! The throwaway server, with the settings that every measurement is made under.
+
+use postgres::Client;
+use server_tests::{Cluster, Script, Shutdown};
+
+use crate::Result;
+
+/// What differs from PostgreSQL's defaults: nothing that favours either index.
+const SETTINGS: &[(&str, &str)] = &[
+    ("shared_buffers", "2GB"),
+    ("maintenance_work_mem", "256MB"),
+    ("work_mem", "64MB"),
+    ("max_wal_size", "8GB"),
+    ("checkpoint_timeout", "1h"),
+    ("autovacuum", "off"),
+    ("jit", "off"),
+    ("fsync", "on"),
+    ("statement_timeout", "0"),
+    ("max_parallel_workers_per_gather", "0"),
+    ("max_parallel_maintenance_workers", "0"),
+];
+
+/// A throwaway cluster with the benchmark's settings; stopped and deleted when dropped.
+pub struct Server {
+    cluster: Cluster,
+}
+
+impl Server {
+    /// Starts a fresh one, of the PostgreSQL that `PG_CONFIG` names.
+    pub fn start() -> Result<Self> {
+        let cluster = Cluster::start_with(&Self::lines_of_settings());
+        cluster.connect().script(
+            "CREATE EXTENSION IF NOT EXISTS omendb_learned; CREATE EXTENSION pg_visibility;",
+        )?;
+        Ok(Self { cluster })
+    }
+
+    /// The settings that differ from the defaults, by name.
+    pub fn settings() -> &'static [(&'static str, &'static str)] {
+        SETTINGS
+    }
+
+    /// The same as lines of a settings file.
+    pub fn lines_of_settings() -> String {
+        let line = |(name, value): &(&str, &str)| format!("{name} = '{value}'\n");
+        SETTINGS.iter().map(line).collect()
+    }
+
+    /// A connection to the database `postgres`.
+    pub fn connect(&self) -> Result<Client> {
+        self.connect_to("postgres")
+    }
+
+    /// A connection to the named database.
+    pub fn connect_to(&self, database: &str) -> Result<Client> {
+        Ok(self.cluster.connect_to(database))
+    }
+
+    /// Restarts with other settings, lines of `name = value` that stay until they are given again.
+    pub fn restart_with(&self, settings: &str) -> Result<()> {
+        self.cluster.add_settings(settings);
+        self.cluster.restart(Shutdown::Clean);
+        Ok(())
+    }
+
+    /// What one of PostgreSQL's programs (`pgbench`) prints, run against this server's socket. It must succeed.
+    pub fn program(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        Ok(self.cluster.client_program(program, arguments))
+    }
+
+    /// A new directory that the server's user may read and write.
+    pub fn directory(&self, name: &str) -> std::path::PathBuf {
+        self.cluster.new_directory(name)
+    }
+}

@@ -1,0 +1,82 @@
+//! Standard workloads, with learned indexes in place of the B-trees.
+//!
+//! - `ycsb`: YCSB A to F
+//! - `tpcb`: pgbench's TPC-B-like transactions, and its SELECTs by the number of clients
+//! - `tpch`: the queries of TPC-H
+//! - `fill`: lookups by how many rows wait in the delta
+
+mod fill;
+mod tpcb;
+mod tpch;
+mod ycsb;
+
+use std::io::Write;
+
+use postgres::Client;
+
+use crate::Result;
+use crate::bench::Bench;
+use crate::options::Options;
+use crate::result::Figure;
+use crate::server::Server;
+
+/// The tables of the report.
+const GROUP: &str = "standard";
+const SCALE: &str = "scale";
+
+/// How much is measured.
+struct Extent {
+    /// Rows of the largest tables of YCSB and pgbench.
+    rows: u64,
+    /// Paired rounds that are counted.
+    rounds: usize,
+    /// Seconds that clients work in one round.
+    seconds: u64,
+    /// The scale of TPC-H: 1 is about a gigabyte.
+    tpch_scale: f64,
+}
+
+impl Extent {
+    fn of(options: &Options) -> Self {
+        let Options { rows, rounds, .. } = *options;
+        let seconds = if options.is_full() { 10 } else { 1 };
+        Self { rows, rounds, seconds, tpch_scale: (rows as f64 / 1e7).min(1.0) }
+    }
+}
+
+type Workload = fn(&Server, &Extent) -> Result<Vec<Figure>>;
+
+/// Measures those that are asked for.
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let extent = Extent::of(&bench.options);
+    let workloads: [(&str, Workload); 5] = [
+        (GROUP, ycsb::run),
+        (GROUP, tpcb::run),
+        (GROUP, tpch::run),
+        (SCALE, tpcb::by_clients),
+        (SCALE, fill::run),
+    ];
+    for (group, workload) in workloads {
+        if bench.options.wants(group) {
+            let figures = workload(&bench.server, &extent)?;
+            figures.into_iter().for_each(|figure| bench.add(figure));
+        }
+    }
+    Ok(())
+}
+
+/// Loads lines of columns with bars between them. Returns how many.
+fn copy(client: &mut Client, table: &str, lines: impl Iterator<Item = String>) -> Result<u64> {
+    let mut writer = client.copy_in(&format!("COPY {table} FROM STDIN (DELIMITER '|')"))?;
+    let mut batch = Vec::with_capacity(1 << 20);
+    for line in lines {
+        batch.extend_from_slice(line.as_bytes());
+        batch.push(b'\n');
+        if batch.len() >= 1 << 20 {
+            writer.write_all(&batch)?;
+            batch.clear();
+        }
+    }
+    writer.write_all(&batch)?;
+    Ok(writer.finish()?)
+}

@@ -1,0 +1,174 @@
+//! A table of (k, value) in the server, with the indexes that are compared on it.
+
+use std::io::Write;
+
+use postgres::Client;
+use server_tests::Script;
+
+use crate::Result;
+
+/// Probes of each table.
+pub const PROBES: u64 = 100_000;
+
+/// A loaded table. Its indexes are named after their access methods: `t_btree`, `t_learned`.
+pub struct Table {
+    /// In SQL.
+    pub name: String,
+    /// As the report names it.
+    pub data: String,
+    /// Rows that it was loaded with.
+    pub rows: u64,
+}
+
+impl Table {
+    /// Creates the table and loads these keys in their order; the value is the row's number.
+    pub fn load(client: &mut Client, name: &str, data: &str, keys: &[i64]) -> Result<Self> {
+        client.batch_execute(&format!(
+            "CREATE TABLE {name} (k int8 NOT NULL, value int8 NOT NULL)"
+        ))?;
+        copy(client, name, keys)?;
+        let table = Self { name: name.to_owned(), data: data.to_owned(), rows: keys.len() as u64 };
+        table.vacuum(client)?;
+        Ok(table)
+    }
+
+    /// Makes all rows visible to all, and known so, which index-only scans need; sees that it is so.
+    pub fn vacuum(&self, client: &mut Client) -> Result<()> {
+        client.batch_execute(&format!("VACUUM (FREEZE, ANALYZE) {}", self.name))?;
+        // COPY may leave pages at the end that no row is in.
+        let query = format!(
+            "SELECT count(*) FROM pg_visibility_map('{0}') WHERE NOT all_visible AND EXISTS (SELECT FROM {0} t
+                WHERE t.ctid >= format('(%s,0)', blkno)::tid AND t.ctid < format('(%s,0)', blkno + 1)::tid)",
+            self.name
+        );
+        match client.query_one(&query, &[])?.get(0) {
+            0i64 => Ok(()),
+            n => Err(format!("{n} pages of {} are not all-visible", self.name).into()),
+        }
+    }
+
+    /// Adds `t_probes`, random keys of the table in random order, and `t_tids`, their rows' places.
+    pub fn add_probes(&self, client: &mut Client) -> Result<()> {
+        let Self { name, rows, .. } = self;
+        // Somewhat more than needed, since the sample's size varies.
+        let percent = (120.0 * PROBES as f64 / *rows as f64).min(100.0);
+        client.script(&format!(
+            "SELECT setseed(0.5);
+            CREATE TABLE {name}_probes AS SELECT k FROM {name}
+                TABLESAMPLE bernoulli ({percent}) REPEATABLE (1) ORDER BY random() LIMIT {PROBES};
+            CREATE TABLE {name}_tids AS SELECT t.ctid AS tid FROM {name}_probes p JOIN {name} t USING (k)
+                ORDER BY random();
+            VACUUM (FREEZE, ANALYZE) {name}_probes; VACUUM (FREEZE, ANALYZE) {name}_tids"
+        ))?;
+        Ok(())
+    }
+
+    /// Adds `t_ranges (rows, low, high)`: from `low` to below `high` there are so many rows, or somewhat more or less
+    /// where keys repeat. Of each size there are as many as have 200,000 rows together, but 2,000 at the most.
+    pub fn add_ranges(&self, client: &mut Client, keys: &[i64], sizes: &[u64]) -> Result<()> {
+        let name = &self.name;
+        let mut sorted = keys.to_vec();
+        sorted.sort_unstable();
+        client.batch_execute(&format!(
+            "CREATE TABLE {name}_ranges (rows int8, low int8, high int8)"
+        ))?;
+        let insert = client.prepare(&format!("INSERT INTO {name}_ranges VALUES ($1, $2, $3)"))?;
+        let mut transaction = client.transaction()?;
+        for rows in sizes {
+            // Spread over the table by the golden ratio, in no order.
+            let places = (self.rows - rows).max(1) as f64;
+            for i in 1..=(200_000 / rows).clamp(1, 2_000) {
+                let first = ((i as f64 * 0.618_033_988_75).fract() * places) as usize;
+                let (low, high) =
+                    (sorted[first], sorted[(first + *rows as usize).min(sorted.len() - 1)]);
+                transaction.execute(&insert, &[&(*rows as i64), &low, &high])?;
+            }
+        }
+        transaction.commit()?;
+        client.batch_execute(&format!("VACUUM (FREEZE, ANALYZE) {name}_ranges"))?;
+        Ok(())
+    }
+
+    /// The full name of its index of this short name, which is that of the access method but for further ones.
+    pub fn index(&self, short: &str) -> String {
+        format!("{}_{short}", self.name)
+    }
+
+    /// Builds its index of an access method anew.
+    pub fn build(&self, client: &mut Client, method: &str) -> Result<()> {
+        self.build_as(client, method, method, "")
+    }
+
+    /// Builds an index of a short name of its own anew, with options such as `fillfactor = 10`.
+    pub fn build_as(
+        &self,
+        client: &mut Client,
+        short: &str,
+        method: &str,
+        options: &str,
+    ) -> Result<()> {
+        let with = if options.is_empty() { String::new() } else { format!(" WITH ({options})") };
+        let (name, index) = (&self.name, self.index(short));
+        client.script(&format!(
+            "DROP INDEX IF EXISTS {index}; CREATE INDEX {index} ON {name} USING {method} (k){with}"
+        ))?;
+        Ok(())
+    }
+
+    /// Lets the planner see only the index of this short name.
+    ///
+    /// Changing a row of `pg_index` invalidates the cached index, and plans leave out what is not valid.
+    pub fn show_only(&self, client: &mut Client, short: &str) -> Result<()> {
+        let valid = "UPDATE pg_index SET indisvalid = NOT indisvalid
+            WHERE indrelid = $1::text::regclass AND indisvalid <> (indexrelid = $2::text::regclass)";
+        client.execute(valid, &[&self.name, &self.index(short)])?;
+        Ok(())
+    }
+
+    /// Lets the planner see all indexes again.
+    pub fn show_all(&self, client: &mut Client) -> Result<()> {
+        let valid = "UPDATE pg_index SET indisvalid = true
+            WHERE indrelid = $1::text::regclass AND NOT indisvalid";
+        client.execute(valid, &[&self.name])?;
+        Ok(())
+    }
+
+    /// Bytes of a relation for each row of the table.
+    pub fn bytes_a_row(&self, client: &mut Client, relation: &str) -> Result<f64> {
+        let size = "SELECT pg_relation_size($1::text::regclass)";
+        let bytes: i64 = client.query_one(size, &[&relation])?.get(0);
+        Ok(bytes as f64 / self.rows as f64)
+    }
+
+    /// Drops it with its probes.
+    pub fn drop(self, client: &mut Client) -> Result<()> {
+        let name = &self.name;
+        client.batch_execute(&format!(
+            "DROP TABLE IF EXISTS {name}, {name}_probes, {name}_tids, {name}_ranges"
+        ))?;
+        Ok(())
+    }
+}
+
+/// Adds rows with these keys by COPY.
+pub fn copy(client: &mut Client, table: &str, keys: &[i64]) -> Result<()> {
+    let mut writer = client.copy_in(&format!("COPY {table} FROM STDIN (FORMAT binary)"))?;
+    // The signature, no flags, no extension.
+    writer.write_all(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0")?;
+    let mut batch = Vec::with_capacity(1 << 20);
+    for (i, key) in keys.iter().enumerate() {
+        batch.extend_from_slice(&2i16.to_be_bytes());
+        for value in [*key, i as i64] {
+            batch.extend_from_slice(&8i32.to_be_bytes());
+            batch.extend_from_slice(&value.to_be_bytes());
+        }
+        if batch.len() >= 1 << 20 {
+            writer.write_all(&batch)?;
+            batch.clear();
+        }
+    }
+    batch.extend_from_slice(&(-1i16).to_be_bytes());
+    writer.write_all(&batch)?;
+    writer.finish()?;
+    Ok(())
+}

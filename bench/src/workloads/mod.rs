@@ -1,0 +1,90 @@
+//! What is measured on the data sets.
+
+mod build;
+mod memory;
+mod neighbours;
+mod probes;
+mod ranges;
+mod routing;
+mod scale;
+mod single;
+mod space;
+mod stall;
+mod writes;
+
+pub use probes::{PROBE, PROBE_AND_FETCH};
+
+use crate::Result;
+use crate::bench::Bench;
+use crate::data::{DataSet, MEAN_OF, SETS, UNIFORM};
+use crate::table::Table;
+
+/// Measures everything that is asked for.
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let wants = |bench: &Bench, groups: &[&str]| groups.iter().any(|g| bench.options.wants(g));
+    if wants(bench, &["point probes", "ranges", "build", "space", "routing", "neighbours"]) {
+        for (name, _) in SETS.iter().chain([&UNIFORM]) {
+            bench.attempt(name, |bench| {
+                let set = DataSet::generated(name, bench.options.rows)?;
+                of_set(bench, &set)
+            })?;
+        }
+        for (name, path) in bench.options.keys.clone() {
+            bench.attempt(&name, |bench| {
+                let set = DataSet::of_file(&name, &path)?;
+                of_set(bench, &set)?;
+                let resampled = set.resampled(bench.options.rows);
+                if bench.options.is_full() { of_set(bench, &resampled) } else { Ok(()) }
+            })?;
+        }
+        probes::add_means(bench);
+    }
+    if wants(bench, &["writes"]) {
+        bench.attempt("writes", writes::run)?;
+        bench.attempt("delta", writes::delta)?;
+        bench.attempt("waits", stall::run)?;
+    }
+    if wants(bench, &["memory"]) {
+        bench.attempt("memory", memory::run)?;
+    }
+    if wants(bench, &["scale"]) {
+        bench.attempt("scale", scale::run)?;
+    }
+    Ok(())
+}
+
+/// All that is measured on one table, which only reads it.
+fn of_set(bench: &mut Bench, set: &DataSet) -> Result<()> {
+    let mut client = bench.connect()?;
+    let client = &mut client;
+    let table = Table::load(client, "t", &set.name, &set.keys)?;
+    table.add_probes(client)?;
+    // Those that stand for the others, where everything is too much.
+    let stands = MEAN_OF.contains(&set.name.as_str());
+    let ordered_or_not = ["timestamps", "uniform"].contains(&set.name.as_str());
+    if bench.options.wants("build") && (stands || bench.options.is_full()) {
+        build::run(bench, client, &table)?;
+    }
+    for method in ["btree", "learned"] {
+        table.build(client, method)?;
+    }
+    if bench.options.wants("space") {
+        space::run(bench, client, &table)?;
+    }
+    if bench.options.wants("point probes") {
+        probes::run(bench, client, &table)?;
+        if set.name == "serial" {
+            single::run(bench, client, &table)?;
+        }
+    }
+    if bench.options.wants("ranges") && (ordered_or_not || bench.options.is_full()) {
+        ranges::run(bench, client, &table, &set.keys)?;
+    }
+    if bench.options.wants("neighbours") && ordered_or_not {
+        neighbours::run(bench, client, &table, &set.keys)?;
+    }
+    if bench.options.wants("routing") && stands {
+        routing::run(bench, client, &table)?;
+    }
+    table.drop(client)
+}

@@ -1,0 +1,57 @@
+//! Hash and BRIN indexes, each at what it is made for.
+
+use postgres::Client;
+
+use crate::Result;
+use crate::bench::Bench;
+use crate::paired::{Question, Scan};
+use crate::result::Figure;
+use crate::table::Table;
+
+use super::probes::PROBE_AND_FETCH;
+use super::ranges::range_query;
+
+const GROUP: &str = "neighbours";
+
+/// Measures hash, and BRIN where the rows are in the order of their keys.
+pub fn run(bench: &mut Bench, client: &mut Client, table: &Table, keys: &[i64]) -> Result<()> {
+    let rounds = bench.options.rounds;
+    table.build(client, "hash")?;
+    let hash = Question {
+        theirs: ("hash", Scan::Index),
+        ..Question::new(table, PROBE_AND_FETCH, Scan::Index)
+    };
+    let pairs = hash.ask(client, rounds)?;
+    bench.add(pairs.figure(GROUP, table, "point probes, row fetched", "ms", "hash"));
+    size(bench, client, table, "hash")?;
+    client.batch_execute(&format!("DROP INDEX {}", table.index("hash")))?;
+    if !keys.is_sorted() {
+        return Ok(());
+    }
+    table.build(client, "brin")?;
+    if !bench.options.wants("ranges") {
+        table.add_ranges(client, keys, &[100, 10_000])?;
+    }
+    for rows in [100, 10_000] {
+        let query = range_query(rows, "sum(value)");
+        let question = Question {
+            theirs: ("brin", Scan::Bitmap),
+            ..Question::new(table, &query, Scan::Index)
+        };
+        let pairs = question.ask(client, rounds)?;
+        let what = format!("ranges of {rows} rows, rows fetched");
+        bench.add(pairs.figure(GROUP, table, &what, "ms", "brin"));
+    }
+    size(bench, client, table, "brin")?;
+    client.batch_execute(&format!("DROP INDEX {}", table.index("brin")))?;
+    Ok(())
+}
+
+fn size(bench: &mut Bench, client: &mut Client, table: &Table, method: &str) -> Result<()> {
+    let theirs = table.bytes_a_row(client, &table.index(method))?;
+    let ours = table.bytes_a_row(client, &table.index("learned"))?;
+    let (data, rows) = (&table.data, table.rows);
+    let unit = "bytes/row";
+    bench.add(Figure::of_pairs(GROUP, data, rows, "index size", unit, method, &[theirs], &[ours]));
+    Ok(())
+}

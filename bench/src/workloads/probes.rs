@@ -1,0 +1,88 @@
+//! Point probes: nested loops over a table of keys, and `= ANY`.
+
+use postgres::Client;
+
+use crate::Result;
+use crate::bench::Bench;
+use crate::data::MEAN_OF;
+use crate::paired::{Question, Scan};
+use crate::result::Figure;
+use crate::table::Table;
+
+const GROUP: &str = "point probes";
+const INDEX_ONLY: &str = "index-only";
+const FETCHED: &str = "row fetched";
+
+/// The nested loops that probe each key of `t_probes`, index-only.
+pub const PROBE: &str = "SELECT sum(t.k) FROM t_probes p JOIN t ON t.k = p.k";
+/// The same with the row.
+pub const PROBE_AND_FETCH: &str = "SELECT sum(t.value) FROM t_probes p JOIN t ON t.k = p.k";
+
+/// Measures them on one table.
+pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> {
+    let rounds = bench.options.rounds;
+    let forms = [
+        (
+            INDEX_ONLY,
+            Scan::IndexOnly,
+            PROBE,
+            "SELECT sum(t.k) FROM t_tids p JOIN t ON t.ctid = p.tid",
+            3.5,
+        ),
+        (
+            FETCHED,
+            Scan::Index,
+            PROBE_AND_FETCH,
+            "SELECT sum(t.value) FROM t_tids p JOIN t ON t.ctid = p.tid",
+            2.2,
+        ),
+    ];
+    for (what, scan, query, floor, target) in forms {
+        let question = Question { floor: Some(floor), ..Question::new(table, query, scan) };
+        let figure = question.ask(client, rounds)?.figure(GROUP, table, what, "ms", "btree");
+        let in_mean = MEAN_OF.contains(&table.data.as_str());
+        bench.add(if in_mean { figure.with_target(target) } else { figure });
+    }
+    if MEAN_OF.contains(&table.data.as_str()) || bench.options.is_full() {
+        client.batch_execute(
+            "CREATE TABLE t_arrays AS SELECT array_agg(k) AS keys FROM
+                (SELECT k, row_number() OVER () AS n FROM t_probes) p GROUP BY (n - 1) / 1000;
+            ANALYZE t_arrays",
+        )?;
+        let query = "SELECT sum(s) FROM t_arrays a,
+            LATERAL (SELECT sum(value) AS s FROM t WHERE k = ANY (a.keys)) t";
+        let pairs = Question::new(table, query, Scan::Index).ask(client, rounds)?;
+        let what = "100 times = ANY of 1,000 random keys, rows fetched";
+        bench.add(pairs.figure(GROUP, table, what, "ms", "btree").with_target(3.0));
+        client.batch_execute("DROP TABLE t_arrays")?;
+    }
+    Ok(())
+}
+
+/// The geometric means over five sets, where all of them were measured.
+pub fn add_means(bench: &mut Bench) {
+    for (what, target) in [(INDEX_ONLY, 5.0), (FETCHED, 2.6)] {
+        let of_set = |name: &&str| {
+            bench.figures.iter().find(|f| f.group == GROUP && f.what == what && f.data == **name)
+        };
+        let figures: Option<Vec<&Figure>> = MEAN_OF.iter().map(|name| of_set(&name)).collect();
+        let Some(figures) = figures else { continue };
+        let mean = |value: fn(&Figure) -> f64| {
+            let logarithms: f64 = figures.iter().map(|figure| value(figure).ln()).sum();
+            (logarithms / figures.len() as f64).exp()
+        };
+        let ratios = || figures.iter().map(|figure| figure.ratio);
+        let figure = Figure {
+            data: format!("geometric mean of {}", MEAN_OF.join(", ")),
+            theirs: mean(|figure| figure.theirs),
+            ours: mean(|figure| figure.ours),
+            ratio: mean(|figure| figure.ratio),
+            low: ratios().fold(f64::INFINITY, f64::min),
+            high: ratios().fold(0.0, f64::max),
+            ceiling: Some(mean(|figure| figure.ceiling.unwrap_or(f64::NAN))),
+            target: Some(target),
+            ..figures[0].clone()
+        };
+        bench.add(figure);
+    }
+}

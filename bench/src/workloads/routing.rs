@@ -1,0 +1,40 @@
+//! What routing by the model contributes, and what denser pages contribute.
+
+use postgres::Client;
+
+use crate::Result;
+use crate::bench::Bench;
+use crate::paired::{Question, Scan};
+use crate::table::Table;
+
+use super::probes::PROBE;
+
+const GROUP: &str = "routing";
+
+/// Measures the learned index against others of its kind, with the model or the density changed; and a sparse one
+/// against the B-tree, where only the routing is left.
+pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> {
+    let variants = [("linear", "model = 'linear'"), ("sparse", "fillfactor = 10")];
+    for (short, options) in variants {
+        table.build_as(client, short, "learned", options)?;
+        let question = Question {
+            theirs: (short, Scan::IndexOnly),
+            ..Question::new(table, PROBE, Scan::IndexOnly)
+        };
+        let pairs = question.ask(client, bench.options.rounds)?;
+        let against = format!("learned, {options}");
+        bench.add(pairs.figure(GROUP, table, "point probes, index-only", "ms", &against));
+    }
+    let question = Question {
+        ours: ("sparse", Scan::IndexOnly),
+        ..Question::new(table, PROBE, Scan::IndexOnly)
+    };
+    let pairs = question.ask(client, bench.options.rounds)?;
+    let size = table.bytes_a_row(client, &table.index("sparse"))?;
+    let what = format!("point probes, index-only, fillfactor = 10: {size:.2} bytes/row");
+    bench.add(pairs.figure(GROUP, table, &what, "ms", "btree"));
+    for (short, _) in variants {
+        client.batch_execute(&format!("DROP INDEX {}", table.index(short)))?;
+    }
+    Ok(())
+}

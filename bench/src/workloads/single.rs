@@ -1,0 +1,57 @@
+//! Prepared SELECTs of a single row by pgbench.
+
+use std::fs;
+
+use postgres::Client;
+
+use crate::Result;
+use crate::bench::Bench;
+use crate::paired::alternate;
+use crate::table::Table;
+
+/// Measures them with one client and with two, on a table whose keys are 1, 2, 3 and so on.
+pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> {
+    let directory = bench.server.directory("pgbench");
+    let script = directory.join("select.sql");
+    fs::write(
+        &script,
+        format!("\\set k random(1, {})\nSELECT value FROM t WHERE k = :k;\n", table.rows),
+    )?;
+    let script = script.to_str().ok_or("a path that is not UTF-8")?;
+    let seconds = if bench.options.is_full() { "5" } else { "2" };
+    for (clients, target) in [("1", Some(1.15)), ("2", Some(1.15))] {
+        let found = alternate(bench.options.rounds, |side, _| {
+            table.show_only(client, side.method())?;
+            let printed = bench.server.program(
+                "pgbench",
+                &[
+                    "--no-vacuum",
+                    "--protocol=prepared",
+                    &format!("--file={script}"),
+                    &format!("--client={clients}"),
+                    &format!("--jobs={clients}"),
+                    &format!("--time={seconds}"),
+                    "postgres",
+                ],
+            )?;
+            transactions_a_second(&printed)
+        });
+        table.show_all(client)?;
+        let what = format!("prepared SELECT of one row, pgbench, {clients} clients");
+        let figure = found?.pairs(|rate| *rate).figure(
+            "point probes",
+            table,
+            &what,
+            "transactions/s",
+            "btree",
+        );
+        bench.add(crate::result::Figure { target, ..figure });
+    }
+    Ok(())
+}
+
+fn transactions_a_second(printed: &str) -> Result<f64> {
+    let line = printed.lines().find_map(|line| line.strip_prefix("tps = "));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.ok_or_else(|| format!("pgbench names no tps: {printed}"))?.parse()?)
+}

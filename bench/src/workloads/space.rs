@@ -1,0 +1,31 @@
+//! Bytes of an index for each row.
+
+use postgres::Client;
+
+use crate::Result;
+use crate::bench::Bench;
+use crate::result::Figure;
+use crate::table::Table;
+
+/// Bytes a row to reach, by data set.
+const TARGETS: [(&str, f64); 6] = [
+    ("serial", 0.2),
+    ("timestamps", 2.0),
+    ("poisson", 1.8),
+    ("lognormal", 4.6),
+    ("uniform", 8.2),
+    ("wiki-like", 1.0),
+];
+
+/// Measures the indexes of one table.
+pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> {
+    let theirs = table.bytes_a_row(client, &table.index("btree"))?;
+    let ours = table.bytes_a_row(client, &table.index("learned"))?;
+    let what = "index size as built";
+    let (data, rows) = (&table.data, table.rows);
+    let figure =
+        Figure::of_pairs("space", data, rows, what, "bytes/row", "btree", &[theirs], &[ours]);
+    let target = TARGETS.iter().find(|(name, _)| name == data).map(|(_, target)| *target);
+    bench.add(Figure { target, ..figure });
+    Ok(())
+}

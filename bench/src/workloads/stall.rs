@@ -1,0 +1,82 @@
+//! How long a client waits for the insert of a single row while a merge runs beside it.
+
+use std::time::Instant;
+
+use postgres::Client;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::Result;
+use crate::bench::Bench;
+use crate::data::DataSet;
+use crate::paired::{Side, alternate};
+use crate::table::copy;
+
+use super::writes::{Twins, batch_rows, wait_for_worker};
+
+/// Single inserts that are timed.
+const INSERTS: usize = 30_000;
+
+/// Milliseconds that clients waited.
+struct Waits {
+    median: f64,
+    nearly_longest: f64,
+    longest: f64,
+}
+
+/// Measures it: rows nearly enough for a merge come at once, then single rows, which start the merge.
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let mut client = bench.connect()?;
+    let client = &mut client;
+    let twins = Twins::load(client, &DataSet::generated("uniform", bench.options.rows)?)?;
+    // Otherwise the disk is measured, and not the index.
+    client.batch_execute("SET synchronous_commit = off")?;
+    let mut present = [bench.options.rows; 2];
+    let found = alternate(bench.options.rounds, |side, round| {
+        let mut rng = StdRng::seed_from_u64(100 + round as u64);
+        let table = &twins.of(side).name;
+        if side == Side::Ours {
+            client.query_one("SELECT merged_rows FROM learned_retrain('ours_learned')", &[])?;
+        }
+        let present = &mut present[usize::from(side == Side::Ours)];
+        let few = batch_rows(*present) as usize - INSERTS / 10;
+        let mut keys = |count: usize| -> Vec<i64> {
+            (0..count).map(|_| rng.random_range(0..1 << 62)).collect()
+        };
+        copy(client, table, &keys(few))?;
+        client.batch_execute("CHECKPOINT")?;
+        let waits = insert_singly(client, table, &keys(INSERTS))?;
+        *present += (few + INSERTS) as u64;
+        if side == Side::Ours {
+            wait_for_worker(client)?;
+            let merged = "SELECT merged_rows FROM learned_retrain('ours_learned')";
+            let late: i64 = client.query_one(merged, &[])?.get(0);
+            if late as usize >= INSERTS {
+                return Err("no merge ran while rows were inserted".into());
+            }
+        }
+        Ok(waits)
+    })?;
+    let table = twins.of(Side::Ours);
+    let middle = found.pairs(|waits| waits.median);
+    let nearly = found.pairs(|waits| waits.nearly_longest);
+    let longest = found.pairs(|waits| waits.longest);
+    let what = |which: &str| format!("{which} wait for the insert of a row while a merge runs");
+    bench.add(middle.figure("writes", table, &what("median"), "ms", "btree"));
+    bench.add(nearly.figure("writes", table, &what("99.9%"), "ms", "btree"));
+    bench.add(longest.figure("writes", table, &what("longest"), "ms", "btree").with_target(10.0));
+    twins.drop(client)
+}
+
+fn insert_singly(client: &mut Client, table: &str, keys: &[i64]) -> Result<Waits> {
+    let insert = client.prepare(&format!("INSERT INTO {table} VALUES ($1, 0)"))?;
+    let mut waits = Vec::with_capacity(keys.len());
+    for key in keys {
+        let started = Instant::now();
+        client.execute(&insert, &[key])?;
+        waits.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    waits.sort_by(f64::total_cmp);
+    let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
+    Ok(Waits { median: at(0.5), nearly_longest: at(0.999), longest: at(1.0) })
+}

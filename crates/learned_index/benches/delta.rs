@@ -1,0 +1,129 @@
+//! The delta: inserts into one page and into a whole tree, and searches, against a `BTreeMap`.
+//!
+//! `cargo bench -p learned_index --bench delta [-- --quick]`. The store in memory copies a page
+//! when it is read and when it is changed, which is most of what an insert into a tree costs here.
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use learned_index::entry::{Entry, Fence, HeapTid};
+use learned_index::key::Key;
+use learned_index::model::ModelChoice;
+use learned_index::page::delta::{self, CAPACITY, Delta, Place};
+use learned_index::page::meta::Identity;
+use learned_index::page::{PageBytes, apply};
+use learned_index::store::memory::MemoryStore;
+use learned_index::tree::build::{BuildOptions, Builder};
+use learned_index::tree::delta::insert;
+use learned_index::tree::directory::Directory;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// The name of the tree that the page is of.
+const TREE: u64 = 1;
+/// Rows inserted into a tree.
+const ROWS: u64 = 10_000;
+
+fn entries(count: u64, mut code: impl FnMut(u64) -> u64) -> Vec<Entry> {
+    (0..count)
+        .map(|row| {
+            let tid = HeapTid::new((row / 100) as u32, (row % 100) as u16 + 1);
+            Entry { key: Key::value(code(row)), tid }
+        })
+        .collect()
+}
+
+/// The same rows in two orders.
+fn orders(count: u64) -> [(&'static str, Vec<Entry>); 2] {
+    let mut rng = StdRng::seed_from_u64(1);
+    [
+        ("random", entries(count, |_| rng.random_range(0..1 << 40))),
+        ("ascending", entries(count, |row| row * 1_000)),
+    ]
+}
+
+fn append(page: &mut PageBytes, entry: Entry) {
+    match Delta::parse(page, TREE).unwrap().append(entry).unwrap() {
+        (None, edit) => apply(page, &[edit]),
+        (Some(end), edit) => apply(page, &[end, edit]),
+    }
+}
+
+fn filled(entries: &[Entry]) -> PageBytes {
+    let mut page = delta::leaf(TREE, Place::ALL, &[]);
+    entries.iter().for_each(|entry| append(&mut page, *entry));
+    page
+}
+
+fn map_of(entries: &[Entry]) -> BTreeMap<u64, HeapTid> {
+    entries.iter().map(|entry| (entry.key.code, entry.tid)).collect()
+}
+
+fn page(criterion: &mut Criterion) {
+    for (order, entries) in orders(CAPACITY as u64) {
+        let mut group = criterion.benchmark_group(format!("page of {CAPACITY} rows, {order}"));
+        group.throughput(Throughput::Elements(entries.len() as u64));
+        group.bench_function("insert", |bench| bench.iter(|| filled(&entries)));
+        group.bench_function("insert, BTreeMap", |bench| bench.iter(|| map_of(&entries)));
+        let (full, map) = (filled(&entries), map_of(&entries));
+        // As a page is after a split: in order, and sealed.
+        let mut sorted = entries.clone();
+        sorted.sort_unstable();
+        let split = delta::leaf(TREE, Place::ALL, &sorted);
+        for (label, page) in [("search", &full), ("search, in order", &split)] {
+            group.bench_function(label, |bench| {
+                let mut found = Vec::new();
+                bench.iter(|| {
+                    for entry in &entries {
+                        found.clear();
+                        let page = Delta::parse(page, TREE).unwrap();
+                        let (low, high) = (Fence::before(entry.key), Fence::after(entry.key));
+                        page.collect(low, high, &mut found).unwrap();
+                    }
+                    found.len()
+                });
+            });
+        }
+        group.bench_function("search, BTreeMap", |bench| {
+            bench.iter(|| entries.iter().filter(|row| map.contains_key(&row.key.code)).count());
+        });
+        group.finish();
+    }
+}
+
+fn tree(criterion: &mut Criterion) {
+    let identity = Identity { incarnation: 1, key_type: 1, descending: false, nulls_first: false };
+    let options = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
+    let (empty, _) = Builder::new(MemoryStore::new(), identity, options).finish();
+    for (order, entries) in orders(ROWS) {
+        let mut group = criterion.benchmark_group(format!("tree of {ROWS} rows, {order}"));
+        group.throughput(Throughput::Elements(ROWS));
+        group.bench_function("insert", |bench| {
+            bench.iter_batched(
+                || empty.clone(),
+                |store| {
+                    let mut directory = Directory::open(&store, 1 << 24).unwrap();
+                    for entry in &entries {
+                        insert(&store, &mut directory, *entry).unwrap();
+                    }
+                    store
+                },
+                BatchSize::LargeInput,
+            );
+        });
+        group.bench_function("insert, BTreeMap", |bench| bench.iter(|| map_of(&entries)));
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(800));
+    targets = page, tree
+}
+criterion_main!(benches);

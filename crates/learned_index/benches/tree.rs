@@ -1,0 +1,195 @@
+//! The whole tree over the store in memory: building, lookups, ranges and merging, against a
+//! `BTreeMap` of the same rows.
+//!
+//! `cargo bench -p learned_index --bench tree [-- --quick]`. The store in memory copies each page
+//! of 8 KiB that is read; PostgreSQL's buffers do not.
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+#[allow(dead_code)]
+#[path = "../tests/distributions/mod.rs"]
+mod distributions;
+#[allow(dead_code)]
+mod paired;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use learned_index::entry::{Entry, HeapTid};
+use learned_index::key::Key;
+use learned_index::model::ModelChoice;
+use learned_index::page::PAGE_SIZE;
+use learned_index::page::meta::Identity;
+use learned_index::sort::MemorySpill;
+use learned_index::store::Store;
+use learned_index::store::memory::MemoryStore;
+use learned_index::tree::build::BuildOptions;
+use learned_index::tree::delta::insert;
+use learned_index::tree::directory::Directory;
+use learned_index::tree::load::Loader;
+use learned_index::tree::merge::{Limits, Step, merge_step};
+use learned_index::tree::scan::{Direction, Scan};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+
+use paired::{LOOKUPS, chained, is_measuring, picked};
+
+const ROWS: usize = 1_000_000;
+const NAMES: [&str; 5] = ["serial", "timestamps", "lognormal", "uniform62", "clusters"];
+const OPTIONS: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
+/// What a session may keep of an index, and what sorting may use, in bytes.
+const MEMORY: usize = 64 << 20;
+
+/// The TID of a row, a hundred to a heap page.
+fn tid(row: usize) -> HeapTid {
+    HeapTid::new((row / 100) as u32, (row % 100) as u16 + 1)
+}
+
+fn build(codes: &[u64]) -> MemoryStore {
+    let identity = Identity { incarnation: 1, key_type: 1, descending: false, nulls_first: false };
+    let mut loader =
+        Loader::new(MemoryStore::new(), identity, OPTIONS, None, MEMORY, MemorySpill::default);
+    for (row, code) in codes.iter().enumerate() {
+        loader.push(*code, tid(row), true).unwrap();
+    }
+    loader.finish().unwrap().0
+}
+
+fn map_of(codes: &[u64]) -> BTreeMap<(u64, HeapTid), ()> {
+    codes.iter().enumerate().map(|(row, code)| ((*code, tid(row)), ())).collect()
+}
+
+fn building(criterion: &mut Criterion) {
+    let mut keys = distributions::fences("uniform62", ROWS, 1);
+    let in_order = keys.clone();
+    keys.shuffle(&mut StdRng::seed_from_u64(2));
+    let mut group = criterion.benchmark_group(format!("build {ROWS} rows"));
+    group.throughput(Throughput::Elements(ROWS as u64)).sampling_mode(SamplingMode::Flat);
+    for (order, keys) in [("in order", &in_order), ("at random", &keys)] {
+        group.bench_function(order, |bench| bench.iter(|| build(keys)));
+        group.bench_function(format!("{order}, BTreeMap"), |bench| bench.iter(|| map_of(keys)));
+    }
+    group.finish();
+}
+
+/// An index, what a session knows of it, and a scan that is used again and again.
+struct Session {
+    store: MemoryStore,
+    directory: Directory,
+    scan: Scan<()>,
+}
+
+impl Session {
+    fn new(store: MemoryStore) -> Session {
+        let directory = Directory::open(&store, MEMORY).unwrap();
+        Session { store, directory, scan: Scan::new() }
+    }
+
+    /// The rows found from a code on, at the most so many, of those up to another code.
+    #[inline]
+    fn range(&mut self, low: u64, high: u64, most: usize) -> usize {
+        self.scan.restart(&self.store, false);
+        self.scan.intervals_mut().set(Key::value(low), Key::value(high));
+        let mut found = 0;
+        while found < most
+            && let Some(entry) =
+                self.scan.next(&self.store, &mut self.directory, Direction::Forward).unwrap()
+        {
+            found += usize::from(entry.key.code >= low);
+        }
+        found
+    }
+}
+
+fn reading(criterion: &mut Criterion) {
+    for name in NAMES {
+        let keys = distributions::fences(name, ROWS, 1);
+        let mut session = Session::new(build(&keys));
+        let map = map_of(&keys);
+        let codes = picked(&keys, LOOKUPS);
+        if is_measuring() {
+            let bytes = session.store.blocks() as usize * PAGE_SIZE;
+            println!("{name}: {:.2} bytes a row", bytes as f64 / ROWS as f64);
+        }
+        let in_map = |low: u64, high: u64, most: usize| {
+            map.range((low, HeapTid::MIN)..)
+                .take_while(move |((code, _), ())| *code <= high)
+                .take(most)
+        };
+        let mut group = criterion.benchmark_group(format!("read {name}"));
+        group.throughput(Throughput::Elements(LOOKUPS as u64)).sampling_mode(SamplingMode::Flat);
+        group.bench_function("lookup", |bench| {
+            bench.iter(|| chained(&codes, |code| session.range(code, code, usize::MAX)));
+        });
+        group.bench_function("lookup, BTreeMap", |bench| {
+            bench.iter(|| chained(&codes, |code| in_map(code, code, usize::MAX).count()));
+        });
+        for rows in [100usize, 10_000] {
+            let starts = &codes[..LOOKUPS / 16 / rows.isqrt()];
+            group.throughput(Throughput::Elements((starts.len() * rows) as u64));
+            group.bench_function(format!("range of {rows}"), |bench| {
+                bench.iter(|| chained(starts, |code| session.range(code, u64::MAX, rows)));
+            });
+            group.bench_function(format!("range of {rows}, BTreeMap"), |bench| {
+                bench.iter(|| chained(starts, |code| in_map(code, u64::MAX, rows).count()));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// An index of which 5 percent of the rows wait in the delta tree.
+fn with_delta(keys: &[u64], mut fresh: impl FnMut() -> u64) -> MemoryStore {
+    let store = build(keys);
+    let mut directory = Directory::open(&store, MEMORY).unwrap();
+    for row in keys.len()..keys.len() + keys.len() / 20 {
+        let entry = Entry { key: Key::value(fresh()), tid: tid(row) };
+        insert(&store, &mut directory, entry).unwrap();
+    }
+    store
+}
+
+fn merge(store: &MemoryStore) {
+    let limits = Limits::for_leaves(ROWS as u32 / 580);
+    let mut spare = Vec::new();
+    while let Step::Published { dropped: false, .. } =
+        merge_step(store, OPTIONS, limits, 1, &mut spare).unwrap()
+    {}
+}
+
+fn merging(criterion: &mut Criterion) {
+    let keys = distributions::fences("uniform62", ROWS, 1);
+    let mut rng = StdRng::seed_from_u64(3);
+    let mut last = keys.last().copied().unwrap_or(0);
+    let at_random = with_delta(&keys, || rng.random_range(0..1 << 62));
+    let at_end = with_delta(&keys, || {
+        last += 1_000;
+        last
+    });
+    let codes = picked(&keys, LOOKUPS);
+    let mut group = criterion.benchmark_group("5% of the rows unmerged");
+    group.sampling_mode(SamplingMode::Flat);
+    for (order, store) in [("at random", at_random), ("ascending", at_end)] {
+        group.throughput(Throughput::Elements(ROWS as u64 / 20));
+        group.bench_function(format!("merge, {order}"), |bench| {
+            bench.iter_batched_ref(|| store.clone(), |store| merge(store), BatchSize::PerIteration);
+        });
+        let mut session = Session::new(store);
+        group.throughput(Throughput::Elements(LOOKUPS as u64));
+        group.bench_function(format!("lookup, {order}"), |bench| {
+            bench.iter(|| chained(&codes, |code| session.range(code, code, usize::MAX)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1));
+    targets = building, reading, merging
+}
+criterion_main!(benches);
