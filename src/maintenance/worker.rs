@@ -239,7 +239,7 @@ enum Merged {
     TooLittle,
     /// There is no such index, or it is not for workers any more.
     Gone,
-    /// Somebody else has the exclusion.
+    /// Somebody else has the exclusion, or the index is locked.
     Busy,
 }
 
@@ -261,7 +261,13 @@ unsafe fn open_and_merge(oid: pg_sys::Oid, first: bool, spare: &mut Vec<Block>) 
         if table.is_null() {
             return Merged::Gone;
         }
-        let index = pg_sys::try_relation_open(oid, index_lock);
+        // Whoever drops an extension locks its indexes before their tables, so that waiting here, with
+        // the table locked, could end in a deadlock.
+        if !pg_sys::ConditionalLockRelationOid(oid, index_lock) {
+            pg_sys::relation_close(table, table_lock);
+            return Merged::Busy;
+        }
+        let index = pg_sys::try_relation_open(oid, pg_sys::NoLock as pg_sys::LOCKMODE);
         let mut merged = Merged::Gone;
         if !index.is_null() {
             if am::is_learned(index) && am::is_ready(index) {

@@ -4,7 +4,6 @@
 //! `PG_CONFIG` names the PostgreSQL to test, with the extension already installed in it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod address_space;
 mod backup;
 mod cluster;
 mod disk;
@@ -12,6 +11,7 @@ mod exact;
 mod jobs;
 mod kill;
 mod memory;
+mod memory_limit;
 mod method;
 mod plan;
 mod standby;
@@ -19,12 +19,12 @@ mod stops;
 mod upgrade;
 mod value;
 
-pub use address_space::{deepen_stack, limit_memory};
 pub use cluster::{Cluster, Script, Shutdown};
 pub use disk::SmallDisk;
 pub use exact::{Row, Subject, fetch};
 pub use jobs::{Job, run_together, test_duration};
 pub use memory::Footprint;
+pub use memory_limit::limit_memory;
 pub use method::{
     Checked, access_method, check, is_arbiter, is_learned, learned_options, major_version, retrain,
     try_check, try_retrain,

@@ -1,13 +1,13 @@
 //! Memory that runs out: an ERROR for whoever asked for it, and nothing for anybody else.
 //!
-//! A backend's address space is limited to what it has and a little more. Before the next
+//! A backend's memory is limited to what it has and a little more. Before the next
 //! statement another backend is there: memory that an earlier one has freed would do.
 
 use postgres::Client;
 use postgres::error::SqlState;
 use server_tests::{
-    Cluster, Script, Subject, access_method, check, deepen_stack, is_learned, learned_options,
-    limit_memory, pid_of, retrain,
+    Cluster, Script, Subject, access_method, check, is_learned, learned_options, limit_memory,
+    pid_of, retrain,
 };
 
 /// Kilobytes that a backend may have in addition.
@@ -74,7 +74,6 @@ impl Limited {
                 client.script("LOAD 'omendb_learned'").unwrap();
             }
             client.script(prepare).unwrap();
-            deepen_stack(&mut client);
             limit_memory(pid, Some(more));
             match client.script(statement) {
                 Ok(()) => outcomes.succeeded += 1,
@@ -247,7 +246,6 @@ fn a_statement_without_memory_leaves_nothing_locked_or_pinned() {
                 "SET enable_seqscan = off; SET enable_sort = off; SELECT k FROM t LIMIT 1; BEGIN",
             )
             .unwrap();
-        deepen_stack(&mut client);
         for statement in [
             "SELECT sum(id) FROM (SELECT id FROM t ORDER BY k) s",
             "INSERT INTO t SELECT hashint8extended(g, 8), g FROM generate_series(1, 5000) g",

@@ -257,7 +257,7 @@ impl<P> Scan<P> {
             }
         };
         self.old_pins.drain(..).for_each(|pin| store.unpin(pin));
-        self.portion = (self.portion * 8).min(LARGEST_PORTION);
+        self.portion = (self.portion * 2).min(LARGEST_PORTION);
         if !found {
             self.end(direction);
         } else if direction == Direction::Backward {
