@@ -219,10 +219,11 @@ fn a_session_that_runs_out_of_memory_anywhere_goes_on() {
         "SELECT sum(id) FROM (SELECT id FROM t ORDER BY k) s",
         "INSERT INTO t SELECT hashint8extended(g, 6), g FROM generate_series(1, 3000) g",
     ] {
-        limited.under(&limits, index, statement, |client| {
+        let outcomes = limited.under(&limits, index, statement, |client| {
             let found = "SELECT count(*) FROM t WHERE k = hashint8extended(77, 1)";
             assert_eq!(client.query_one(found, &[]).unwrap().get::<_, i64>(0), 1);
         });
+        outcomes.assert_both();
     }
     check(&mut limited.witness, "t_k");
     Subject::of("t").assert_exact(&mut limited.witness);
