@@ -15,9 +15,31 @@ pub struct Bench {
     pub options: Options,
     /// What was found.
     pub figures: Vec<Figure>,
+    /// What could not be measured, and why.
+    pub failures: Vec<String>,
 }
 
 impl Bench {
+    /// A run that begins.
+    pub fn new(options: Options) -> Result<Self> {
+        let (figures, failures) = (Vec::new(), Vec::new());
+        Ok(Self { server: Server::start()?, options, figures, failures })
+    }
+
+    /// Measures one thing. Where that fails the rest of a long run is not lost: it goes on with a new server.
+    pub fn attempt(
+        &mut self,
+        what: &str,
+        measure: impl FnOnce(&mut Bench) -> Result<()>,
+    ) -> Result<()> {
+        if let Err(error) = measure(self) {
+            eprintln!("{what}: failed: {error}");
+            self.failures.push(format!("{what}: {error}"));
+            self.server = Server::start()?;
+        }
+        Ok(())
+    }
+
     /// A connection for a workload.
     pub fn connect(&self) -> Result<Client> {
         self.server.connect()

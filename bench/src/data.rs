@@ -92,7 +92,7 @@ fn generate(name: &str, rows: u64, rng: &mut StdRng) -> Option<Vec<i64>> {
             0 => rng.random_range(1..1_000_000),
             _ => 1,
         }),
-        "interleaved" => (0..n).map(|i| (i % 10 << 40) + i / 10).collect(),
+        "interleaved" => (0..n).map(|i| ((i % 10) << 40) + i / 10).collect(),
         "timestamps" => {
             (0..n).map(|i| START + i * 1_000_000 + rng.random_range(0..100_000)).collect()
         }

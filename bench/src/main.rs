@@ -15,15 +15,21 @@ mod standard;
 mod table;
 mod workloads;
 
+use std::time::Instant;
+
 use options::Options;
-use server::Server;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
-    let mut bench = bench::Bench { server: Server::start()?, options, figures: Vec::new() };
+    let started = Instant::now();
+    let mut bench = bench::Bench::new(Options::parse(std::env::args().skip(1))?)?;
     workloads::run(&mut bench)?;
-    standard::run(&mut bench)?;
-    report::write(&bench)
+    bench.attempt("standard workloads", standard::run)?;
+    report::write(&bench)?;
+    println!("measured in {} seconds", started.elapsed().as_secs());
+    match bench.failures.len() {
+        0 => Ok(()),
+        n => Err(format!("{n} could not be measured: {}", bench.failures.join("; ")).into()),
+    }
 }

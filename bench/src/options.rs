@@ -26,6 +26,8 @@ pub struct Options {
     pub only: Option<String>,
     /// Files of real keys with their names: one integer a line, in the order of the table.
     pub keys: Vec<(String, PathBuf)>,
+    /// The command that repeats the run, without the paths that differ from one machine to the next.
+    pub command: String,
     /// Where `benchmarks.md` and its files are; `None` prints only.
     pub out: Option<PathBuf>,
 }
@@ -45,9 +47,17 @@ impl Options {
             Mode::Quick => (1_000_000, 5),
             Mode::Full => (10_000_000, 7),
         };
-        let mut options = Self { mode, rows, rounds, only: None, keys: Vec::new(), out: None };
+        let command = match mode {
+            Mode::Quick => "scripts/bench quick".to_owned(),
+            Mode::Full => "scripts/bench full".to_owned(),
+        };
+        let (only, keys, out) = (None, Vec::new(), None);
+        let mut options = Self { mode, rows, rounds, only, keys, command, out };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or(USAGE)?;
+            if name != "--keys" && name != "--out" {
+                options.command += &format!(" {name} {value:?}");
+            }
             match name.as_str() {
                 "--only" => options.only = Some(value),
                 "--rows" => options.rows = value.parse()?,

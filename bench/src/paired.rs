@@ -54,6 +54,21 @@ impl Pairs {
         let ratios: Vec<f64> = theirs.iter().zip(&self.floor).map(|(a, b)| a / b).collect();
         figure.with_ceiling((!ratios.is_empty()).then(|| median(&ratios)))
     }
+
+    /// The figure of their means and the means' ratio, for what comes in bursts that medians do not show.
+    pub fn figure_of_means(
+        &self,
+        group: &str,
+        table: &Table,
+        what: &str,
+        unit: &str,
+        against: &str,
+    ) -> Figure {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let (theirs, ours) = (mean(&self.theirs), mean(&self.ours));
+        let figure = self.figure(group, table, what, unit, against);
+        Figure { theirs, ours, ratio: theirs / ours, ..figure }
+    }
 }
 
 /// What each side gave, a round each.

@@ -31,7 +31,7 @@ pub fn bars(title: &str, figures: &[&Figure]) -> String {
         let y = TOP + LINE * i as f64;
         let (one, end) = (scale.at(1.0), scale.at(figure.ratio));
         let colour = if figure.ratio < 1.0 { WORSE } else { BETTER };
-        let name = shortened(&format!("{}: {}", figure.data, figure.what), 66);
+        let name = shortened(&name_of(figure), 66);
         text(&mut svg, LABELS - 8.0, y + 12.0, "end", 11, &name);
         let (x, width) = (one.min(end), (end - one).abs().max(1.0));
         let _ = writeln!(
@@ -56,19 +56,16 @@ pub fn bars(title: &str, figures: &[&Figure]) -> String {
 
 /// Curves of the ratio over the number of rows, one for each data set and measurement.
 pub fn curves(figures: &[&Figure]) -> String {
+    let others = |figure: &Figure| figures.iter().filter(|f| name_of(f) == name_of(figure)).count();
+    let figures: Vec<&Figure> = figures.iter().copied().filter(|f| others(f) > 1).collect();
+    let figures = &figures[..];
     let colours =
         ["#2f6f9f", "#b5533c", "#4c8a4c", "#8a5fa8", "#a88a2a", "#3c9a9a", "#555", "#c06090"];
     let (left, bottom, height) = (60.0, 340.0, 290.0);
     let rows = Scale::over(figures.iter().map(|f| f.rows as f64), left);
     let ratios = Scale { start: 0.0, ..Scale::over(figures.iter().map(|f| f.ratio), 0.0) };
     let up = |ratio: f64| bottom - ratios.at(ratio) * height / PLOT;
-    let mut names: Vec<String> = Vec::new();
-    for figure in figures {
-        let name = format!("{}: {}", figure.data, figure.what);
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let names = names_of(figures);
     let mut svg = start(left + PLOT + 360.0, bottom + 50.0);
     text(&mut svg, 10.0, 20.0, "start", 15, "ratio to a B-tree over the number of rows");
     for tick in ratios.ticks() {
@@ -82,7 +79,7 @@ pub fn curves(figures: &[&Figure]) -> String {
     }
     for (i, name) in names.iter().enumerate() {
         let colour = colours[i % colours.len()];
-        let of = figures.iter().filter(|f| format!("{}: {}", f.data, f.what) == *name);
+        let of = figures.iter().filter(|f| name_of(f) == *name);
         let points: Vec<String> =
             of.map(|f| format!("{:.1},{:.1}", rows.at(f.rows as f64), up(f.ratio))).collect();
         let _ = writeln!(
@@ -98,6 +95,21 @@ pub fn curves(figures: &[&Figure]) -> String {
     text(&mut svg, left + PLOT / 2.0, bottom + 40.0, "middle", 11, "rows");
     svg.push_str("</svg>\n");
     svg
+}
+
+fn name_of(figure: &Figure) -> String {
+    format!("{}: {}", figure.data, figure.what)
+}
+
+fn names_of(figures: &[&Figure]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for figure in figures {
+        let name = name_of(figure);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// A logarithmic scale, [`PLOT`] wide.

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::bench::Bench;
-use crate::options::Mode;
 use crate::server::Server;
 
 /// What one needs to know to repeat a run.
@@ -30,6 +29,10 @@ pub struct Run {
     pub cpus: usize,
     /// Rows of the generated data sets.
     pub rows: u64,
+    /// Paired rounds that were counted of each figure.
+    pub rounds: usize,
+    /// What could not be measured.
+    pub failures: Vec<String>,
     /// Settings that differ from the defaults.
     pub settings: BTreeMap<&'static str, &'static str>,
 }
@@ -43,13 +46,8 @@ impl Run {
             (SELECT extversion FROM pg_extension WHERE extname = 'omendb_learned')";
         let row = client.query_one(asked, &[])?;
         let options = &bench.options;
-        let command = match options.mode {
-            Mode::Quick => "make bench",
-            Mode::Full => "make bench-full",
-        };
-        let only = options.only.as_ref().map(|only| format!(", only {only}")).unwrap_or_default();
         Ok(Self {
-            command: format!("{command}{only}"),
+            command: options.command.clone(),
             date: row.get(1),
             version: row.get(2),
             commit: commit(),
@@ -57,6 +55,8 @@ impl Run {
             cpu: cpu(),
             cpus: std::thread::available_parallelism()?.get(),
             rows: options.rows,
+            rounds: options.rounds,
+            failures: bench.failures.clone(),
             settings: Server::settings().iter().copied().collect(),
         })
     }

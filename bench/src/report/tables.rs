@@ -10,7 +10,8 @@ use super::{file_name, groups};
 /// All that stands between the marks: what the run was, the groups, and where the learned index is worse.
 pub fn markdown(run: &Run, figures: &[Figure], plots: &[String]) -> String {
     let mut text = format!(
-        "\n`{}` on {}: version {}, commit {}, PostgreSQL {}, {} x {}, {} rows unless said.\n\nSettings: {}.\n",
+        "\n`{}` on {}: version {}, commit {}, PostgreSQL {}, {} x {}, {} rows unless said, {} \
+        rounds.\n\nSettings: {}.\n",
         run.command,
         run.date,
         run.version,
@@ -19,8 +20,12 @@ pub fn markdown(run: &Run, figures: &[Figure], plots: &[String]) -> String {
         run.cpus,
         run.cpu,
         thousands(run.rows as f64),
+        run.rounds,
         run.settings.iter().map(|(n, v)| format!("`{n} = {v}`")).collect::<Vec<_>>().join(", "),
     );
+    for failure in &run.failures {
+        let _ = writeln!(text, "\nNot measured, it failed: {failure}.");
+    }
     let _ = write!(text, "\n{}", summary(figures));
     for group in groups(figures) {
         let members: Vec<&Figure> = figures.iter().filter(|f| f.group == group).collect();
@@ -47,7 +52,11 @@ pub fn markdown(run: &Run, figures: &[Figure], plots: &[String]) -> String {
 fn summary(figures: &[Figure]) -> String {
     let aimed: Vec<&Figure> = figures.iter().filter(|f| f.target.is_some()).collect();
     let missed: Vec<&Figure> = aimed.iter().copied().filter(|f| !f.is_reached()).collect();
-    let mut text = format!("Targets reached: {} of {}. ", aimed.len() - missed.len(), aimed.len());
+    let mut text = format!(
+        "Targets, which are for ten million rows, reached: {} of {}. ",
+        aimed.len() - missed.len(),
+        aimed.len()
+    );
     if !missed.is_empty() {
         text.push_str("Not reached:\n\n");
         text.push_str(&table(&missed));

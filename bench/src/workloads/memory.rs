@@ -11,7 +11,7 @@ use crate::server::Server;
 use crate::table::Table;
 
 use super::probes::{PROBE, PROBE_AND_FETCH};
-use super::writes::{Twins, insert};
+use super::writes::{Inserts, Twins, insert};
 
 /// Measures lookups with the table five times `shared_buffers`, and random inserts with the B-tree four times.
 pub fn run(bench: &mut Bench) -> Result<()> {
@@ -22,8 +22,9 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let set = DataSet::generated("uniform", bench.options.rows)?;
     let twins = Twins::load(&mut client, &set)?;
     let mut client = shrink(&bench.server, client, "theirs_btree", 4)?;
-    let how = "random inserts, the B-tree four times shared_buffers:";
-    insert(bench, &mut client, &twins, how, (3.0, 1.0), |rng, _| rng.random_range(0..1 << 62))?;
+    let condition = ", the B-tree four times shared_buffers";
+    let random = Inserts { group: "memory", kind: "random", condition, target: 3.0 };
+    insert(bench, &mut client, &twins, &random, |rng, _| rng.random_range(0..1 << 62))?;
     twins.drop(&mut client)?;
     drop(client);
     bench.server.restart_with(&Server::lines_of_settings())

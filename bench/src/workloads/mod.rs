@@ -24,28 +24,31 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let wants = |bench: &Bench, groups: &[&str]| groups.iter().any(|g| bench.options.wants(g));
     if wants(bench, &["point probes", "ranges", "build", "space", "routing", "neighbours"]) {
         for (name, _) in SETS.iter().chain([&UNIFORM]) {
-            let set = DataSet::generated(name, bench.options.rows)?;
-            of_set(bench, &set)?;
+            bench.attempt(name, |bench| {
+                let set = DataSet::generated(name, bench.options.rows)?;
+                of_set(bench, &set)
+            })?;
         }
         for (name, path) in bench.options.keys.clone() {
-            let set = DataSet::of_file(&name, &path)?;
-            of_set(bench, &set)?;
-            if bench.options.rows > set.keys.len() as u64 {
+            bench.attempt(&name, |bench| {
+                let set = DataSet::of_file(&name, &path)?;
+                of_set(bench, &set)?;
                 let resampled = set.resampled(bench.options.rows);
-                of_set(bench, &resampled)?;
-            }
+                if bench.options.is_full() { of_set(bench, &resampled) } else { Ok(()) }
+            })?;
         }
         probes::add_means(bench);
     }
     if wants(bench, &["writes"]) {
-        writes::run(bench)?;
-        stall::run(bench)?;
+        bench.attempt("writes", writes::run)?;
+        bench.attempt("delta", writes::delta)?;
+        bench.attempt("waits", stall::run)?;
     }
     if wants(bench, &["memory"]) {
-        memory::run(bench)?;
+        bench.attempt("memory", memory::run)?;
     }
     if wants(bench, &["scale"]) {
-        scale::run(bench)?;
+        bench.attempt("scale", scale::run)?;
     }
     Ok(())
 }
@@ -58,6 +61,7 @@ fn of_set(bench: &mut Bench, set: &DataSet) -> Result<()> {
     table.add_probes(client)?;
     // Those that stand for the others, where everything is too much.
     let stands = MEAN_OF.contains(&set.name.as_str());
+    let ordered_or_not = ["timestamps", "uniform"].contains(&set.name.as_str());
     if bench.options.wants("build") && (stands || bench.options.is_full()) {
         build::run(bench, client, &table)?;
     }
@@ -73,10 +77,10 @@ fn of_set(bench: &mut Bench, set: &DataSet) -> Result<()> {
             single::run(bench, client, &table)?;
         }
     }
-    if bench.options.wants("ranges") && (stands || bench.options.is_full()) {
+    if bench.options.wants("ranges") && (ordered_or_not || bench.options.is_full()) {
         ranges::run(bench, client, &table, &set.keys)?;
     }
-    if bench.options.wants("neighbours") && ["timestamps", "uniform"].contains(&set.name.as_str()) {
+    if bench.options.wants("neighbours") && ordered_or_not {
         neighbours::run(bench, client, &table, &set.keys)?;
     }
     if bench.options.wants("routing") && stands {

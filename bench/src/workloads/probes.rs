@@ -65,7 +65,7 @@ pub fn add_means(bench: &mut Bench) {
         let of_set = |name: &&str| {
             bench.figures.iter().find(|f| f.group == GROUP && f.what == what && f.data == **name)
         };
-        let figures: Option<Vec<&Figure>> = MEAN_OF.iter().map(|name| of_set(&name)).collect();
+        let figures: Option<Vec<&Figure>> = MEAN_OF.iter().map(of_set).collect();
         let Some(figures) = figures else { continue };
         let mean = |value: fn(&Figure) -> f64| {
             let logarithms: f64 = figures.iter().map(|figure| value(figure).ln()).sum();

@@ -31,19 +31,22 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let twins = Twins::load(client, &DataSet::generated("uniform", bench.options.rows)?)?;
     // Otherwise the disk is measured, and not the index.
     client.batch_execute("SET synchronous_commit = off")?;
-    let few = batch_rows(bench.options.rows) as usize - INSERTS / 10;
+    let mut present = [bench.options.rows; 2];
     let found = alternate(bench.options.rounds, |side, round| {
         let mut rng = StdRng::seed_from_u64(100 + round as u64);
         let table = &twins.of(side).name;
         if side == Side::Ours {
             client.query_one("SELECT merged_rows FROM learned_retrain('ours_learned')", &[])?;
         }
-        let mut keys = || -> Vec<i64> {
-            (0..few.max(INSERTS)).map(|_| rng.random_range(0..1i64 << 62)).collect()
+        let present = &mut present[usize::from(side == Side::Ours)];
+        let few = batch_rows(*present) as usize - INSERTS / 10;
+        let mut keys = |count: usize| -> Vec<i64> {
+            (0..count).map(|_| rng.random_range(0..1 << 62)).collect()
         };
-        copy(client, table, &keys()[..few])?;
+        copy(client, table, &keys(few))?;
         client.batch_execute("CHECKPOINT")?;
-        let waits = insert_singly(client, table, &keys()[..INSERTS])?;
+        let waits = insert_singly(client, table, &keys(INSERTS))?;
+        *present += (few + INSERTS) as u64;
         if side == Side::Ours {
             wait_for_worker(client)?;
             let merged = "SELECT merged_rows FROM learned_retrain('ours_learned')";

@@ -12,6 +12,7 @@ use crate::Result;
 use crate::bench::Bench;
 use crate::data::DataSet;
 use crate::paired::{Question, Scan, Side, alternate};
+use crate::result::Figure;
 use crate::table::{Table, copy};
 
 use super::probes::{PROBE, PROBE_AND_FETCH};
@@ -63,45 +64,57 @@ impl Twins {
     }
 }
 
-/// Rows that one batch inserts: enough for a merge, which comes at 5% of the rows, and never below 50,000.
+/// Rows that bring a merge by default: 5%, and never below 50,000.
 pub fn batch_rows(rows: u64) -> u64 {
     (rows / 20).max(50_000)
 }
 
 /// What one batch cost.
 struct Cost {
-    rows_a_second: f64,
-    wal_a_row: f64,
+    seconds: f64,
+    /// In bytes.
+    wal: f64,
 }
 
-/// Measures appends, random inserts, and lookups with rows in the delta.
+/// Which inserts are measured.
+pub struct Inserts<'a> {
+    /// The group of the figures.
+    pub group: &'a str,
+    /// What kind they are: "append".
+    pub kind: &'a str,
+    /// Under which condition, for the report.
+    pub condition: &'a str,
+    /// The ratio of rows a second to reach.
+    pub target: f64,
+}
+
+/// Measures appends and random inserts.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let rows = bench.options.rows;
     let mut client = bench.connect()?;
     let client = &mut client;
 
     let twins = Twins::load(client, &DataSet::generated("serial", rows)?)?;
-    let above = |i| rows as i64 + 1 + i;
-    insert(bench, client, &twins, "append", (1.0, 1.0), |_, i| above(i))?;
+    let append = Inserts { group: GROUP, kind: "append", condition: "", target: 1.0 };
+    insert(bench, client, &twins, &append, |_, i| rows as i64 + 1 + i)?;
     twins.drop(client)?;
 
     let twins = Twins::load(client, &DataSet::generated("uniform", rows)?)?;
-    insert(bench, client, &twins, "random", (1.5, 1.0), |rng, _| rng.random_range(0..1 << 62))?;
-    twins.drop(client)?;
-
-    delta(bench, client)
+    let random = Inserts { group: GROUP, kind: "random", condition: "", target: 1.5 };
+    insert(bench, client, &twins, &random, |rng, _| rng.random_range(0..1 << 62))?;
+    twins.drop(client)
 }
 
 /// Inserts batches of these keys into both. A checkpoint is made before each, so that each pays for whole pages in
-/// the WAL. The targets are of rows a second, and of WAL.
+/// the WAL.
 pub fn insert(
     bench: &mut Bench,
     client: &mut Client,
     twins: &Twins,
-    how: &str,
-    targets: (f64, f64),
+    inserts: &Inserts,
     mut key: impl FnMut(&mut StdRng, i64) -> i64,
 ) -> Result<()> {
+    let Inserts { group, kind, condition, target } = inserts;
     let rounds = bench.options.rounds;
     let rows = batch_rows(twins.ours.rows);
     let mut rng = StdRng::seed_from_u64(7);
@@ -114,65 +127,65 @@ pub fn insert(
         copy(client, &format!("batch_{batch}"), &keys)?;
         client.batch_execute(&format!("VACUUM (FREEZE) batch_{batch}"))?;
     }
-    let forms = [
-        (true, "the worker merges", "after the merge"),
-        (false, "the session itself merges", "with the merge"),
-    ];
+    let table = twins.of(Side::Ours);
     let mut first = 0;
-    for (by_worker, who, when) in forms {
+    for by_worker in [true, false] {
+        let who = if by_worker { "the worker merges" } else { "the session merges each batch" };
         twins.set_auto_retrain(client, by_worker)?;
         let found = alternate(rounds, |side, round| {
-            let batch = first + round;
-            client.batch_execute("CHECKPOINT")?;
-            let before = wal(client)?;
-            let started = Instant::now();
-            let table = &twins.of(side).name;
-            client.batch_execute(&format!("INSERT INTO {table} SELECT * FROM batch_{batch}"))?;
-            if side == Side::Ours && !by_worker {
-                client.query_one("SELECT merged_rows FROM learned_retrain('ours_learned')", &[])?;
-            }
-            let took = started.elapsed().as_secs_f64();
-            wait_for_worker(client)?;
-            Ok(Cost {
-                rows_a_second: rows as f64 / took,
-                wal_a_row: (wal(client)? - before) / rows as f64,
-            })
+            insert_batch(client, twins, side, &format!("batch_{}", first + round), by_worker)
         })?;
         first += rounds + 1;
-        let table = twins.of(Side::Ours);
-        let what = format!("{how} inserts, batches of {rows} rows, {who}");
-        let speed = found.pairs(|cost| cost.rows_a_second);
-        let speed = speed.figure(GROUP, table, &what, "rows/s", "btree");
-        bench.add(if by_worker { speed.with_target(targets.0) } else { speed });
-        let what = format!("{how} inserts, WAL {when}, a checkpoint each batch");
-        let wal = found.pairs(|cost| cost.wal_a_row);
-        bench.add(wal.figure(GROUP, table, &what, "bytes/row", "btree").with_target(targets.1));
+        let what = format!("{kind} inserts, batches of {rows} rows{condition}, {who}");
+        let speed = found.pairs(|cost| rows as f64 / cost.seconds);
+        let speed = speed.figure(group, table, &what, "rows/s", "btree");
+        bench.add(if by_worker { speed.with_target(*target) } else { speed });
+        let what =
+            format!("{kind} inserts, mean WAL with a checkpoint each batch{condition}, {who}");
+        let wal = found.pairs(|cost| cost.wal / rows as f64);
+        bench.add(wal.figure_of_means(group, table, &what, "bytes/row", "btree").with_target(1.0));
     }
-    let total = twins.ours.rows as f64 + 2.0 * (rounds as f64 + 1.0) * rows as f64;
+    client.query_one("SELECT merged_rows FROM learned_retrain('ours_learned')", &[])?;
+    let total = table.rows + 2 * (rounds as u64 + 1) * rows;
     let mut size = |side| -> Result<f64> {
         let relation = twins.index(side);
-        Ok(twins.of(side).bytes_a_row(client, &relation)? * twins.of(side).rows as f64 / total)
+        Ok(table.bytes_a_row(client, &relation)? * table.rows as f64 / total as f64)
     };
-    let (theirs, ours) = (size(Side::Theirs)?, size(Side::Ours)?);
-    let what = format!("{how} inserts, index size after them");
-    let figure = crate::result::Figure::of_pairs(
-        GROUP,
-        &twins.ours.data,
-        total as u64,
-        &what,
-        "bytes/row",
-        "btree",
-        &[theirs],
-        &[ours],
-    );
-    bench.add(figure);
+    let (theirs, ours) = ([size(Side::Theirs)?], [size(Side::Ours)?]);
+    let what = format!("{kind} inserts, index size after them{condition}");
+    let data = &table.data;
+    let unit = "bytes/row";
+    bench.add(Figure::of_pairs(group, data, total, &what, unit, "btree", &theirs, &ours));
     let batches = (0..first).map(|batch| format!("batch_{batch}")).collect::<Vec<_>>();
     client.batch_execute(&format!("DROP TABLE {}", batches.join(", ")))?;
     Ok(())
 }
 
+/// Inserts one batch, and merges it where the worker does not.
+fn insert_batch(
+    client: &mut Client,
+    twins: &Twins,
+    side: Side,
+    batch: &str,
+    by_worker: bool,
+) -> Result<Cost> {
+    client.batch_execute("CHECKPOINT")?;
+    let before = wal(client)?;
+    let started = Instant::now();
+    let table = &twins.of(side).name;
+    client.batch_execute(&format!("INSERT INTO {table} SELECT * FROM {batch}"))?;
+    if side == Side::Ours && !by_worker {
+        client.query_one("SELECT merged_rows FROM learned_retrain('ours_learned')", &[])?;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    wait_for_worker(client)?;
+    Ok(Cost { seconds, wal: wal(client)? - before })
+}
+
 /// Lookups when one row in twenty waits in the delta, and when all are merged.
-fn delta(bench: &mut Bench, client: &mut Client) -> Result<()> {
+pub fn delta(bench: &mut Bench) -> Result<()> {
+    let mut client = bench.connect()?;
+    let client = &mut client;
     let rows = bench.options.rows;
     let set = DataSet::generated("uniform", rows)?;
     let early = rows as usize - rows as usize / 20;
