@@ -33,8 +33,10 @@ impl Bench {
         measure: impl FnOnce(&mut Bench) -> Result<()>,
     ) -> Result<()> {
         if let Err(error) = measure(self) {
-            eprintln!("{what}: failed: {error}");
-            self.failures.push(format!("{what}: {error}"));
+            // A database's own message is the cause of the error that the client has.
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            eprintln!("{what}: failed: {error}{cause}");
+            self.failures.push(format!("{what}: {error}{cause}"));
             self.server = Server::start()?;
         }
         Ok(())

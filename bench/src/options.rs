@@ -7,7 +7,7 @@ use crate::Result;
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Under a quarter of an hour.
+    /// A million rows, and less of what takes long.
     Quick,
     /// Everything, at ten million rows, and up to a hundred million.
     Full,

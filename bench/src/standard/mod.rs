@@ -49,17 +49,20 @@ type Workload = fn(&Server, &Extent) -> Result<Vec<Figure>>;
 /// Measures those that are asked for.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let extent = Extent::of(&bench.options);
-    let workloads: [(&str, Workload); 5] = [
-        (GROUP, ycsb::run),
-        (GROUP, tpcb::run),
-        (GROUP, tpch::run),
-        (SCALE, tpcb::by_clients),
-        (SCALE, fill::run),
+    let workloads: [(&str, &str, Workload); 5] = [
+        (GROUP, "YCSB", ycsb::run),
+        (GROUP, "TPC-B", tpcb::run),
+        (GROUP, "TPC-H", tpch::run),
+        (SCALE, "SELECTs by clients", tpcb::by_clients),
+        (SCALE, "lookups by delta fill", fill::run),
     ];
-    for (group, workload) in workloads {
+    for (group, name, workload) in workloads {
         if bench.options.wants(group) {
-            let figures = workload(&bench.server, &extent)?;
-            figures.into_iter().for_each(|figure| bench.add(figure));
+            bench.attempt(name, |bench| {
+                let figures = workload(&bench.server, &extent)?;
+                figures.into_iter().for_each(|figure| bench.add(figure));
+                Ok(())
+            })?;
         }
     }
     Ok(())

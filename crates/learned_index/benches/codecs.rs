@@ -8,8 +8,7 @@
 mod distributions;
 #[allow(dead_code)]
 mod paired;
-
-use std::time::Duration;
+mod settings;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use learned_index::codec::{Sequence, SequencePlan};
@@ -18,7 +17,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use paired::{LOOKUPS, chained, is_measuring, picked};
+use paired::{LOOKUPS, chained, picked};
+use settings::{is_measuring, settings};
 
 /// Values in a block.
 const BLOCK: usize = 1024;
@@ -111,10 +111,7 @@ fn codecs(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(100))
-        .measurement_time(Duration::from_millis(400));
+    config = settings(20, 400);
     targets = codecs
 }
 criterion_main!(benches);

@@ -4,8 +4,9 @@
 //! when it is read and when it is changed, which is most of what an insert into a tree costs here.
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod settings;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use learned_index::entry::{Entry, Fence, HeapTid};
@@ -20,6 +21,8 @@ use learned_index::tree::delta::insert;
 use learned_index::tree::directory::Directory;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+
+use settings::settings;
 
 /// The name of the tree that the page is of.
 const TREE: u64 = 1;
@@ -120,10 +123,7 @@ fn tree(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(800));
+    config = settings(20, 800);
     targets = page, tree
 }
 criterion_main!(benches);

@@ -8,16 +8,15 @@
 #[path = "../tests/distributions/mod.rs"]
 mod distributions;
 mod paired;
+mod settings;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use learned_index::model::{Model, ModelChoice, search};
 
-use paired::{
-    LOOKUPS, ROUNDS, TRAININGS, chained, in_turn, is_measuring, median, part, picked, ratio,
-};
+use paired::{LOOKUPS, ROUNDS, TRAININGS, chained, in_turn, median, part, picked, ratio};
+use settings::{is_measuring, settings};
 
 /// Fences that lookups are among.
 const KEYS: usize = 1_000_000;
@@ -135,10 +134,7 @@ fn training(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(100))
-        .measurement_time(Duration::from_millis(500));
+    config = settings(10, 500);
     targets = table, lookup, training
 }
 criterion_main!(benches);

@@ -10,9 +10,9 @@
 mod distributions;
 #[allow(dead_code)]
 mod paired;
+mod settings;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use learned_index::entry::{Entry, HeapTid};
@@ -33,7 +33,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use paired::{LOOKUPS, chained, is_measuring, picked};
+use paired::{LOOKUPS, chained, picked};
+use settings::{is_measuring, settings};
 
 const ROWS: usize = 1_000_000;
 const NAMES: [&str; 5] = ["serial", "timestamps", "lognormal", "uniform62", "clusters"];
@@ -186,10 +187,7 @@ fn merging(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_secs(1));
+    config = settings(10, 1_000);
     targets = building, reading, merging
 }
 criterion_main!(benches);

@@ -27,11 +27,6 @@ pub(crate) fn chained(codes: &[u64], mut lookup: impl FnMut(u64) -> usize) -> us
     codes.iter().fold(0, |last, code| lookup(code ^ (last as u64 & zero)))
 }
 
-/// Whether this run is for figures, and not one that only tries whether the benchmarks work.
-pub(crate) fn is_measuring() -> bool {
-    std::env::args().any(|argument| argument == "--bench")
-}
-
 /// The lookups of one round: others than in the round before, which are in the caches.
 pub(crate) fn part(codes: &[u64], round: usize) -> &[u64] {
     let len = codes.len() / (ROUNDS / 2);
