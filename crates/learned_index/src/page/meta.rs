@@ -80,6 +80,13 @@ pub struct State {
     pub nulls: u64,
 }
 
+impl State {
+    /// Whether some entries may be in a delta tree.
+    pub(crate) fn has_delta(&self) -> bool {
+        self.active.is_some() || self.frozen.is_some()
+    }
+}
+
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct StoredState {

@@ -22,11 +22,7 @@ impl<P> Scan<P> {
     ) -> Attempt<Option<bool>> {
         let &[Interval { low: key, high }] = self.intervals.as_slice() else { return Ok(None) };
         let state = directory.state();
-        if key != high
-            || key.class != NullClass::Value
-            || state.active.is_some()
-            || state.frozen.is_some()
-        {
+        if key != high || key.class != NullClass::Value || state.has_delta() {
             return Ok(None);
         }
         let word = state.word;

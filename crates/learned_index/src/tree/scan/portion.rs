@@ -40,8 +40,10 @@ impl<P> Scan<P> {
             }
             self.class = class_of(from)?;
             self.ask_ahead(store, directory, index)?;
-            // The leaf comes last; what is read of it may be on its way from memory meanwhile.
-            if let Some(at) = directory.route(store, from)? {
+            // The leaf comes last; while delta trees are read, what is read of it may be on its way.
+            if directory.state().has_delta()
+                && let Some(at) = directory.route(store, from)?
+            {
                 directory.warm(store, at, from.code);
             }
             // Up to where the portion is complete: every source may end it earlier.
