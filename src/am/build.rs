@@ -25,9 +25,14 @@ const PHASE_SCAN: i64 = 2;
 const PHASE_WRITE: i64 = 3;
 const PHASE_LOG: i64 = 4;
 
+/// Rows that the table scan hands over at once.
+const ROWS_AT_ONCE: usize = 256;
+
 /// What the callback of the table scan works with.
 struct Build {
     loader: Loader<BulkPages, TemporaryRuns, fn() -> TemporaryRuns>,
+    /// Code, heap TID and whether it is alive of rows that wait for the loader; room for [`ROWS_AT_ONCE`].
+    rows: Vec<(u64, HeapTid, bool)>,
     key_type: KeyType,
     order: KeyOrder,
     entries: u64,
@@ -86,9 +91,11 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
         }
         let loader =
             Loader::new(pages, identity, Options::of(index).build(), unique, memory, new_spill);
-        let mut build = Build { loader, key_type, order, entries: 0, failed: None };
+        let rows = Vec::with_capacity(ROWS_AT_ONCE);
+        let mut build = Build { loader, rows, key_type, order, entries: 0, failed: None };
         enter_phase(PHASE_SCAN);
         let heap_tuples = scan_table(heap, index, info, &mut build);
+        build.load_rows();
         enter_phase(PHASE_WRITE);
         stop_at(StopPoint::BuildScanned);
         let entries = build.entries;
@@ -250,8 +257,29 @@ unsafe fn scan_table(
     }
 }
 
+impl Build {
+    /// Hands the rows that wait over to the loader.
+    fn load_rows(&mut self) {
+        for (code, tid, alive) in self.rows.drain(..) {
+            if self.failed.is_none() {
+                self.failed = self.loader.push(code, tid, alive).err();
+                self.entries += 1;
+            }
+        }
+    }
+
+    fn load_null(&mut self, tid: HeapTid, alive: bool) {
+        if self.failed.is_none() {
+            self.failed = self.loader.push_null(tid, alive).err();
+            self.entries += 1;
+        }
+    }
+}
+
 /// Adds one row to the index that is being built.
-#[pg_guard]
+///
+/// Most rows only wait: that needs none of the guards that pgrx puts around a callback, since nothing on the way
+/// panics or calls the server.
 unsafe extern "C-unwind" fn add_row(
     _index: pg_sys::Relation,
     tid: pg_sys::ItemPointer,
@@ -263,19 +291,36 @@ unsafe extern "C-unwind" fn add_row(
     // SAFETY: the core passes one column's value, and the state that scan_table gave it.
     unsafe {
         let build = &mut *state.cast::<Build>();
-        if build.failed.is_some() {
-            return;
+        if *is_null {
+            return add_null(tid, alive, state);
         }
-        let tid = heap_tid(&*tid);
-        let pushed = if *is_null {
-            build.loader.push_null(tid, alive)
-        } else {
-            let code = build.order.apply(build.key_type.encode(*values));
-            build.loader.push(code, tid, alive)
-        };
-        build.failed = pushed.err();
-        build.entries += 1;
+        let code = build.order.apply(build.key_type.encode(*values));
+        // There is room for it: whoever adds the last one makes room.
+        build.rows.push((code, heap_tid(&*tid), alive));
+        if build.rows.len() == build.rows.capacity() {
+            load_rows(state);
+        }
     }
+}
+
+/// Makes room for rows.
+///
+/// # Safety
+/// As [`add_row`].
+#[pg_guard]
+unsafe extern "C-unwind" fn load_rows(state: *mut c_void) {
+    // SAFETY: by contract.
+    unsafe { &mut *state.cast::<Build>() }.load_rows();
+}
+
+/// Adds a row whose column is NULL.
+///
+/// # Safety
+/// As [`add_row`].
+#[pg_guard]
+unsafe extern "C-unwind" fn add_null(tid: pg_sys::ItemPointer, alive: bool, state: *mut c_void) {
+    // SAFETY: by contract.
+    unsafe { (*state.cast::<Build>()).load_null(heap_tid(&*tid), alive) };
 }
 
 /// A heap TID of the core.

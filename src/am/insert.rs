@@ -12,6 +12,7 @@ use learned_index::tree::directory::Directory;
 use pgrx::prelude::*;
 
 use super::build::heap_tid;
+use super::serializable::check_readers;
 use super::unique::{Found, UniqueCheck, Waiting, needs_check};
 use crate::key_type::{KeyOrder, KeyType};
 use crate::maintenance;
@@ -52,6 +53,7 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
             Err(corruption) => raise_corruption(index, corruption),
             Ok(inserted) => {
                 store.release();
+                check_readers(index);
                 if inserted.grew {
                     maintenance::after_growth(index);
                 }

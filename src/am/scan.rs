@@ -12,6 +12,7 @@ use learned_index::tree::scan::{Direction, Scan};
 use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
+use super::heap_ahead::HeapAhead;
 use crate::key_type::{KeyOrder, KeyType};
 use crate::quals;
 use crate::storage::buffers::{IndexStore, Pin};
@@ -24,6 +25,7 @@ struct OpenScan {
     store: IndexStore,
     directory: Option<Rc<RefCell<Directory>>>,
     scan: Scan<Pin>,
+    heap_ahead: HeapAhead,
     key_type: KeyType,
     order: KeyOrder,
     /// Whether the keys describe more than what matches, so that the executor must check.
@@ -100,6 +102,7 @@ pub(crate) unsafe extern "C-unwind" fn ambeginscan(
             store: IndexStore::new(index),
             directory: None,
             scan: Scan::new(),
+            heap_ahead: HeapAhead::new(),
             key_type: KeyType::of_index(index),
             order: KeyOrder::of_index(index),
             recheck: false,
@@ -141,6 +144,7 @@ pub(crate) unsafe extern "C-unwind" fn amrescan(
         }
         let keep_pins = (*scan).xs_want_itup || !is_mvcc((*scan).xs_snapshot);
         open.scan.restart(&open.store, keep_pins);
+        open.heap_ahead.restart(scan);
         let own_keys: &[pg_sys::ScanKeyData] = match usize::try_from((*scan).numberOfKeys) {
             Ok(count) if count > 0 => std::slice::from_raw_parts((*scan).keyData, count),
             _ => &[],
@@ -231,9 +235,11 @@ impl OpenScan {
 
 /// The next entry in the given direction.
 ///
+/// Most are copied already: returning them needs none of the guards that pgrx puts around a callback, since
+/// nothing on the way panics or calls the server.
+///
 /// # Safety
 /// Called by the core with a scan of ours.
-#[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amgettuple(
     scan: pg_sys::IndexScanDesc,
     direction: pg_sys::ScanDirection::Type,
@@ -241,24 +247,83 @@ pub(crate) unsafe extern "C-unwind" fn amgettuple(
     // SAFETY: by contract.
     unsafe {
         let open = open_scan(scan);
-        let index = (*scan).indexRelation;
-        let direction = match direction {
-            pg_sys::ScanDirection::BackwardScanDirection => Direction::Backward,
-            _ => Direction::Forward,
+        let Some(entry) = open.scan.next_copied(direction_of(direction)) else {
+            return copy_and_return(scan, direction);
         };
+        if open.heap_ahead.is_due(open.scan.copied().1) {
+            ask_ahead(scan);
+        }
+        return_entry(scan, entry)
+    }
+}
+
+/// [`amgettuple`] where more has to be copied.
+///
+/// # Safety
+/// As there.
+#[pg_guard]
+unsafe extern "C-unwind" fn copy_and_return(
+    scan: pg_sys::IndexScanDesc,
+    direction: pg_sys::ScanDirection::Type,
+) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        let index = (*scan).indexRelation;
+        let direction = direction_of(direction);
+        let open = open_scan(scan);
         match open.next(index, direction) {
             Err(corruption) => raise_corruption(index, corruption),
             Ok(None) => false,
             Ok(Some(entry)) => {
-                (*scan).xs_heaptid = item_pointer(entry.tid);
-                (*scan).xs_recheck = open.recheck;
-                if (*scan).xs_want_itup {
-                    (*scan).xs_itup = open.tuple_of(entry);
+                open.heap_ahead.begin_portion(direction == Direction::Forward);
+                let (tids, current) = open.scan.copied();
+                if open.heap_ahead.is_due(current) {
+                    open.heap_ahead.ask(tids, current);
                 }
-                true
+                return_entry(scan, entry)
             }
         }
     }
+}
+
+/// Asks for the heap pages of later entries.
+///
+/// # Safety
+/// As [`amgettuple`], which has returned an entry.
+#[pg_guard]
+unsafe extern "C-unwind" fn ask_ahead(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: by contract.
+    unsafe {
+        let open = open_scan(scan);
+        let (tids, current) = open.scan.copied();
+        open.heap_ahead.ask(tids, current);
+    }
+}
+
+#[inline]
+fn direction_of(direction: pg_sys::ScanDirection::Type) -> Direction {
+    match direction {
+        pg_sys::ScanDirection::BackwardScanDirection => Direction::Backward,
+        _ => Direction::Forward,
+    }
+}
+
+/// Hands an entry to the core.
+///
+/// # Safety
+/// `scan` is one of ours.
+#[inline]
+unsafe fn return_entry(scan: pg_sys::IndexScanDesc, entry: Entry) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        let open = open_scan(scan);
+        (*scan).xs_heaptid = item_pointer(entry.tid);
+        (*scan).xs_recheck = open.recheck;
+        if (*scan).xs_want_itup {
+            (*scan).xs_itup = open.tuple_of(entry);
+        }
+    }
+    true
 }
 
 /// Adds every matching entry to a bitmap.

@@ -11,16 +11,8 @@ use pgrx::prelude::*;
 
 use super::carried::carrying;
 use super::scan::item_pointer;
+use super::serializable::check_readers;
 use super::unique_violation;
-
-unsafe extern "C-unwind" {
-    /// Of storage/predicate.h, which pgrx does not bind. Raises errors: call it with a guard.
-    fn CheckForSerializableConflictIn(
-        relation: pg_sys::Relation,
-        tid: pg_sys::ItemPointer,
-        block: pg_sys::BlockNumber,
-    );
-}
 
 /// Whether a new entry has to be checked: not where the core does not ask, and not for NULL, unless
 /// NULLs are declared not to be distinct.
@@ -162,14 +154,9 @@ impl UniqueCheck {
     /// # Safety
     /// No page is locked. `values` and `is_null` are what the core passed to the insertion.
     pub(crate) unsafe fn raise(&self, values: *const pg_sys::Datum, is_null: *const bool) -> ! {
-        // SAFETY: the relations are open, the rest is by contract. The index is locked as a whole by
-        // who reads it, so no block is asked for.
+        // SAFETY: the relations are open, the rest is by contract.
         unsafe {
-            let (index, no_row) = (self.index, std::ptr::null_mut());
-            pg_sys::ffi::pg_guard_ffi_boundary(
-                #[allow(ffi_unwind_calls)]
-                || CheckForSerializableConflictIn(index, no_row, pg_sys::InvalidBlockNumber),
-            );
+            check_readers(self.index);
             unique_violation::duplicate_key(self.heap, self.index, values, is_null)
         }
     }

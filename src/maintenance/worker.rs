@@ -31,18 +31,19 @@ const FUNCTION: &CStr = c"omendb_learned_retrain_main";
 /// What pg_stat_activity shows.
 const TYPE: &CStr = c"learned retrain";
 
-/// How long a session leaves an index alone after it started a worker for it, and after it could
+/// How long a session leaves an index alone after it started a worker for it or found one, and after it could
 /// not.
-const AFTER_START: Duration = Duration::from_secs(3);
+const AFTER_START: Duration = Duration::from_secs(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// Tries to get an exclusion that somebody else has, and the time between two.
 const TRIES: usize = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
-/// Looks at an index with nothing more to merge before the worker leaves, and the time between two:
-/// a session that inserts does not start another worker before that.
-const LAST_LOOKS: usize = 3;
+/// Looks at an index with nothing more to merge before the worker leaves, and the time between two. It sees what a
+/// session inserts that leaves it to this worker.
+const LAST_LOOKS: u32 = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+const _: () = assert!(AFTER_START.as_millis() < LAST_LOOKS as u128 * BETWEEN_LOOKS.as_millis());
 
 thread_local! {
     /// When this session may start a worker for an index again.
@@ -154,10 +155,18 @@ pub unsafe extern "C-unwind" fn omendb_learned_retrain_main(argument: pg_sys::Da
         pg_sys::BackgroundWorkerUnblockSignals();
         pg_sys::BackgroundWorkerInitializeConnectionByOid(database.into(), pg_sys::InvalidOid, 0);
         pg_sys::StartTransactionCommand();
-        let seated = take_seat(index, true);
+        let mut seated = take_seat(index, true);
         pg_sys::CommitTransactionCommand();
-        if seated {
-            merge_all(index);
+        let mut spare = Vec::new();
+        while seated && merge_all(index, &mut spare) {
+            pg_sys::StartTransactionCommand();
+            pg_sys::LockRelease(&seat(index), SEAT_MODE, true);
+            pg_sys::CommitTransactionCommand();
+            // Whoever found enough to merge after the last look, and the seat taken, has left it to this worker.
+            let missed = matches!(merge_once(index, false, &mut spare), Merged::Range);
+            pg_sys::StartTransactionCommand();
+            seated = missed && take_seat(index, true);
+            pg_sys::CommitTransactionCommand();
         }
     }
 }
@@ -184,38 +193,43 @@ const fn libc_sigterm() -> std::ffi::c_int {
     15
 }
 
-/// Merges range after range until there is less than the threshold, or the index is gone.
-fn merge_all(index: pg_sys::Oid) {
-    let mut spare = Vec::new();
+/// Merges range after range until there is less than the threshold. False if the index is gone, or not to be had.
+fn merge_all(index: pg_sys::Oid, spare: &mut Vec<Block>) -> bool {
     let (mut tries, mut looks, mut first) = (0, 0, true);
     while tries < TRIES {
-        check_for_interrupts!();
-        // SAFETY: no transaction is open.
-        let step = unsafe {
-            pg_sys::SetCurrentStatementStartTimestamp();
-            pg_sys::StartTransactionCommand();
-            pg_sys::pgstat_report_activity(
-                pg_sys::BackendState::STATE_RUNNING,
-                c"merging a learned index".as_ptr(),
-            );
-            let step = open_and_merge(index, first, &mut spare);
-            pg_sys::CommitTransactionCommand();
-            pg_sys::pgstat_report_stat(false);
-            pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
-            step
-        };
-        match step {
+        match merge_once(index, first, spare) {
             Merged::Range => (tries, looks, first) = (0, 0, false),
             Merged::TooLittle if looks < LAST_LOOKS => {
                 looks += 1;
                 wait(BETWEEN_LOOKS);
             }
-            Merged::TooLittle | Merged::Gone => return,
+            Merged::TooLittle => return true,
+            Merged::Gone => return false,
             Merged::Busy => {
                 tries += 1;
                 wait(BETWEEN_TRIES);
             }
         }
+    }
+    false
+}
+
+/// Merges one range, in a transaction of its own.
+fn merge_once(index: pg_sys::Oid, first: bool, spare: &mut Vec<Block>) -> Merged {
+    check_for_interrupts!();
+    // SAFETY: no transaction is open.
+    unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        pg_sys::pgstat_report_activity(
+            pg_sys::BackendState::STATE_RUNNING,
+            c"merging a learned index".as_ptr(),
+        );
+        let merged = open_and_merge(index, first, spare);
+        pg_sys::CommitTransactionCommand();
+        pg_sys::pgstat_report_stat(false);
+        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
+        merged
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     SkipOtherPages,
     /// What is known of a tree's leaves while it takes inserts is kept when it is frozen.
     KeepRoutesOfFrozen,
+    /// The keys that were seen in a delta leaf are kept when it is written anew.
+    KeepSeen,
 }
 
 /// Whether a test injects this fault.

@@ -18,14 +18,18 @@ pub(crate) fn packed_len(count: usize, width: u32) -> usize {
 }
 
 /// Reads little-endian bytes from `at`; bytes past the end count as zero.
+#[inline]
 fn word(bytes: &[u8], at: usize) -> u64 {
     match bytes.get(at..).and_then(|tail| tail.first_chunk::<8>()) {
         Some(chunk) => u64::from_le_bytes(*chunk),
-        None => {
-            let tail = bytes.get(at..).unwrap_or(&[]);
-            tail.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
-        }
+        None => last_word(bytes, at),
     }
+}
+
+#[cold]
+fn last_word(bytes: &[u8], at: usize) -> u64 {
+    let tail = bytes.get(at..).unwrap_or(&[]);
+    tail.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// A view of packed integers. `bytes` may be longer than the array: reading on into the rest of
@@ -56,6 +60,22 @@ impl<'a> Packed<'a> {
             value |= u64::from(high) << (64 - shift);
         }
         value & mask(self.width)
+    }
+
+    /// Writes the integers from the `start`-th on.
+    #[inline]
+    pub(crate) fn decode(self, start: usize, out: &mut [u64]) {
+        // Wherever an integer of up to 57 bits begins, eight bytes have all of it.
+        if self.width == 0 || self.width > 57 {
+            out.iter_mut().zip(start..).for_each(|(value, index)| *value = self.get(index));
+            return;
+        }
+        let (width, mask) = (self.width as usize, mask(self.width));
+        let mut bit = start * width;
+        for value in out {
+            *value = word(self.bytes, bit / 8) >> (bit % 8) & mask;
+            bit += width;
+        }
     }
 }
 

@@ -134,28 +134,27 @@ impl<'a> EliasFano<'a> {
         (start, end)
     }
 
-    /// Calls `emit` with the values from `start` to `end` (exclusive).
-    #[inline]
-    pub(crate) fn for_each(self, start: usize, end: usize, mut emit: impl FnMut(u64)) {
+    /// Writes the values from the `start`-th on.
+    pub(crate) fn decode(self, start: usize, out: &mut [u64]) {
         let Some(first) = self.upper.select1(start) else {
-            (start..end).for_each(|_| emit(0));
+            out.fill(0);
             return;
         };
+        self.low.decode(start, out);
+        let mut values = out.iter_mut();
         let mut index = start;
         let mut base = first / 64 * 64;
         for (ordinal, word) in self.upper.words_from(first / 64).enumerate() {
             let mut word = if ordinal == 0 { word & (u64::MAX << (first % 64)) } else { word };
-            while word != 0 && index < end {
+            while word != 0 {
+                let Some(value) = values.next() else { return };
                 let high = (base + word.trailing_zeros() as usize - index) as u64;
-                emit(high << self.low_width | self.low.get(index));
+                *value |= high << self.low_width;
                 index += 1;
                 word &= word - 1;
             }
-            if index >= end {
-                return;
-            }
             base += 64;
         }
-        (index..end).for_each(|_| emit(0));
+        values.for_each(|value| *value = 0);
     }
 }

@@ -7,6 +7,8 @@ use crate::corruption::{Corruption, Result, ensure};
 
 /// Bytes of the part of a header that every form has: form, width, shift, flags, base.
 pub(crate) const HEADER_LEN: usize = 12;
+/// Runs that are decoded at once.
+const RUNS_AT_ONCE: usize = 64;
 /// Flag of a header that is followed by a divisor of 8 bytes.
 pub(crate) const HAS_DIVISOR: u8 = 1;
 
@@ -150,24 +152,29 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Calls `emit` with the values from `start` to `end` (exclusive, at most the count).
-    pub fn for_each(&self, start: usize, end: usize, mut emit: impl FnMut(u64)) {
+    /// Writes the values from the `start`-th on; so many as there are of them at the most.
+    pub fn decode(&self, start: usize, out: &mut [u64]) {
         match self.form {
-            Form::Plain(plain) => plain.for_each(start, end, emit),
+            Form::Plain(plain) => plain.decode(start, out),
             Form::Runs { values, ends, runs } => {
                 let mut index = start;
-                let first = ends.lower_bound(start as u64 + 1, runs);
-                for run in first..runs {
-                    if index >= end {
-                        break;
+                let mut rest = out;
+                let (mut run_values, mut run_ends) = ([0; RUNS_AT_ONCE], [0; RUNS_AT_ONCE]);
+                let mut run = ends.lower_bound(start as u64 + 1, runs);
+                while run < runs && !rest.is_empty() {
+                    let some = (runs - run).min(rest.len()).min(RUNS_AT_ONCE);
+                    values.decode(run, &mut run_values[..some]);
+                    ends.decode(run, &mut run_ends[..some]);
+                    for (&value, &end) in run_values.iter().zip(&run_ends).take(some) {
+                        let repeated = (end as usize).saturating_sub(index).min(rest.len());
+                        let (same, others) = rest.split_at_mut(repeated);
+                        same.fill(value);
+                        rest = others;
+                        index += repeated;
                     }
-                    let (value, run_end) = (values.get(run), (ends.get(run) as usize).min(end));
-                    while index < run_end {
-                        emit(value);
-                        index += 1;
-                    }
+                    run += some;
                 }
-                (index..end).for_each(|_| emit(0));
+                rest.fill(0);
             }
         }
     }
@@ -281,21 +288,20 @@ impl<'a> Plain<'a> {
         (start, end)
     }
 
-    #[inline]
-    fn for_each(&self, start: usize, end: usize, mut emit: impl FnMut(u64)) {
+    fn decode(&self, start: usize, out: &mut [u64]) {
         match self.offsets {
-            Offsets::Packed(packed) => {
-                (start..end).for_each(|index| emit(self.value(packed.get(index))));
-            }
+            Offsets::Packed(packed) => packed.decode(start, out),
             Offsets::Line { line, residuals, .. } => {
-                for index in start..end {
-                    let offset = (line.at(index) as u64).wrapping_add(residuals.get(index));
-                    emit(self.value(offset));
+                residuals.decode(start, out);
+                for (value, index) in out.iter_mut().zip(start..) {
+                    *value = value.wrapping_add(line.at(index) as u64);
                 }
             }
-            Offsets::EliasFano(sequence) => {
-                sequence.for_each(start, end, |offset| emit(self.value(offset)));
-            }
+            Offsets::EliasFano(sequence) => sequence.decode(start, out),
+        }
+        match self.divisor {
+            1 => out.iter_mut().for_each(|value| *value = value.wrapping_add(self.base)),
+            _ => out.iter_mut().for_each(|value| *value = self.value(*value)),
         }
     }
 }

@@ -20,6 +20,7 @@ use super::{
     new_page, read, seal, set_lower, verify_seal, write,
 };
 use crate::corruption::{Result, ensure};
+use crate::cpu::LINE;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault;
 use crate::key::{Key, NullClass};
@@ -34,7 +35,8 @@ struct Header {
     level: u16,
     /// Level 0: entries in order at the front. Above: children.
     sorted: u16,
-    padding: u64,
+    /// Level 0: times that entries were taken out while the fences stayed.
+    rewrites: u64,
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -151,18 +153,19 @@ impl StoredEntry {
 
 /// A page of level 0. `entries` ascend and fit.
 pub fn leaf(tree: u64, place: Place, entries: &[Entry]) -> PageBytes {
-    leaf_of(tree, place, entries.len(), entries.iter().copied())
+    leaf_of(tree, place, 0, entries.len(), entries.iter().copied())
 }
 
 /// A page of level 0, of entries of which so many at the front are in order.
 fn leaf_of(
     tree: u64,
     place: Place,
+    rewrites: u64,
     sorted: usize,
     entries: impl Iterator<Item = Entry>,
 ) -> PageBytes {
     let mut page = new_page(PageKind::Delta, tree);
-    write_header(&mut page, place, 0, sorted);
+    write_header(&mut page, place, 0, sorted, rewrites);
     let mut count = 0;
     for entry in entries {
         write(&mut page, ENTRIES_AT + count * ENTRY_LEN, &StoredEntry::new(entry));
@@ -176,7 +179,7 @@ fn leaf_of(
 /// A page above level 0. `children` ascend and fit.
 pub fn inner(tree: u64, place: Place, level: u16, children: &[Child]) -> PageBytes {
     let mut page = new_page(PageKind::Delta, tree);
-    write_header(&mut page, place, level, children.len());
+    write_header(&mut page, place, level, children.len(), 0);
     for (slot, child) in children.iter().enumerate() {
         let stored = StoredChild { low: child.low.into(), block: child.block, padding: 0 };
         write(&mut page, ENTRIES_AT + slot * CHILD_LEN, &stored);
@@ -187,14 +190,14 @@ pub fn inner(tree: u64, place: Place, level: u16, children: &[Child]) -> PageByt
     page
 }
 
-fn write_header(page: &mut PageBytes, place: Place, level: u16, sorted: usize) {
+fn write_header(page: &mut PageBytes, place: Place, level: u16, sorted: usize, rewrites: u64) {
     let header = Header {
         low: place.low.into(),
         high: place.high.into(),
         right: place.right,
         level,
         sorted: sorted as u16,
-        padding: 0,
+        rewrites,
     };
     write(page, HEADER_AT, &header);
 }
@@ -286,6 +289,13 @@ impl<'a> Delta<'a> {
         self.header.level
     }
 
+    /// Times that entries were taken out of a page of level 0 while its fences stayed. As long as this and
+    /// [`Delta::high`] are the same, in the page of one tree with one low fence, entries are only added, behind those there are.
+    #[inline]
+    pub fn rewrites(&self) -> u64 {
+        self.header.rewrites
+    }
+
     /// Whether nothing can be added.
     pub fn is_full(&self) -> bool {
         if self.level() == 0 {
@@ -325,6 +335,17 @@ impl<'a> Delta<'a> {
     #[inline]
     fn stored(&self, slot: usize) -> StoredEntry {
         read(self.page, ENTRIES_AT + slot * ENTRY_LEN)
+    }
+
+    /// The entry in a slot of a page of level 0; `None` behind the last.
+    #[inline]
+    pub fn entry(&self, slot: usize) -> Result<Option<Entry>> {
+        let lower: u16 = read(self.page, super::PD_LOWER);
+        let end = usize::from(lower).min(CONTENT_END);
+        if ENTRIES_AT + (slot + 1) * ENTRY_LEN > end || self.stored(slot).tid_offset == 0 {
+            return Ok(None);
+        }
+        self.stored(slot).entry().map(Some)
     }
 
     /// Appends the entries from `low` to `high` (exclusive), in no order.
@@ -384,7 +405,14 @@ impl<'a> Delta<'a> {
         let sorted = (0..self.sorted().min(self.len())).filter(stays).count();
         let left: Result<Vec<Entry>> =
             (0..self.len()).filter(stays).map(|slot| self.stored(slot).entry()).collect();
-        Ok(leaf_of(birth(self.page), place, sorted, left?.into_iter()))
+        Ok(leaf_of(birth(self.page), place, self.rewrites(), sorted, left?.into_iter()))
+    }
+
+    /// The page with some of its entries, which ascend.
+    pub fn reduced_to(&self, entries: &[Entry]) -> PageBytes {
+        let rewrites = self.rewrites().wrapping_add(1);
+        let (count, entries) = (entries.len(), entries.iter().copied());
+        leaf_of(birth(self.page), self.place(), rewrites, count, entries)
     }
 
     /// Whether an entry would stand behind all others.
@@ -449,6 +477,13 @@ impl<'a> Delta<'a> {
         }
         self.child(low - 1)
     }
+}
+
+/// Where the cache lines are that looking into a page of level 0 reads, if it has so many entries: those of the header,
+/// of the trailer, and the one of the entry after them.
+pub fn lines(entries: usize) -> [usize; 4] {
+    let next = (ENTRIES_AT + entries * ENTRY_LEN).min(CONTENT_END);
+    [HEADER_AT, HEADER_AT + LINE, CONTENT_END, next]
 }
 
 /// Where the content of a page ends.

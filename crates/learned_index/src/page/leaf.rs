@@ -51,6 +51,9 @@ pub(crate) struct Header {
     pub(crate) padding: [u8; 5],
 }
 
+/// Heap TIDs that are decoded at once.
+const TIDS_AT_ONCE: usize = 128;
+
 /// An entry of the block table.
 struct BlockStart {
     first_code: u64,
@@ -318,11 +321,16 @@ impl<'a> Leaf<'a> {
             return self.copy_between(Fence::before(key), Fence::after(key), room, codes, tids);
         }
         let taken = (end - start).min(room);
-        let stride = TidStride::new(self.header.tid_stride);
         codes.make_room(taken);
         tids.make_room(taken);
-        codes.extend(std::iter::repeat_n(code, taken));
-        view.tids.for_each(start, start + taken, |tid| tids.push(stride.decode(tid)));
+        if taken == 1 {
+            let stride = TidStride::new(self.header.tid_stride);
+            codes.push(code);
+            tids.push(stride.decode(view.tids.get(start)));
+        } else {
+            codes.extend(std::iter::repeat_n(code, taken));
+            self.decode_tids(&view.tids, start, start + taken, tids);
+        }
         let first = view.first_slot + start;
         Ok((first..first + taken, start + taken < end))
     }
@@ -365,17 +373,47 @@ impl<'a> Leaf<'a> {
                 _ => usize::from(self.start(1).offset),
             };
             let packed_at = at + Sequence::packed_at(bytes).ok()?;
-            Some(Outline::new(at, packed_at, tids_at, end, self.blocks()))
+            let (low, high) = (self.low().code, self.high().code);
+            let width = high.saturating_sub(low).max(1) as f32;
+            let key_at = |part: f32| {
+                let code = self.code((self.entries() as f32 * part) as usize).unwrap_or(low);
+                (code.saturating_sub(low) as f32 / width).min(1.0)
+            };
+            let blocks = self.entries() as f32 / self.slots_before(1) as f32;
+            Some(Outline::new([at, packed_at, tids_at, end], blocks, key_at))
         };
         if self.blocks() == 0 { Outline::UNKNOWN } else { parts().unwrap_or(Outline::UNKNOWN) }
     }
 
-    /// The heap TID of a slot below the number of entries.
-    fn tid(&self, slot: usize) -> Result<HeapTid> {
+    /// The block of a slot below the number of entries, and its place there.
+    fn block_of(&self, slot: usize) -> Result<(BlockView<'a>, usize)> {
         let block = self.blocks_while(|start| usize::from(start.first_slot) <= slot);
         let view = self.block(block.saturating_sub(1))?;
-        let stride = TidStride::new(self.header.tid_stride);
-        Ok(stride.decode(view.tids.get(slot.saturating_sub(view.first_slot))))
+        let within = slot.saturating_sub(view.first_slot);
+        Ok((view, within))
+    }
+
+    /// The code of a slot below the number of entries.
+    fn code(&self, slot: usize) -> Result<u64> {
+        let (view, within) = self.block_of(slot)?;
+        Ok(view.codes.get(within))
+    }
+
+    /// Where in the page the packed bits of a slot's code begin.
+    #[cfg(test)]
+    pub(crate) fn packed_byte_of(&self, slot: usize) -> Result<usize> {
+        let block = self.blocks_while(|start| usize::from(start.first_slot) <= slot) - 1;
+        let start = self.start(block);
+        let at = usize::from(start.offset);
+        let width = usize::from(self.page[at + 1]);
+        let within = slot - usize::from(start.first_slot);
+        Ok(at + Sequence::packed_at(&self.page[at..])? + within * width / 8)
+    }
+
+    /// The heap TID of a slot below the number of entries.
+    fn tid(&self, slot: usize) -> Result<HeapTid> {
+        let (view, within) = self.block_of(slot)?;
+        Ok(TidStride::new(self.header.tid_stride).decode(view.tids.get(within)))
     }
 
     /// Appends codes and heap TIDs of the slots from `start` to `end` (exclusive, at most the
@@ -387,7 +425,6 @@ impl<'a> Leaf<'a> {
         codes: &mut Vec<u64>,
         tids: &mut Vec<HeapTid>,
     ) -> Result<()> {
-        let stride = TidStride::new(self.header.tid_stride);
         codes.make_room(end.saturating_sub(start));
         tids.make_room(end.saturating_sub(start));
         let mut slot = start;
@@ -400,11 +437,24 @@ impl<'a> Leaf<'a> {
             let block_end = self.slots_before(block + 1);
             ensure(view.first_slot <= slot && slot < block_end, "slots that ascend", slot as u64)?;
             let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
-            view.codes.for_each(from, to, |code| codes.push(code));
-            view.tids.for_each(from, to, |code| tids.push(stride.decode(code)));
+            let before = codes.len();
+            codes.resize(before + to - from, 0);
+            view.codes.decode(from, &mut codes[before..]);
+            self.decode_tids(&view.tids, from, to, tids);
             slot = block_end.min(end);
         }
         Ok(())
+    }
+
+    /// Appends the heap TIDs from `start` to `end` (exclusive) of a block's; there is room for them.
+    fn decode_tids(&self, of: &Sequence<'_>, start: usize, end: usize, tids: &mut Vec<HeapTid>) {
+        let stride = TidStride::new(self.header.tid_stride);
+        let mut codes = [0; TIDS_AT_ONCE];
+        for first in (start..end).step_by(TIDS_AT_ONCE) {
+            let codes = &mut codes[..(end - first).min(TIDS_AT_ONCE)];
+            of.decode(first, codes);
+            tids.extend(codes.iter().map(|&code| stride.decode(code)));
+        }
     }
 }
 

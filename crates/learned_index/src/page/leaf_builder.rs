@@ -10,6 +10,8 @@ use crate::key::NullClass;
 const TOMBSTONE_SPACE: usize = 32;
 /// Entries of a block whose form needs time that grows with its length.
 const BLOCK_ENTRIES: usize = 1024;
+/// Evenly spaced entries that are worth a block of their own.
+const SMALLEST_BURST: usize = 128;
 /// A rest of the page that holds fewer entries than this is left free.
 const SMALLEST_BLOCK: usize = 12;
 
@@ -99,6 +101,11 @@ impl LeafBuilder {
         smallest: usize,
     ) -> Option<BlockPlan> {
         let first = self.expected.clamp(smallest, BLOCK_ENTRIES).min(codes.len());
+        // Bursts of evenly spaced keys are blocks of their own: a line, without the jump behind it.
+        let first = match even_prefix(&codes[..codes.len().min(BLOCK_ENTRIES)]) {
+            even if even >= SMALLEST_BURST => even,
+            _ => first,
+        };
         let mut plan = BlockPlan::of(codes, tids, first);
         while plan.len() > space {
             // One in 256 less than would fit if all entries took the same space.
@@ -125,6 +132,15 @@ impl LeafBuilder {
         }
         Some(plan)
     }
+}
+
+/// How many codes from the first on have the same gap from one to the next. Repeated codes do not count: there is a
+/// form for runs of them.
+fn even_prefix(codes: &[u64]) -> usize {
+    let gap = |pair: &[u64]| pair[1] - pair[0];
+    let mut gaps = codes.windows(2).map(gap);
+    let Some(first) = gaps.next().filter(|gap| *gap > 0) else { return codes.len().min(1) };
+    2 + gaps.take_while(|gap| *gap == first).count()
 }
 
 impl FilledLeaf {
@@ -176,4 +192,28 @@ pub(crate) fn set_low(page: &mut PageBytes, low: Fence) {
     header.low = low.into();
     write(page, HEADER_AT, &header);
     seal(page, HEADER_AT..usize::from(header.tombstones_at));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bursts_are_lines_whatever_lies_between_them() {
+        let code = |i: u64| (i / 1_000).pow(2) * 1_000_003 + i;
+        let codes: Vec<u64> = (0..80_000).map(code).collect();
+        let tids: Vec<u64> = (0..80_000).collect();
+        let filled = LeafBuilder::new(100).fill(&codes, &tids);
+        assert_eq!(filled.entries, MAX_ENTRIES);
+        assert!(filled.payload.len() < MAX_ENTRIES / 10, "{} bytes", filled.payload.len());
+    }
+
+    #[test]
+    fn even_codes_are_counted_up_to_the_first_other_gap() {
+        assert_eq!(even_prefix(&[]), 0);
+        assert_eq!(even_prefix(&[7]), 1);
+        assert_eq!(even_prefix(&[7, 9]), 2);
+        assert_eq!(even_prefix(&[7, 9, 11, 13, 14]), 4);
+        assert_eq!(even_prefix(&[3, 3, 3]), 1);
+    }
 }

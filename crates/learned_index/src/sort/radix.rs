@@ -1,47 +1,74 @@
-//! Least-significant-digit radix sort of (code, heap TID).
+//! Most-significant-digit radix sort of (code, heap TID), in place: American flag sort (McIlroy, Bostic and McIlroy,
+//! "Engineering radix sort", Computing Systems 6, 1993).
 
-use crate::memory::Room;
+use crate::cpu;
 
 /// A key code and a heap TID.
 pub(crate) type Pair = (u64, u64);
 
-/// Below this a comparison sort is faster than counting digits.
-const SMALL: usize = 256;
+/// Bits of a digit.
+const DIGIT: u32 = 8;
+/// Pairs that are asked for ahead in each bucket, of which there are too many for the processor to foresee.
+const AHEAD: usize = 8;
+/// Below this a comparison sort is faster than distributing by digits.
+const SMALL: usize = 512;
 
-/// Sorts pairs. `scratch` is memory that the sort may use; it keeps its allocation.
-///
-/// One pass a byte of the code, without those that all codes share. The passes keep the order of
-/// equal codes, and pairs mostly come in heap order: only runs of equal codes in which that was
-/// not so are sorted by TID at the end.
-pub(crate) fn sort(pairs: &mut Vec<Pair>, scratch: &mut Vec<Pair>) {
+/// Sorts pairs. Each step distributes them by the first eight bits in which any two of their codes differ, so that
+/// what they share costs nothing and eight steps are the most.
+pub(crate) fn sort(pairs: &mut [Pair]) {
+    if !pairs.is_sorted() {
+        distribute(pairs);
+    }
+}
+
+fn distribute(pairs: &mut [Pair]) {
     if pairs.len() < SMALL {
-        pairs.sort_unstable();
+        // One number is compared without a branch.
+        pairs.sort_unstable_by_key(|&(code, tid)| u128::from(code) << 64 | u128::from(tid));
         return;
     }
     let (all, any) =
         pairs.iter().fold((u64::MAX, 0), |(all, any), &(code, _)| (all & code, any | code));
     let differing = all ^ any;
-    scratch.make_room(pairs.len().saturating_sub(scratch.len()));
-    scratch.resize(pairs.len(), (0, 0));
-    for shift in (0..64).step_by(8).filter(|shift| differing >> shift & 0xFF != 0) {
-        let digit = |code: u64| (code >> shift) as usize & 0xFF;
-        let mut starts = [0usize; 256];
-        pairs.iter().for_each(|&(code, _)| starts[digit(code)] += 1);
-        let mut next = 0;
-        for start in &mut starts {
-            next += std::mem::replace(start, next);
-        }
-        for &pair in pairs.iter() {
-            let slot = &mut starts[digit(pair.0)];
-            scratch[*slot] = pair;
-            *slot += 1;
-        }
-        std::mem::swap(pairs, scratch);
+    if differing == 0 {
+        pairs.sort_unstable_by_key(|&(_, tid)| tid);
+        return;
     }
-    for run in pairs.chunk_by_mut(|left, right| left.0 == right.0) {
-        if !run.is_sorted() {
-            run.sort_unstable();
+    let shift = differing.ilog2().saturating_sub(DIGIT - 1);
+    let digit = |pair: &Pair| (pair.0 >> shift) as usize % (1 << DIGIT);
+    let mut ends = [0usize; 1 << DIGIT];
+    pairs.iter().for_each(|pair| ends[digit(pair)] += 1);
+    let mut nexts = [0usize; 1 << DIGIT];
+    let mut before = 0;
+    for (next, end) in nexts.iter_mut().zip(&mut ends) {
+        *next = before;
+        before += *end;
+        *end = before;
+    }
+    for (bucket, &end) in ends.iter().enumerate() {
+        while nexts[bucket] < end {
+            // The pair in the hand goes to its bucket, and what was there into the hand.
+            let mut hand = pairs[nexts[bucket]];
+            let mut at = digit(&hand);
+            while at != bucket {
+                let next = nexts[at];
+                std::mem::swap(&mut hand, &mut pairs[next]);
+                cpu::prefetch(pairs.as_ptr().wrapping_add(next + AHEAD).cast());
+                nexts[at] = next + 1;
+                at = digit(&hand);
+            }
+            pairs[nexts[bucket]] = hand;
+            nexts[bucket] += 1;
         }
+    }
+    let mut rest = pairs;
+    let mut before = 0;
+    for end in ends {
+        let (bucket, others) = rest.split_at_mut(end - before);
+        if bucket.len() > 1 {
+            distribute(bucket);
+        }
+        (rest, before) = (others, end);
     }
 }
 
@@ -55,13 +82,20 @@ mod tests {
         fn the_order_is_that_of_a_comparison_sort(
             mut pairs in prop::collection::vec(
                 (prop_oneof![any::<u64>(), 0u64..20, (0u64..9).prop_map(|high| high << 40)], 0u64..1000),
-                0..2000,
+                0..5000,
             ),
         ) {
             let mut expected = pairs.clone();
             expected.sort_unstable();
-            sort(&mut pairs, &mut Vec::new());
+            sort(&mut pairs);
             prop_assert_eq!(pairs, expected);
         }
+    }
+
+    #[test]
+    fn equal_codes_are_sorted_by_heap_tid() {
+        let mut pairs: Vec<Pair> = (0..3_000u64).map(|i| (7, i * 1_009 % 3_001)).collect();
+        sort(&mut pairs);
+        assert!(pairs.is_sorted());
     }
 }

@@ -9,8 +9,6 @@ use crate::entry::HeapTid;
 use crate::memory::{Add, Room, SMALL, listed, with_room};
 
 const PAIR_LEN: usize = size_of::<Pair>();
-/// The sort keeps two arrays of pairs.
-const MEMORY_PER_PAIR: usize = 2 * PAIR_LEN;
 /// Bytes read or written at once, unless the memory limit asks for less.
 const CHUNK: usize = 256 * 1024;
 const SMALLEST_CHUNK: usize = 16 * 1024;
@@ -55,9 +53,6 @@ pub struct Sorter<S> {
     spill: S,
     memory: usize,
     pairs: Vec<Pair>,
-    scratch: Vec<Pair>,
-    /// Pairs that both have room for.
-    room: usize,
     runs: Vec<Run>,
 }
 
@@ -70,13 +65,13 @@ impl<S: Spill> Sorter<S> {
     /// `memory` is the limit in bytes; it is not kept below 64 kB.
     pub fn new(spill: S, memory: usize) -> Sorter<S> {
         let memory = memory.max(64 * 1024);
-        Sorter { spill, memory, pairs: Vec::new(), scratch: Vec::new(), room: 0, runs: Vec::new() }
+        Sorter { spill, memory, pairs: Vec::new(), runs: Vec::new() }
     }
 
     /// Adds an entry.
     #[inline]
     pub fn push(&mut self, code: u64, tid: HeapTid) {
-        if self.pairs.len() >= self.room {
+        if self.pairs.len() == self.pairs.capacity() {
             self.grow_or_spill();
         }
         self.pairs.push((code, tid.to_u64()));
@@ -84,31 +79,22 @@ impl<S: Spill> Sorter<S> {
 
     #[cold]
     fn grow_or_spill(&mut self) {
-        let most = self.memory / MEMORY_PER_PAIR;
+        let most = self.memory / PAIR_LEN;
         let held = self.pairs.len();
         let more = held.max(SMALLEST_RUN).min(most.saturating_sub(held));
-        if more > 0 && self.try_grow(more) {
-            self.room = self.pairs.capacity().min(self.scratch.capacity()).min(most);
-        } else if held >= SMALLEST_RUN {
+        // Where the system gives no memory, what is held is spilled.
+        if more > 0 && self.pairs.try_reserve_exact(more).is_ok() {
+            return;
+        }
+        if held >= SMALLEST_RUN {
             self.spill_run();
         } else {
-            self.pairs.make_room(more);
-            self.scratch.make_room(more);
-            self.room = held + more;
+            self.pairs.make_room(SMALLEST_RUN);
         }
     }
 
-    /// Makes room for more pairs, if the system gives the memory: where it does not, what is held
-    /// is spilled.
-    fn try_grow(&mut self, more: usize) -> bool {
-        let wanted = self.pairs.len() + more;
-        let scratch = wanted - self.scratch.len().min(wanted);
-        self.scratch.try_reserve_exact(scratch).is_ok()
-            && self.pairs.try_reserve_exact(more).is_ok()
-    }
-
     fn spill_run(&mut self) {
-        radix::sort(&mut self.pairs, &mut self.scratch);
+        radix::sort(&mut self.pairs);
         let id = self.spill.create_run();
         let mut bytes = buffer(CHUNK.min(self.memory / 8));
         for chunk in self.pairs.chunks((bytes.capacity() / PAIR_LEN).max(1)) {
@@ -126,7 +112,7 @@ impl<S: Spill> Sorter<S> {
     /// Hands out all entries in order.
     pub fn finish(mut self, mut emit: impl FnMut(u64, HeapTid)) {
         if self.runs.is_empty() {
-            radix::sort(&mut self.pairs, &mut self.scratch);
+            radix::sort(&mut self.pairs);
             self.pairs.iter().for_each(|&(code, tid)| emit(code, HeapTid::from_u64(tid)));
             return;
         }
@@ -134,7 +120,6 @@ impl<S: Spill> Sorter<S> {
             self.spill_run();
         }
         self.pairs = Vec::new();
-        self.scratch = Vec::new();
         let chunk = (self.memory / self.runs.len()).clamp(SMALLEST_CHUNK, CHUNK);
         let mut readers: Vec<RunReader> =
             listed(self.runs.iter().map(|run| RunReader::new(run, chunk)));

@@ -71,7 +71,7 @@ struct Rest {
     outline: Outline,
 }
 
-const _: () = assert!(size_of::<Rest>() == 32);
+const _: () = assert!(size_of::<Rest>() == 48);
 
 const UNKNOWN: Rest = Rest {
     tid: HeapTid::MIN,
@@ -231,6 +231,17 @@ impl Directory {
             *slot = Some(Routes::read(store, self.state.word, tree)?);
         }
         Ok(slot.as_mut())
+    }
+
+    /// Asks the processor for what looking a position up in the delta trees will read.
+    #[inline]
+    pub(super) fn warm_deltas<S: Store>(&mut self, store: &S, position: Fence) -> Attempt<()> {
+        for which in [Which::Active, Which::Frozen] {
+            if let Some(routes) = self.delta(store, which)? {
+                routes.warm(store, position);
+            }
+        }
+        Ok(())
     }
 
     /// Forgets where the leaves of the active delta tree are.

@@ -67,6 +67,7 @@ pub struct Loader<W, S, F> {
     watch: Option<Watch<S>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one in a build")]
 enum Values<W, S> {
     /// In order so far.
     InOrder(Builder<W>),

@@ -231,54 +231,73 @@ fn every_interval_of_every_key_set_gives_the_entries_of_the_oracle() {
 fn lists_of_keys_give_each_match_once_and_in_order() {
     let mut random = StdRng::seed_from_u64(5);
     for (name, values) in key_sets(20_000) {
-        let case = Case::plain(&values);
-        let mut directory = case.directory();
+        let mut case = Case::plain(&values);
         let keys: Vec<u64> = values.iter().filter_map(|value| *value).collect();
-        for count in [0usize, 1, 2, 50, 3_000] {
-            let list: Vec<u64> = (0..count)
-                .map(|_| match keys.as_slice() {
-                    [] => random.random(),
-                    keys => keys[random.random_range(0..keys.len())]
-                        .saturating_add(random.random_range(0..2)),
-                })
-                .collect();
-            let wanted: BTreeSet<u64> = list.iter().copied().collect();
-            let expected: Vec<Entry> = case
-                .entries
-                .iter()
-                .filter(|entry| entry.key.class == NullClass::Value)
-                .filter(|entry| wanted.contains(&entry.key.code))
-                .copied()
-                .collect();
-            let mut scan = Scan::new();
-            for direction in [Direction::Forward, Direction::Backward] {
-                scan.restart(&case.store, true);
-                let points = list.iter().map(|&code| Interval::point(Key::value(code)));
-                scan.intervals_mut().set_union(points);
-                let mut found = collect(&mut scan, &case.store, &mut directory, direction).unwrap();
-                if direction == Direction::Backward {
-                    found.reverse();
+        for dead_of_seven in [0, 3] {
+            let dies = |tid: HeapTid| tid.to_u64().wrapping_mul(0x9E37_79B9) % 7 < dead_of_seven;
+            bulk_delete(&case.store, PLAIN, dies, || {}).unwrap();
+            case.entries.retain(|entry| !dies(entry.tid));
+            for count in [0usize, 1, 2, 50, 3_000] {
+                let list: Vec<u64> = (0..count)
+                    .map(|_| match keys.as_slice() {
+                        [] => random.random(),
+                        keys => keys[random.random_range(0..keys.len())]
+                            .saturating_add(random.random_range(0..2)),
+                    })
+                    .collect();
+                assert_list(name, &case, &list);
+                for seed in 0..4 {
+                    walk_list(&case, &list, seed);
                 }
-                let differs = found.iter().zip(&expected).position(|(left, right)| left != right);
-                let place = (found.len(), expected.len(), differs);
-                assert!(found == expected, "{name}, {count} keys, {direction:?}: {place:?}");
             }
         }
     }
 }
 
+/// All matches of a list of keys, from either end, and with or without pins.
+fn assert_list(name: &str, case: &Case, list: &[u64]) {
+    let expected = matches_of(case, list);
+    let mut directory = case.directory();
+    let mut scan = Scan::new();
+    for direction in [Direction::Forward, Direction::Backward] {
+        for pins in [true, false] {
+            scan.restart(&case.store, pins);
+            scan.intervals_mut().set_points(list.iter().map(|&code| Key::value(code)));
+            let mut found = collect(&mut scan, &case.store, &mut directory, direction).unwrap();
+            if direction == Direction::Backward {
+                found.reverse();
+            }
+            let differs = found.iter().zip(&expected).position(|(left, right)| left != right);
+            let place = (found.len(), expected.len(), differs);
+            let keys = list.len();
+            assert!(found == expected, "{name}, {keys} keys, {direction:?}: {place:?}");
+        }
+    }
+}
+
+fn matches_of(case: &Case, list: &[u64]) -> Vec<Entry> {
+    let wanted: BTreeSet<u64> = list.iter().copied().collect();
+    let is_wanted =
+        |entry: &&Entry| entry.key.class == NullClass::Value && wanted.contains(&entry.key.code);
+    case.entries.iter().filter(is_wanted).copied().collect()
+}
+
 /// A scan moved, reversed, marked and restored at random, against a position in a vector.
-fn walk(case: &Case, low: Key, high: Key, seed: u64) {
-    let inside: Vec<Entry> = case
-        .entries
-        .iter()
-        .filter(|entry| low <= entry.key && entry.key <= high)
-        .copied()
-        .collect();
+fn walk_range(case: &Case, low: Key, high: Key, seed: u64) {
+    let inside = case.entries.iter().filter(|entry| low <= entry.key && entry.key <= high);
+    walk(case, inside.copied().collect(), seed, |scan| set(scan, low, high));
+}
+
+fn walk_list(case: &Case, list: &[u64], seed: u64) {
+    let keys = || list.iter().map(|&code| Key::value(code));
+    walk(case, matches_of(case, list), seed, |scan| scan.intervals_mut().set_points(keys()));
+}
+
+fn walk(case: &Case, inside: Vec<Entry>, seed: u64, set: impl Fn(&mut Scan<()>)) {
     let mut directory = case.directory();
     let mut scan = Scan::new();
     scan.restart(&case.store, seed.is_multiple_of(2));
-    set(&mut scan, low, high);
+    set(&mut scan);
     let mut random = StdRng::seed_from_u64(seed);
     // The oracle's place: the index of the entry returned last; -1 and len are the ends.
     let len = inside.len() as i64;
@@ -318,9 +337,9 @@ fn a_scan_that_reverses_and_returns_to_marks_skips_and_repeats_nothing() {
     for (index, (_, values)) in key_sets(5_000).into_iter().enumerate() {
         let case = Case::plain(&values);
         for seed in 0..6 {
-            walk(&case, Key::MIN, Key::MAX, seed + 10 * index as u64);
+            walk_range(&case, Key::MIN, Key::MAX, seed + 10 * index as u64);
             let middle = values.get(values.len() / 2).copied().flatten().unwrap_or(3);
-            walk(&case, Key::value(0), Key::value(middle), seed);
+            walk_range(&case, Key::value(0), Key::value(middle), seed);
         }
     }
 }
@@ -348,7 +367,7 @@ fn dead_entries_vanish_and_the_others_stay_whatever_share_dies() {
             for code in [3, 5, 1 << 63, (1 << 63) + 9_999] {
                 case.assert_interval(&mut directory, Key::value(code), Key::value(code + 2_000));
             }
-            walk(&case, Key::MIN, Key::MAX, pass);
+            walk_range(&case, Key::MIN, Key::MAX, pass);
         }
         let stats = bulk_delete(&case.store, PLAIN, |_| true, || {}).unwrap();
         assert_eq!(stats.alive, 0);

@@ -17,6 +17,8 @@ use super::scan::{Direction, Scan};
 use super::vacuum::bulk_delete;
 use crate::entry::Block;
 use crate::entry::{Entry, Fence, HeapTid};
+use crate::fault::Fault;
+use crate::fault::testing::inject;
 use crate::key::{Key, NullClass};
 use crate::model::ModelChoice;
 use crate::page::meta::Identity;
@@ -119,12 +121,28 @@ impl Live {
 
 #[derive(Clone, Debug)]
 enum Action {
-    Insert { key: u64, step: u64, count: u16 },
+    Insert {
+        key: u64,
+        step: u64,
+        count: u16,
+    },
     InsertNulls(u8),
-    Vacuum { modulus: u64, class: u64 },
+    Vacuum {
+        modulus: u64,
+        class: u64,
+    },
     DeleteRange(u64, u64),
-    Merge { small: bool, times: u8 },
+    Merge {
+        small: bool,
+        times: u8,
+    },
     Scan(u64, u64),
+    /// So many lookups of one key each, so far apart.
+    LookUp {
+        key: u64,
+        step: u64,
+        count: u8,
+    },
     Check,
 }
 
@@ -138,6 +156,8 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         1 => (key(), key()).prop_map(|(low, high)| Action::DeleteRange(low, high)),
         3 => (any::<bool>(), 1u8..8).prop_map(|(small, times)| Action::Merge { small, times }),
         3 => (key(), key()).prop_map(|(low, high)| Action::Scan(low, high)),
+        3 => (key(), 0u64..200, any::<u8>())
+            .prop_map(|(key, step, count)| Action::LookUp { key, step, count }),
         1 => Just(Action::Check),
     ];
     prop::collection::vec(action, 1..25)
@@ -174,6 +194,13 @@ proptest! {
                 Action::Scan(low, high) => {
                     live.assert_range(Key::value(low), Key::value(high));
                     live.assert_range(Key::MIN, Key::value(high));
+                }
+                Action::LookUp { key, step, count } => {
+                    live.assert_range(live.null, live.null);
+                    for row in 0..u64::from(count) {
+                        let key = Key::value(key + row * step);
+                        live.assert_range(key, key);
+                    }
                 }
                 Action::Check => live.check(),
             }
@@ -223,6 +250,58 @@ fn a_large_delta_tree_is_merged_range_by_range_and_gives_its_pages_back() {
         live.scan(Key::value(code * 1_000), Key::value(code * 1_000), Direction::Forward);
     }
     assert!(live.store.reads() - before < 1_100, "{}", live.store.reads() - before);
+}
+
+/// Looks keys up before and after leaves of the delta tree are written anew, by splits and by VACUUM, with as many
+/// entries as before: in the session that inserts, and in one that finds out later. Whether all answers were right.
+fn lookups_through_rewrites(seed: u64) -> bool {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut live = Live::new(false, 0);
+    let mut other = Directory::open(&live.store, 1 << 24).unwrap();
+    let lookup = |live: &mut Live, code| {
+        let key = Key::value(code);
+        let expected: Vec<Entry> =
+            live.entries.iter().filter(|entry| entry.key == key).copied().collect();
+        live.scan(key, key, Direction::Forward) == expected
+    };
+    let mut right = true;
+    for _ in 0..12 {
+        let sizes = [10, 100, 700];
+        for _ in 0..sizes[random.random_range(0..3)] {
+            live.insert(Key::value(random.random_range(0..5_000)));
+        }
+        let mut asked = random.clone();
+        for _ in 0..2 {
+            right &= (0..300).all(|_| lookup(&mut live, asked.random_range(0..5_000)));
+            std::mem::swap(&mut live.directory, &mut other);
+        }
+        let dying = random.random_range(0..4);
+        live.vacuum(|entry| entry.tid.to_u64() % 4 == dying);
+        for _ in 0..live.reusable.len() {
+            let code = random.random_range(0..5_000);
+            live.insert(Key::value(code));
+            std::mem::swap(&mut live.directory, &mut other);
+            right &= lookup(&mut live, code);
+            if random.random_range(0..2) == 0 {
+                std::mem::swap(&mut live.directory, &mut other);
+                right &= lookup(&mut live, code);
+            }
+        }
+    }
+    right
+}
+
+#[test]
+fn lookups_are_right_before_and_after_delta_leaves_are_written_anew() {
+    assert!((0..20).all(lookups_through_rewrites));
+}
+
+#[test]
+fn keeping_what_was_seen_of_a_rewritten_leaf_is_noticed() {
+    inject(Some(Fault::KeepSeen));
+    let noticed = (0..20).any(|seed| !lookups_through_rewrites(seed));
+    inject(None);
+    assert!(noticed);
 }
 
 #[test]

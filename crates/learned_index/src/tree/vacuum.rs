@@ -16,7 +16,7 @@ use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::memory::{Add, listed, with_room};
-use crate::page::delta::{self, Delta, Tree};
+use crate::page::delta::{Delta, Tree};
 use crate::page::leaf::Leaf;
 use crate::page::meta::State;
 use crate::page::{self, edit, is_free, tombstone, verify_seal};
@@ -136,7 +136,7 @@ fn clean_delta<S: Update>(
         if !dead.is_empty() {
             let alive: Vec<_> =
                 entries.into_iter().filter(|entry| !dead.contains(&entry.tid)).collect();
-            let cleaned = delta::leaf(tree.name, node.place(), &alive);
+            let cleaned = node.reduced_to(&alive);
             let edits = edit::difference(&page, &cleaned);
             excluded.store.change(&mut [(&mut page, &edits)]);
         }

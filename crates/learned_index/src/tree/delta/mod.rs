@@ -9,22 +9,26 @@
 //! A session remembers the leaves of a tree (`Routes`), so that an insert or a lookup goes to
 //! its leaf at once. What it remembers may be old and is never wrong: a page never
 //! moves its low fence, so an old route leads to the leaf or to one left of it.
-
 //!
 //! - this file: the way to a leaf
 //! - `insert`: adding an entry
+//! - `seen`: which keys a leaf does not have
 //! - `split`: making room for one
 //! - `unique`: adding an entry to a unique index
 
 mod insert;
+mod seen;
 mod split;
 mod unique;
 
 pub use insert::insert;
 pub use unique::{Unique, insert_unique};
 
+use seen::Seen;
+
 use super::attempt::{Attempt, lock_current, read_current};
 use crate::corruption::{Corruption, Result, ensure};
+use crate::cpu;
 use crate::entry::{Block, Fence};
 use crate::memory::{Add, Room, listed, with_room};
 use crate::page::PageBytes;
@@ -37,6 +41,8 @@ pub(in crate::tree) const MAX_LEVELS: u16 = 12;
 /// Pages of one level that a session remembers at the most. Beyond that it remembers a higher
 /// level and descends from there.
 const MOST_ROUTES: usize = 1 << 17;
+/// Leaves of which a session remembers the keys that it saw, at the most: 5 MB.
+const MOST_SEEN: usize = 1 << 13;
 /// Steps to the right, in excess of one for each so many routes, that make routes stale.
 const FREE_DETOURS: usize = 64;
 
@@ -47,7 +53,11 @@ pub(in crate::tree) struct Routes {
     level: u16,
     lows: Vec<Fence>,
     rest: Vec<Route>,
+    /// Keys seen in leaves that a key was looked up in.
+    seen: Vec<Seen>,
     detours: usize,
+    /// A position and its slot, looked for ahead. Reset when slots move: the least position is always in the first.
+    last: (Fence, usize),
 }
 
 #[derive(Clone, Copy)]
@@ -56,7 +66,14 @@ struct Route {
     hint: Hint,
     /// Whether this session has checked the page as a whole.
     verified: bool,
+    /// Which of those seen is of this page; none at first.
+    seen: u32,
+    /// Entries that were seen, for asking for the line behind them.
+    entries: u16,
 }
+
+/// That nothing was seen of a page.
+const UNSEEN: u32 = u32::MAX;
 
 /// A leaf found for a position, or for what is before it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,6 +91,12 @@ impl Side {
 
     fn goes_far_enough(self, high: Fence, position: Fence) -> bool {
         if self == Side::At { position < high } else { position <= high }
+    }
+}
+
+impl Route {
+    fn to(block: Block) -> Route {
+        Route { block, hint: 0, verified: false, seen: UNSEEN, entries: 0 }
     }
 }
 
@@ -112,13 +135,15 @@ impl Routes {
         }
         let ascending = pages.is_sorted_by(|left, right| left.low < right.low);
         ensure(ascending, "children of a delta tree that ascend", level.into())?;
-        let route = |child: &Child| Route { block: child.block, hint: 0, verified: false };
+        let route = |child: &Child| Route::to(child.block);
         Ok(Routes {
             tree,
             level,
             lows: listed(pages.iter().map(|child| child.low)),
             rest: listed(pages.iter().map(route)),
+            seen: Vec::new(),
             detours: 0,
+            last: (Fence::MIN, 0),
         })
     }
 
@@ -128,7 +153,9 @@ impl Routes {
 
     /// Bytes that this takes.
     pub(in crate::tree) fn memory(&self) -> usize {
-        self.lows.capacity() * size_of::<Fence>() + self.rest.capacity() * size_of::<Route>()
+        self.lows.capacity() * size_of::<Fence>()
+            + self.rest.capacity() * size_of::<Route>()
+            + self.seen.capacity() * size_of::<Seen>()
     }
 
     /// Whether so many pages were not known that reading the upper levels again pays.
@@ -160,7 +187,8 @@ impl Routes {
             self.lows.make_room(1);
             self.rest.make_room(1);
             self.lows.insert(slot, low);
-            self.rest.insert(slot, Route { block, hint: 0, verified: false });
+            self.last = (Fence::MIN, 0);
+            self.rest.insert(slot, Route::to(block));
         }
     }
 
@@ -187,7 +215,10 @@ impl Routes {
         position: Fence,
         side: Side,
     ) -> Attempt<(S::Page<'s>, Block)> {
-        let start = self.slot_for(position, side);
+        let start = match side == Side::At && self.last.0 == position {
+            true => self.last.1,
+            false => self.slot_for(position, side),
+        };
         let mut at = self.step_to(start);
         loop {
             stop_at(StopPoint::DeltaBeforeRead);
@@ -226,6 +257,55 @@ impl Routes {
                 from_route: false,
             };
         }
+    }
+
+    /// Asks the processor for what looking a code up in its leaf will read.
+    #[inline]
+    pub(in crate::tree) fn warm<S: Store>(&mut self, store: &S, position: Fence) {
+        let slot = self.slot_for(position, Side::At);
+        self.last = (position, slot);
+        let Some(&Route { hint, seen, entries, .. }) =
+            self.rest.get(slot).filter(|route| route.hint != 0)
+        else {
+            return;
+        };
+        let page = store.expect(hint);
+        if let Some(seen) = self.seen.get(seen as usize) {
+            seen.lines_for(position.code).into_iter().for_each(cpu::prefetch);
+        }
+        if !page.is_null() {
+            for offset in delta::lines(entries.into()) {
+                cpu::prefetch(page.wrapping_add(offset));
+            }
+        }
+    }
+
+    /// Whether a leaf, which is locked, may have an entry with this code of a value. Certain if not.
+    #[inline]
+    pub(in crate::tree) fn may_have(&mut self, leaf: &Delta<'_>, code: u64) -> Result<bool> {
+        let slot = match self.lows.get(self.last.1) == Some(&leaf.low()) {
+            true => self.last.1,
+            false => self.lows.partition_point(|&low| low < leaf.low()),
+        };
+        if self.level > 0 || self.lows.get(slot) != Some(&leaf.low()) {
+            return Ok(true);
+        }
+        let route = &mut self.rest[slot];
+        if route.seen == UNSEEN {
+            let known = self.seen.len();
+            let grown = known < self.seen.capacity()
+                // From one on: most trees are small. Nothing depends on it, so a lack of memory is no error here.
+                || known < MOST_SEEN && self.seen.try_reserve_exact(known.max(1)).is_ok();
+            if !grown {
+                return Ok(true);
+            }
+            self.seen.push(Seen::nothing_of(leaf));
+            route.seen = self.seen.len() as u32 - 1;
+        }
+        let seen = &mut self.seen[route.seen as usize];
+        seen.update(leaf)?;
+        route.entries = seen.count() as u16;
+        Ok(seen.may_have(code))
     }
 
     /// Locks the leaf that a position belongs to, for changes.
@@ -271,7 +351,7 @@ impl Routes {
 
     /// The page that a route leads to.
     fn step_to(&self, slot: usize) -> Step {
-        let Route { block, hint, verified } = self.rest[slot];
+        let Route { block, hint, verified, .. } = self.rest[slot];
         Step { block, low: self.lows[slot], level: self.level, hint, verified, from_route: true }
     }
 }

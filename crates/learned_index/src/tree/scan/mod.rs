@@ -20,7 +20,7 @@ use crate::store::Store;
 
 /// Entries copied at once, first and at the most. A scan that is read on copies more at a time.
 const FIRST_PORTION: usize = 64;
-const LARGEST_PORTION: usize = 2048;
+const LARGEST_PORTION: usize = 512;
 /// Which way a scan goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -70,6 +70,10 @@ pub struct Scan<P> {
     exhausted: Option<Direction>,
     /// Keys of a list before this one have been asked for.
     asked: usize,
+    /// The interval that was looked for last.
+    interval: usize,
+    /// Leaves that a portion of a list of keys may be copied from.
+    leaves: usize,
 }
 
 impl<P> Default for Scan<P> {
@@ -92,6 +96,8 @@ impl<P> Default for Scan<P> {
             merged: Default::default(),
             exhausted: None,
             asked: 0,
+            interval: 0,
+            leaves: 1,
         }
     }
 }
@@ -111,6 +117,8 @@ impl<P> Scan<P> {
         self.mark = Place::Outside;
         self.portion = FIRST_PORTION;
         self.asked = 0;
+        self.interval = 0;
+        self.leaves = 1;
     }
 
     /// Releases what the scan holds of the store.
@@ -134,27 +142,43 @@ impl<P> Scan<P> {
         self.portion = LARGEST_PORTION;
     }
 
+    /// The next entry in a direction, if it was copied already. Never panics.
+    #[inline]
+    pub fn next_copied(&mut self, direction: Direction) -> Option<Entry> {
+        let next = match direction {
+            Direction::Forward => self.current.wrapping_add(1),
+            Direction::Backward => self.current.wrapping_sub(1),
+        };
+        let (&code, &tid) = (self.codes.get(next)?, self.tids.get(next)?);
+        self.current = next;
+        let entry = Entry { key: Key { class: self.class, code }, tid };
+        self.place = Place::At(entry);
+        Some(entry)
+    }
+
     /// The next entry in a direction. `None` at the end; after that the other direction gives
     /// the entry that was returned last before the end.
-    #[inline]
     pub fn next<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
         direction: Direction,
     ) -> Result<Option<Entry>> {
-        let next = match direction {
-            Direction::Forward => self.current.wrapping_add(1),
-            Direction::Backward => self.current.wrapping_sub(1),
-        };
-        if next < self.tids.len() {
-            self.current = next;
-        } else if !self.next_portion(store, directory, direction)? {
+        if let Some(entry) = self.next_copied(direction) {
+            return Ok(Some(entry));
+        }
+        if !self.next_portion(store, directory, direction)? {
             return Ok(None);
         }
         let entry = self.entry(self.current);
         self.place = Place::At(entry);
         Ok(Some(entry))
+    }
+
+    /// The heap TIDs that were copied together, in index order, and which of them was returned last.
+    #[inline]
+    pub fn copied(&self) -> (&[HeapTid], usize) {
+        (&self.tids, self.current)
     }
 
     /// The next portion of heap TIDs in index order, for callers that take them all.

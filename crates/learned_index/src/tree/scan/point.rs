@@ -55,7 +55,7 @@ impl<P> Scan<P> {
         if leaf.tombstones() > 0 && !slots.is_empty() {
             self.ranges.clear();
             self.ranges.push((slots.start, slots.end));
-            self.drop_dead(store, word, &leaf, at)?;
+            self.drop_dead(store, word, &leaf, at, 0)?;
         }
         self.exhausted = Some(Direction::Forward);
         let found = !self.tids.is_empty();

@@ -28,22 +28,32 @@ impl<P> Scan<P> {
         directory: &mut Directory,
         mut from: Fence,
     ) -> Attempt<bool> {
+        // A list of keys may have each in a leaf of its own: some of them make a portion, unless pages have to stay
+        // pinned or delta trees have a part in it.
+        let alone =
+            self.intervals.as_slice().len() == 1 || self.keep_pins || directory.state().has_delta();
+        let mut leaves = if alone { 1 } else { self.leaves };
+        self.leaves = (2 * self.leaves).min(KEYS_AHEAD);
         loop {
+            let index = self.interval_after(from);
             let intervals = self.intervals.as_slice();
-            let index = intervals.partition_point(|interval| end_of(interval) <= from);
-            let Some(interval) = intervals.get(index) else { return Ok(false) };
+            let Some(interval) = intervals.get(index) else { return Ok(!self.tids.is_empty()) };
             let end = intervals.last().map_or(Fence::MIN, end_of);
             from = from.max(Fence::before(interval.low));
             if from.class == NullClass::NullsFirst as u8 && !directory.identity().nulls_first {
                 from = Fence::start_of(NullClass::Value);
                 continue;
             }
-            self.class = class_of(from)?;
+            let class = class_of(from)?;
+            if !self.tids.is_empty() && class != self.class {
+                return Ok(true);
+            }
+            self.class = class;
             self.ask_ahead(store, directory, index)?;
             // The leaf comes last; while delta trees are read, what is read of it may be on its way.
-            if directory.state().has_delta()
-                && let Some(at) = directory.route(store, from)?
-            {
+            directory.warm_deltas(store, from)?;
+            let leaf = directory.route(store, from)?;
+            if let Some(at) = leaf {
                 directory.warm(store, at, from.code);
             }
             // Up to where the portion is complete: every source may end it earlier.
@@ -52,16 +62,34 @@ impl<P> Scan<P> {
             for which in [Which::Active, Which::Frozen] {
                 bound = self.copy_delta_from(store, directory, which, from, bound)?;
             }
-            bound = self.copy_leaf_from(store, directory, from, bound)?;
+            bound = self.copy_leaf_from(store, directory, leaf, from, bound)?;
             self.fresh.retain(|&entry| Fence::at(entry) < bound);
             self.merge_fresh();
             self.exhausted = (bound >= end).then_some(Direction::Forward);
-            if !self.tids.is_empty() {
+            leaves -= 1;
+            let full = leaves == 0 || self.tids.len() >= self.portion;
+            if !self.tids.is_empty() && (full || bound >= end) {
                 return Ok(true);
             }
-            self.release_copied(store);
+            if self.tids.is_empty() {
+                leaves = leaves.max(1);
+                self.release_copied(store);
+            }
             from = bound;
         }
+    }
+
+    /// The first interval that ends after a position: mostly the one that was found the last time, or the next.
+    #[inline]
+    fn interval_after(&mut self, from: Fence) -> usize {
+        let intervals = self.intervals.as_slice();
+        let ends_after = |index: usize| intervals.get(index).is_none_or(|i| end_of(i) > from);
+        let near = [self.interval, self.interval + 1].into_iter().find(|&index| {
+            ends_after(index)
+                && (index == 0 || intervals.get(index - 1).is_some_and(|i| end_of(i) <= from))
+        });
+        self.interval = near.unwrap_or_else(|| intervals.partition_point(|i| end_of(i) <= from));
+        self.interval
     }
 
     /// Copies matches from `from` on out of one leaf of a delta tree. Returns up to where that is
@@ -87,6 +115,13 @@ impl<P> Scan<P> {
         let named = |corruption: Corruption| corruption.at(block);
         let node = Delta::parse(&page, tree.name).map_err(named)?;
         let bound = bound.min(node.high());
+        let of_one_code = bound <= Fence::after(Key::value(from.code));
+        if from.class == NullClass::Value as u8
+            && of_one_code
+            && !routes.may_have(&node, from.code).map_err(named)?
+        {
+            return Ok(bound);
+        }
         self.copy_fresh(&node, from, bound).map_err(named)?.then(|| self.keep::<S>(page));
         Ok(bound)
     }
@@ -146,20 +181,21 @@ impl<P> Scan<P> {
         std::mem::swap(&mut self.tids, tids);
     }
 
-    /// Copies the first matches from `from` on out of the leaf there. Returns up to where that is
+    /// Copies the first matches from `from` on out of the leaf there, if there is one. Returns up to where that is
     /// all there is, at most `bound`.
     fn copy_leaf_from<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
+        mut leaf: Option<LeafRef>,
         mut from: Fence,
         bound: Fence,
     ) -> Attempt<Fence> {
         if injected(Fault::KeepCopies) {
             directory.refresh(store)?;
+            leaf = directory.route(store, from)?;
         }
-        let Some(at) = directory.route(store, from)? else { return Ok(bound) };
-        directory.warm(store, at, from.code);
+        let Some(at) = leaf else { return Ok(bound) };
         stop_at(StopPoint::ScanBeforeLeaf);
         let page = read_current(store, directory.state().word, at.block, at.hint)?;
         let named = |corruption: Corruption| corruption.at(at.block);
@@ -171,10 +207,12 @@ impl<P> Scan<P> {
         )
         .map_err(named)?;
         let mut bound = bound.min(leaf.high());
+        let mut index = self.interval_after(from);
         let intervals = self.intervals.as_slice();
-        let mut index = intervals.partition_point(|interval| end_of(interval) <= from);
         self.ranges.clear();
-        let mut room = self.portion;
+        // Behind what other leaves gave.
+        let first = self.tids.len();
+        let mut room = self.portion.saturating_sub(first).max(1);
         let mut cut = false;
         while let Some(interval) = intervals.get(index) {
             from = from.max(Fence::before(interval.low));
@@ -204,7 +242,8 @@ impl<P> Scan<P> {
                 break;
             }
         }
-        if let Some((_, last)) = self.keep_living(store, directory, at, page)?.filter(|_| cut) {
+        let copied = self.keep_living(store, directory, at, page, first)?;
+        if let Some((_, last)) = copied.filter(|_| cut) {
             bound = Fence::past(last);
         }
         Ok(bound)
@@ -335,20 +374,21 @@ impl<P> Scan<P> {
         for &(start, end) in &self.ranges {
             leaf.decode(start, end, &mut self.codes, &mut self.tids).map_err(named)?;
         }
-        if let Some((first, _)) = self.keep_living(store, directory, at, page)?.filter(|_| cut) {
+        if let Some((first, _)) = self.keep_living(store, directory, at, page, 0)?.filter(|_| cut) {
             bound = Fence::at(first);
         }
         Ok(bound)
     }
 
-    /// Keeps those of the entries copied from `ranges` that are alive. Returns the first and the last
-    /// of them all, dead ones included.
+    /// Keeps those of the entries copied from `ranges` that are alive; the entries before the `first`-th are
+    /// of other leaves. Returns the first and the last of those copied, dead ones included.
     fn keep_living<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
         at: LeafRef,
         page: S::Page<'_>,
+        first: usize,
     ) -> Attempt<Option<(Entry, Entry)>> {
         let named = |corruption: Corruption| corruption.at(at.block);
         let leaf = Leaf::parse(&page).map_err(named)?;
@@ -359,19 +399,20 @@ impl<P> Scan<P> {
         }
         ensure(leaf.class() == self.class, "entries of this null class", leaf.class() as u64)
             .map_err(named)?;
-        ensure(self.tids.len() == total, "as many entries as slots", self.tids.len() as u64)
-            .map_err(named)?;
-        let copied = (self.entry(0), self.entry(total - 1));
+        let copied = self.tids.len() - first;
+        ensure(copied == total, "as many entries as slots", copied as u64).map_err(named)?;
+        let copied = (self.entry(first), self.entry(first + total - 1));
         if leaf.tombstones() > 0 {
-            self.drop_dead(store, directory.state().word, &leaf, at)?;
+            self.drop_dead(store, directory.state().word, &leaf, at, first)?;
         }
-        if !self.tids.is_empty() {
+        if self.tids.len() > first {
             self.keep::<S>(page);
         }
         Ok(Some(copied))
     }
 
-    /// Takes the dead entries out of what was just copied from a leaf, which is still locked.
+    /// Takes the dead entries out of what was just copied from a leaf, from the `first`-th on. The leaf is still
+    /// locked.
     ///
     /// A map of dead slots is read under the leaf's lock: nobody locks the two in another order,
     /// and replay registers them in this one. A leaf that is locked is not free, and its map is
@@ -382,6 +423,7 @@ impl<P> Scan<P> {
         word: u64,
         leaf: &Leaf<'_>,
         at: LeafRef,
+        first: usize,
     ) -> Attempt<()> {
         let map = match leaf.tombstone_page() {
             None => None,
@@ -395,7 +437,7 @@ impl<P> Scan<P> {
         };
         self.dead.clear();
         self.dead.extend(leaf.listed_tombstones());
-        let (mut read, mut kept) = (0, 0);
+        let (mut read, mut kept) = (first, first);
         for slot in self.ranges.iter().flat_map(|&(start, end)| start..end) {
             let slot = slot + usize::from(injected(Fault::TombstoneOfNeighbour));
             let dead = match &map {
@@ -429,7 +471,8 @@ impl<P> Scan<P> {
             self.forget(store);
             self.fresh.clear();
             let mut bound = self.copy_delta_from(store, directory, Which::Frozen, from, end)?;
-            bound = self.copy_leaf_from(store, directory, from, bound)?;
+            let leaf = directory.route(store, from)?;
+            bound = self.copy_leaf_from(store, directory, leaf, from, bound)?;
             self.fresh.retain(|&entry| Fence::at(entry) < bound);
             self.merge_fresh();
             if let Some(why) = self.tids.iter().find_map(|&tid| look(tid).break_value()) {

@@ -25,7 +25,7 @@ use super::scan::{Direction, Scan};
 use super::vacuum::bulk_delete;
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::fault::testing::set_full_at;
-use crate::key::Key;
+use crate::key::{Interval, Key};
 use crate::model::ModelChoice;
 use crate::page::PageBytes;
 use crate::page::meta::Identity;
@@ -314,11 +314,21 @@ impl World {
         if low > high {
             std::mem::swap(&mut low, &mut high);
         }
+        let mut intervals = vec![Interval { low, high }];
+        // A list of keys, from one leaf or from many.
+        if random.one_in(4) {
+            let keys = (0..SHARED_KEYS).filter(|_| random.one_in(2)).map(shared_key);
+            intervals = keys.map(Interval::point).collect();
+            let around = self.last.saturating_sub(random.below(30));
+            intervals.extend(
+                (around..around + 8).step_by(2).map(|code| Interval::point(Key::value(code))),
+            );
+        }
         let pins = random.one_in(2);
         let forward = random.one_in(2);
         let direction = if forward { Direction::Forward } else { Direction::Backward };
         scan.restart(&self.store, pins);
-        scan.intervals_mut().set(low, high);
+        scan.intervals_mut().set_union(intervals.iter().copied());
         if random.one_in(2) {
             scan.take_all();
         }
@@ -337,22 +347,31 @@ impl World {
             found.reverse();
         }
         let end = if pins { self.heap.now() } else { snapshot };
-        self.expect_answer(&found, low, high, snapshot, end);
+        let is_inside = |key| intervals.iter().any(|interval| interval.contains(key));
+        self.expect_answer(&found, is_inside, snapshot, end);
         if !pins {
             self.heap.release_snapshot(snapshot);
         }
     }
 
-    fn expect_answer(&self, found: &[Entry], low: Key, high: Key, start: Time, end: Time) {
+    fn expect_answer(
+        &self,
+        found: &[Entry],
+        is_inside: impl Fn(Key) -> bool,
+        start: Time,
+        end: Time,
+    ) {
         assert!(found.is_sorted_by(|left, right| left < right), "out of order: {found:?}");
         let mut expected = self.heap.alive_between(start, end);
-        expected.retain(|entry| low <= entry.key && entry.key <= high);
+        expected.retain(|entry| is_inside(entry.key));
         let found: BTreeSet<Entry> = found.iter().copied().collect();
         let missed: Vec<&Entry> = expected.difference(&found).collect();
         assert!(missed.is_empty(), "{} missed: {missed:?}", missed.len());
         for entry in found.difference(&expected) {
-            let inside = low <= entry.key && entry.key <= high;
-            assert!(inside && self.heap.had(*entry, start), "{entry:?} is not from this table");
+            assert!(
+                is_inside(entry.key) && self.heap.had(*entry, start),
+                "{entry:?} is not from this table"
+            );
         }
     }
 }
