@@ -26,10 +26,10 @@ impl<'a> Job<'a> {
     }
 }
 
-/// How long a test with many sessions goes on: `OMENDB_LEARNED_TEST_SECONDS`, by default 15, times
+/// How long a test with many sessions goes on: `OMENDB_LEARNED_TEST_SECONDS`, by default 10, times
 /// the share.
 pub fn test_duration(share: f64) -> Duration {
-    let seconds = std::env::var("OMENDB_LEARNED_TEST_SECONDS").map_or(15.0, |s| s.parse().unwrap());
+    let seconds = std::env::var("OMENDB_LEARNED_TEST_SECONDS").map_or(10.0, |s| s.parse().unwrap());
     Duration::from_secs_f64(seconds * share)
 }
 

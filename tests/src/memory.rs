@@ -17,6 +17,8 @@ pub struct Footprint {
 impl Footprint {
     /// Of the session now.
     pub fn of(client: &mut Client) -> Self {
+        // A session collects what it counted for a second, or hands it over when it is told to.
+        client.query_one("SELECT pg_stat_force_next_flush()", &[]).unwrap();
         let row = "SELECT pg_backend_pid(), sum(used_bytes)::int8 FROM pg_backend_memory_contexts";
         let row = client.query_one(row, &[]).unwrap();
         let process: i32 = row.get(0);

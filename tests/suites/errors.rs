@@ -199,10 +199,10 @@ fn retraining_while_vacuum_has_the_index_gives_up_and_says_why() {
         let hint = "Try again when VACUUM or the background worker has finished.";
         assert_eq!(error.hint(), Some(hint));
         // It can be cancelled while it tries.
-        client.script("SET statement_timeout = '200ms'").unwrap();
-        let error = client.batch_execute("SELECT learned_retrain('t_k')").unwrap_err();
+        let mut limited = cluster.connect();
+        limited.script("SET statement_timeout = '200ms'").unwrap();
+        let error = limited.batch_execute("SELECT learned_retrain('t_k')").unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED));
-        client.script("RESET statement_timeout").unwrap();
         assert!(!vacuum.is_finished(), "VACUUM did not wait for the pin");
         reader.script("COMMIT").unwrap();
         vacuum.join().unwrap();

@@ -286,7 +286,7 @@ fn a_build_in_the_least_memory_spills_hundreds_of_runs_and_is_whole() {
     client
         .script(&format!(
             "CREATE TABLE t (k int8, id int4);
-             INSERT INTO t SELECT hashint8extended(g, 1), g FROM generate_series(1, 3000000) g;
+             INSERT INTO t SELECT hashint8extended(g, 1), g FROM generate_series(1, 1000000) g;
              SET maintenance_work_mem = '{least}'; {}; {}; RESET maintenance_work_mem",
             create(""),
             create("UNIQUE").replace("t_k", "t_u"),

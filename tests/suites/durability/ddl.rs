@@ -58,7 +58,7 @@ pub(crate) fn jobs(cluster: &Cluster, round: u64) -> Vec<Job<'_>> {
             let outcome = client.script(&format!("SET lock_timeout = '{patience}'; {statements}"));
             std::thread::sleep(Duration::from_millis(rng.random_range(0..100)));
             match outcome {
-                Err(error) if error.code().is_some_and(is_in_the_way) => {
+                Err(error) if is_in_the_way(&error) => {
                     client.script("ROLLBACK; RESET lock_timeout")
                 }
                 outcome => outcome,
@@ -69,15 +69,18 @@ pub(crate) fn jobs(cluster: &Cluster, round: u64) -> Vec<Job<'_>> {
 }
 
 /// Whether an error comes of others that write, make and drop indexes of the same table.
-pub(crate) fn is_in_the_way(code: &SqlState) -> bool {
-    [
+pub(crate) fn is_in_the_way(error: &postgres::Error) -> bool {
+    let Some(error) = error.as_db_error() else { return false };
+    // The core says so when one drops an index concurrently that another one has just changed the state of.
+    let crossed = error.message() == "tuple concurrently updated";
+    let codes = [
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::LOCK_NOT_AVAILABLE,
         SqlState::DUPLICATE_TABLE,
         SqlState::UNDEFINED_OBJECT,
         SqlState::UNDEFINED_TABLE,
-    ]
-    .contains(code)
+    ];
+    crossed || codes.contains(error.code())
 }
 
 /// Brings indexes that a crash has left invalid back, or drops them, as their owner would; returns how many

@@ -62,7 +62,14 @@ fn statement(kind: usize, session: u64, rng: &mut StdRng) -> String {
 /// Whether an error is one that a statement may end with here, besides those of being interrupted.
 fn is_expected(error: &postgres::Error) -> bool {
     let busy = [SqlState::OBJECT_IN_USE, SqlState::LOCK_NOT_AVAILABLE];
-    error.code().is_some_and(|code| ddl::is_in_the_way(code) || busy.contains(code))
+    // A name that was looked up before REINDEX CONCURRENTLY gave it to the new index is that of the old one.
+    let replaced = error.as_db_error().is_some_and(|error| {
+        *error.code() == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE
+            && error.message().contains("_ccold")
+    });
+    ddl::is_in_the_way(error)
+        || replaced
+        || error.code().is_some_and(|code| busy.contains(code))
 }
 
 /// Asserts that nothing has stayed of what was interrupted, while the sessions that it happened to are still

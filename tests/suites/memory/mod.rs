@@ -14,8 +14,9 @@ fn times(each_second: f64) -> u32 {
     (test_duration(1.0).as_secs_f64() * each_second) as u32
 }
 
-/// Does something so many times to warm up, and then twice as often as given; asserts that the session
-/// takes at most so many bytes more for each time of the second half.
+/// Does something so many times to warm up, and then as often again; asserts that the session takes at most
+/// so many bytes more for each time of the second half. What loses memory does so every time, while
+/// PostgreSQL's contexts double their blocks: a half that takes too much is followed by another, twice at most.
 fn assert_flat(
     client: &mut Client,
     what: &str,
@@ -24,14 +25,18 @@ fn assert_flat(
     mut step: impl FnMut(&mut Client, u32),
 ) {
     step(client, times);
-    let first = Footprint::of(client);
-    step(client, times);
-    let second = Footprint::of(client);
-    let growth = first.growth(second);
-    let each = growth as f64 / f64::from(times);
-    println!("{what}: {} kB, {growth} bytes more after {times} more times", second.data / 1024);
-    assert!(
-        each <= allowed,
-        "{what}: {each:.1} bytes more each time, from {first:?} to {second:?}"
-    );
+    let mut first = Footprint::of(client);
+    let mut grown = Vec::new();
+    while grown.len() < 3 {
+        step(client, times);
+        let second = Footprint::of(client);
+        let growth = first.growth(second);
+        println!("{what}: {} kB, {growth} bytes more after {times} more times", second.data / 1024);
+        if growth as f64 / f64::from(times) <= allowed {
+            return;
+        }
+        grown.push(second);
+        first = second;
+    }
+    panic!("{what}: more than {allowed} bytes more each of {times} times, up to {grown:?}");
 }

@@ -24,12 +24,12 @@ fn create(client: &mut Client) {
         .unwrap();
 }
 
-/// Asserts that a nested loop over as many outer rows as there ever are takes no more memory for its second
-/// half: within one execution, by a cursor that is moved on.
+/// Asserts that a nested loop over as many outer rows as there ever are takes no more memory for its later
+/// halves: within one execution, by a cursor that is moved on.
 fn assert_no_growth(client: &mut Client, settings: &str, inner: &str, wanted: &str) {
     client.script(&format!("RESET ALL; SET enable_seqscan = off; {settings}")).unwrap();
     let number = times(5_000.0);
-    let query = format!("SELECT {inner} FROM generate_series(1, {}) g", number * 2 + 1);
+    let query = format!("SELECT {inner} FROM generate_series(1, {}) g", number * 4 + 1);
     assert_plan(client, &query, &[wanted], &["Seq Scan"]);
     client.script(&format!("BEGIN; DECLARE c NO SCROLL CURSOR FOR {query}")).unwrap();
     assert_flat(client, &format!("{wanted}: {inner}"), number, ALLOWED, |client, number| {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postgres::Client;
 use server_tests::{
     Cluster, Script, Subject, check, in_background, pid_of, retrain, try_retrain, wait_until,
     waits_for,
@@ -166,4 +167,41 @@ fn readers_and_inserts_wait_for_a_split_and_then_find_their_way() {
     assert!(try_retrain(&mut writer(&cluster), "t_k").unwrap());
     assert_no_page_lost(&cluster);
     assert!(blocks(&mut writer(&cluster)) > 0);
+}
+
+#[test]
+fn of_two_serializable_sessions_one_fails_if_one_reads_while_the_other_inserts() {
+    let cluster = Cluster::start_with_stops("");
+    cluster
+        .connect()
+        .script(
+            "CREATE TABLE t (k int8, id int4) WITH (autovacuum_enabled = off);
+             INSERT INTO t SELECT g, g FROM generate_series(1, 1000) g;
+             CREATE INDEX t_k ON t USING learned (k) WITH (auto_retrain = off); VACUUM ANALYZE t",
+        )
+        .unwrap();
+    let begin = || {
+        let mut client = cluster.connect();
+        client
+            .script(
+                "SET enable_seqscan = off; SET default_transaction_isolation = serializable; BEGIN",
+            )
+            .unwrap();
+        client
+    };
+    // Each inserts a row that the other has looked for in vain.
+    let count = |client: &mut Client| -> i64 {
+        client.query_one("SELECT count(*) FROM t WHERE k = 5000", &[]).unwrap().get(0)
+    };
+    let (mut first, mut second) = (begin(), begin());
+    assert_eq!(count(&mut first), 0);
+    let stop = cluster.stop_at("InsertBeforeLock", Some(pid_of(&mut first)), 0);
+    let insert = in_background(first, "INSERT INTO t VALUES (5000, 1)");
+    stop.wait();
+    assert_eq!(count(&mut second), 0);
+    stop.release();
+    let (mut first, outcome) = insert.join().unwrap();
+    let first = outcome.and_then(|_| first.script("COMMIT"));
+    let second = second.script("INSERT INTO t VALUES (5000, 2); COMMIT");
+    assert!(first.is_err() || second.is_err(), "no order of the two gives this");
 }

@@ -62,7 +62,7 @@ impl Model {
             let chosen = ids.into_iter().filter(|id| id % modulus == rest).collect();
             return (chosen, format!("id % {modulus} = {rest}"));
         }
-        let first = rng.random_range(0..self.next);
+        let first = rng.random_range(0..self.next.max(1));
         let last = first + rng.random_range(0..300);
         let chosen = ids.into_iter().filter(|id| (first..=last).contains(id)).collect();
         (chosen, format!("id BETWEEN {first} AND {last}"))
