@@ -36,15 +36,14 @@ pg_config_of() {
 
 major_version() { "$1" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/'; }
 
-has_assertions() { "$1" --configure | grep -q -e --enable-cassert; }
-
-# Makes cargo build against one PostgreSQL. Each has a target directory of its own: pgrx's
-# bindings would otherwise be generated anew at every change of the version.
+# Makes cargo build against one PostgreSQL. pgrx keeps its bindings of each major version, until another
+# PostgreSQL of that version is built against.
 use_postgres() {
     PG_MAJOR="$(major_version "$1")"
-    export PGRX_PG_CONFIG_PATH="$1" PGRX_HOME="$ROOT/.build/pgrx" CARGO_TARGET_DIR="$TARGET/pg$PG_MAJOR"
-    if has_assertions "$1"; then CARGO_TARGET_DIR+=-assert; fi
+    export PGRX_PG_CONFIG_PATH="$1" PGRX_HOME="$ROOT/.build/pgrx"
     mkdir -p "$PGRX_HOME"
+    # Nobody reads it, but where it is missing cargo takes the bindings for old each time.
+    [ -f "$PGRX_HOME/config.toml" ] || echo '[configs]' >"$PGRX_HOME/config.toml"
 }
 
 # PostgreSQL refuses to run as root.
