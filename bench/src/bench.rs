@@ -1,5 +1,7 @@
 //! The run: the server, what is asked for, and the figures so far.
 
+use std::process::Command;
+
 use postgres::Client;
 
 use crate::Result;
@@ -13,6 +15,8 @@ pub struct Bench {
     pub server: Server,
     /// What is asked for.
     pub options: Options,
+    /// The commit of the repository when it began; "-dirty" where files had changes.
+    pub commit: String,
     /// What was found.
     pub figures: Vec<Figure>,
     /// What could not be measured, and why.
@@ -23,7 +27,8 @@ impl Bench {
     /// A run that begins.
     pub fn new(options: Options) -> Result<Self> {
         let (figures, failures) = (Vec::new(), Vec::new());
-        Ok(Self { server: Server::start()?, options, figures, failures })
+        let commit = commit();
+        Ok(Self { server: Server::start()?, options, commit, figures, failures })
     }
 
     /// Measures one thing. Where that fails the rest of a long run is not lost: it goes on with a new server.
@@ -56,5 +61,15 @@ impl Bench {
             ratio {ratio:.2} ({low:.2} to {high:.2})"
         );
         self.figures.push(figure);
+    }
+}
+
+fn commit() -> String {
+    let described = Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    match described {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }
+        _ => "unknown".to_owned(),
     }
 }

@@ -83,6 +83,35 @@ impl DataSet {
     }
 }
 
+/// Bits a row that no index with an entry for each row gets by with, on average: the entropy of the keys in the order of the
+/// table. `None` where they follow a rule, and nothing is left but the rule.
+///
+/// An index knows the sorted keys, and which row each is of: together the keys in the order of the table, since sorting
+/// loses nothing but that order.
+pub fn entropy(name: &str, rows: u64) -> Option<f64> {
+    use std::f64::consts::{E, LOG2_E, PI};
+    let rows = rows as f64;
+    // Of a row's place among all, by Stirling's formula.
+    let order = (rows / E).log2();
+    Some(match name {
+        "timestamps" => 100_000f64.log2(),
+        // Of an exponential distribution.
+        "poisson" => (E * 1_000.0).log2(),
+        // A step or none.
+        "wiki-like" => -(0.1 * 0.1f64.log2() + 0.9 * 0.9f64.log2()),
+        // Of a Pareto distribution with exponent 1.
+        "zipfian" => 1e9f64.log2() + 2.0 * LOG2_E,
+        "lognormal" => 1e9f64.log2() + (2.0 * (2.0 * PI * E).sqrt()).log2(),
+        // The cluster, its mean width, and half a normal distribution.
+        "osm-like" => 200f64.log2() + 37.5 + (PI * E / 2.0).sqrt().log2(),
+        // Gaps up to a widest one, which is itself uniform.
+        "fb-like" => 100_000f64.log2() - LOG2_E + order,
+        "random" => (10.0 * rows).log2(),
+        "uniform" => 62.0,
+        _ => return None,
+    })
+}
+
 fn generate(name: &str, rows: u64, rng: &mut StdRng) -> Option<Vec<i64>> {
     let n = rows as i64;
     let in_order = match name {

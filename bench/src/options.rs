@@ -7,7 +7,7 @@ use crate::Result;
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// A million rows, and less of what takes long.
+    /// Half a million rows, and less of what takes long.
     Quick,
     /// Everything, at ten million rows, and up to a hundred million.
     Full,
@@ -24,6 +24,8 @@ pub struct Options {
     pub rounds: usize,
     /// The only group to measure, by its name in [`Figure::group`](crate::result::Figure).
     pub only: Option<String>,
+    /// The only data sets to measure what is measured on each; all if there are none.
+    pub data: Vec<String>,
     /// Files of real keys with their names: one integer a line, in the order of the table.
     pub keys: Vec<(String, PathBuf)>,
     /// The command that repeats the run, without the paths that differ from one machine to the next.
@@ -32,8 +34,8 @@ pub struct Options {
     pub out: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: learned_bench quick|full [--only GROUP] [--rows N] [--rounds N] \
-    [--keys NAME=FILE]... [--out DIRECTORY]";
+const USAGE: &str = "usage: learned_bench quick|full [--only GROUP] [--data NAME]... [--rows N] \
+    [--rounds N] [--keys NAME=FILE]... [--out DIRECTORY]";
 
 impl Options {
     /// Reads the arguments of the program, without its name.
@@ -44,15 +46,15 @@ impl Options {
             _ => return Err(USAGE.into()),
         };
         let (rows, rounds) = match mode {
-            Mode::Quick => (1_000_000, 5),
-            Mode::Full => (10_000_000, 7),
+            Mode::Quick => (500_000, 5),
+            Mode::Full => (10_000_000, 5),
         };
         let command = match mode {
             Mode::Quick => "scripts/bench quick".to_owned(),
             Mode::Full => "scripts/bench full".to_owned(),
         };
-        let (only, keys, out) = (None, Vec::new(), None);
-        let mut options = Self { mode, rows, rounds, only, keys, command, out };
+        let (only, data, keys, out) = (None, Vec::new(), Vec::new(), None);
+        let mut options = Self { mode, rows, rounds, only, data, keys, command, out };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or(USAGE)?;
             if name != "--keys" && name != "--out" {
@@ -60,6 +62,7 @@ impl Options {
             }
             match name.as_str() {
                 "--only" => options.only = Some(value),
+                "--data" => options.data.push(value),
                 "--rows" => options.rows = value.parse()?,
                 "--rounds" => options.rounds = value.parse()?,
                 "--keys" => {
@@ -79,6 +82,11 @@ impl Options {
     /// Whether a group of figures is to be measured.
     pub fn wants(&self, group: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only == group)
+    }
+
+    /// Whether what is measured on each data set is to be measured on this one.
+    pub fn wants_data(&self, name: &str) -> bool {
+        self.data.is_empty() || self.data.iter().any(|wanted| wanted == name)
     }
 
     /// Whether everything is to be measured.

@@ -27,7 +27,7 @@ pub struct Figure {
     pub low: f64,
     /// The greatest paired ratio.
     pub high: f64,
-    /// The ratio of the floor: the same plan with a TID join in place of an index.
+    /// The ratio of the floor: the same plan without an index.
     pub ceiling: Option<f64>,
     /// The ratio to reach.
     pub target: Option<f64>,
@@ -79,7 +79,9 @@ impl Figure {
 
     /// Whether the target is of the learned index's own figure, and not of the ratio: bytes a row as built, and waits.
     pub fn target_is_of_ours(&self) -> bool {
-        self.group == "space" || self.unit == "ms" && self.what.contains(" wait ")
+        self.group == "space"
+            || self.what.starts_with("training")
+            || self.unit == "ms" && self.what.contains(" wait ")
     }
 
     /// Whether there is no target, or it is reached.

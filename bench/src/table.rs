@@ -23,10 +23,12 @@ pub struct Table {
 impl Table {
     /// Creates the table and loads these keys in their order; the value is the row's number.
     pub fn load(client: &mut Client, name: &str, data: &str, keys: &[i64]) -> Result<Self> {
+        // Rows that come with their table can be frozen at once.
         client.batch_execute(&format!(
-            "CREATE TABLE {name} (k int8 NOT NULL, value int8 NOT NULL)"
+            "BEGIN; CREATE TABLE {name} (k int8 NOT NULL, value int8 NOT NULL)"
         ))?;
-        copy(client, name, keys)?;
+        copy_with(client, name, keys, "FORMAT binary, FREEZE")?;
+        client.batch_execute("COMMIT")?;
         let table = Self { name: name.to_owned(), data: data.to_owned(), rows: keys.len() as u64 };
         table.vacuum(client)?;
         Ok(table)
@@ -35,16 +37,24 @@ impl Table {
     /// Makes all rows visible to all, and known so, which index-only scans need; sees that it is so.
     pub fn vacuum(&self, client: &mut Client) -> Result<()> {
         client.batch_execute(&format!("VACUUM (FREEZE, ANALYZE) {}", self.name))?;
-        // COPY may leave pages at the end that no row is in.
-        let query = format!(
-            "SELECT count(*) FROM pg_visibility_map('{0}') WHERE NOT all_visible AND EXISTS (SELECT FROM {0} t
-                WHERE t.ctid >= format('(%s,0)', blkno)::tid AND t.ctid < format('(%s,0)', blkno + 1)::tid)",
-            self.name
-        );
-        match client.query_one(&query, &[])?.get(0) {
-            0i64 => Ok(()),
-            n => Err(format!("{n} pages of {} are not all-visible", self.name).into()),
+        let hidden =
+            "SELECT blkno FROM pg_visibility_map($1::text::regclass) WHERE NOT all_visible";
+        for row in client.query(hidden, &[&self.name])? {
+            // COPY may leave pages at the end that no row is in.
+            let page: i64 = row.get(0);
+            let found = client.query(
+                &format!(
+                    "SELECT FROM {} WHERE ctid >= '({page},0)' AND ctid < '({},0)' LIMIT 1",
+                    self.name,
+                    page + 1
+                ),
+                &[],
+            )?;
+            if !found.is_empty() {
+                return Err(format!("page {page} of {} is not all-visible", self.name).into());
+            }
         }
+        Ok(())
     }
 
     /// Adds `t_probes`, random keys of the table in random order, and `t_tids`, their rows' places.
@@ -152,7 +162,11 @@ impl Table {
 
 /// Adds rows with these keys by COPY.
 pub fn copy(client: &mut Client, table: &str, keys: &[i64]) -> Result<()> {
-    let mut writer = client.copy_in(&format!("COPY {table} FROM STDIN (FORMAT binary)"))?;
+    copy_with(client, table, keys, "FORMAT binary")
+}
+
+fn copy_with(client: &mut Client, table: &str, keys: &[i64], options: &str) -> Result<()> {
+    let mut writer = client.copy_in(&format!("COPY {table} FROM STDIN ({options})"))?;
     // The signature, no flags, no extension.
     writer.write_all(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0")?;
     let mut batch = Vec::with_capacity(1 << 20);

@@ -48,7 +48,7 @@ pub fn bars(title: &str, figures: &[&Figure]) -> String {
         let of = format!("{:.2}", figure.ratio);
         text(&mut svg, LABELS + PLOT + 30.0, y + 12.0, "start", 11, &of);
     }
-    let note = "thin line: spread; dotted: the same plan with a TID join";
+    let note = "thin line: spread; dotted: the same plan without an index";
     text(&mut svg, LABELS, height - 6.0, "start", 10, note);
     svg.push_str("</svg>\n");
     svg

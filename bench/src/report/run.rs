@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
 
 use serde::Serialize;
 
@@ -50,7 +49,7 @@ impl Run {
             command: options.command.clone(),
             date: row.get(1),
             version: row.get(2),
-            commit: commit(),
+            commit: bench.commit.clone(),
             postgresql: row.get(0),
             cpu: cpu(),
             cpus: std::thread::available_parallelism()?.get(),
@@ -59,16 +58,6 @@ impl Run {
             failures: bench.failures.clone(),
             settings: Server::settings().iter().copied().collect(),
         })
-    }
-}
-
-fn commit() -> String {
-    let described = Command::new("git").args(["describe", "--always", "--dirty"]).output();
-    match described {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        }
-        _ => "unknown".to_owned(),
     }
 }
 

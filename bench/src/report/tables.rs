@@ -67,7 +67,12 @@ fn summary(figures: &[Figure]) -> String {
 
 /// The section of the figures that speak for the other index.
 fn worse(figures: &[Figure]) -> String {
-    let worse: Vec<&Figure> = figures.iter().filter(|f| f.ratio < 1.0).collect();
+    // Not where a learned index is compared with another one, nor where nothing is.
+    let is_of_index = |figure: &&Figure| {
+        !figure.against.starts_with("learned") && !figure.what.starts_with("training")
+    };
+    let worse: Vec<&Figure> =
+        figures.iter().filter(is_of_index).filter(|figure| figure.ratio < 1.0).collect();
     let rows = match worse.is_empty() {
         true => "No row of this run.\n".to_owned(),
         false => table(&worse),
@@ -117,6 +122,7 @@ fn title(group: &str) -> &str {
         "ranges" => "Ranges",
         "build" => "Building",
         "space" => "Space",
+        "model" => "The model alone",
         "routing" => "What the model contributes, and what density",
         "neighbours" => "Hash and BRIN",
         "writes" => "Writes",

@@ -32,6 +32,8 @@ struct Extent {
     rounds: usize,
     /// Seconds that clients work in one round.
     seconds: u64,
+    /// How many clients send SELECTs.
+    clients: &'static [usize],
     /// The scale of TPC-H: 1 is about a gigabyte.
     tpch_scale: f64,
 }
@@ -39,8 +41,10 @@ struct Extent {
 impl Extent {
     fn of(options: &Options) -> Self {
         let Options { rows, rounds, .. } = *options;
-        let seconds = if options.is_full() { 10 } else { 1 };
-        Self { rows, rounds, seconds, tpch_scale: (rows as f64 / 1e7).min(1.0) }
+        let (seconds, clients): (_, &[usize]) =
+            if options.is_full() { (3, &[1, 2, 4, 8, 16]) } else { (1, &[2, 16]) };
+        let tpch_scale = (rows as f64 / 1e7).min(1.0);
+        Self { rows: rows.min(2_000_000), rounds, seconds, clients, tpch_scale }
     }
 }
 

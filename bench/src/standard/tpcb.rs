@@ -32,9 +32,10 @@ pub fn run(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
 pub fn by_clients(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
     let databases = Databases::create(server, extent)?;
     let only = ["--select-only", "--no-vacuum"];
-    let figures = [1, 2, 4, 8, 16]
-        .into_iter()
-        .map(|clients| databases.measure(SCALE, "prepared SELECT of one row", clients, &only))
+    let figures = extent
+        .clients
+        .iter()
+        .map(|clients| databases.measure(SCALE, "prepared SELECT of one row", *clients, &only))
         .collect::<Result<Vec<Figure>>>()?;
     databases.drop()?;
     Ok(figures)

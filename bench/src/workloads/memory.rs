@@ -10,12 +10,14 @@ use crate::paired::{Question, Scan};
 use crate::server::Server;
 use crate::table::Table;
 
-use super::probes::{PROBE, PROBE_AND_FETCH};
+use super::probes::{LISTS, PROBE, PROBE_AND_FETCH, ask_lists};
 use super::writes::{Inserts, Twins, insert};
 
 /// Measures lookups with the table five times `shared_buffers`, and random inserts with the B-tree four times.
 pub fn run(bench: &mut Bench) -> Result<()> {
-    for name in ["timestamps", "uniform"] {
+    let sets: &[&str] =
+        if bench.options.is_full() { &["timestamps", "uniform"] } else { &["uniform"] };
+    for name in sets {
         probes(bench, &DataSet::generated(name, bench.options.rows)?)?;
     }
     let mut client = bench.connect()?;
@@ -48,6 +50,9 @@ fn probes(bench: &mut Bench, set: &DataSet) -> Result<()> {
         let figure = pairs.figure("memory", &table, &what, "ms", "btree");
         bench.add(crate::result::Figure { target, ..figure });
     }
+    let pairs = ask_lists(&mut client, &table, bench.options.rounds)?;
+    let what = format!("{LISTS}, the table five times shared_buffers");
+    bench.add(pairs.figure("memory", &table, &what, "ms", "btree"));
     table.drop(&mut client)?;
     drop(client);
     bench.server.restart_with(&Server::lines_of_settings())

@@ -2,6 +2,7 @@
 
 mod build;
 mod memory;
+mod model;
 mod neighbours;
 mod probes;
 mod ranges;
@@ -39,6 +40,9 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         }
         probes::add_means(bench);
     }
+    if wants(bench, &[model::GROUP]) {
+        bench.attempt("the model alone", model::run)?;
+    }
     if wants(bench, &["writes"]) {
         bench.attempt("writes", writes::run)?;
         bench.attempt("delta", writes::delta)?;
@@ -55,35 +59,49 @@ pub fn run(bench: &mut Bench) -> Result<()> {
 
 /// All that is measured on one table, which only reads it.
 fn of_set(bench: &mut Bench, set: &DataSet) -> Result<()> {
+    // Those that stand for the others, where everything is too much.
+    let stands = MEAN_OF.contains(&set.name.as_str());
+    let ordered_or_not = ["timestamps", "uniform"].contains(&set.name.as_str());
+    let real = bench.options.keys.iter().any(|(name, _)| *name == set.name);
+    let this = bench.options.wants_data(&set.name);
+    let wants = |group: &str, of_this_set: bool| this && of_this_set && bench.options.wants(group);
+    // The quick form leaves sets out, unless it was asked for these figures only.
+    let more = bench.options.is_full() || bench.options.only.is_some();
+    let build = wants("build", ordered_or_not || more && stands);
+    let space = wants("space", true);
+    let probes = wants("point probes", stands || real || more);
+    let ranges = wants("ranges", ordered_or_not || more && stands);
+    let neighbours = wants("neighbours", ordered_or_not);
+    let routing = wants("routing", ordered_or_not || more && stands);
+    if ![build, space, probes, ranges, neighbours, routing].contains(&true) {
+        return Ok(());
+    }
     let mut client = bench.connect()?;
     let client = &mut client;
     let table = Table::load(client, "t", &set.name, &set.keys)?;
     table.add_probes(client)?;
-    // Those that stand for the others, where everything is too much.
-    let stands = MEAN_OF.contains(&set.name.as_str());
-    let ordered_or_not = ["timestamps", "uniform"].contains(&set.name.as_str());
-    if bench.options.wants("build") && (stands || bench.options.is_full()) {
+    if build {
         build::run(bench, client, &table)?;
     }
     for method in ["btree", "learned"] {
         table.build(client, method)?;
     }
-    if bench.options.wants("space") {
+    if space {
         space::run(bench, client, &table)?;
     }
-    if bench.options.wants("point probes") {
+    if probes {
         probes::run(bench, client, &table)?;
         if set.name == "serial" {
             single::run(bench, client, &table)?;
         }
     }
-    if bench.options.wants("ranges") && (ordered_or_not || bench.options.is_full()) {
+    if ranges {
         ranges::run(bench, client, &table, &set.keys)?;
     }
-    if bench.options.wants("neighbours") && ordered_or_not {
+    if neighbours {
         neighbours::run(bench, client, &table, &set.keys)?;
     }
-    if bench.options.wants("routing") && stands {
+    if routing {
         routing::run(bench, client, &table)?;
     }
     table.drop(client)

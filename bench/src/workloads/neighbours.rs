@@ -29,10 +29,12 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table, keys: &[i64]) 
         return Ok(());
     }
     table.build(client, "brin")?;
+    // A BRIN index reads some hundred times as many rows for the short ones, which takes long.
+    let lengths: &[u64] = if bench.options.is_full() { &[100, 10_000] } else { &[10_000] };
     if !bench.options.wants("ranges") {
-        table.add_ranges(client, keys, &[100, 10_000])?;
+        table.add_ranges(client, keys, lengths)?;
     }
-    for rows in [100, 10_000] {
+    for &rows in lengths {
         let query = range_query(rows, "sum(value)");
         let question = Question {
             theirs: ("brin", Scan::Bitmap),

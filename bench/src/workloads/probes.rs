@@ -5,13 +5,14 @@ use postgres::Client;
 use crate::Result;
 use crate::bench::Bench;
 use crate::data::MEAN_OF;
-use crate::paired::{Question, Scan};
+use crate::paired::{Floor, Pairs, Question, Scan};
 use crate::result::Figure;
 use crate::table::Table;
 
 const GROUP: &str = "point probes";
 const INDEX_ONLY: &str = "index-only";
 const FETCHED: &str = "row fetched";
+const CALLS_ALONE: &str = "index-only, less the time of the same loop over no index";
 
 /// The nested loops that probe each key of `t_probes`, index-only.
 pub const PROBE: &str = "SELECT sum(t.k) FROM t_probes p JOIN t ON t.k = p.k";
@@ -26,42 +27,63 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
             INDEX_ONLY,
             Scan::IndexOnly,
             PROBE,
-            "SELECT sum(t.k) FROM t_tids p JOIN t ON t.ctid = p.tid",
+            Floor {
+                query: "SELECT sum(t.k) FROM t_probes p, LATERAL (SELECT p.k OFFSET 0) t",
+                node: "->  Result",
+                is_checked: false,
+            },
             3.5,
         ),
         (
             FETCHED,
             Scan::Index,
             PROBE_AND_FETCH,
-            "SELECT sum(t.value) FROM t_tids p JOIN t ON t.ctid = p.tid",
+            Floor {
+                query: "SELECT sum(t.value) FROM t_tids p JOIN t ON t.ctid = p.tid",
+                node: "Tid Scan on ",
+                is_checked: true,
+            },
             2.2,
         ),
     ];
     for (what, scan, query, floor, target) in forms {
         let question = Question { floor: Some(floor), ..Question::new(table, query, scan) };
-        let figure = question.ask(client, rounds)?.figure(GROUP, table, what, "ms", "btree");
+        let pairs = question.ask(client, rounds)?;
+        let figure = pairs.figure(GROUP, table, what, "ms", "btree");
         let in_mean = MEAN_OF.contains(&table.data.as_str());
         bench.add(if in_mean { figure.with_target(target) } else { figure });
+        if in_mean && scan == Scan::IndexOnly {
+            let alone = pairs.less_floor();
+            bench.add(alone.figure(GROUP, table, CALLS_ALONE, "ms", "btree"));
+        }
     }
     if MEAN_OF.contains(&table.data.as_str()) || bench.options.is_full() {
-        client.batch_execute(
-            "CREATE TABLE t_arrays AS SELECT array_agg(k) AS keys FROM
-                (SELECT k, row_number() OVER () AS n FROM t_probes) p GROUP BY (n - 1) / 1000;
-            ANALYZE t_arrays",
-        )?;
-        let query = "SELECT sum(s) FROM t_arrays a,
-            LATERAL (SELECT sum(value) AS s FROM t WHERE k = ANY (a.keys)) t";
-        let pairs = Question::new(table, query, Scan::Index).ask(client, rounds)?;
-        let what = "100 times = ANY of 1,000 random keys, rows fetched";
-        bench.add(pairs.figure(GROUP, table, what, "ms", "btree").with_target(3.0));
-        client.batch_execute("DROP TABLE t_arrays")?;
+        let pairs = ask_lists(client, table, rounds)?;
+        bench.add(pairs.figure(GROUP, table, LISTS, "ms", "btree").with_target(3.0));
     }
     Ok(())
 }
 
+/// What [`ask_lists`] measures.
+pub const LISTS: &str = "100 times = ANY of 1,000 random keys, rows fetched";
+
+/// Measures lists of keys.
+pub fn ask_lists(client: &mut Client, table: &Table, rounds: usize) -> Result<Pairs> {
+    client.batch_execute(
+        "CREATE TABLE t_arrays AS SELECT array_agg(k) AS keys FROM
+            (SELECT k, row_number() OVER () AS n FROM t_probes) p GROUP BY (n - 1) / 1000;
+        ANALYZE t_arrays",
+    )?;
+    let query = "SELECT sum(s) FROM t_arrays a,
+        LATERAL (SELECT sum(value) AS s FROM t WHERE k = ANY (a.keys)) t";
+    let pairs = Question::new(table, query, Scan::Index).ask(client, rounds)?;
+    client.batch_execute("DROP TABLE t_arrays")?;
+    Ok(pairs)
+}
+
 /// The geometric means over five sets, where all of them were measured.
 pub fn add_means(bench: &mut Bench) {
-    for (what, target) in [(INDEX_ONLY, 5.0), (FETCHED, 2.6)] {
+    for (what, target) in [(INDEX_ONLY, 5.0), (CALLS_ALONE, 10.0), (FETCHED, 2.6)] {
         let of_set = |name: &&str| {
             bench.figures.iter().find(|f| f.group == GROUP && f.what == what && f.data == **name)
         };
@@ -79,7 +101,7 @@ pub fn add_means(bench: &mut Bench) {
             ratio: mean(|figure| figure.ratio),
             low: ratios().fold(f64::INFINITY, f64::min),
             high: ratios().fold(0.0, f64::max),
-            ceiling: Some(mean(|figure| figure.ceiling.unwrap_or(f64::NAN))),
+            ceiling: figures[0].ceiling.map(|_| mean(|figure| figure.ceiling.unwrap_or(f64::NAN))),
             target: Some(target),
             ..figures[0].clone()
         };

@@ -16,8 +16,8 @@ const GROUP: &str = "scale";
 /// Measures point probes, the build and the size at growing numbers of rows.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let sizes: &[u64] = match bench.options.is_full() {
-        true => &[1_000_000, 10_000_000, 50_000_000, 100_000_000],
-        false => &[10_000, 100_000, 1_000_000],
+        true => &[1_000_000, 10_000_000, 100_000_000],
+        false => &[10_000, 100_000, 500_000],
     };
     for rows in sizes {
         for name in ["timestamps", "uniform"] {

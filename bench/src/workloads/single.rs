@@ -18,7 +18,7 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
         format!("\\set k random(1, {})\nSELECT value FROM t WHERE k = :k;\n", table.rows),
     )?;
     let script = script.to_str().ok_or("a path that is not UTF-8")?;
-    let seconds = if bench.options.is_full() { "5" } else { "2" };
+    let seconds = if bench.options.is_full() { "5" } else { "1" };
     for (clients, target) in [("1", Some(1.15)), ("2", Some(1.15))] {
         let found = alternate(bench.options.rounds, |side, _| {
             table.show_only(client, side.method())?;

@@ -4,6 +4,7 @@ use postgres::Client;
 
 use crate::Result;
 use crate::bench::Bench;
+use crate::data::entropy;
 use crate::result::Figure;
 use crate::table::Table;
 
@@ -26,6 +27,7 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
     let figure =
         Figure::of_pairs("space", data, rows, what, "bytes/row", "btree", &[theirs], &[ours]);
     let target = TARGETS.iter().find(|(name, _)| name == data).map(|(_, target)| *target);
-    bench.add(Figure { target, ..figure });
+    let ceiling = entropy(data, rows).map(|bits| theirs / (bits / 8.0));
+    bench.add(Figure { target, ceiling, ..figure });
     Ok(())
 }

@@ -24,7 +24,7 @@ struct Waits {
     longest: f64,
 }
 
-/// Measures it: rows nearly enough for a merge come at once, then single rows, which start the merge.
+/// Measures it: rows enough for a merge come at once, while none is allowed, then single rows, which start it.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let mut client = bench.connect()?;
     let client = &mut client;
@@ -39,14 +39,16 @@ pub fn run(bench: &mut Bench) -> Result<()> {
             client.query_one("SELECT merged_rows FROM learned_retrain('ours_learned')", &[])?;
         }
         let present = &mut present[usize::from(side == Side::Ours)];
-        let few = batch_rows(*present) as usize - INSERTS / 10;
+        let many = batch_rows(*present) as usize;
         let mut keys = |count: usize| -> Vec<i64> {
             (0..count).map(|_| rng.random_range(0..1 << 62)).collect()
         };
-        copy(client, table, &keys(few))?;
+        twins.set_auto_retrain(client, false)?;
+        copy(client, table, &keys(many))?;
         client.batch_execute("CHECKPOINT")?;
+        twins.set_auto_retrain(client, true)?;
         let waits = insert_singly(client, table, &keys(INSERTS))?;
-        *present += (few + INSERTS) as u64;
+        *present += (many + INSERTS) as u64;
         if side == Side::Ours {
             wait_for_worker(client)?;
             let merged = "SELECT merged_rows FROM learned_retrain('ours_learned')";
