@@ -67,9 +67,7 @@ fn is_expected(error: &postgres::Error) -> bool {
         *error.code() == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE
             && error.message().contains("_ccold")
     });
-    ddl::is_in_the_way(error)
-        || replaced
-        || error.code().is_some_and(|code| busy.contains(code))
+    ddl::is_in_the_way(error) || replaced || error.code().is_some_and(|code| busy.contains(code))
 }
 
 /// Asserts that nothing has stayed of what was interrupted, while the sessions that it happened to are still
