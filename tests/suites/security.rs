@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use postgres::Client;
 use postgres::error::SqlState;
-use server_tests::{Cluster, Script, is_learned, retrain, wait_until};
+use server_tests::{Cluster, LEFT_UNMERGED, Script, is_learned, retrain, wait_until};
 
 /// Objects that match better than the core's wherever a name is looked up in the search path, each of
 /// which fails if it is used. In the schema where the extension will be, and in the path before pg_catalog.
@@ -209,7 +209,7 @@ fn no_advisory_lock_keeps_the_worker_from_its_seat() {
             .query_one("SELECT unmerged_entries FROM learned_check('t_k')", &[])
             .unwrap()
             .get(0);
-        seen && unmerged < 60_000
+        seen && unmerged <= LEFT_UNMERGED
     });
     // Nor does giving up all locks of its kind give up the seat, which is another session's.
     stranger.script("SELECT pg_advisory_unlock_all(); DISCARD ALL").unwrap();
@@ -266,7 +266,7 @@ fn the_worker_evaluates_nothing_and_heeds_no_setting_of_the_databases_owner() {
             .query_one("SELECT unmerged_entries FROM learned_check('t_k')", &[])
             .unwrap()
             .get(0);
-        unmerged < 50_000
+        unmerged <= LEFT_UNMERGED
     });
     std::thread::sleep(Duration::from_millis(200));
     let log = cluster.log();

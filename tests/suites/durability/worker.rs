@@ -8,8 +8,8 @@ use postgres::error::SqlState;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use server_tests::{
-    Cluster, Job, Script, Subject, check, is_learned, retrain, run_together, seed, test_duration,
-    try_retrain, wait_until,
+    Cluster, Job, LEFT_UNMERGED, Script, Subject, check, is_learned, retrain, run_together, seed,
+    test_duration, try_retrain, wait_until,
 };
 
 /// Says so, where there is no worker to test.
@@ -203,7 +203,7 @@ fn wait_until_merged(client: &mut Client) {
     let active = "SELECT count(*) FROM pg_stat_activity
                   WHERE backend_type = 'learned retrain' AND state = 'active'";
     wait_until("the rows are merged", || {
-        check(client, "t_k").unmerged < 50_000
+        check(client, "t_k").unmerged <= LEFT_UNMERGED
             && client.query_one(active, &[]).unwrap().get::<_, i64>(0) == 0
     });
 }
