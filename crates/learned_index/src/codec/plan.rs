@@ -76,12 +76,22 @@ impl Survey {
     }
 }
 
-/// The greatest common divisor; the first argument is the one that stays small.
-fn gcd(mut known: u64, mut other: u64) -> u64 {
-    while known != 0 {
-        (known, other) = (other % known, known);
+/// The greatest common divisor; `known` is that of the values so far, and mostly stays as it is.
+fn gcd(known: u64, other: u64) -> u64 {
+    let rest = other.checked_rem(known).unwrap_or(other);
+    if known == 0 || rest == 0 {
+        return known.max(rest);
     }
-    other
+    // By subtraction and shifts (Stein, "Computational problems associated with Racah algebra", 1967): divisions of
+    // large numbers take longer.
+    let shared = (known | rest).trailing_zeros();
+    let (mut low, mut high) = (known >> known.trailing_zeros(), rest >> rest.trailing_zeros());
+    while low != high {
+        let difference = low.abs_diff(high);
+        low = low.min(high);
+        high = difference >> difference.trailing_zeros();
+    }
+    low << shared
 }
 
 impl SequencePlan {
@@ -288,4 +298,26 @@ fn best_line(values: &[u64], divisor: u64, budget: usize) -> Option<FittedLine> 
         None
     };
     [through_ends, through_halves].into_iter().flatten().min_by_key(|fitted| fitted.width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gcd;
+    use proptest::prelude::*;
+
+    fn euclid(a: u64, b: u64) -> u64 {
+        if b == 0 { a } else { euclid(b, a % b) }
+    }
+
+    proptest! {
+        #[test]
+        fn the_greatest_common_divisor_is_that_of_euclid(
+            shared in prop_oneof![Just(1u64), 1u64..1 << 20, (0u32..32).prop_map(|bits| 1 << bits)],
+            a in prop_oneof![0u64..100, 0u64..1 << 32],
+            b in prop_oneof![0u64..100, 0u64..1 << 32],
+        ) {
+            prop_assert_eq!(gcd(a * shared, b * shared), euclid(a * shared, b * shared));
+            prop_assert_eq!(gcd(u64::MAX - a, u64::MAX - b), euclid(u64::MAX - a, u64::MAX - b));
+        }
+    }
 }

@@ -46,61 +46,16 @@ impl BlockPlan {
         }
     }
 
-    fn len(&self) -> usize {
-        BLOCK_START_LEN + self.codes.byte_len() + self.tids.byte_len()
-    }
-
-    fn is_constant_time(&self) -> bool {
-        self.codes.is_constant_time() && self.tids.is_constant_time()
-    }
-
-    /// Whether its entries are at least as small as those of another block, one by one.
-    fn is_as_dense_as(&self, other: &BlockPlan) -> bool {
-        self.len() * other.entries <= other.len() * self.entries
-    }
-}
-
-impl LeafBuilder {
-    /// `fillfactor` in percent of a page, 10 to 100.
-    pub(crate) fn new(fillfactor: u32) -> LeafBuilder {
-        let usable = CONTENT_END - TOMBSTONE_SPACE;
-        LeafBuilder { limit: usable * fillfactor.clamp(10, 100) as usize / 100, expected: 512 }
-    }
-
-    /// Takes as many entries from the front as fit. `codes` ascend; `tids` are numbers as the
-    /// leaf's stride makes them.
-    pub(crate) fn fill(&mut self, codes: &[u64], tids: &[u64]) -> FilledLeaf {
-        let mut leaf =
-            FilledLeaf { entries: 0, blocks: Vec::new(), lens: Vec::new(), payload: Vec::new() };
-        let mut space = self.limit - TABLE_AT;
-        let available = codes.len().min(MAX_ENTRIES);
-        while leaf.entries < available {
-            let (codes, tids) = (&codes[leaf.entries..available], &tids[leaf.entries..available]);
-            let smallest = if leaf.entries == 0 { 1 } else { SMALLEST_BLOCK };
-            let Some(plan) = self.plan_block(codes, tids, space, smallest) else { break };
-            if leaf.entries == 0 {
-                self.expected = plan.entries.max(64);
-            }
-            let start = leaf.payload.len();
-            plan.codes.write(&codes[..plan.entries], &mut leaf.payload);
-            plan.tids.write(&tids[..plan.entries], &mut leaf.payload);
-            leaf.blocks.push((codes[0], leaf.entries as u16));
-            leaf.lens.push(leaf.payload.len() - start);
-            leaf.entries += plan.entries;
-            space -= plan.len();
-        }
-        leaf
-    }
-
-    /// The longest block that fits `space`, as far as that pays.
-    fn plan_block(
-        &self,
+    /// The longest block that fits `space`, as far as that pays. Tried are first as many entries as are `expected`;
+    /// none is worth a block that has not the smallest number of them.
+    fn longest(
         codes: &[u64],
         tids: &[u64],
         space: usize,
         smallest: usize,
+        expected: usize,
     ) -> Option<BlockPlan> {
-        let first = self.expected.clamp(smallest, BLOCK_ENTRIES).min(codes.len());
+        let first = expected.clamp(smallest, BLOCK_ENTRIES).min(codes.len());
         // Bursts of evenly spaced keys are blocks of their own: a line, without the jump behind it.
         let first = match even_prefix(&codes[..codes.len().min(BLOCK_ENTRIES)]) {
             even if even >= SMALLEST_BURST => even,
@@ -131,6 +86,58 @@ impl LeafBuilder {
             plan = longer;
         }
         Some(plan)
+    }
+
+    fn len(&self) -> usize {
+        BLOCK_START_LEN + self.codes.byte_len() + self.tids.byte_len()
+    }
+
+    fn is_constant_time(&self) -> bool {
+        self.codes.is_constant_time() && self.tids.is_constant_time()
+    }
+
+    /// Whether its entries are at least as small as those of another block, one by one.
+    fn is_as_dense_as(&self, other: &BlockPlan) -> bool {
+        self.len() * other.entries <= other.len() * self.entries
+    }
+}
+
+impl LeafBuilder {
+    /// `fillfactor` in percent of a page, 10 to 100.
+    pub(crate) fn new(fillfactor: u32) -> LeafBuilder {
+        let usable = CONTENT_END - TOMBSTONE_SPACE;
+        LeafBuilder { limit: usable * fillfactor.clamp(10, 100) as usize / 100, expected: 512 }
+    }
+
+    /// Takes as many entries from the front as fit. `codes` ascend; `tids` are numbers as the
+    /// leaf's stride makes them.
+    pub(crate) fn fill(&mut self, codes: &[u64], tids: &[u64]) -> FilledLeaf {
+        let mut leaf =
+            FilledLeaf { entries: 0, blocks: Vec::new(), lens: Vec::new(), payload: Vec::new() };
+        let mut space = self.limit - TABLE_AT;
+        let available = codes.len().min(MAX_ENTRIES);
+        while leaf.entries < available {
+            let (codes, tids) = (&codes[leaf.entries..available], &tids[leaf.entries..available]);
+            let (smallest, expected) = match self.limit - TABLE_AT - space {
+                0 => (1, self.expected),
+                // Twice what would fit if all entries took the same space: further blocks are mostly small ones.
+                used => (SMALLEST_BLOCK, 2 * leaf.entries * space / used),
+            };
+            let Some(plan) = BlockPlan::longest(codes, tids, space, smallest, expected) else {
+                break;
+            };
+            if leaf.entries == 0 {
+                self.expected = plan.entries.max(64);
+            }
+            let start = leaf.payload.len();
+            plan.codes.write(&codes[..plan.entries], &mut leaf.payload);
+            plan.tids.write(&tids[..plan.entries], &mut leaf.payload);
+            leaf.blocks.push((codes[0], leaf.entries as u16));
+            leaf.lens.push(leaf.payload.len() - start);
+            leaf.entries += plan.entries;
+            space -= plan.len();
+        }
+        leaf
     }
 }
 
