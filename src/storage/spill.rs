@@ -58,6 +58,10 @@ impl Spill for TemporaryRuns {
             }
         }
     }
+
+    fn poll(&mut self) {
+        check_for_interrupts!();
+    }
 }
 
 fn short_read() -> ! {

@@ -14,28 +14,35 @@ const AHEAD: usize = 8;
 const SMALL: usize = 512;
 
 /// Sorts pairs. Each step distributes them by the first eight bits in which any two of their codes differ, so that
-/// what they share costs nothing and eight steps are the most.
-pub(crate) fn sort(pairs: &mut [Pair]) {
+/// what they share costs nothing and eight steps are the most; then those of one code by their heap TIDs. `poll` is
+/// called often, and may unwind: some pairs are lost then.
+pub(crate) fn sort(pairs: &mut [Pair], mut poll: impl FnMut()) {
     if !pairs.is_sorted() {
-        distribute(pairs);
+        distribute::<false>(pairs, &mut poll);
     }
 }
 
-fn distribute(pairs: &mut [Pair]) {
+/// Sorts pairs that differ in their heap TIDs only, or in their codes too.
+fn distribute<const BY_TID: bool>(pairs: &mut [Pair], poll: &mut impl FnMut()) {
     if pairs.len() < SMALL {
         // One number is compared without a branch.
         pairs.sort_unstable_by_key(|&(code, tid)| u128::from(code) << 64 | u128::from(tid));
         return;
     }
-    let (all, any) =
-        pairs.iter().fold((u64::MAX, 0), |(all, any), &(code, _)| (all & code, any | code));
+    let number = |&(code, tid): &Pair| if BY_TID { tid } else { code };
+    let (all, any) = pairs
+        .iter()
+        .map(number)
+        .fold((u64::MAX, 0), |(all, any), number| (all & number, any | number));
     let differing = all ^ any;
     if differing == 0 {
-        pairs.sort_unstable_by_key(|&(_, tid)| tid);
+        if !BY_TID {
+            distribute::<true>(pairs, poll);
+        }
         return;
     }
     let shift = differing.ilog2().saturating_sub(DIGIT - 1);
-    let digit = |pair: &Pair| (pair.0 >> shift) as usize % (1 << DIGIT);
+    let digit = |pair: &Pair| (number(pair) >> shift) as usize % (1 << DIGIT);
     let mut ends = [0usize; 1 << DIGIT];
     pairs.iter().for_each(|pair| ends[digit(pair)] += 1);
     let mut nexts = [0usize; 1 << DIGIT];
@@ -47,6 +54,7 @@ fn distribute(pairs: &mut [Pair]) {
     }
     for (bucket, &end) in ends.iter().enumerate() {
         while nexts[bucket] < end {
+            poll();
             // The pair in the hand goes to its bucket, and what was there into the hand.
             let mut hand = pairs[nexts[bucket]];
             let mut at = digit(&hand);
@@ -66,7 +74,7 @@ fn distribute(pairs: &mut [Pair]) {
     for end in ends {
         let (bucket, others) = rest.split_at_mut(end - before);
         if bucket.len() > 1 {
-            distribute(bucket);
+            distribute::<BY_TID>(bucket, poll);
         }
         (rest, before) = (others, end);
     }
@@ -87,7 +95,7 @@ mod tests {
         ) {
             let mut expected = pairs.clone();
             expected.sort_unstable();
-            sort(&mut pairs);
+            sort(&mut pairs, || ());
             prop_assert_eq!(pairs, expected);
         }
     }
@@ -95,7 +103,31 @@ mod tests {
     #[test]
     fn equal_codes_are_sorted_by_heap_tid() {
         let mut pairs: Vec<Pair> = (0..3_000u64).map(|i| (7, i * 1_009 % 3_001)).collect();
-        sort(&mut pairs);
+        sort(&mut pairs, || ());
         assert!(pairs.is_sorted());
+        let same = vec![(7, 7); 3_000];
+        pairs.clone_from(&same);
+        sort(&mut pairs, || ());
+        assert_eq!(pairs, same);
+    }
+
+    #[test]
+    fn a_long_sort_can_be_left_at_any_time() {
+        let pair = |i: u64| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15), i);
+        for codes in [u64::MAX, 7] {
+            let mut pairs: Vec<Pair> =
+                (0..100_000).map(pair).map(|(random, i)| (random & codes, random ^ i)).collect();
+            let (mut polls, mut moved) = (0u32, pairs.clone());
+            sort(&mut pairs, || polls += 1);
+            assert!(polls > 300, "{polls} polls");
+            let mut left = polls / 2;
+            let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                sort(&mut moved, || {
+                    left -= 1;
+                    assert!(left > 0, "enough");
+                });
+            }));
+            assert!(stopped.is_err() && left == 0);
+        }
     }
 }

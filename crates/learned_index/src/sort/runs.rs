@@ -23,6 +23,8 @@ pub trait Spill {
     fn write(&mut self, run: usize, bytes: &[u8]);
     /// Fills `bytes` with the next bytes of a run, from its start on.
     fn read(&mut self, run: usize, bytes: &mut [u8]);
+    /// Called often while pairs are sorted, which takes long where there is much memory. May unwind.
+    fn poll(&mut self);
 }
 
 /// Runs in memory, for tests.
@@ -46,6 +48,8 @@ impl Spill for MemorySpill {
         bytes.copy_from_slice(&all[*at..*at + bytes.len()]);
         *at += bytes.len();
     }
+
+    fn poll(&mut self) {}
 }
 
 /// Sorts entries by (code, heap TID).
@@ -94,7 +98,7 @@ impl<S: Spill> Sorter<S> {
     }
 
     fn spill_run(&mut self) {
-        radix::sort(&mut self.pairs);
+        radix::sort(&mut self.pairs, || self.spill.poll());
         let id = self.spill.create_run();
         let mut bytes = buffer(CHUNK.min(self.memory / 8));
         for chunk in self.pairs.chunks((bytes.capacity() / PAIR_LEN).max(1)) {
@@ -112,7 +116,7 @@ impl<S: Spill> Sorter<S> {
     /// Hands out all entries in order.
     pub fn finish(mut self, mut emit: impl FnMut(u64, HeapTid)) {
         if self.runs.is_empty() {
-            radix::sort(&mut self.pairs);
+            radix::sort(&mut self.pairs, || self.spill.poll());
             self.pairs.iter().for_each(|&(code, tid)| emit(code, HeapTid::from_u64(tid)));
             return;
         }

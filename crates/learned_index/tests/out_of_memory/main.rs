@@ -62,6 +62,8 @@ impl Spill for Files {
             *read += 1;
         }
     }
+
+    fn poll(&mut self) {}
 }
 
 /// Tries limits from nothing to more than `most` bytes. `attempt` starts from the same each time,

@@ -44,6 +44,8 @@ impl Spill for CountedSpill {
     fn read(&mut self, run: usize, bytes: &mut [u8]) {
         self.inner.read(run, bytes);
     }
+
+    fn poll(&mut self) {}
 }
 
 /// What loading came to, and the runs that it spilled.
