@@ -1,6 +1,7 @@
 //! Pages of an index that is being built: written without WAL, logged at the end in one pass.
 
 use learned_index::entry::Block;
+use learned_index::memory::Add;
 use learned_index::page::PageBytes;
 use learned_index::store::BulkStore;
 use pgrx::prelude::*;
@@ -8,24 +9,31 @@ use pgrx::prelude::*;
 use super::wal;
 use crate::memory::expect_reserve;
 
-/// The main fork of a new index, which nobody else reads or extends.
+/// Pages by which the file grows at once: for more than 8 of them PostgreSQL 16 and later reserve the space, where they
+/// would write zeros otherwise (`mdzeroextend` of md.c).
+const PAGES_AT_ONCE: usize = 16;
+
+/// A fork of a new index, which nobody else reads or extends.
 pub(crate) struct BulkPages {
     index: pg_sys::Relation,
     fork: pg_sys::ForkNumber::Type,
     next: Block,
-    /// Pages that exist.
+    /// Pages in the file.
     len: Block,
+    /// The pages behind them, until there are enough to extend the file.
+    waiting: Vec<PageBytes>,
 }
 
 impl BulkPages {
     /// # Safety
     /// `index` is open, new and empty in this fork, and stays open as long as this lives.
     pub(crate) unsafe fn new(index: pg_sys::Relation, fork: pg_sys::ForkNumber::Type) -> BulkPages {
-        BulkPages { index, fork, next: 0, len: 0 }
+        BulkPages { index, fork, next: 0, len: 0, waiting: Vec::new() }
     }
 
     /// Logs all pages. Call when they are complete.
-    pub(crate) fn log(&self) {
+    pub(crate) fn log(mut self) {
+        self.extend();
         // SAFETY: the relation is open and the pages exist. An init fork is always logged: it is
         // what an unlogged index becomes after a crash.
         unsafe {
@@ -68,34 +76,90 @@ impl BulkPages {
         // SAFETY: the buffer is pinned and locked exclusively.
         self.with_buffer(block, mode, |bytes| unsafe { *bytes = *page }).0
     }
+
+    /// Writes the pages that wait.
+    fn extend(&mut self) {
+        let mut rest = self.waiting.as_slice();
+        while !rest.is_empty() {
+            let (first, written) = self.extend_by(rest);
+            assert_eq!(first, self.len, "somebody else extends a new index");
+            self.len += written as Block;
+            rest = &rest[written..];
+        }
+        self.waiting.clear();
+    }
+
+    /// Extends the file by some of the pages. Returns the block of the first, and how many they are.
+    #[cfg(feature = "pg15")]
+    fn extend_by(&self, pages: &[PageBytes]) -> (Block, usize) {
+        (self.put(pg_sys::InvalidBlockNumber, &pages[0]), 1)
+    }
+
+    /// Extends the file by some of the pages. Returns the block of the first, and how many they are.
+    #[cfg(not(feature = "pg15"))]
+    fn extend_by(&self, pages: &[PageBytes]) -> (Block, usize) {
+        let mut buffers = [pg_sys::InvalidBuffer as pg_sys::Buffer; PAGES_AT_ONCE];
+        let mut extended = 0;
+        let relation = pg_sys::BufferManagerRelation { rel: self.index, ..Default::default() };
+        // SAFETY: the relation is open, and there is room for as many buffers as are asked for. They come pinned.
+        unsafe {
+            let first = pg_sys::ExtendBufferedRelBy(
+                relation,
+                self.fork,
+                std::ptr::null_mut(),
+                0,
+                pages.len().min(PAGES_AT_ONCE) as u32,
+                buffers.as_mut_ptr(),
+                &raw mut extended,
+            );
+            let extended = extended as usize;
+            for (&buffer, page) in buffers[..extended].iter().zip(pages) {
+                pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_EXCLUSIVE as i32);
+                *wal::page_of(buffer) = *page;
+                pg_sys::MarkBufferDirty(buffer);
+                pg_sys::UnlockReleaseBuffer(buffer);
+            }
+            (first, extended)
+        }
+    }
 }
 
 impl BulkStore for BulkPages {
     fn append(&mut self, page: &PageBytes) -> Block {
         check_for_interrupts!();
         expect_reserve();
-        let there = self.next < self.len;
-        let block = self.put(if there { self.next } else { pg_sys::InvalidBlockNumber }, page);
-        self.len = self.len.max(block + 1);
-        self.next = block + 1;
+        let block = self.next;
+        self.next += 1;
+        if block < self.len {
+            self.put(block, page);
+            return block;
+        }
+        self.waiting.add(*page);
+        if self.waiting.len() == PAGES_AT_ONCE {
+            self.extend();
+        }
         block
     }
 
     fn overwrite(&mut self, block: Block, page: &PageBytes) {
+        self.extend();
         self.put(block, page);
     }
 
     fn read_back(&mut self, block: Block) -> Box<PageBytes> {
+        self.extend();
         let mode = pg_sys::ReadBufferMode::RBM_NORMAL;
         // SAFETY: the buffer is pinned, and nobody else writes to it.
         self.with_buffer(block, mode, |bytes| unsafe { Box::new(*bytes) }).1
     }
 
     fn rewind(&mut self) {
+        self.extend();
         self.next = 0;
     }
 
     fn replace_rest(&mut self, page: &PageBytes) {
+        self.extend();
         while self.next < self.len {
             self.append(page);
         }
