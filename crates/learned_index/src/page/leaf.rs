@@ -110,6 +110,13 @@ pub struct Leaf<'a> {
     class: NullClass,
 }
 
+/// How many of the entries that were found are copied where there is room for `room`: all if they are not more than
+/// twice as many, since coming back for a small rest takes longer.
+#[inline]
+pub(crate) fn taken(found: usize, room: usize) -> usize {
+    if found <= 2 * room { found } else { room }
+}
+
 /// One block of a leaf.
 struct BlockView<'a> {
     first_slot: usize,
@@ -298,8 +305,8 @@ impl<'a> Leaf<'a> {
         Ok(low)
     }
 
-    /// Appends the entries of one code, of the leaf's null class, dead ones included, at most `room` of
-    /// them. Returns their slots, and whether there are more.
+    /// Appends the entries of one code, of the leaf's null class, dead ones included, as [`taken`] says.
+    /// Returns their slots, and whether there are more.
     #[inline]
     pub fn copy_run(
         &self,
@@ -320,7 +327,7 @@ impl<'a> Leaf<'a> {
             let key = Key { class: self.class, code };
             return self.copy_between(Fence::before(key), Fence::after(key), room, codes, tids);
         }
-        let taken = (end - start).min(room);
+        let taken = taken(end - start, room);
         codes.make_room(taken);
         tids.make_room(taken);
         if taken == 1 {
@@ -335,8 +342,8 @@ impl<'a> Leaf<'a> {
         Ok((first..first + taken, start + taken < end))
     }
 
-    /// Appends the entries from one position up to another, dead ones included, at most `room` of
-    /// them. Returns their slots, and whether there are more.
+    /// Appends the entries from one position up to another, dead ones included, as [`taken`] says.
+    /// Returns their slots, and whether there are more.
     pub fn copy_between(
         &self,
         from: Fence,
@@ -346,7 +353,7 @@ impl<'a> Leaf<'a> {
         tids: &mut Vec<HeapTid>,
     ) -> Result<(Range<usize>, bool)> {
         let (start, end) = (self.slot_of(from)?, self.slot_of(to)?);
-        let taken = end.saturating_sub(start).min(room);
+        let taken = taken(end.saturating_sub(start), room);
         self.decode(start, start + taken, codes, tids)?;
         Ok((start..start + taken, start + taken < end))
     }

@@ -18,7 +18,7 @@ use crate::entry::{Entry, Fence, HeapTid};
 use crate::key::{Intervals, Key, NullClass};
 use crate::store::Store;
 
-/// Entries copied at once, first and at the most. A scan that is read on copies more at a time.
+/// Entries copied at once, first and at the most, or twice as many. A scan that is read on copies more at a time.
 const FIRST_PORTION: usize = 64;
 const LARGEST_PORTION: usize = 512;
 /// Which way a scan goes.

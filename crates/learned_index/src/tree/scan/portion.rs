@@ -9,7 +9,7 @@ use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
 use crate::memory::{Add, Room};
 use crate::page::delta::Delta;
-use crate::page::leaf::Leaf;
+use crate::page::leaf::{Leaf, taken};
 use crate::page::{self, tombstone};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
@@ -227,7 +227,7 @@ impl<P> Scan<P> {
             } else {
                 leaf.copy_between(from, to, room, codes, tids).map_err(named)?
             };
-            room -= slots.len();
+            room = room.saturating_sub(slots.len());
             if !slots.is_empty() {
                 self.ranges.add((slots.start, slots.end));
             }
@@ -354,10 +354,10 @@ impl<P> Scan<P> {
             let from = Fence::before(interval.low).max(bound);
             let start = leaf.slot_of(from).map_err(named)?;
             let end = leaf.slot_of(to).map_err(named)?;
-            let taken = end.saturating_sub(start).min(room);
+            let taken = taken(end.saturating_sub(start), room);
             if taken > 0 {
                 self.ranges.add((end - taken, end));
-                room -= taken;
+                room = room.saturating_sub(taken);
             }
             if start + taken < end {
                 cut = true;
