@@ -1,6 +1,11 @@
 //! Arrays of fixed-width unsigned integers in a byte slice, least significant bit first.
 
+use std::ops::Range;
+
 use crate::cpu;
+
+/// Cache lines that are asked for at once: processors of today have about so many on their way to a core.
+const LINES_AHEAD: usize = 12;
 
 /// Number of bits that `value` needs; 0 for 0.
 pub(crate) fn width_of(value: u64) -> u32 {
@@ -80,10 +85,14 @@ impl<'a> Packed<'a> {
 }
 
 impl Packed<'_> {
-    /// Asks the processor for the `index`-th integer.
+    /// Asks the processor for some integers: for the first lines of them, if they are many.
     #[inline]
-    pub(crate) fn prefetch(self, index: usize) {
-        cpu::prefetch(self.bytes.as_ptr().wrapping_add(index * self.width as usize / 8));
+    pub(crate) fn prefetch(self, indexes: Range<usize>) {
+        let byte_of = |index: usize| index * self.width as usize / 8;
+        let (start, end) = (byte_of(indexes.start), byte_of(indexes.end));
+        for at in (start..end.max(start + 1)).step_by(cpu::LINE).take(LINES_AHEAD) {
+            cpu::prefetch(self.bytes.as_ptr().wrapping_add(at));
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! bit ends a bucket. (Elias 1974, Fano 1971; the choice of the split follows Vigna, "Quasi-succinct
 //! indices", WSDM 2013.)
 
+use std::ops::Range;
+
 use super::bits::{BitSet, Packed, Packer, mask, packed_len};
 
 /// The parameters of one sequence.
@@ -74,6 +76,12 @@ impl<'a> EliasFano<'a> {
     pub(crate) fn get(self, index: usize) -> u64 {
         let high = self.upper.select1(index).map_or(0, |bit| bit - index);
         (high as u64) << self.low_width | self.low.get(index)
+    }
+
+    /// Asks the processor for the lower halves of some values.
+    #[inline]
+    pub(crate) fn prefetch(self, indexes: Range<usize>) {
+        self.low.prefetch(indexes);
     }
 
     /// The first index whose value is at least `target`; `count` if there is none.

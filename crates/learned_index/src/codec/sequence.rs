@@ -1,5 +1,7 @@
 //! Reading a sequence in place.
 
+use std::ops::Range;
+
 use super::bits::{Packed, packed_len};
 use super::elias_fano::{EliasFano, Shape};
 use super::line::{Line, MAX_POSITIONS};
@@ -140,14 +142,14 @@ impl<'a> Sequence<'a> {
         })
     }
 
-    /// Asks the processor for what reading the `index`-th value will read.
+    /// Asks the processor for what reading these values will read.
     #[inline]
-    pub fn prefetch(&self, index: usize) {
+    pub fn prefetch(&self, indexes: Range<usize>) {
         if let Form::Plain(Plain { offsets, .. }) = self.form {
             match offsets {
-                Offsets::Packed(packed) => packed.prefetch(index),
-                Offsets::Line { residuals, .. } => residuals.prefetch(index),
-                Offsets::EliasFano(_) => (),
+                Offsets::Packed(packed) => packed.prefetch(indexes),
+                Offsets::Line { residuals, .. } => residuals.prefetch(indexes),
+                Offsets::EliasFano(sequence) => sequence.prefetch(indexes),
             }
         }
     }

@@ -117,7 +117,7 @@ proptest! {
             prop_assert!(len <= bytes.len());
             for target in [0, 1, u64::MAX / 3, u64::MAX] {
                 prop_assert!(sequence.lower_bound(target) <= count);
-                let (start, end) = sequence.run_of(target, |index| sequence.prefetch(index));
+                let (start, end) = sequence.run_of(target, |index| sequence.prefetch(index..index + 1));
                 prop_assert!(start <= end && end <= count);
             }
             (0..count).for_each(|index| { sequence.get(index); });

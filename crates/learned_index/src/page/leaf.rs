@@ -321,7 +321,7 @@ impl<'a> Leaf<'a> {
         // The run may begin in the block before the first one that begins with it.
         let block = self.blocks_while(|start| start.first_code < code).saturating_sub(1);
         let view = self.block(block)?;
-        let (start, end) = view.codes.run_of(code, |index| view.tids.prefetch(index));
+        let (start, end) = view.codes.run_of(code, |index| view.tids.prefetch(index..index + 1));
         if view.first_slot + end == self.slots_before(block + 1) && block + 1 < self.blocks() {
             // It may go on in the next block.
             let key = Key { class: self.class, code };
@@ -444,6 +444,8 @@ impl<'a> Leaf<'a> {
             let block_end = self.slots_before(block + 1);
             ensure(view.first_slot <= slot && slot < block_end, "slots that ascend", slot as u64)?;
             let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
+            view.codes.prefetch(from..to);
+            view.tids.prefetch(from..to);
             let before = codes.len();
             codes.resize(before + to - from, 0);
             view.codes.decode(from, &mut codes[before..]);
