@@ -112,6 +112,10 @@ impl BulkPages {
                 buffers.as_mut_ptr(),
                 &raw mut extended,
             );
+            if extended == 0 {
+                // So it is with local buffers that are all pinned: the way for a single page says so.
+                return (self.put(pg_sys::InvalidBlockNumber, &pages[0]), 1);
+            }
             let extended = extended as usize;
             for (&buffer, page) in buffers[..extended].iter().zip(pages) {
                 pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_EXCLUSIVE as i32);

@@ -211,3 +211,36 @@ fn retraining_while_vacuum_has_the_index_gives_up_and_says_why() {
         client.query_one("SELECT merged_rows FROM learned_retrain('t_k')", &[]).unwrap().get(0);
     assert_eq!(merged, 1);
 }
+
+/// A temporary index is extended by some pages at once where there are buffers for them. Here cursors have all of them.
+#[test]
+fn a_build_that_finds_no_local_buffer_fails() {
+    const BUFFERS: usize = 100;
+    if !is_learned() {
+        return println!("skipped: a B-tree is built without local buffers");
+    }
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .script(&format!(
+            "SET temp_buffers = {BUFFERS};
+             CREATE TEMP TABLE pinned AS SELECT repeat('x', 1500) FROM generate_series(1, 1000);
+             CREATE TEMP TABLE t (k int8);
+             BEGIN"
+        ))
+        .unwrap();
+    for page in 0..BUFFERS {
+        client
+            .script(&format!(
+                "DECLARE c{page} CURSOR FOR SELECT * FROM pinned WHERE ctid = '({page},1)';
+                 FETCH c{page}"
+            ))
+            .unwrap();
+    }
+    let build = format!("CREATE INDEX t_k ON t USING {} (k)", access_method());
+    let error = client.batch_execute(&build).unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code(), &SqlState::INSUFFICIENT_RESOURCES);
+    assert_eq!(error.message(), "no empty local buffer available");
+    client.script(&format!("ROLLBACK; {build}")).unwrap();
+}

@@ -305,8 +305,8 @@ impl<'a> Leaf<'a> {
         Ok(low)
     }
 
-    /// Appends the entries of one code, of the leaf's null class, dead ones included, as [`taken`] says.
-    /// Returns their slots, and whether there are more.
+    /// Appends the entries of one code, of the leaf's null class, dead ones included: `room` of them, or all if they
+    /// are not more than twice as many. Returns their slots, and whether there are more.
     #[inline]
     pub fn copy_run(
         &self,
@@ -342,8 +342,8 @@ impl<'a> Leaf<'a> {
         Ok((first..first + taken, start + taken < end))
     }
 
-    /// Appends the entries from one position up to another, dead ones included, as [`taken`] says.
-    /// Returns their slots, and whether there are more.
+    /// Appends the entries from one position up to another, dead ones included: `room` of them, or all if they are
+    /// not more than twice as many. Returns their slots, and whether there are more.
     pub fn copy_between(
         &self,
         from: Fence,
