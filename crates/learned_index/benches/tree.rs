@@ -28,7 +28,7 @@ use learned_index::tree::delta::insert;
 use learned_index::tree::directory::Directory;
 use learned_index::tree::load::Loader;
 use learned_index::tree::merge::{Limits, Step, merge_step};
-use learned_index::tree::scan::{Direction, Scan};
+use learned_index::tree::scan::{Direction, Guard, Scan};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -91,7 +91,7 @@ impl Session {
     /// Reads the rows from a code on, at the most so many, of those up to another code.
     #[inline]
     fn range(&mut self, low: u64, high: u64, most: usize) -> usize {
-        self.scan.restart(&self.store, false);
+        self.scan.restart(&self.store, Guard::Nothing);
         self.scan.intervals_mut().set(Key::value(low), Key::value(high));
         let (mut found, mut read) = (0, 0);
         while found < most

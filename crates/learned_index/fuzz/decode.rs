@@ -11,7 +11,7 @@ use learned_index::store::memory::MemoryStore;
 use learned_index::tree::build::BuildOptions;
 use learned_index::tree::check::check;
 use learned_index::tree::directory::Directory;
-use learned_index::tree::scan::{Direction, Scan};
+use learned_index::tree::scan::{Direction, Guard, Scan};
 use learned_index::tree::vacuum::bulk_delete;
 
 /// Passes `bytes` through every decoder as a page of one kind, as it is and with a valid trailer,
@@ -64,7 +64,7 @@ fn use_index(store: &MemoryStore) {
     let Ok(mut directory) = Directory::open(store, 1 << 20) else { return };
     let mut scan = Scan::new();
     for direction in [Direction::Forward, Direction::Backward] {
-        scan.restart(store, false);
+        scan.restart(store, Guard::Nothing);
         scan.intervals_mut().set_union([Interval { low: Key::MIN, high: Key::MAX }]);
         for _ in 0..1_000 {
             if !matches!(scan.next(store, &mut directory, direction), Ok(Some(_))) {

@@ -25,6 +25,10 @@ pub(crate) enum Fault {
     SkipOtherPages,
     /// What is known of a tree's leaves while it takes inserts is kept when it is frozen.
     KeepRoutesOfFrozen,
+    /// A scan that checks what it copied believes the visibility map without a second look at the leaf.
+    NoSecondLook,
+    /// A scan that checks what it copied believes the visibility map for entries of delta trees.
+    MapForFresh,
     /// The keys that were seen in a delta leaf are kept when it is written anew.
     KeepSeen,
 }

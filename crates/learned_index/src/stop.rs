@@ -9,6 +9,10 @@
 pub enum StopPoint {
     /// A scan has copied what the delta trees have, and goes to the leaf. Nothing is locked.
     ScanBeforeLeaf,
+    /// A scan that checks what it copied is about to read the visibility map. Nothing is locked.
+    ScanBeforeMap,
+    /// It has read the visibility map, and is about to look at the leaf again. Nothing is locked.
+    ScanBeforeSecondLook,
     /// A reader knows which page of a delta tree to read. Nothing is locked.
     DeltaBeforeRead,
     /// An insert knows its leaf of the delta tree. Nothing is locked.

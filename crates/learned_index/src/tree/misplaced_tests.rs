@@ -8,7 +8,7 @@ use super::build::{BuildOptions, Builder};
 use super::delta::{insert, insert_unique};
 use super::directory::Directory;
 use super::merge::{Limits, merge_step};
-use super::scan::{Direction, Scan};
+use super::scan::{Direction, Guard, Scan};
 use super::vacuum::bulk_delete;
 use crate::corruption::Result;
 use crate::entry::{Entry, HeapTid};
@@ -63,7 +63,7 @@ fn index(number: u64) -> (MemoryStore, BTreeSet<Entry>) {
 fn read_all(store: &MemoryStore, direction: Direction) -> Result<Vec<Entry>> {
     let mut directory = Directory::open(store, 1 << 20)?;
     let mut scan = Scan::new();
-    scan.restart(store, false);
+    scan.restart(store, Guard::Nothing);
     scan.intervals_mut().set(Key::MIN, Key::MAX);
     let mut found = Vec::new();
     while let Some(entry) = scan.next(store, &mut directory, direction)? {

@@ -8,7 +8,7 @@ use super::build::{BuildOptions, Builder};
 use super::check::check;
 use super::directory::Directory;
 use super::load::Loader;
-use super::scan::{Direction, Scan};
+use super::scan::{Direction, Guard, Scan};
 use super::vacuum::bulk_delete;
 use crate::corruption::Result;
 use crate::entry::{Entry, HeapTid};
@@ -104,7 +104,7 @@ impl Case {
         };
         let mut scan = Scan::new();
         for direction in [Direction::Forward, Direction::Backward] {
-            scan.restart(&self.store, false);
+            scan.restart(&self.store, Guard::Nothing);
             set(&mut scan, low, high);
             let mut found = collect(&mut scan, &self.store, directory, direction).unwrap();
             if direction == Direction::Backward {
@@ -260,8 +260,8 @@ fn assert_list(name: &str, case: &Case, list: &[u64]) {
     let mut directory = case.directory();
     let mut scan = Scan::new();
     for direction in [Direction::Forward, Direction::Backward] {
-        for pins in [true, false] {
-            scan.restart(&case.store, pins);
+        for guard in [Guard::Nothing, Guard::Pins, Guard::Checks] {
+            scan.restart(&case.store, guard);
             scan.intervals_mut().set_points(list.iter().map(|&code| Key::value(code)));
             let mut found = collect(&mut scan, &case.store, &mut directory, direction).unwrap();
             if direction == Direction::Backward {
@@ -296,7 +296,8 @@ fn walk_list(case: &Case, list: &[u64], seed: u64) {
 fn walk(case: &Case, inside: Vec<Entry>, seed: u64, set: impl Fn(&mut Scan<()>)) {
     let mut directory = case.directory();
     let mut scan = Scan::new();
-    scan.restart(&case.store, seed.is_multiple_of(2));
+    let guards = [Guard::Nothing, Guard::Pins, Guard::Checks];
+    scan.restart(&case.store, guards[(seed % 3) as usize]);
     set(&mut scan);
     let mut random = StdRng::seed_from_u64(seed);
     // The oracle's place: the index of the entry returned last; -1 and len are the ends.
@@ -453,7 +454,7 @@ fn one_page_is_read_for_a_warm_point_lookup() {
     let mut reads = Vec::new();
     for value in values.iter().take(2_000) {
         let before = case.store.reads();
-        scan.restart(&case.store, false);
+        scan.restart(&case.store, Guard::Nothing);
         set(&mut scan, Key::value(value.unwrap()), Key::value(value.unwrap()));
         let found = collect(&mut scan, &case.store, &mut directory, Direction::Forward).unwrap();
         assert_eq!(found.iter().map(|entry| Some(entry.key.code)).collect::<Vec<_>>(), [*value]);
@@ -494,11 +495,11 @@ fn a_damaged_page_is_an_error_and_never_a_wrong_answer() {
             let mut directory = Directory::open(&store, 1 << 20)?;
             let mut scan = Scan::new();
             for code in [0, 77, 100_000] {
-                scan.restart(&store, false);
+                scan.restart(&store, Guard::Nothing);
                 set(&mut scan, Key::value(code), Key::value(code));
                 collect(&mut scan, &store, &mut directory, Direction::Forward)?;
             }
-            scan.restart(&store, false);
+            scan.restart(&store, Guard::Nothing);
             set(&mut scan, Key::MIN, Key::MAX);
             collect(&mut scan, &store, &mut directory, Direction::Forward)
         };

@@ -13,7 +13,7 @@ use super::check::check;
 use super::delta::{Unique, insert, insert_unique};
 use super::directory::Directory;
 use super::merge::{Limits, Step, delta_entries, merge_step};
-use super::scan::{Direction, Scan};
+use super::scan::{Direction, Guard, Scan};
 use super::vacuum::bulk_delete;
 use crate::entry::Block;
 use crate::entry::{Entry, Fence, HeapTid};
@@ -96,7 +96,7 @@ impl Live {
 
     fn scan(&mut self, low: Key, high: Key, direction: Direction) -> Vec<Entry> {
         let mut scan = Scan::new();
-        scan.restart(&self.store, true);
+        scan.restart(&self.store, Guard::Pins);
         scan.intervals_mut().set(low, high);
         let mut found = Vec::new();
         while let Some(entry) = scan.next(&self.store, &mut self.directory, direction).unwrap() {
@@ -314,7 +314,7 @@ fn a_scan_goes_on_through_inserts_merges_and_vacuum() {
         }
         let direction = if seed % 2 == 0 { Direction::Forward } else { Direction::Backward };
         let mut scan = Scan::new();
-        scan.restart(&live.store, false);
+        scan.restart(&live.store, Guard::Nothing);
         scan.intervals_mut().set(Key::MIN, Key::MAX);
         let before = live.entries.clone();
         let mut found = BTreeSet::new();

@@ -21,7 +21,7 @@ use learned_index::tree::delta::insert;
 use learned_index::tree::directory::Directory;
 use learned_index::tree::load::{Loader, Uniqueness};
 use learned_index::tree::merge::{Limits, Step, merge_step};
-use learned_index::tree::scan::{Direction, Scan};
+use learned_index::tree::scan::{Direction, Guard, Scan};
 use learned_index::tree::vacuum::bulk_delete;
 
 /// Few entries a leaf: many leaves.
@@ -222,7 +222,7 @@ fn session(store: &MemoryStore) -> Session {
 
 impl Session {
     fn read(&mut self, keys: impl IntoIterator<Item = Key>, direction: Direction) -> Vec<Entry> {
-        self.scan.restart(&self.store, true);
+        self.scan.restart(&self.store, Guard::Pins);
         self.scan.intervals_mut().set_points(keys);
         let mut found = Vec::with_capacity(1000);
         while let Some(entry) = self.scan.next(&self.store, &mut self.directory, direction).unwrap()

@@ -20,7 +20,7 @@ use super::check::check;
 use super::delta::{Unique, insert, insert_unique};
 use super::directory::Directory;
 use super::merge::{Limits, Step, merge_step};
-use super::scan::{Direction, Scan};
+use super::scan::{Direction, Guard, Scan};
 use super::vacuum::bulk_delete;
 use crate::corruption::{Corruption, Result};
 use crate::entry::{Entry, HeapTid};
@@ -68,7 +68,7 @@ impl Session {
         self.directory()?;
         let (store, directory) = (&self.store, self.directory.as_mut()?);
         let mut scan = Scan::new();
-        scan.restart(store, true);
+        scan.restart(store, Guard::Pins);
         scan.intervals_mut().set(low, high);
         outcome(store, || {
             let mut found = Vec::new();

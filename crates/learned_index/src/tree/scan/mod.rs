@@ -8,11 +8,13 @@
 
 mod point;
 mod portion;
+mod visible;
 
 pub(super) use portion::look_below_active;
+pub use visible::{Unasked, Visibility};
 
 use super::attempt::Interruption;
-use super::directory::Directory;
+use super::directory::{Directory, LeafRef};
 use crate::corruption::Result;
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::key::{Intervals, Key, NullClass};
@@ -21,6 +23,18 @@ use crate::store::Store;
 /// Entries copied at once, first and at the most, or twice as many. A scan that is read on copies more at a time.
 const FIRST_PORTION: usize = 64;
 const LARGEST_PORTION: usize = 512;
+
+/// How an entry is known to be that of its row still when it is returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// It is not: the caller asks the heap for each row, under an MVCC snapshot.
+    Nothing,
+    /// VACUUM waits for the pages that the portion was copied from.
+    Pins,
+    /// Each portion is checked against the table after it was copied, see [`Visibility`].
+    Checks,
+}
+
 /// Which way a scan goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -59,7 +73,11 @@ pub struct Scan<P> {
     pins: Vec<P>,
     /// Those of the portion before, while the next one is copied.
     old_pins: Vec<P>,
-    keep_pins: bool,
+    guard: Guard,
+    /// The leaf that the portion was copied from, and how many of its slots were dead.
+    source: Option<(LeafRef, usize)>,
+    /// Which blocks of the portion were all-visible: memory kept from portion to portion.
+    all_visible: Vec<bool>,
     /// Slots of a leaf that match, and its dead slots: memory kept from leaf to leaf.
     ranges: Vec<(usize, usize)>,
     dead: Vec<u16>,
@@ -89,7 +107,9 @@ impl<P> Default for Scan<P> {
             portion: FIRST_PORTION,
             pins: Vec::new(),
             old_pins: Vec::new(),
-            keep_pins: false,
+            guard: Guard::Nothing,
+            source: None,
+            all_visible: Vec::new(),
             ranges: Vec::new(),
             dead: Vec::new(),
             fresh: Vec::new(),
@@ -108,11 +128,10 @@ impl<P> Scan<P> {
         Scan::default()
     }
 
-    /// Begins again. The caller then sets [`Scan::intervals_mut`]. `keep_pins`: vacuum must wait
-    /// for a page until all that was copied from it has been returned.
-    pub fn restart<S: Store<Pin = P>>(&mut self, store: &S, keep_pins: bool) {
+    /// Begins again. The caller then sets [`Scan::intervals_mut`].
+    pub fn restart<S: Store<Pin = P>>(&mut self, store: &S, guard: Guard) {
         self.forget(store);
-        self.keep_pins = keep_pins;
+        self.guard = guard;
         self.place = Place::Outside;
         self.mark = Place::Outside;
         self.portion = FIRST_PORTION;
@@ -164,10 +183,21 @@ impl<P> Scan<P> {
         directory: &mut Directory,
         direction: Direction,
     ) -> Result<Option<Entry>> {
+        self.next_visible(store, directory, direction, &mut Unasked)
+    }
+
+    /// [`Scan::next`] of a scan under [`Guard::Checks`].
+    pub fn next_visible<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        direction: Direction,
+        table: &mut impl Visibility,
+    ) -> Result<Option<Entry>> {
         if let Some(entry) = self.next_copied(direction) {
             return Ok(Some(entry));
         }
-        if !self.next_portion(store, directory, direction)? {
+        if !self.next_portion(store, directory, direction, table)? {
             return Ok(None);
         }
         let entry = self.entry(self.current);
@@ -187,7 +217,7 @@ impl<P> Scan<P> {
         store: &S,
         directory: &mut Directory,
     ) -> Result<&[HeapTid]> {
-        if !self.next_portion(store, directory, Direction::Forward)? {
+        if !self.next_portion(store, directory, Direction::Forward, &mut Unasked)? {
             return Ok(&[]);
         }
         self.current = self.tids.len() - 1;
@@ -241,8 +271,40 @@ impl<P> Scan<P> {
         };
     }
 
-    /// Copies the entries next to the current place. False at the end.
+    /// Copies the entries next to the current place, and drops those that the snapshot does not see if it has
+    /// to. False at the end.
     fn next_portion<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        direction: Direction,
+        table: &mut impl Visibility,
+    ) -> Result<bool> {
+        loop {
+            if !self.copy_portion(store, directory, direction)? {
+                return Ok(false);
+            }
+            if self.guard == Guard::Checks {
+                let farthest = match direction {
+                    Direction::Forward => self.entry(self.tids.len() - 1),
+                    Direction::Backward => self.entry(0),
+                };
+                self.keep_visible(store, directory, table)?;
+                if self.tids.is_empty() {
+                    self.place = Place::At(farthest);
+                    continue;
+                }
+            }
+            if direction == Direction::Backward {
+                self.current = self.tids.len() - 1;
+            }
+            return Ok(true);
+        }
+    }
+
+    /// Copies the entries next to the current place. False at the end.
+    #[inline]
+    fn copy_portion<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
@@ -260,6 +322,8 @@ impl<P> Scan<P> {
             self.codes.clear();
             self.tids.clear();
             self.current = 0;
+            self.fresh.clear();
+            self.source = None;
             let copied = match (direction, place) {
                 (Direction::Forward, Place::End) | (Direction::Backward, Place::Start) => Ok(false),
                 (Direction::Forward, Place::At(entry)) => {
@@ -284,8 +348,6 @@ impl<P> Scan<P> {
         self.portion = (self.portion * 2).min(LARGEST_PORTION);
         if !found {
             self.end(direction);
-        } else if direction == Direction::Backward {
-            self.current = self.tids.len() - 1;
         }
         Ok(found)
     }

@@ -9,7 +9,7 @@ use crate::page;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, read_current};
-use crate::tree::directory::Directory;
+use crate::tree::directory::{Directory, LeafRef};
 
 impl<P> Scan<P> {
     /// Copies all entries of the only key that is asked for; returns whether there are any. `None` if they
@@ -51,7 +51,9 @@ impl<P> Scan<P> {
         let copied = self.tids.len();
         ensure(copied == slots.len(), "as many entries as slots", copied as u64).map_err(named)?;
         self.class = key.class;
-        directory.remember(at, S::hint(&page), &leaf);
+        let hint = S::hint(&page);
+        directory.remember(at, hint, &leaf);
+        self.source = Some((LeafRef { hint, ..at }, leaf.tombstones()));
         if leaf.tombstones() > 0 && !slots.is_empty() {
             self.ranges.clear();
             self.ranges.push((slots.start, slots.end));

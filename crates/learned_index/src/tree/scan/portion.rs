@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Direction, Scan};
+use super::{Direction, Guard, Scan};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
@@ -29,9 +29,10 @@ impl<P> Scan<P> {
         mut from: Fence,
     ) -> Attempt<bool> {
         // A list of keys may have each in a leaf of its own: some of them make a portion, unless pages have to stay
-        // pinned or delta trees have a part in it.
-        let alone =
-            self.intervals.as_slice().len() == 1 || self.keep_pins || directory.state().has_delta();
+        // pinned or be looked at again, or delta trees have a part in it.
+        let alone = self.intervals.as_slice().len() == 1
+            || self.guard != Guard::Nothing
+            || directory.state().has_delta();
         let mut leaves = if alone { 1 } else { self.leaves };
         self.leaves = (2 * self.leaves).min(KEYS_AHEAD);
         loop {
@@ -147,7 +148,7 @@ impl<P> Scan<P> {
 
     /// Unlocks a page, and keeps it pinned if the scan has to.
     pub(super) fn keep<S: Store<Pin = P>>(&mut self, page: S::Page<'_>) {
-        if self.keep_pins {
+        if self.guard == Guard::Pins {
             self.pins.push(S::pin(page));
         }
     }
@@ -392,7 +393,9 @@ impl<P> Scan<P> {
     ) -> Attempt<Option<(Entry, Entry)>> {
         let named = |corruption: Corruption| corruption.at(at.block);
         let leaf = Leaf::parse(&page).map_err(named)?;
-        directory.remember(at, S::hint(&page), &leaf);
+        let hint = S::hint(&page);
+        directory.remember(at, hint, &leaf);
+        self.source = Some((LeafRef { hint, ..at }, leaf.tombstones()));
         let total: usize = self.ranges.iter().map(|(start, end)| end - start).sum();
         if total == 0 {
             return Ok(None);
@@ -541,7 +544,7 @@ pub(in crate::tree) fn look_below_active<S: Store, C>(
     let mut scan: Scan<S::Pin> = Scan::new();
     scan.intervals.set_points([key]);
     scan.class = key.class;
-    scan.keep_pins = true;
+    scan.guard = Guard::Pins;
     scan.take_all();
     let outcome = scan.look_below_active(store, directory, key, look);
     scan.release(store);

@@ -38,5 +38,7 @@ faults! {
     a_tombstone_that_hides_an_entry_elsewhere_is_noticed: TombstoneByEntry;
     a_unique_insert_that_locks_its_own_leaf_is_noticed: UniqueLocksOwnLeaf;
     vacuum_that_skips_pages_with_nothing_to_do_is_noticed: SkipOtherPages;
+    believing_the_visibility_map_without_a_second_look_is_noticed: NoSecondLook;
+    believing_the_visibility_map_for_entries_of_delta_trees_is_noticed: MapForFresh;
     keeping_routes_of_a_tree_that_was_frozen_is_noticed: KeepRoutesOfFrozen;
 }

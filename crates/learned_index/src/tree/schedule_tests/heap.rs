@@ -57,6 +57,8 @@ struct State {
     free: Vec<HeapTid>,
     tids: u64,
     snapshots: Vec<Time>,
+    /// Blocks of which the visibility map says that all rows are visible to everybody.
+    all_visible: HashSet<u32>,
 }
 
 impl Clone for Heap {
@@ -84,6 +86,7 @@ impl Heap {
         state.rows.push(Row { entry, committed, dead, recycled, indexed: false });
         let row = state.rows.len() - 1;
         state.latest.insert(tid, row);
+        state.all_visible.remove(&tid.block());
         entry
     }
 
@@ -106,6 +109,7 @@ impl Heap {
     /// The row's transaction failed, or it is deleted.
     pub(super) fn kill(&self, tid: HeapTid) {
         self.at(tid, |row, now| row.dead = now);
+        self.state.lock().unwrap().all_visible.remove(&tid.block());
     }
 
     /// A row that never came into the index goes.
@@ -188,6 +192,34 @@ impl Heap {
         let mut tids: Vec<HeapTid> = tids.iter().copied().collect();
         tids.sort_unstable();
         state.free.extend(tids);
+    }
+
+    /// What vacuum does at last: blocks that have nothing but rows that all snapshots see, and free TIDs, are marked
+    /// in the visibility map.
+    pub(super) fn mark_visible(&self) {
+        let mut state = self.state.lock().unwrap();
+        let horizon = state.snapshots.iter().copied().min().unwrap_or(state.now);
+        let hidden =
+            |row: &Row| row.recycled == NEVER && !(row.committed <= horizon && row.dead == NEVER);
+        let State { rows, latest, .. } = &*state;
+        let mut visible: HashSet<u32> = latest.keys().map(|tid| tid.block()).collect();
+        for (tid, _) in latest.iter().filter(|&(_, &row)| hidden(&rows[row])) {
+            visible.remove(&tid.block());
+        }
+        state.all_visible = visible;
+    }
+
+    pub(super) fn is_all_visible(&self, block: u32) -> bool {
+        self.state.lock().unwrap().all_visible.contains(&block)
+    }
+
+    /// Whether a snapshot sees the row that has a TID now.
+    pub(super) fn sees(&self, snapshot: Time, tid: HeapTid) -> bool {
+        let state = self.state.lock().unwrap();
+        state.latest.get(&tid).is_some_and(|&row| {
+            let row = &state.rows[row];
+            row.recycled == NEVER && row.committed <= snapshot && row.dead > snapshot
+        })
     }
 
     /// What the index must have when nothing runs.

@@ -21,7 +21,7 @@ use super::check::{check, contains};
 use super::delta::{Unique, insert, insert_unique};
 use super::directory::Directory;
 use super::merge::{Limits, Step, merge_step};
-use super::scan::{Direction, Scan};
+use super::scan::{Direction, Guard, Scan, Visibility};
 use super::vacuum::bulk_delete;
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::fault::testing::set_full_at;
@@ -57,6 +57,26 @@ struct World {
     exclusion: Mutex<()>,
     options: BuildOptions,
     last: u64,
+}
+
+/// The table as a scan with a snapshot asks it.
+struct Table<'w> {
+    heap: &'w Heap,
+    snapshot: Time,
+}
+
+impl Visibility for Table<'_> {
+    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut Vec<bool>) {
+        for tid in tids {
+            thread::yield_now();
+            answers.push(self.heap.is_all_visible(tid.block()));
+        }
+        thread::yield_now();
+    }
+
+    fn sees(&mut self, tid: HeapTid) -> bool {
+        self.heap.sees(self.snapshot, tid)
+    }
 }
 
 /// The `n`-th of the keys that rows share, far apart from each other.
@@ -127,6 +147,7 @@ impl Image {
         let dead = self.heap.dead();
         bulk_delete(&store, self.options, |tid| dead.contains(&tid), || {}).unwrap();
         self.heap.recycle(&dead);
+        self.heap.mark_visible();
         Image { pages: pages_of(&store), heap: self.heap.clone(), last, ..self.clone() }
     }
 
@@ -262,6 +283,7 @@ impl World {
             let stats = bulk_delete(&self.store, self.options, is_dead, || {}).unwrap();
             assert_eq!(stats.removed, dead.len() as u64, "entries removed");
             self.heap.recycle(&dead);
+            self.heap.mark_visible();
         }
     }
 
@@ -295,7 +317,8 @@ impl World {
     }
 
     /// One scan. With pins: no row that it returns may have lost its TID to another one by then.
-    /// With a snapshot: all rows of the snapshot.
+    /// With a snapshot: all rows of the snapshot. With checks: these and no others, though each is looked up
+    /// only where the visibility map does not speak for it.
     fn read_once(
         &self,
         random: &mut Random,
@@ -324,20 +347,29 @@ impl World {
                 (around..around + 8).step_by(2).map(|code| Interval::point(Key::value(code))),
             );
         }
-        let pins = random.one_in(2);
+        let guard = *random.pick(&[Guard::Nothing, Guard::Pins, Guard::Checks]);
         let forward = random.one_in(2);
         let direction = if forward { Direction::Forward } else { Direction::Backward };
-        scan.restart(&self.store, pins);
+        scan.restart(&self.store, guard);
         scan.intervals_mut().set_union(intervals.iter().copied());
         if random.one_in(2) {
             scan.take_all();
         }
+        let pins = guard == Guard::Pins;
         let snapshot = if pins { self.heap.now() } else { self.heap.take_snapshot() };
+        let mut table = Table { heap: &self.heap, snapshot };
         let mut found: Vec<Entry> = Vec::new();
-        while let Some(entry) = scan.next(&self.store, directory, direction).unwrap() {
+        while let Some(entry) =
+            scan.next_visible(&self.store, directory, direction, &mut table).unwrap()
+        {
             if pins {
                 assert!(self.heap.has(entry), "{entry:?} lost its TID under a scan with pins");
             }
+            // As the executor does it.
+            let dropped = guard == Guard::Checks
+                && !self.heap.is_all_visible(entry.tid.block())
+                && !table.sees(entry.tid);
+            assert!(!dropped, "{entry:?} was checked, and is not visible any more");
             found.push(entry);
             if random.one_in(8) {
                 thread::yield_now();
@@ -349,6 +381,12 @@ impl World {
         let end = if pins { self.heap.now() } else { snapshot };
         let is_inside = |key| intervals.iter().any(|interval| interval.contains(key));
         self.expect_answer(&found, is_inside, snapshot, end);
+        if guard == Guard::Checks {
+            let seen = self.heap.alive_between(snapshot, snapshot);
+            for entry in found {
+                assert!(seen.contains(&entry), "{entry:?} is not of the snapshot");
+            }
+        }
         if !pins {
             self.heap.release_snapshot(snapshot);
         }

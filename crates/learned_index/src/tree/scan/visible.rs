@@ -1,0 +1,100 @@
+//! Checking a portion against the table: for scans that nobody waits for.
+//!
+//! An index-only scan returns what it copied without looking at the row, where the visibility map says that all
+//! rows of the block are visible to everybody. By then VACUUM may have removed the entry and its
+//! row: on a primary a pin makes it wait, on a standby replay waits for no pin. So each entry of a portion
+//! is checked here, between the copy and the first entry that is returned:
+//!
+//! 1. The visibility map is read.
+//! 2. The leaf is locked again. If the state word and the number of dead slots are as they were when the
+//!    entries were copied, none of them had been removed when the map was read. VACUUM gives
+//!    a heap TID away only after it has removed the entry, so each TID was still that of its row then; if its block
+//!    was all-visible, the snapshot, which is older, sees the row.
+//! 3. Every other entry, and every one from a delta tree, is asked of the heap under the snapshot.
+//!
+//! A row that the snapshot sees stays where it is as long as the snapshot does, so what was found
+//! here is right whenever the entry is returned: whether the executor then finds the block all-visible, or
+//! looks the row up itself.
+
+use super::{Guard, Scan};
+use crate::corruption::{Corruption, Result};
+use crate::entry::{Entry, HeapTid};
+use crate::fault::{Fault, injected};
+use crate::key::Key;
+use crate::memory::Room;
+use crate::page::leaf::Leaf;
+use crate::stop::{StopPoint, stop_at};
+use crate::store::Store;
+use crate::tree::attempt::{read_current, settled};
+use crate::tree::directory::Directory;
+
+/// What a table says of its rows, to a scan with a snapshot.
+pub trait Visibility {
+    /// Adds one answer for each heap TID: whether the visibility map says that all rows of its block are visible to
+    /// everybody.
+    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut Vec<bool>);
+    /// Whether the snapshot sees a row at this heap TID, or one of its HOT chain.
+    fn sees(&mut self, tid: HeapTid) -> bool;
+}
+
+/// The table of a scan that checks nothing.
+pub struct Unasked;
+
+impl Visibility for Unasked {
+    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut Vec<bool>) {
+        answers.extend(tids.iter().map(|_| true));
+    }
+
+    fn sees(&mut self, _: HeapTid) -> bool {
+        true
+    }
+}
+
+impl<P> Scan<P> {
+    /// Takes the entries out of the portion that the snapshot does not see.
+    pub(super) fn keep_visible<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &Directory,
+        table: &mut impl Visibility,
+    ) -> Result<()> {
+        debug_assert_eq!(self.guard, Guard::Checks);
+        stop_at(StopPoint::ScanBeforeMap);
+        self.all_visible.clear();
+        self.all_visible.make_room(self.tids.len());
+        table.all_visible(&self.tids, &mut self.all_visible);
+        stop_at(StopPoint::ScanBeforeSecondLook);
+        let is_same =
+            self.all_visible.contains(&true) && self.is_source_as_it_was(store, directory)?;
+        let mut fresh = self.fresh.iter().peekable();
+        let mut kept = 0;
+        for read in 0..self.tids.len() {
+            let (code, tid) = (self.codes[read], self.tids[read]);
+            let entry = Entry { key: Key { class: self.class, code }, tid };
+            let is_fresh = fresh.next_if(|&&fresh| fresh == entry).is_some();
+            let believes_map = is_same && (!is_fresh || injected(Fault::MapForFresh));
+            if (believes_map && self.all_visible[read]) || table.sees(tid) {
+                (self.codes[kept], self.tids[kept]) = (code, tid);
+                kept += 1;
+            }
+        }
+        self.codes.truncate(kept);
+        self.tids.truncate(kept);
+        Ok(())
+    }
+
+    /// Whether the leaf that the portion was copied from has the entries still that it had, or there was none.
+    fn is_source_as_it_was<S: Store<Pin = P>>(
+        &self,
+        store: &S,
+        directory: &Directory,
+    ) -> Result<bool> {
+        let Some((leaf, dead)) = self.source.filter(|_| !injected(Fault::NoSecondLook)) else {
+            return Ok(injected(Fault::NoSecondLook));
+        };
+        let page = settled(read_current(store, directory.state().word, leaf.block, leaf.hint))?;
+        let Some(page) = page else { return Ok(false) };
+        let named = |corruption: Corruption| corruption.at(leaf.block);
+        Ok(Leaf::parse(&page).map_err(named)?.tombstones() == dead)
+    }
+}
