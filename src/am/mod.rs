@@ -13,6 +13,7 @@ mod unique;
 mod unique_violation;
 pub(crate) mod vacuum;
 pub(crate) mod validate;
+mod visible;
 
 use pgrx::PgLogLevel;
 use pgrx::pg_sys::panic::ErrorReport;

@@ -8,11 +8,12 @@ use learned_index::corruption::Result;
 use learned_index::entry::{Entry, HeapTid};
 use learned_index::key::NullClass;
 use learned_index::tree::directory::Directory;
-use learned_index::tree::scan::{Direction, Scan};
+use learned_index::tree::scan::{Direction, Guard, Scan};
 use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
 use super::heap_ahead::HeapAhead;
+use super::visible::TableRows;
 use crate::key_type::{KeyOrder, KeyType};
 use crate::quals;
 use crate::storage::buffers::{IndexStore, Pin};
@@ -26,6 +27,11 @@ struct OpenScan {
     directory: Option<Rc<RefCell<Directory>>>,
     scan: Scan<Pin>,
     heap_ahead: HeapAhead,
+    guard: Guard,
+    /// The page of the table's visibility map that [`Guard::Checks`] read last, pinned; 0: none.
+    map: pg_sys::Buffer,
+    /// Whether this run of the scan has been counted.
+    counted: bool,
     key_type: KeyType,
     order: KeyOrder,
     /// Whether the keys describe more than what matches, so that the executor must check.
@@ -63,8 +69,7 @@ pub(crate) fn item_pointer(tid: HeapTid) -> pg_sys::ItemPointerData {
     }
 }
 
-/// Whether an index-only scan can return the column: not where codes do not tell all of a value,
-/// and not on a standby, where replay does not wait for the pins that such a scan relies on.
+/// Whether an index-only scan can return the column: not where codes do not tell all of a value.
 ///
 /// # Safety
 /// Called by the core with an open index.
@@ -74,7 +79,7 @@ pub(crate) unsafe extern "C-unwind" fn amcanreturn(
     _column: c_int,
 ) -> bool {
     // SAFETY: by contract.
-    unsafe { !pg_sys::RecoveryInProgress() && KeyType::of_index(index).decodes_exactly() }
+    unsafe { KeyType::of_index(index).decodes_exactly() }
 }
 
 /// Begins a scan.
@@ -103,6 +108,9 @@ pub(crate) unsafe extern "C-unwind" fn ambeginscan(
             directory: None,
             scan: Scan::new(),
             heap_ahead: HeapAhead::new(),
+            guard: Guard::Nothing,
+            map: pg_sys::InvalidBuffer as pg_sys::Buffer,
+            counted: false,
             key_type: KeyType::of_index(index),
             order: KeyOrder::of_index(index),
             recheck: false,
@@ -142,8 +150,10 @@ pub(crate) unsafe extern "C-unwind" fn amrescan(
         if !keys.is_null() && key_count > 0 {
             std::ptr::copy(keys, (*scan).keyData, key_count);
         }
-        let keep_pins = (*scan).xs_want_itup || !is_mvcc((*scan).xs_snapshot);
-        open.scan.restart(&open.store, keep_pins);
+        open.guard = guard_of(scan);
+        open.store.read_under((*scan).xs_snapshot);
+        open.scan.restart(&open.store, open.guard);
+        open.counted = false;
         open.heap_ahead.restart(scan);
         let own_keys: &[pg_sys::ScanKeyData] = match usize::try_from((*scan).numberOfKeys) {
             Ok(count) if count > 0 => std::slice::from_raw_parts((*scan).keyData, count),
@@ -151,11 +161,32 @@ pub(crate) unsafe extern "C-unwind" fn amrescan(
         };
         open.recheck =
             quals::set_intervals(own_keys, open.key_type, open.order, open.scan.intervals_mut());
-        count_search(scan);
     }
 }
 
-/// Counts a descent for `pg_stat_all_indexes` and, from PostgreSQL 18 on, for EXPLAIN.
+/// How the entries of a scan that starts are kept from VACUUM.
+///
+/// A plain scan with an MVCC snapshot needs nothing: whatever row has the heap TID by the time the executor looks it
+/// up, the snapshot does not see it unless it is the right one. Everybody else may take a row for another that
+/// has got its heap TID since: a snapshot that is not MVCC sees it, and an index-only scan does
+/// not look. VACUUM waits for their pins. Replay waits for none; there, a scan that returns columns checks its
+/// entries itself.
+///
+/// # Safety
+/// `scan` is valid.
+unsafe fn guard_of(scan: pg_sys::IndexScanDesc) -> Guard {
+    // SAFETY: by contract.
+    unsafe {
+        match ((*scan).xs_want_itup, is_mvcc((*scan).xs_snapshot)) {
+            (false, true) => Guard::Nothing,
+            // Once promoted, a server waits for pins; that checks were enough before does not change then.
+            (true, true) if pg_sys::RecoveryInProgress() => Guard::Checks,
+            _ => Guard::Pins,
+        }
+    }
+}
+
+/// Counts a search, at its first descent, for `pg_stat_all_indexes` and, from PostgreSQL 18 on, for EXPLAIN.
 ///
 /// # Safety
 /// `scan` is valid.
@@ -210,16 +241,61 @@ impl OpenScan {
         Ok(directory)
     }
 
+    /// The next entry, of those that have to be copied first.
+    ///
     /// # Safety
-    /// `index` is the scan's.
+    /// `scan` is the one that this belongs to.
     unsafe fn next(
         &mut self,
-        index: pg_sys::Relation,
+        scan: pg_sys::IndexScanDesc,
         direction: Direction,
     ) -> Result<Option<Entry>> {
         // SAFETY: by contract.
-        let directory = unsafe { self.directory(index) }?;
-        self.scan.next(&self.store, &mut directory.borrow_mut(), direction)
+        unsafe {
+            let directory = self.begin(scan)?;
+            let directory = &mut directory.borrow_mut();
+            if self.guard != Guard::Checks {
+                return self.scan.next(&self.store, directory, direction);
+            }
+            let mut rows = TableRows::of(scan, &mut self.map);
+            let found = self.scan.next_visible(&self.store, directory, direction, &mut rows);
+            rows.finish();
+            found
+        }
+    }
+
+    /// What comes before every descent.
+    ///
+    /// # Safety
+    /// `scan` is the one that this belongs to.
+    unsafe fn begin(&mut self, scan: pg_sys::IndexScanDesc) -> Result<Rc<RefCell<Directory>>> {
+        // SAFETY: by contract.
+        unsafe {
+            if !self.counted {
+                self.counted = true;
+                count_search(scan);
+            }
+            let directory = self.directory((*scan).indexRelation)?;
+            if directory.borrow().leaves() == 0 {
+                self.store.test_age_of_metapage();
+            }
+            Ok(directory)
+        }
+    }
+
+    /// The caller may not come back for long: holds few buffers meanwhile.
+    fn rest(&mut self) {
+        if !self.store.rest() {
+            self.release_map();
+        }
+    }
+
+    fn release_map(&mut self) {
+        let map = std::mem::replace(&mut self.map, pg_sys::InvalidBuffer as pg_sys::Buffer);
+        if map != pg_sys::InvalidBuffer as pg_sys::Buffer {
+            // SAFETY: it was pinned by this scan, and is given back once.
+            unsafe { pg_sys::ReleaseBuffer(map) };
+        }
     }
 
     /// The index tuple of an entry, valid until the next one.
@@ -271,7 +347,9 @@ unsafe extern "C-unwind" fn copy_and_return(
         let index = (*scan).indexRelation;
         let direction = direction_of(direction);
         let open = open_scan(scan);
-        match open.next(index, direction) {
+        let found = open.next(scan, direction);
+        open.rest();
+        match found {
             Err(corruption) => raise_corruption(index, corruption),
             Ok(None) => false,
             Ok(Some(entry)) => {
@@ -344,7 +422,7 @@ pub(crate) unsafe extern "C-unwind" fn amgetbitmap(
         let mut total = 0;
         open.scan.take_all();
         loop {
-            let found = open.directory(index).and_then(|directory| {
+            let found = open.begin(scan).and_then(|directory| {
                 let tids = open.scan.next_tids(&open.store, &mut directory.borrow_mut())?;
                 pointers.clear();
                 pointers.extend(tids.iter().map(|&tid| item_pointer(tid)));
@@ -354,6 +432,7 @@ pub(crate) unsafe extern "C-unwind" fn amgetbitmap(
                 raise_corruption(index, corruption);
             }
             if pointers.is_empty() {
+                open.rest();
                 return total;
             }
             total += pointers.len() as i64;
@@ -373,6 +452,7 @@ pub(crate) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
         let open = open_scan(scan);
         open.scan.release(&open.store);
         open.store.release();
+        open.release_map();
         (*scan).opaque = std::ptr::null_mut();
         pg_sys::MemoryContextDelete(open.context);
     }

@@ -15,7 +15,7 @@ use learned_index::page::{Edit, PAGE_SIZE, PageBytes, free_page, is_free, meta};
 use learned_index::store::{Hint, Store, Update};
 use pgrx::prelude::*;
 
-use super::wal;
+use super::{pins, wal};
 use crate::memory::expect_reserve;
 
 /// Functions of bufmgr.c that raise no error for a pinned buffer, so that calling them needs none of the
@@ -36,7 +36,8 @@ const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
 /// An index as a store. As valid as the relation: as long as a callback, or an open scan, has it.
 ///
-/// The metapage stays pinned from the first look at the state word until [`IndexStore::release`].
+/// The metapage stays pinned from the first look at the state word until [`IndexStore::release`], or until
+/// [`IndexStore::rest`] where too many are.
 /// There is no destructor for that: an open scan is dropped after the transaction's abort has
 /// released its pins.
 pub(crate) struct IndexStore {
@@ -44,6 +45,11 @@ pub(crate) struct IndexStore {
     /// The metapage's buffer, pinned; 0: not yet.
     metapage: Cell<pg_sys::Buffer>,
     metapage_hint: Cell<Hint>,
+    /// Whether the pin counts as one of a resting scan ([`pins`]).
+    rests: Cell<bool>,
+    /// The snapshot whose age is tested at each page that is read; null: none.
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    aging: Cell<pg_sys::Snapshot>,
     /// How VACUUM reads; null for everyone else.
     strategy: pg_sys::BufferAccessStrategy,
 }
@@ -71,15 +77,92 @@ impl IndexStore {
         index: pg_sys::Relation,
         strategy: pg_sys::BufferAccessStrategy,
     ) -> IndexStore {
-        IndexStore { index, strategy, metapage: Cell::new(0), metapage_hint: Cell::new(0) }
+        IndexStore {
+            index,
+            strategy,
+            metapage: Cell::new(0),
+            metapage_hint: Cell::new(0),
+            rests: Cell::new(false),
+            #[cfg(any(feature = "pg15", feature = "pg16"))]
+            aging: Cell::new(std::ptr::null_mut()),
+        }
     }
 
     /// Releases the metapage.
     pub(crate) fn release(&self) {
         let buffer = self.metapage.replace(0);
         if buffer != 0 {
+            self.metapage_hint.set(buffer.max(0) as Hint);
             // SAFETY: it was pinned by this store, and is given back once.
             unsafe { unguarded::ReleaseBuffer(buffer) };
+        }
+        if self.rests.replace(false) {
+            pins::give_back();
+        }
+    }
+
+    /// Says that the scan returns to its caller, who may not come back for long. Releases the metapage unless this
+    /// is one of the few scans that may keep it; whether it is.
+    #[inline]
+    pub(crate) fn rest(&self) -> bool {
+        if self.rests.get() {
+            return true;
+        }
+        let keeps = self.metapage.get() != 0 && pins::keep_one(self.is_temporary());
+        if keeps {
+            self.rests.set(true)
+        } else {
+            self.release()
+        }
+        keeps
+    }
+
+    fn is_temporary(&self) -> bool {
+        // SAFETY: the relation is open. Buffers of temporary tables have negative numbers.
+        unsafe { (*self.index).rd_backend != pg_sys::InvalidBackendId }
+    }
+
+    /// From here on whatever is read raises "snapshot too old" if it was changed after a snapshot that is
+    /// older than `old_snapshot_threshold` allows: VACUUM may have removed what such a snapshot sees.
+    ///
+    /// # Safety
+    /// `snapshot` is null, or valid as long as the store is read.
+    pub(crate) unsafe fn read_under(&self, snapshot: pg_sys::Snapshot) {
+        // `TestForOldSnapshot` of bufmgr.h: such snapshots know how much had been written when they were taken.
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        // SAFETY: by contract.
+        unsafe {
+            let ages = pg_sys::old_snapshot_threshold >= 0
+                && snapshot.as_ref().is_some_and(|snapshot| {
+                    snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC
+                        && snapshot.lsn != 0
+                });
+            self.aging.set(if ages { snapshot } else { std::ptr::null_mut() });
+        }
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        let _ = snapshot;
+    }
+
+    /// Tests the age of the snapshot against a page that was locked just now.
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    #[inline]
+    fn test_age(&self, page: &LockedPage<'_>) {
+        let snapshot = self.aging.get();
+        if !snapshot.is_null() {
+            // SAFETY: `read_under` was promised that it is valid, the relation is open.
+            unsafe {
+                if lsn_of(page) > (*snapshot).lsn {
+                    pg_sys::TestForOldSnapshot_impl(snapshot, self.index);
+                }
+            }
+        }
+    }
+
+    /// What a scan does that has no leaf to read: where everything was removed, the metapage alone tells when.
+    pub(crate) fn test_age_of_metapage(&self) {
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        if !self.aging.get().is_null() {
+            drop(self.read(0, 0));
         }
     }
 
@@ -166,6 +249,15 @@ impl IndexStore {
     }
 }
 
+/// Where the log stood when a page was changed last: `PageGetLSN` of bufpage.h.
+#[cfg(any(feature = "pg15", feature = "pg16"))]
+fn lsn_of(page: &PageBytes) -> pg_sys::XLogRecPtr {
+    // SAFETY: every page begins with this header, in any alignment.
+    let header =
+        unsafe { std::ptr::from_ref(page).cast::<pg_sys::PageXLogRecPtr>().read_unaligned() };
+    u64::from(header.xlogid) << 32 | u64::from(header.xrecoff)
+}
+
 impl Deref for LockedPage<'_> {
     type Target = PageBytes;
 
@@ -205,7 +297,10 @@ impl Store for IndexStore {
     fn read(&self, block: Block, hint: Hint) -> LockedPage<'_> {
         let buffer =
             if block == 0 { self.pin_metapage_again() } else { self.pin_page(block, hint) };
-        self.locked(buffer, pg_sys::BUFFER_LOCK_SHARE)
+        let page = self.locked(buffer, pg_sys::BUFFER_LOCK_SHARE);
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        self.test_age(&page);
+        page
     }
 
     /// Asks for the buffer's header too.

@@ -1,6 +1,7 @@
 //! The store over shared buffers and WAL.
 //!
 //! - [`buffers`]: pages of a finished index, locked, pinned, changed
+//! - [`pins`]: how many of them scans keep pinned
 //! - [`bulk`]: pages of an index that is being built
 //! - [`wal`]: what is logged, and how
 //! - [`spill`]: temporary files
@@ -8,6 +9,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod bulk;
+mod pins;
 pub(crate) mod session;
 pub(crate) mod spill;
 pub(crate) mod wal;

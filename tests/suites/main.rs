@@ -1,8 +1,10 @@
 //! Promises that only a whole server can keep or break. One module a subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod buffers;
 mod concurrency;
 mod corruption;
+mod counters;
 mod cursors;
 mod durability;
 mod errors;

@@ -30,9 +30,9 @@ use crate::tree::directory::Directory;
 
 /// What a table says of its rows, to a scan with a snapshot.
 pub trait Visibility {
-    /// Adds one answer for each heap TID: whether the visibility map says that all rows of its block are visible to
+    /// Sets one answer for each heap TID: whether the visibility map says that all rows of its block are visible to
     /// everybody.
-    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut Vec<bool>);
+    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]);
     /// Whether the snapshot sees a row at this heap TID, or one of its HOT chain.
     fn sees(&mut self, tid: HeapTid) -> bool;
 }
@@ -41,8 +41,8 @@ pub trait Visibility {
 pub struct Unasked;
 
 impl Visibility for Unasked {
-    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut Vec<bool>) {
-        answers.extend(tids.iter().map(|_| true));
+    fn all_visible(&mut self, _: &[HeapTid], answers: &mut [bool]) {
+        answers.fill(true);
     }
 
     fn sees(&mut self, _: HeapTid) -> bool {
@@ -62,6 +62,7 @@ impl<P> Scan<P> {
         stop_at(StopPoint::ScanBeforeMap);
         self.all_visible.clear();
         self.all_visible.make_room(self.tids.len());
+        self.all_visible.resize(self.tids.len(), false);
         table.all_visible(&self.tids, &mut self.all_visible);
         stop_at(StopPoint::ScanBeforeSecondLook);
         let is_same =

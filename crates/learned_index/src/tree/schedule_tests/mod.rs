@@ -66,10 +66,10 @@ struct Table<'w> {
 }
 
 impl Visibility for Table<'_> {
-    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut Vec<bool>) {
-        for tid in tids {
+    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]) {
+        for (tid, answer) in tids.iter().zip(answers) {
             thread::yield_now();
-            answers.push(self.heap.is_all_visible(tid.block()));
+            *answer = self.heap.is_all_visible(tid.block());
         }
         thread::yield_now();
     }
