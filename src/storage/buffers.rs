@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use learned_index::cpu::prefetch;
 use learned_index::entry::Block;
+#[cfg(any(feature = "pg15", feature = "pg16"))]
+use learned_index::page::has_entries;
 use learned_index::page::{Edit, PAGE_SIZE, PageBytes, free_page, is_free, meta};
 use learned_index::store::{Hint, Store, Update};
 use pgrx::prelude::*;
@@ -122,8 +124,9 @@ impl IndexStore {
         unsafe { (*self.index).rd_backend != pg_sys::InvalidBackendId }
     }
 
-    /// From here on whatever is read raises "snapshot too old" if it was changed after a snapshot that is
-    /// older than `old_snapshot_threshold` allows: VACUUM may have removed what such a snapshot sees.
+    /// From here on every leaf that is read raises "snapshot too old" if it was changed after a snapshot that is
+    /// older than `old_snapshot_threshold` allows: VACUUM may have removed what such a snapshot sees. (An entry that is
+    /// removed changes the leaf that had it, and whoever moves the entries of a leaf writes another one.)
     ///
     /// # Safety
     /// `snapshot` is null, or valid as long as the store is read.
@@ -148,12 +151,18 @@ impl IndexStore {
     #[inline]
     fn test_age(&self, page: &LockedPage<'_>) {
         let snapshot = self.aging.get();
-        if !snapshot.is_null() {
-            // SAFETY: `read_under` was promised that it is valid, the relation is open.
-            unsafe {
-                if lsn_of(page) > (*snapshot).lsn {
-                    pg_sys::TestForOldSnapshot_impl(snapshot, self.index);
-                }
+        if !snapshot.is_null() && has_entries(page) {
+            self.test_age_of(page);
+        }
+    }
+
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    fn test_age_of(&self, page: &LockedPage<'_>) {
+        let snapshot = self.aging.get();
+        // SAFETY: `read_under` was promised that it is valid, the relation is open.
+        unsafe {
+            if lsn_of(page) > (*snapshot).lsn {
+                pg_sys::TestForOldSnapshot_impl(snapshot, self.index);
             }
         }
     }
@@ -162,7 +171,8 @@ impl IndexStore {
     pub(crate) fn test_age_of_metapage(&self) {
         #[cfg(any(feature = "pg15", feature = "pg16"))]
         if !self.aging.get().is_null() {
-            drop(self.read(0, 0));
+            let page = self.read(0, 0);
+            self.test_age_of(&page);
         }
     }
 

@@ -262,6 +262,11 @@ pub fn free_page() -> PageBytes {
     new_page(PageKind::Free, 0)
 }
 
+/// Whether a page has entries: whether it is a leaf, learned or of a delta tree. What is damaged may be called either.
+pub fn has_entries(page: &PageBytes) -> bool {
+    is_kind(page, PageKind::Leaf) || is_kind(page, PageKind::Delta)
+}
+
 /// Whether a page may be written over: it is free, or was never written.
 pub fn is_free(page: &PageBytes) -> bool {
     is_kind(page, PageKind::Free) || page.iter().all(|&byte| byte == 0)
