@@ -82,6 +82,8 @@ enum Path {
     Plain,
     IndexOnly,
     Bitmap,
+    /// Index-only, needing no column; slowly, so that others get to do something meanwhile.
+    Columnless,
 }
 
 /// The planner's switches for a path, or for the sequential scan.
@@ -91,8 +93,8 @@ fn switches(path: Option<Path>) -> String {
     [
         on("seqscan", path.is_none()),
         on("sort", path.is_none()),
-        on("indexscan", matches!(path, Some(Path::Plain | Path::IndexOnly))),
-        on("indexonlyscan", path == Some(Path::IndexOnly)),
+        on("indexscan", matches!(path, Some(Path::Plain | Path::IndexOnly | Path::Columnless))),
+        on("indexonlyscan", matches!(path, Some(Path::IndexOnly | Path::Columnless))),
         on("bitmapscan", path == Some(Path::Bitmap)),
     ]
     .join("; ")
@@ -178,7 +180,7 @@ impl Subject {
         let mut all = vec![All, Null];
         all.extend((0..conditions).map(|_| Condition::random(&rows, rng)));
         let mut scans = 0;
-        for path in [Path::Plain, Path::IndexOnly, Path::Bitmap] {
+        for path in [Path::Plain, Path::IndexOnly, Path::Bitmap, Path::Columnless] {
             client.script(&switches(Some(path)))?;
             for condition in &all {
                 let expected: Vec<Row> =
@@ -189,6 +191,11 @@ impl Subject {
                     (Path::Bitmap, _) => &[false],
                     _ => &[false, true],
                 };
+                if path == Path::Columnless {
+                    self.count(client, condition, expected.len())?;
+                    scans += 1;
+                    continue;
+                }
                 for backwards in orders {
                     self.one(client, path, condition, *backwards, &expected)?;
                     scans += 1;
@@ -200,6 +207,27 @@ impl Subject {
              RESET enable_indexonlyscan; RESET enable_bitmapscan",
         )?;
         Ok(scans)
+    }
+
+    /// Counts rows by a scan that needs no column and now and then sleeps for a millisecond.
+    fn count(
+        &self,
+        client: &mut Client,
+        condition: &Condition,
+        expected: usize,
+    ) -> Result<(), postgres::Error> {
+        let Self { table, key, predicate, .. } = self;
+        let sleepy = "random() > 0.002 OR pg_sleep(0.001)::text IS NOT NULL";
+        let condition = condition.sql(key);
+        let query = format!(
+            "SELECT count(*) FILTER (WHERE {sleepy}), 0 FROM {table} WHERE {condition} AND {predicate}"
+        );
+        let plan = try_plan_of(client, &query)?;
+        let scans = plan.contains("Index") || plan.contains("One-Time Filter: false");
+        assert!(scans && !plan.contains("Seq Scan"), "{query}:\n{plan}");
+        let found = fetch(client, &query)?;
+        assert_eq!(found, [(Some(expected as i64), 0)], "{query}");
+        Ok(())
     }
 
     fn one(

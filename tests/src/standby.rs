@@ -16,11 +16,21 @@ impl Cluster {
 
     /// Waits until this standby has replayed all that its primary has written so far.
     pub fn catch_up(&self, primary: &Cluster) {
+        self.catch_up_unless(primary, || false);
+    }
+
+    /// The same, or until something keeps it from that; whether it has replayed all.
+    pub fn catch_up_unless(&self, primary: &Cluster, mut is_kept: impl FnMut() -> bool) -> bool {
+        let mut client = primary.connect();
+        // VACUUM flushes nothing; the end of a transaction with a number does.
+        client.batch_execute("SELECT pg_current_xact_id()").unwrap();
         let flushed = "SELECT pg_current_wal_flush_lsn()::text";
-        let position: String = primary.connect().query_one(flushed, &[]).unwrap().get(0);
+        let position: String = client.query_one(flushed, &[]).unwrap().get(0);
         let replayed = format!("SELECT coalesce(pg_last_wal_replay_lsn() >= '{position}', false)");
         let mut reader = self.connect();
-        wait_until("the standby catches up", || reader.query_one(&replayed, &[]).unwrap().get(0));
+        let mut is_through = || reader.query_one(&replayed, &[]).unwrap().get::<_, bool>(0);
+        wait_until("the standby catches up", || is_through() || is_kept());
+        is_through()
     }
 
     /// Makes this cluster, which is stopped, a standby of the one that took over from it. It has not been

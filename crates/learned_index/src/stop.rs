@@ -9,6 +9,8 @@
 pub enum StopPoint {
     /// A scan has copied what the delta trees have, and goes to the leaf. Nothing is locked.
     ScanBeforeLeaf,
+    /// A scan has copied a portion, and checked it if it does. Nothing is locked.
+    ScanCopied,
     /// A scan that checks what it copied is about to read the visibility map. Nothing is locked.
     ScanBeforeMap,
     /// It has read the visibility map, and is about to look at the leaf again. Nothing is locked.

@@ -145,3 +145,39 @@ fn vacuum_waits_for_an_index_only_scan_whose_page_was_replaced_and_reused() {
     assert!(found == expected, "{} rows instead of {}", found.len(), expected.len());
     Subject::of("t").assert_exact(&mut other);
 }
+
+/// The check of an exclusion constraint is no index-only scan, and needs its pins all the same: its snapshot sees
+/// whatever row has the heap TID of a dead entry by then.
+#[test]
+fn an_exclusion_check_takes_no_row_for_the_dead_one_that_had_its_heap_tid() {
+    let cluster = cluster_with_rows("");
+    let mut other = writer(&cluster);
+    for unmerged in [false, true] {
+        let index = if unmerged { "" } else { "REINDEX TABLE e;" };
+        other
+            .script(&format!(
+                "DROP TABLE IF EXISTS e; CREATE TABLE e (k int8, CONSTRAINT e_k EXCLUDE USING learned (k WITH =));
+                 INSERT INTO e SELECT generate_series(1, 100); {index} DELETE FROM e WHERE k = 5"
+            ))
+            .unwrap();
+        let mut client = writer(&cluster);
+        let stop = cluster.stop_at("ScanCopied", Some(pid_of(&mut client)), 0);
+        let insert = in_background(client, "INSERT INTO e VALUES (5)");
+        stop.wait();
+        let (pid, mut watcher) = (pid_of(&mut other), cluster.connect());
+        let vacuum = in_background(other, "VACUUM e");
+        wait_until("VACUUM waits for the pin, or is done", || {
+            vacuum.is_finished() || waits_for(&mut watcher, pid).as_deref() == Some("BufferPin")
+        });
+        if vacuum.is_finished() {
+            watcher.script("INSERT INTO e SELECT generate_series(101, 110)").unwrap();
+        }
+        stop.release();
+        insert.join().unwrap().1.unwrap();
+        let outcome;
+        (other, outcome) = vacuum.join().unwrap();
+        outcome.unwrap();
+        let violated = other.batch_execute("INSERT INTO e VALUES (5)").unwrap_err();
+        assert_eq!(violated.code(), Some(&postgres::error::SqlState::EXCLUSION_VIOLATION));
+    }
+}

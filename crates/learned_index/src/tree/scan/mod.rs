@@ -18,6 +18,7 @@ use super::directory::{Directory, LeafRef};
 use crate::corruption::Result;
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::key::{Intervals, Key, NullClass};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 
 /// Entries copied at once, first and at the most, or twice as many. A scan that is read on copies more at a time.
@@ -298,6 +299,7 @@ impl<P> Scan<P> {
             if direction == Direction::Backward {
                 self.current = self.tids.len() - 1;
             }
+            stop_at(StopPoint::ScanCopied);
             return Ok(true);
         }
     }
