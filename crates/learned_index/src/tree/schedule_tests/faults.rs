@@ -39,4 +39,8 @@ faults! {
     a_unique_insert_that_locks_its_own_leaf_is_noticed: UniqueLocksOwnLeaf;
     vacuum_that_skips_pages_with_nothing_to_do_is_noticed: SkipOtherPages;
     keeping_routes_of_a_tree_that_was_frozen_is_noticed: KeepRoutesOfFrozen;
+    a_writer_that_does_not_look_at_all_parts_of_its_key_is_noticed: LeavePartsOut;
+    a_reader_that_locks_after_reading_is_noticed: LockAfterReading;
+    a_reader_that_does_not_lock_gaps_is_noticed: LockOnlyWhatWasFound;
+    a_writer_that_looks_for_locks_before_it_inserts_is_noticed: CheckBeforeInserting;
 }
