@@ -8,11 +8,12 @@ use learned_index::corruption::Result;
 use learned_index::entry::{Entry, HeapTid};
 use learned_index::key::NullClass;
 use learned_index::tree::directory::Directory;
-use learned_index::tree::scan::{Direction, Scan};
+use learned_index::tree::scan::{Direction, NoLocks, Scan};
 use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
 use super::heap_ahead::HeapAhead;
+use super::serializable::{locks_reads, with_read_locks};
 use crate::key_type::{KeyOrder, KeyType};
 use crate::quals;
 use crate::storage::buffers::{IndexStore, Pin};
@@ -187,7 +188,7 @@ unsafe fn count_search(scan: pg_sys::IndexScanDesc) {
 ///
 /// # Safety
 /// `snapshot` is null or valid.
-unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
+pub(super) unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
     // SAFETY: by contract.
     unsafe { snapshot.as_ref() }.is_some_and(|snapshot| {
         snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC
@@ -211,15 +212,44 @@ impl OpenScan {
     }
 
     /// # Safety
-    /// `index` is the scan's.
+    /// `index` and `snapshot` are the scan's.
     unsafe fn next(
         &mut self,
         index: pg_sys::Relation,
+        snapshot: pg_sys::Snapshot,
         direction: Direction,
     ) -> Result<Option<Entry>> {
         // SAFETY: by contract.
         let directory = unsafe { self.directory(index) }?;
-        self.scan.next(&self.store, &mut directory.borrow_mut(), direction)
+        let (scan, store, directory) = (&mut self.scan, &self.store, &mut directory.borrow_mut());
+        // SAFETY: by contract.
+        if unsafe { locks_reads(index, snapshot) } {
+            let read = |locks: &mut _| scan.next_locked(store, directory, direction, locks);
+            // SAFETY: by contract.
+            return unsafe { with_read_locks(index, snapshot, read) };
+        }
+        scan.next(store, directory, direction)
+    }
+
+    /// Copies the heap TIDs that come next, for a scan that takes them all.
+    ///
+    /// # Safety
+    /// `index` and `snapshot` are the scan's.
+    unsafe fn next_tids(
+        &mut self,
+        index: pg_sys::Relation,
+        snapshot: pg_sys::Snapshot,
+    ) -> Result<bool> {
+        // SAFETY: by contract.
+        let directory = unsafe { self.directory(index) }?;
+        let (scan, store, directory) = (&mut self.scan, &self.store, &mut directory.borrow_mut());
+        // SAFETY: by contract.
+        if unsafe { locks_reads(index, snapshot) } {
+            let read = |locks: &mut _| Ok(!scan.next_tids(store, directory, locks)?.is_empty());
+            // SAFETY: by contract.
+            return unsafe { with_read_locks(index, snapshot, read) };
+        }
+        Ok(!scan.next_tids(store, directory, &mut NoLocks::default())?.is_empty())
     }
 
     /// The index tuple of an entry, valid until the next one.
@@ -271,7 +301,7 @@ unsafe extern "C-unwind" fn copy_and_return(
         let index = (*scan).indexRelation;
         let direction = direction_of(direction);
         let open = open_scan(scan);
-        match open.next(index, direction) {
+        match open.next(index, (*scan).xs_snapshot, direction) {
             Err(corruption) => raise_corruption(index, corruption),
             Ok(None) => false,
             Ok(Some(entry)) => {
@@ -344,18 +374,13 @@ pub(crate) unsafe extern "C-unwind" fn amgetbitmap(
         let mut total = 0;
         open.scan.take_all();
         loop {
-            let found = open.directory(index).and_then(|directory| {
-                let tids = open.scan.next_tids(&open.store, &mut directory.borrow_mut())?;
-                pointers.clear();
-                pointers.extend(tids.iter().map(|&tid| item_pointer(tid)));
-                Ok(())
-            });
-            if let Err(corruption) = found {
-                raise_corruption(index, corruption);
+            match open.next_tids(index, (*scan).xs_snapshot) {
+                Err(corruption) => raise_corruption(index, corruption),
+                Ok(false) => return total,
+                Ok(true) => {}
             }
-            if pointers.is_empty() {
-                return total;
-            }
+            pointers.clear();
+            pointers.extend(open.scan.copied().0.iter().map(|&tid| item_pointer(tid)));
             total += pointers.len() as i64;
             pg_sys::tbm_add_tuples(bitmap, pointers.as_mut_ptr(), pointers.len() as c_int, recheck);
         }
