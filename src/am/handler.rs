@@ -42,8 +42,8 @@ fn learned_amhandler(_fcinfo: pg_sys::FunctionCallInfo) -> PgBox<pg_sys::IndexAm
     // What is stored has the type of the column.
     am.amstorage = false;
     am.amclusterable = true;
-    // Without predicate locks of its own the core locks the whole index: coarse, correct.
-    am.ampredlocks = false;
+    // Scans and insertions take care of predicate locks.
+    am.ampredlocks = true;
     am.amcanparallel = false;
     am.amcaninclude = false;
     am.amusemaintenanceworkmem = false;

@@ -41,19 +41,22 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
         let inserted = session::directory_of(index, &store).and_then(|directory| {
             let key = key_of(directory.borrow().identity(), *values, *is_null)?;
             let entry = Entry { key, tid: heap_tid(&*tid) };
-            if needs_check(index, *is_null, check_unique) {
+            let inserted = if needs_check(index, *is_null, check_unique) {
                 let row = Row { index, heap, values, is_null, entry };
-                row.insert_unique(&store, &directory, check_unique)
+                row.insert_unique(&store, &directory, check_unique)?
             } else {
                 let grew = delta::insert(&store, &mut directory.borrow_mut(), entry)?;
-                Ok(Inserted { unique: true, grew })
-            }
+                Inserted { unique: true, grew }
+            };
+            Ok((inserted, key))
         });
         match inserted {
             Err(corruption) => raise_corruption(index, corruption),
-            Ok(inserted) => {
+            Ok((inserted, key)) => {
                 store.release();
-                check_readers(index);
+                if check_unique != pg_sys::IndexUniqueCheck::UNIQUE_CHECK_EXISTING {
+                    check_readers(index, key);
+                }
                 if inserted.grew {
                     maintenance::after_growth(index);
                 }
@@ -139,7 +142,7 @@ impl Row {
                         match stop {
                             Stop::Wait(waiting) => check.wait(waiting),
                             Stop::Conflict if check.own_row_is_live() => {
-                                check.raise(self.values, self.is_null)
+                                check.raise(self.entry.key, self.values, self.is_null)
                             }
                             // A row that is dead by now violates nothing.
                             Stop::Conflict => checked = false,

@@ -8,11 +8,12 @@ use learned_index::corruption::Result;
 use learned_index::entry::{Entry, HeapTid};
 use learned_index::key::NullClass;
 use learned_index::tree::directory::Directory;
-use learned_index::tree::scan::{Direction, Guard, Scan};
+use learned_index::tree::scan::{Direction, Guard, NoLocks, Scan};
 use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
 use super::heap_ahead::HeapAhead;
+use super::serializable::{locks_reads, with_read_locks};
 use super::visible::TableRows;
 use crate::key_type::{KeyOrder, KeyType};
 use crate::quals;
@@ -218,7 +219,7 @@ unsafe fn count_search(scan: pg_sys::IndexScanDesc) {
 ///
 /// # Safety
 /// `snapshot` is null or valid.
-unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
+pub(super) unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
     // SAFETY: by contract.
     unsafe { snapshot.as_ref() }.is_some_and(|snapshot| {
         snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC
@@ -254,13 +255,41 @@ impl OpenScan {
         unsafe {
             let directory = self.begin(scan)?;
             let directory = &mut directory.borrow_mut();
-            if self.guard != Guard::Checks {
-                return self.scan.next(&self.store, directory, direction);
+            let (index, snapshot) = ((*scan).indexRelation, (*scan).xs_snapshot);
+            let store = &self.store;
+            if self.guard == Guard::Checks {
+                // In recovery: nobody is serializable there.
+                let mut rows = TableRows::of(scan, &mut self.map);
+                let found = self.scan.next_visible(store, directory, direction, &mut rows);
+                rows.finish();
+                return found;
             }
-            let mut rows = TableRows::of(scan, &mut self.map);
-            let found = self.scan.next_visible(&self.store, directory, direction, &mut rows);
-            rows.finish();
-            found
+            if locks_reads(index, snapshot) {
+                let read =
+                    |locks: &mut _| self.scan.next_locked(store, directory, direction, locks);
+                return with_read_locks(index, snapshot, read);
+            }
+            self.scan.next(store, directory, direction)
+        }
+    }
+
+    /// Copies the heap TIDs that come next, for a scan that takes them all. Whether there are any.
+    ///
+    /// # Safety
+    /// `scan` is the one that this belongs to.
+    unsafe fn next_tids(&mut self, scan: pg_sys::IndexScanDesc) -> Result<bool> {
+        // SAFETY: by contract.
+        unsafe {
+            let directory = self.begin(scan)?;
+            let directory = &mut directory.borrow_mut();
+            let (index, snapshot) = ((*scan).indexRelation, (*scan).xs_snapshot);
+            let store = &self.store;
+            if locks_reads(index, snapshot) {
+                let read =
+                    |locks: &mut _| Ok(!self.scan.next_tids(store, directory, locks)?.is_empty());
+                return with_read_locks(index, snapshot, read);
+            }
+            Ok(!self.scan.next_tids(store, directory, &mut NoLocks::default())?.is_empty())
         }
     }
 
@@ -422,19 +451,16 @@ pub(crate) unsafe extern "C-unwind" fn amgetbitmap(
         let mut total = 0;
         open.scan.take_all();
         loop {
-            let found = open.begin(scan).and_then(|directory| {
-                let tids = open.scan.next_tids(&open.store, &mut directory.borrow_mut())?;
-                pointers.clear();
-                pointers.extend(tids.iter().map(|&tid| item_pointer(tid)));
-                Ok(())
-            });
-            if let Err(corruption) = found {
-                raise_corruption(index, corruption);
+            match open.next_tids(scan) {
+                Err(corruption) => raise_corruption(index, corruption),
+                Ok(false) => {
+                    open.rest();
+                    return total;
+                }
+                Ok(true) => {}
             }
-            if pointers.is_empty() {
-                open.rest();
-                return total;
-            }
+            pointers.clear();
+            pointers.extend(open.scan.copied().0.iter().map(|&tid| item_pointer(tid)));
             total += pointers.len() as i64;
             pg_sys::tbm_add_tuples(bitmap, pointers.as_mut_ptr(), pointers.len() as c_int, recheck);
         }

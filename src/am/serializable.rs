@@ -1,10 +1,31 @@
-//! What serializable transactions need of the index beyond what the core does for it: a scan locks the whole index
-//! (`ampredlocks` is false), and every insertion asks whether somebody has it locked.
+//! Predicate locks: what a serializable transaction reads of an index, and whom a row that it inserts concerns.
+//!
+//! The core knows locks on a relation and on its blocks. A block's number is but a number to it: here it stands for a
+//! part of the keys (`learned_index::predicate`). Such a lock holds wherever entries are moved to, and needs no
+//! care when a page is split or an index merged. Where the index goes away, the core makes a lock on the table of it.
+//!
+//! Readers lock, then read; writers insert, then look for locks. So either the reader finds the entry, or the writer
+//! finds the lock (PROTOCOL.md, "Serializable").
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use learned_index::key::Key;
+use learned_index::predicate::{Held, MOST_PARTS, Part, parts_of};
+use learned_index::tree::scan::PredicateLocks;
 use pgrx::prelude::*;
 
+use super::scan::is_mvcc;
+
+// Of storage/predicate.h, which pgrx does not bind. All of them may raise errors: call them with a guard.
 unsafe extern "C-unwind" {
-    /// Of storage/predicate.h, which pgrx does not bind. Raises errors: call it with a guard.
+    fn PredicateLockRelation(relation: pg_sys::Relation, snapshot: pg_sys::Snapshot);
+    fn PredicateLockPage(
+        relation: pg_sys::Relation,
+        block: pg_sys::BlockNumber,
+        snapshot: pg_sys::Snapshot,
+    );
+    fn PageIsPredicateLocked(relation: pg_sys::Relation, block: pg_sys::BlockNumber) -> bool;
     fn CheckForSerializableConflictIn(
         relation: pg_sys::Relation,
         tid: pg_sys::ItemPointer,
@@ -12,24 +33,138 @@ unsafe extern "C-unwind" {
     );
 }
 
-/// Fails if this transaction cannot be serialized with one that has read the index.
+/// Whether a transaction takes part in what follows: predicate locks are for serializable ones, on tables that others
+/// see too.
 ///
-/// The core asks that before it calls `aminsert`: too early for a scan that begins after it asked and ends before the
-/// entry is in, which neither finds the row nor is found. Asked again when the entry is in, a scan that began before
-/// has locked the index, and one that begins later finds the entry.
+/// # Safety
+/// `index` is open.
+#[inline]
+unsafe fn is_serializable(index: pg_sys::Relation) -> bool {
+    // SAFETY: the level is this session's own; rd_rel of an open relation is valid.
+    unsafe {
+        pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32
+            && (*(*index).rd_rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP
+    }
+}
+
+/// Whether a scan has to lock what it reads.
+///
+/// # Safety
+/// `index` is open; `snapshot` is null or valid.
+#[inline]
+pub(crate) unsafe fn locks_reads(index: pg_sys::Relation, snapshot: pg_sys::Snapshot) -> bool {
+    // SAFETY: by contract.
+    unsafe { is_serializable(index) && is_mvcc(snapshot) }
+}
+
+/// What the transaction that runs, or ran last, has locked of each index.
+#[derive(Default)]
+struct Taken {
+    transaction: pg_sys::LocalTransactionId,
+    indexes: HashMap<pg_sys::Oid, Held>,
+}
+
+thread_local! {
+    static TAKEN: RefCell<Taken> = RefCell::default();
+}
+
+/// The number of this session's transaction. A session never has two at once, and numbers them one after the other.
+fn transaction() -> pg_sys::LocalTransactionId {
+    // SAFETY: a session that reads an index has an entry among the processes.
+    let process = unsafe { &*pg_sys::MyProc };
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    let number = process.lxid;
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    let number = process.vxid.lxid;
+    number
+}
+
+/// The locks of a scan.
+pub(crate) struct ReadLocks {
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    held: Held,
+}
+
+/// Reads with what it takes to lock what is read.
+///
+/// # Safety
+/// As [`locks_reads`], which has said so.
+pub(crate) unsafe fn with_read_locks<T>(
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    read: impl FnOnce(&mut ReadLocks) -> T,
+) -> T {
+    let transaction = transaction();
+    // SAFETY: by contract.
+    let oid = unsafe { (*index).rd_id };
+    let held = TAKEN.with_borrow_mut(|taken| {
+        if taken.transaction != transaction {
+            *taken = Taken { transaction, ..Taken::default() };
+        }
+        taken.indexes.remove(&oid).unwrap_or_default()
+    });
+    let mut locks = ReadLocks { index, snapshot, held };
+    // After an error what was locked is forgotten, and locked once more.
+    let outcome = read(&mut locks);
+    TAKEN.with_borrow_mut(|taken| taken.indexes.insert(oid, locks.held));
+    outcome
+}
+
+impl PredicateLocks for ReadLocks {
+    const LOCKS: bool = true;
+
+    fn held(&mut self) -> &mut Held {
+        &mut self.held
+    }
+
+    fn lock(&mut self, part: Option<Part>) {
+        let (index, snapshot) = (self.index, self.snapshot);
+        let number = part.map(|part| part.number());
+        // SAFETY: the index is open and the snapshot valid as long as the scan goes on; no page is locked.
+        unsafe {
+            pg_sys::ffi::pg_guard_ffi_boundary(
+                #[allow(ffi_unwind_calls)]
+                || match number {
+                    Some(number) => PredicateLockPage(index, number, snapshot),
+                    None => PredicateLockRelation(index, snapshot),
+                },
+            );
+        }
+    }
+}
+
+/// Fails if this transaction cannot be serialized with one that has read where this key is.
+///
+/// To be called when the entry is in: a scan that locked before it read the place has either found the entry, or its
+/// lock is found here. The lock on the whole index is looked for last, as whoever replaces others by it takes it first.
 ///
 /// # Safety
 /// `index` is open, and none of its pages is locked by this session.
-pub(crate) unsafe fn check_readers(index: pg_sys::Relation) {
-    // SAFETY: by contract; the level is this session's own.
+pub(crate) unsafe fn check_readers(index: pg_sys::Relation, key: Key) {
+    // SAFETY: by contract.
     unsafe {
-        if pg_sys::XactIsoLevel != pg_sys::XACT_SERIALIZABLE as i32 {
+        if !is_serializable(index) {
             return;
         }
+        let (mut numbers, mut count) = ([0; MOST_PARTS], 0);
+        parts_of(key, |part| {
+            numbers[count] = part.number();
+            count += 1;
+        });
+        let numbers = &numbers[..count];
         let no_row = std::ptr::null_mut();
         pg_sys::ffi::pg_guard_ffi_boundary(
             #[allow(ffi_unwind_calls)]
-            || CheckForSerializableConflictIn(index, no_row, pg_sys::InvalidBlockNumber),
+            || {
+                for &number in numbers {
+                    // Asking costs less than checking, which also looks at the whole index each time.
+                    if PageIsPredicateLocked(index, number) {
+                        CheckForSerializableConflictIn(index, no_row, number);
+                    }
+                }
+                CheckForSerializableConflictIn(index, no_row, pg_sys::InvalidBlockNumber);
+            },
         );
     }
 }

@@ -7,6 +7,7 @@
 //! and after [`UniqueCheck::wait`] the search begins anew, with a new check.
 
 use learned_index::entry::HeapTid;
+use learned_index::key::Key;
 use pgrx::prelude::*;
 
 use super::carried::carrying;
@@ -148,15 +149,19 @@ impl UniqueCheck {
     }
 
     /// Raises the violation; or that the transaction cannot be serialized, where it has read that there
-    /// is no such row: no order of the transactions gives it both. The core has looked for that before
-    /// the insertion, and not since another transaction was waited for.
+    /// is no such row: no order of the transactions gives it both.
     ///
     /// # Safety
     /// No page is locked. `values` and `is_null` are what the core passed to the insertion.
-    pub(crate) unsafe fn raise(&self, values: *const pg_sys::Datum, is_null: *const bool) -> ! {
+    pub(crate) unsafe fn raise(
+        &self,
+        key: Key,
+        values: *const pg_sys::Datum,
+        is_null: *const bool,
+    ) -> ! {
         // SAFETY: the relations are open, the rest is by contract.
         unsafe {
-            check_readers(self.index);
+            check_readers(self.index, key);
             unique_violation::duplicate_key(self.heap, self.index, values, is_null)
         }
     }

@@ -31,6 +31,15 @@ pub(crate) enum Fault {
     MapForFresh,
     /// The keys that were seen in a delta leaf are kept when it is written anew.
     KeepSeen,
+    /// A writer does not look at some of the parts that its key is in.
+    LeavePartsOut,
+    /// A reader locks what it has read, and does not read it again.
+    LockAfterReading,
+    /// A reader locks from the first to the last key that it found, and not the gaps around them.
+    LockOnlyWhatWasFound,
+    /// A writer looks for locks before its entry is in.
+    #[cfg(test)]
+    CheckBeforeInserting,
 }
 
 /// Whether a test injects this fault.

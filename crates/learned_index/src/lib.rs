@@ -10,6 +10,7 @@ pub mod key;
 pub mod memory;
 pub mod model;
 pub mod page;
+pub mod predicate;
 pub mod sort;
 pub mod stop;
 pub mod store;

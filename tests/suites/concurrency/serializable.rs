@@ -88,17 +88,85 @@ fn of_two_transactions_that_write_what_the_other_has_read_one_fails() {
     }
 }
 
+/// Sessions that overlap in each transaction, and how far apart their keys begin.
+const SESSIONS: i64 = 4;
+const APART: i64 = 100_000;
+
+/// Each session reads and writes keys of its own, all of them at the same time. Returns how many transactions of how
+/// many failed.
+fn fail_apart(cluster: &Cluster, rounds: i64, mut between: impl FnMut(i64)) -> (usize, usize) {
+    let mut clients: Vec<Client> = (0..SESSIONS).map(|_| begin(cluster)).collect();
+    clients.iter_mut().for_each(|client| client.script("COMMIT").unwrap());
+    let mut failed = 0;
+    for round in 0..rounds {
+        let mut alive = [true; SESSIONS as usize];
+        let mut step = |clients: &mut [Client], statement: &dyn Fn(i64) -> String| {
+            for (session, (client, alive)) in clients.iter_mut().zip(&mut alive).enumerate() {
+                if !*alive {
+                    continue;
+                }
+                if let Err(error) = client.script(&statement(session as i64)) {
+                    let expected = Some(&SqlState::T_R_SERIALIZATION_FAILURE);
+                    assert_eq!(error.code(), expected, "{error:?}");
+                    client.script("ROLLBACK").unwrap();
+                    (*alive, failed) = (false, failed + 1);
+                }
+            }
+        };
+        // Some pages of a B-tree away from the neighbours' keys.
+        let key = |session: i64| session * APART + 20_000 + round * 7_919 % 60_000;
+        step(&mut clients, &|_| "BEGIN".to_owned());
+        step(&mut clients, &|s| {
+            let key = key(s);
+            match round % 6 {
+                0 => format!("SELECT FROM t WHERE k = {key}"),
+                1 => format!("SELECT FROM t WHERE k BETWEEN {key} AND {}", key + 90),
+                2 => format!("SELECT FROM t WHERE k >= {key} ORDER BY k LIMIT 5"),
+                3 => format!("SELECT FROM t WHERE k <= {key} ORDER BY k DESC LIMIT 5"),
+                4 => format!("SELECT FROM t WHERE k IN ({key}, {}, {})", key + 3, key + 500),
+                _ => format!(
+                    "SET LOCAL enable_indexscan = off; SELECT FROM t WHERE k > {key} AND k < {}",
+                    key + 40
+                ),
+            }
+        });
+        step(&mut clients, &|s| format!("INSERT INTO t VALUES ({}, 0)", key(s) + 1));
+        between(round);
+        step(&mut clients, &|s| format!("UPDATE t SET id = -1 WHERE k = {}", key(s) + 1));
+        step(&mut clients, &|_| "COMMIT".to_owned());
+    }
+    (failed, (rounds * SESSIONS) as usize)
+}
+
 #[test]
 fn transactions_that_do_not_meet_all_commit() {
-    // A whole index may be locked as one, so that only readers and writers of two tables never meet.
     let cluster = Cluster::start();
     let mut client = cluster.connect();
-    create(&mut client, 2_000);
-    client.script("CREATE TABLE other (k int8)").unwrap();
-    let (mut a, mut b) = (begin(&cluster), begin(&cluster));
-    assert_eq!(count(&mut a, 10_001, 10_099) + count(&mut b, 20_001, 20_099), 0);
-    a.script("INSERT INTO other VALUES (1); COMMIT").unwrap();
-    b.script("INSERT INTO other VALUES (2); COMMIT").unwrap();
+    let rows = "INSERT INTO t SELECT g * 10, g FROM generate_series(1, 40000) g";
+    let index = format!("CREATE INDEX t_k ON t USING {} (k)", access_method());
+    let waiting = learned_options("auto_retrain = off");
+    // Rows and index, in the order in which they come.
+    let cases = [
+        ("built before", format!("{rows}; {index}"), 1),
+        ("created empty", format!("{index}{waiting}; {rows}"), 1),
+        ("merged in between", format!("{index}{waiting}; {rows}"), 10),
+    ];
+    for (name, prepare, merge_every) in cases {
+        client
+            .script(&format!(
+                "DROP TABLE IF EXISTS t; CREATE TABLE t (k int8, id int4) WITH (fillfactor = 50);
+                 {prepare}; VACUUM ANALYZE t"
+            ))
+            .unwrap();
+        let mut merger = cluster.connect();
+        let merge = |round| {
+            if merge_every > 1 && round % merge_every == 0 {
+                retrain(&mut merger, "t_k");
+            }
+        };
+        let (failed, all) = fail_apart(&cluster, 50, merge);
+        assert_eq!(failed, 0, "of {all} transactions with an index {name}");
+    }
 }
 
 #[test]

@@ -6,10 +6,12 @@
 //! happens to the index after that does not matter to the portion; the next one begins, under
 //! whatever state there is then, at the position where this one ends.
 
+mod locks;
 mod point;
 mod portion;
 mod visible;
 
+pub use locks::{NoLocks, PredicateLocks};
 pub(super) use portion::look_below_active;
 pub use visible::{Unasked, Visibility};
 
@@ -87,6 +89,8 @@ pub struct Scan<P> {
     merged: (Vec<u64>, Vec<HeapTid>),
     /// The direction in which nothing comes after the portion.
     exhausted: Option<Direction>,
+    /// Up to where the portion is complete, in the direction in which it was copied.
+    reached: Fence,
     /// Keys of a list before this one have been asked for.
     asked: usize,
     /// The interval that was looked for last.
@@ -116,6 +120,7 @@ impl<P> Default for Scan<P> {
             fresh: Vec::new(),
             merged: Default::default(),
             exhausted: None,
+            reached: Fence::MIN,
             asked: 0,
             interval: 0,
             leaves: 1,
@@ -184,7 +189,24 @@ impl<P> Scan<P> {
         directory: &mut Directory,
         direction: Direction,
     ) -> Result<Option<Entry>> {
-        self.next_visible(store, directory, direction, &mut Unasked)
+        if let Some(entry) = self.next_copied(direction) {
+            return Ok(Some(entry));
+        }
+        self.copy_next(store, directory, direction, &mut NoLocks::default(), &mut Unasked)
+    }
+
+    /// [`Scan::next`], which locks what it reads.
+    pub fn next_locked<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        direction: Direction,
+        locks: &mut impl PredicateLocks,
+    ) -> Result<Option<Entry>> {
+        if let Some(entry) = self.next_copied(direction) {
+            return Ok(Some(entry));
+        }
+        self.copy_next(store, directory, direction, locks, &mut Unasked)
     }
 
     /// [`Scan::next`] of a scan under [`Guard::Checks`].
@@ -198,7 +220,18 @@ impl<P> Scan<P> {
         if let Some(entry) = self.next_copied(direction) {
             return Ok(Some(entry));
         }
-        if !self.next_portion(store, directory, direction, table)? {
+        self.copy_next(store, directory, direction, &mut NoLocks::default(), table)
+    }
+
+    fn copy_next<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        direction: Direction,
+        locks: &mut impl PredicateLocks,
+        table: &mut impl Visibility,
+    ) -> Result<Option<Entry>> {
+        if !self.next_portion(store, directory, direction, locks, table)? {
             return Ok(None);
         }
         let entry = self.entry(self.current);
@@ -212,13 +245,14 @@ impl<P> Scan<P> {
         (&self.tids, self.current)
     }
 
-    /// The next portion of heap TIDs in index order, for callers that take them all.
+    /// The next portion of heap TIDs in index order, for callers that take them all. Locks what it reads.
     pub fn next_tids<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
+        locks: &mut impl PredicateLocks,
     ) -> Result<&[HeapTid]> {
-        if !self.next_portion(store, directory, Direction::Forward, &mut Unasked)? {
+        if !self.next_portion(store, directory, Direction::Forward, locks, &mut Unasked)? {
             return Ok(&[]);
         }
         self.current = self.tids.len() - 1;
@@ -279,10 +313,11 @@ impl<P> Scan<P> {
         store: &S,
         directory: &mut Directory,
         direction: Direction,
+        locks: &mut impl PredicateLocks,
         table: &mut impl Visibility,
     ) -> Result<bool> {
         loop {
-            if !self.copy_portion(store, directory, direction)? {
+            if !self.copy_portion(store, directory, direction, locks)? {
                 return Ok(false);
             }
             if self.guard == Guard::Checks {
@@ -306,11 +341,12 @@ impl<P> Scan<P> {
 
     /// Copies the entries next to the current place. False at the end.
     #[inline]
-    fn copy_portion<S: Store<Pin = P>>(
+    fn copy_portion<S: Store<Pin = P>, L: PredicateLocks>(
         &mut self,
         store: &S,
         directory: &mut Directory,
         direction: Direction,
+        locks: &mut L,
     ) -> Result<bool> {
         let place = self.place;
         if self.exhausted.take() == Some(direction) && matches!(place, Place::At(_)) {
@@ -319,6 +355,10 @@ impl<P> Scan<P> {
             return Ok(false);
         }
         std::mem::swap(&mut self.pins, &mut self.old_pins);
+        if L::LOCKS {
+            self.lock_single_key(locks);
+        }
+        let leaves = self.leaves;
         let found = loop {
             directory.refresh(store)?;
             self.codes.clear();
@@ -341,7 +381,14 @@ impl<P> Scan<P> {
                 (Direction::Backward, _) => self.copy_before(store, directory, Fence::MAX),
             };
             match copied {
-                Ok(found) => break found,
+                Ok(found) => {
+                    if !L::LOCKS || !self.lock_read(store, directory, direction, found, locks)? {
+                        break found;
+                    }
+                    // What was locked only now is read again: it may have changed before that.
+                    self.release_copied(store);
+                    self.leaves = leaves;
+                }
                 Err(Interruption::Corrupted(corruption)) => return Err(corruption),
                 Err(Interruption::Changed) => self.release_copied(store),
             }

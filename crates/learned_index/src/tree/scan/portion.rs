@@ -66,6 +66,7 @@ impl<P> Scan<P> {
             bound = self.copy_leaf_from(store, directory, leaf, from, bound)?;
             self.fresh.retain(|&entry| Fence::at(entry) < bound);
             self.merge_fresh();
+            self.reached = bound;
             self.exhausted = (bound >= end).then_some(Direction::Forward);
             leaves -= 1;
             let full = leaves == 0 || self.tids.len() >= self.portion;
@@ -283,6 +284,7 @@ impl<P> Scan<P> {
             bound = self.copy_leaf_before(store, directory, to, bound)?;
             self.fresh.retain(|&entry| Fence::at(entry) >= bound);
             self.merge_fresh();
+            self.reached = bound;
             self.exhausted = (bound <= start).then_some(Direction::Backward);
             if !self.tids.is_empty() {
                 return Ok(true);

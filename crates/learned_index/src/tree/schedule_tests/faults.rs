@@ -41,4 +41,8 @@ faults! {
     believing_the_visibility_map_without_a_second_look_is_noticed: NoSecondLook;
     believing_the_visibility_map_for_entries_of_delta_trees_is_noticed: MapForFresh;
     keeping_routes_of_a_tree_that_was_frozen_is_noticed: KeepRoutesOfFrozen;
+    a_writer_that_does_not_look_at_all_parts_of_its_key_is_noticed: LeavePartsOut;
+    a_reader_that_locks_after_reading_is_noticed: LockAfterReading;
+    a_reader_that_does_not_lock_gaps_is_noticed: LockOnlyWhatWasFound;
+    a_writer_that_looks_for_locks_before_it_inserts_is_noticed: CheckBeforeInserting;
 }

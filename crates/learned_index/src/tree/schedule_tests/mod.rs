@@ -5,6 +5,7 @@
 
 mod faults;
 mod heap;
+mod locks;
 mod scheduler;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use shuttle::sync::Mutex;
 use shuttle::thread;
 
 use self::heap::{Heap, Status, Time};
+use self::locks::LockTable;
 use self::scheduler::Random;
 use super::build::{BuildOptions, Builder};
 use super::check::{check, contains};
@@ -57,6 +59,7 @@ struct World {
     exclusion: Mutex<()>,
     options: BuildOptions,
     last: u64,
+    locks: LockTable,
 }
 
 /// The table as a scan with a snapshot asks it.
@@ -200,7 +203,7 @@ impl World {
         for row in 0..4 + random.below(12) {
             let key = self.next_key(&mut random, ascending, row);
             let entry = self.heap.begin(key);
-            insert(&self.store, &mut directory, entry).unwrap();
+            self.locks.check_around(entry, || insert(&self.store, &mut directory, entry).unwrap());
             self.heap.indexed(entry.tid);
             self.finish(entry.tid, &mut random);
         }
@@ -230,6 +233,7 @@ impl World {
                 };
                 match insert_unique(&self.store, &mut directory, entry, true, look).unwrap() {
                     Unique::Inserted(_) => {
+                        self.locks.check_around(entry, || ());
                         self.heap.indexed(entry.tid);
                         thread::yield_now();
                         self.finish(entry.tid, &mut random);
@@ -316,15 +320,7 @@ impl World {
         self.heap.release_snapshot(snapshot);
     }
 
-    /// One scan. With pins: no row that it returns may have lost its TID to another one by then.
-    /// With a snapshot: all rows of the snapshot. With checks: these and no others, though each is looked up
-    /// only where the visibility map does not speak for it.
-    fn read_once(
-        &self,
-        random: &mut Random,
-        directory: &mut Directory,
-        scan: &mut Scan<<ConcurrentStore as Store>::Pin>,
-    ) {
+    fn some_intervals(&self, random: &mut Random) -> Vec<Interval> {
         let (mut low, mut high) = match random.below(4) {
             0 => (Key::MIN, Key::MAX),
             1 => {
@@ -347,6 +343,19 @@ impl World {
                 (around..around + 8).step_by(2).map(|code| Interval::point(Key::value(code))),
             );
         }
+        intervals
+    }
+
+    /// One scan. With pins: no row that it returns may have lost its TID to another one by then.
+    /// With a snapshot: all rows of the snapshot. With checks: these and no others, though each is looked up
+    /// only where the visibility map does not speak for it.
+    fn read_once(
+        &self,
+        random: &mut Random,
+        directory: &mut Directory,
+        scan: &mut Scan<<ConcurrentStore as Store>::Pin>,
+    ) {
+        let intervals = self.some_intervals(random);
         let guard = *random.pick(&[Guard::Nothing, Guard::Pins, Guard::Checks]);
         let forward = random.one_in(2);
         let direction = if forward { Direction::Forward } else { Direction::Backward };
@@ -459,6 +468,7 @@ fn play(images: &[Image], seed: u64) {
         exclusion: Mutex::new(()),
         options: image.options,
         last: image.last,
+        locks: LockTable::default(),
     });
     if unique {
         // So far the index was not unique: of each key one row lives on.
@@ -483,9 +493,10 @@ fn play(images: &[Image], seed: u64) {
     bodies.push(Box::new(move |world| world.merger(c)));
     bodies.push(Box::new(move |world| world.vacuum(d)));
     bodies.push(Box::new(move |world| world.reader(e)));
-    match random.one_in(4) {
-        true => bodies.push(Box::new(move |world| world.checker(f))),
-        false => bodies.push(Box::new(move |world| world.reader(f))),
+    match random.below(4) {
+        0 => bodies.push(Box::new(move |world| world.checker(f))),
+        1 | 2 => bodies.push(Box::new(move |world| world.locking_reader(f))),
+        _ => bodies.push(Box::new(move |world| world.reader(f))),
     }
     let threads: Vec<_> = bodies
         .into_iter()
@@ -496,6 +507,7 @@ fn play(images: &[Image], seed: u64) {
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     assert_eq!(world.store.pins(), 0, "pins that nobody gave back");
+    world.locks.expect_no_row_between(&world.heap);
     let store = world.store.copy();
     expect_entries(&store, &world.heap);
     expect_right_end(&store, world.options, &world.heap);

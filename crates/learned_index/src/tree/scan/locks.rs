@@ -1,0 +1,199 @@
+//! What a scan of a serializable transaction does beside reading: it locks what it reads.
+//!
+//! How far a portion reaches is known when it is copied. So a portion is copied, the keys from its beginning to its
+//! end are locked, and unless all of them had been locked before, it is copied again. A portion that is returned was
+//! read after everything between its two ends was locked, whether there are entries or not.
+
+use super::{Direction, Guard, Place, Scan, Unasked};
+use crate::corruption::Result;
+use crate::entry::{Fence, HeapTid};
+use crate::fault::{Fault, injected};
+use crate::key::{Interval, Key, NullClass};
+use crate::predicate::{Held, Part};
+use crate::store::Store;
+use crate::tree::directory::Directory;
+
+/// Rows of a page of a B-tree on one column of eight bytes.
+const ROWS_OF_PAGE: u128 = 366;
+/// Entries that say well enough how dense keys are.
+const ENOUGH_ENTRIES: usize = 32;
+
+/// Takes predicate locks on an index for a transaction.
+pub trait PredicateLocks {
+    /// Whether it takes any.
+    const LOCKS: bool;
+    /// What the transaction has locked so far.
+    fn held(&mut self) -> &mut Held;
+    /// Locks a part of the keys, or the whole index.
+    fn lock(&mut self, part: Option<Part>);
+}
+
+/// For scans that lock nothing.
+#[derive(Default)]
+pub struct NoLocks(Held);
+
+impl PredicateLocks for NoLocks {
+    const LOCKS: bool = false;
+
+    fn held(&mut self) -> &mut Held {
+        &mut self.0
+    }
+
+    fn lock(&mut self, _part: Option<Part>) {}
+}
+
+impl<P> Scan<P> {
+    /// Locks the only key that is asked for before it is read, which saves reading it twice.
+    pub(super) fn lock_single_key(&self, locks: &mut impl PredicateLocks) {
+        if let &[Interval { low, high }] = self.intervals.as_slice()
+            && low == high
+            && !locks.held().needs_density(low, high)
+            && !injected(Fault::LockAfterReading)
+        {
+            lock_rest(locks, low, high, || Ok(None)).unwrap_or_default();
+        }
+    }
+
+    /// Locks what was read for the portion just copied. Whether anything of that was not locked before.
+    pub(super) fn lock_read<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        direction: Direction,
+        found: bool,
+        locks: &mut impl PredicateLocks,
+    ) -> Result<bool> {
+        let to_end = !found || self.exhausted == Some(direction);
+        let (from, to) = match (direction, self.place) {
+            // Nothing was read.
+            (Direction::Forward, Place::End) | (Direction::Backward, Place::Start) => {
+                return Ok(false);
+            }
+            (Direction::Forward, place) => {
+                let from =
+                    if let Place::At(entry) = place { Fence::past(entry) } else { Fence::MIN };
+                (from, if to_end { Fence::MAX } else { self.reached })
+            }
+            (Direction::Backward, place) => {
+                let to = if let Place::At(entry) = place { Fence::at(entry) } else { Fence::MAX };
+                (if to_end { Fence::MIN } else { self.reached }, to)
+            }
+        };
+        let nulls_first = directory.identity().nulls_first;
+        let mut new = false;
+        let first = self.intervals.as_slice().partition_point(|i| Fence::after(i.high) <= from);
+        for interval in self.intervals.as_slice().get(first..).unwrap_or(&[]) {
+            if locks.held().everything() || Fence::before(interval.low) >= to {
+                break;
+            }
+            for class in [NullClass::NullsFirst, NullClass::Value, NullClass::NullsLast] {
+                let absent = match class {
+                    NullClass::NullsFirst => !nulls_first,
+                    NullClass::Value => false,
+                    NullClass::NullsLast => nulls_first,
+                };
+                let Some((low, high)) = keys_between(interval, class, from, to) else { continue };
+                let Some((low, high)) = self.without_gaps(low, high) else { continue };
+                if !absent {
+                    let page = || self.codes_of_page(store, directory, low, high);
+                    new |= lock_rest(locks, low, high, page)?;
+                }
+            }
+        }
+        Ok(new && !injected(Fault::LockAfterReading))
+    }
+
+    /// The difference between the codes with which a page of a B-tree would begin and end about there.
+    fn codes_of_page<S: Store<Pin = P>>(
+        &self,
+        store: &S,
+        directory: &mut Directory,
+        low: Key,
+        high: Key,
+    ) -> Result<Option<u64>> {
+        // Of a list the portion has only some of the entries that are there.
+        if self.intervals.as_slice().len() == 1 && self.codes.len() >= ENOUGH_ENTRIES {
+            return Ok(page_of(&self.codes));
+        }
+        let mut scan: Scan<P> = Scan::new();
+        let sides = [
+            (Direction::Forward, Key::value(low.code), Key::value(u64::MAX)),
+            (Direction::Backward, Key::value(0), Key::value(high.code)),
+        ];
+        let (mut page, mut most) = (None, 0);
+        for (direction, low, high) in sides {
+            scan.restart(store, Guard::Nothing);
+            scan.intervals_mut().set(low, high);
+            scan.next_portion(store, directory, direction, &mut NoLocks::default(), &mut Unasked)?;
+            if scan.codes.len() > most {
+                (page, most) = (page_of(&scan.codes), scan.codes.len());
+            }
+            if most >= ENOUGH_ENTRIES {
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// What a scan locks that takes only entries for read.
+    fn without_gaps(&self, low: Key, high: Key) -> Option<(Key, Key)> {
+        if !injected(Fault::LockOnlyWhatWasFound) {
+            return Some((low, high));
+        }
+        let low = Key { code: low.code.max(*self.codes.first()?), ..low };
+        let high = Key { code: high.code.min(*self.codes.last()?), ..high };
+        (low <= high).then_some((low, high))
+    }
+}
+
+/// Locks what is not locked yet of a range. Whether there was anything.
+fn lock_rest(
+    locks: &mut impl PredicateLocks,
+    low: Key,
+    high: Key,
+    page: impl FnOnce() -> Result<Option<u64>>,
+) -> Result<bool> {
+    let Some((low, high)) = locks.held().rest(low, high) else { return Ok(false) };
+    let page = if locks.held().needs_density(low, high) { page()? } else { None };
+    for part in locks.held().choose(low, high, page) {
+        locks.lock(part);
+        // Only what is locked is remembered: locking may raise an error.
+        locks.held().remember(part);
+    }
+    Ok(true)
+}
+
+/// The first and the last key of a null class that an interval has between two positions.
+fn keys_between(
+    interval: &Interval,
+    class: NullClass,
+    from: Fence,
+    to: Fence,
+) -> Option<(Key, Key)> {
+    let (first, last) = match class {
+        NullClass::Value => (Key::value(0), Key::value(u64::MAX)),
+        nulls => (Key { class: nulls, code: 0 }, Key { class: nulls, code: 0 }),
+    };
+    let mut keys = interval.intersection(&Interval { low: first, high: last })?;
+    if from > Fence::before(keys.low) {
+        // Entries with the key of a position may be on both sides of it.
+        keys.low =
+            if from.class == class as u8 { Key { class, code: from.code } } else { return None };
+    }
+    if to < Fence::after(keys.high) {
+        if to.class != class as u8 {
+            return None;
+        }
+        let whole = to.tid == HeapTid::MIN;
+        let code = if whole { to.code.checked_sub(1)? } else { to.code };
+        keys.high = Key { class, code };
+    }
+    (keys.low <= keys.high).then_some((keys.low, keys.high))
+}
+
+/// What a page of a B-tree would have, of the distance between the codes of some entries in index order.
+fn page_of(codes: &[u64]) -> Option<u64> {
+    let (first, last) = (codes.first()?, codes.last()?);
+    let gaps = codes.len().checked_sub(1).filter(|gaps| *gaps > 0)? as u128;
+    Some((u128::from(last - first) * ROWS_OF_PAGE / gaps).try_into().unwrap_or(u64::MAX))
+}

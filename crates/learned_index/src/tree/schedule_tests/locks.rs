@@ -1,0 +1,143 @@
+//! A reader that locks what it reads, and writers that look for its locks: of each row that is inserted where it
+//! reads, either the reader finds the entry, or the writer finds the lock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use shuttle::thread;
+
+use super::World;
+use super::heap::Heap;
+use super::scheduler::Random;
+use crate::entry::{Entry, Fence};
+use crate::fault::{Fault, injected};
+use crate::key::Interval;
+use crate::predicate::{Held, Part, parts_of};
+use crate::store::Store;
+use crate::store::concurrent::ConcurrentStore;
+use crate::tree::directory::Directory;
+use crate::tree::scan::{Direction, Guard, PredicateLocks, Scan};
+
+/// What the core's table of predicate locks does. Nothing in it is a point where another thread may go on.
+#[derive(Default)]
+pub(super) struct LockTable(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// What the reader has locked; 0 is the whole index.
+    locked: BTreeSet<u32>,
+    /// Rows that were inserted, and whether the writer has met a lock.
+    inserted: BTreeMap<Entry, bool>,
+    scans: Vec<Read>,
+}
+
+/// A scan that has come to its end, or as far as somebody wanted.
+struct Read {
+    intervals: Vec<Interval>,
+    /// The positions between which it has read.
+    from: Fence,
+    to: Fence,
+    found: BTreeSet<Entry>,
+}
+
+fn name_of(part: Option<Part>) -> u32 {
+    part.map_or(0, |part| part.number() + 1)
+}
+
+impl LockTable {
+    /// Inserts, then looks for readers.
+    pub(super) fn check_around<T>(&self, entry: Entry, insert: impl FnOnce() -> T) -> T {
+        if injected(Fault::CheckBeforeInserting) {
+            self.check(entry);
+            return insert();
+        }
+        let inserted = insert();
+        thread::yield_now();
+        self.check(entry);
+        inserted
+    }
+
+    fn check(&self, entry: Entry) {
+        let mut state = self.0.lock().unwrap();
+        let mut met = state.locked.contains(&name_of(None));
+        parts_of(entry.key, |part| met |= state.locked.contains(&name_of(Some(part))));
+        state.inserted.insert(entry, met);
+    }
+
+    /// Of all rows that are there in the end: what a reader has not found, its writer has met the reader's lock for.
+    pub(super) fn expect_no_row_between(&self, heap: &Heap) {
+        let state = self.0.lock().unwrap();
+        let now = heap.now();
+        let alive = heap.alive_between(now, now);
+        for (entry, met) in state.inserted.iter().filter(|(entry, _)| alive.contains(entry)) {
+            for scan in &state.scans {
+                let read = scan.intervals.iter().any(|interval| interval.contains(entry.key))
+                    && (scan.from..scan.to).contains(&Fence::at(*entry));
+                assert!(
+                    !read || *met || scan.found.contains(entry),
+                    "{entry:?} came between reading and locking of {:?}",
+                    scan.intervals
+                );
+            }
+        }
+    }
+}
+
+/// The locks of the reader.
+struct Taken<'w> {
+    table: &'w LockTable,
+    held: Held,
+}
+
+impl PredicateLocks for Taken<'_> {
+    const LOCKS: bool = true;
+
+    fn held(&mut self) -> &mut Held {
+        &mut self.held
+    }
+
+    fn lock(&mut self, part: Option<Part>) {
+        self.table.0.lock().unwrap().locked.insert(name_of(part));
+        thread::yield_now();
+    }
+}
+
+impl World {
+    /// Some scans of one transaction, each to its end or not.
+    pub(super) fn locking_reader(&self, mut random: Random) {
+        let mut directory = self.directory(&mut random);
+        let mut locks = Taken { table: &self.locks, held: Held::default() };
+        for _ in 0..1 + random.below(4) {
+            self.read_and_lock(&mut random, &mut directory, &mut locks);
+        }
+    }
+
+    fn read_and_lock(&self, random: &mut Random, directory: &mut Directory, locks: &mut Taken<'_>) {
+        let intervals = self.some_intervals(random);
+        let mut scan: Scan<<ConcurrentStore as Store>::Pin> = Scan::new();
+        scan.restart(&self.store, if random.one_in(2) { Guard::Pins } else { Guard::Nothing });
+        scan.intervals_mut().set_union(intervals.iter().copied());
+        let forward = random.one_in(2);
+        let direction = if forward { Direction::Forward } else { Direction::Backward };
+        let limit = if random.one_in(2) { usize::MAX } else { 1 + random.below(90) as usize };
+        let mut found = Vec::new();
+        let mut ended = false;
+        while found.len() < limit {
+            match scan.next_locked(&self.store, directory, direction, locks).unwrap() {
+                Some(entry) => found.push(entry),
+                None => {
+                    ended = true;
+                    break;
+                }
+            }
+        }
+        scan.release(&self.store);
+        let last = found.last().copied().filter(|_| !ended);
+        self.locks.0.lock().unwrap().scans.push(Read {
+            intervals,
+            from: last.filter(|_| !forward).map_or(Fence::MIN, Fence::at),
+            to: last.filter(|_| forward).map_or(Fence::MAX, Fence::past),
+            found: found.into_iter().collect(),
+        });
+    }
+}
