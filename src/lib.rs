@@ -23,6 +23,7 @@ pub extern "C-unwind" fn _PG_init() {
     memory::register();
     am::options::register();
     storage::session::register_settings();
+    maintenance::register_settings();
     #[cfg(feature = "stop_points")]
     stop_points::register();
     // A setting of this prefix that is not known is a mistake, and from now on said to be one.

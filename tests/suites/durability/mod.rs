@@ -14,4 +14,5 @@ mod rewind;
 mod standby;
 mod upgrade;
 mod worker;
+mod workers;
 mod zoo;
