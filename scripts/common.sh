@@ -46,9 +46,9 @@ use_postgres() {
     [ -f "$PGRX_HOME/config.toml" ] || echo '[configs]' >"$PGRX_HOME/config.toml"
 }
 
-# PostgreSQL refuses to run as root.
+# PostgreSQL refuses to run as root. No error may show a backtrace, whatever the server's environment says.
 as_server_user() {
-    if [ "$(id -u)" = 0 ]; then env -u RUST_BACKTRACE runuser -u postgres -- "$@"; else env -u RUST_BACKTRACE "$@"; fi
+    if [ "$(id -u)" = 0 ]; then RUST_BACKTRACE=full runuser -u postgres -- "$@"; else RUST_BACKTRACE=full "$@"; fi
 }
 
 # start_server PG_CONFIG [SETTING=VALUE...]: a throwaway cluster on a Unix socket. Sets PGHOST,

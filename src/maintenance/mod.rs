@@ -2,12 +2,20 @@
 //! checking an index.
 //!
 //! - [`exclusion`]: one at a time
-//! - [`worker`]: the background worker, and starting one
+//! - [`worker`]: the background worker, [`start`]: asking for one
+//! - [`seats`]: how many there may be; [`board`]: what sessions tell each other about them
+//! - [`due`]: which indexes need one; [`opened`], [`attempt`]: working on one that may be locked, or damaged
 //! - [`retrain`], [`check`]: the SQL functions, and [`target`]: the index that they were given
 
+mod attempt;
+mod board;
 mod check;
+mod due;
 mod exclusion;
+mod opened;
 mod retrain;
+mod seats;
+mod start;
 mod target;
 mod worker;
 
@@ -19,7 +27,9 @@ use learned_index::tree::merge::{Limits, Step, merge_step};
 use learned_index::tree::vacuum::sweep;
 use pgrx::prelude::*;
 
+use board::{Board, Subject};
 pub(crate) use exclusion::Exclusion;
+pub(crate) use seats::register_settings;
 
 use crate::am::options::Options;
 use crate::storage::buffers::IndexStore;
@@ -84,7 +94,7 @@ pub(crate) unsafe fn after_growth(index: pg_sys::Relation) {
                 }
                 store.spread_offers();
             }
-            Ok(true) => worker::start(index),
+            Ok(true) => start::start(index),
         }
         store.release();
     }
@@ -145,6 +155,7 @@ pub(crate) unsafe fn finish_vacuum(
             }
             delay();
         }
+        Board::get().works(Subject::file_of(index));
     }
     store.spread_offers();
     Ok(())

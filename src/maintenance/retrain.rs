@@ -7,6 +7,7 @@ use learned_index::tree::merge::Step;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
+use super::board::{Board, Subject};
 use super::target::Target;
 use super::{Demand, Exclusion, merge_range};
 use crate::am::refuse;
@@ -60,6 +61,7 @@ unsafe fn retrain(oid: pg_sys::Oid) -> Report {
             Ok(report) => report,
             Err(corruption) => raise_corruption(target.index, corruption),
         };
+        Board::get().works(Subject::file_of(target.index));
         target.close();
         report
     }

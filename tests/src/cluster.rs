@@ -220,8 +220,8 @@ impl Cluster {
         let program = self.bin.join(program);
         let mut command = as_server(program);
         command.args(arguments).args(more).current_dir(&self.dir);
-        // With it, pgrx adds a stack trace to the DETAIL of errors.
-        command.env_remove("RUST_BACKTRACE");
+        // No error may show a backtrace, whatever the server's environment says.
+        command.env("RUST_BACKTRACE", "full");
         command
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::cluster::{create_for_server, give_to_server};
 
@@ -13,7 +14,10 @@ pub struct SmallDisk {
 impl SmallDisk {
     /// Mounts one of so many kilobytes; `None` where this process may not.
     pub fn mount(kilobytes: u64) -> Option<Self> {
-        let path = std::env::temp_dir().join(format!("learned_disk_{}", std::process::id()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("learned_disk_{}_{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         create_for_server(&path);
         let disk = Self { path };
         disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={kilobytes}k"), "tmpfs"])?;

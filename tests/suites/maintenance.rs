@@ -1,7 +1,9 @@
 //! What happens to a learned index around it: deletes, vacuum, rebuilds, crashes and standbys.
 
 use postgres::Client;
-use server_tests::{Cluster, Script, Shutdown, Subject, access_method, assert_plan};
+use server_tests::{
+    Cluster, Script, Shutdown, Subject, access_method, assert_plan, is_learned, retrain,
+};
 
 /// Asserts that index scans of every kind agree with a sequential scan of `table (k int8, id int4)`.
 fn assert_exact(client: &mut Client, table: &str) {
@@ -225,4 +227,52 @@ fn a_standby_answers_from_the_replayed_index() {
     reader.script("SET enable_seqscan = off; SET enable_bitmapscan = off").unwrap();
     let query = "SELECT k FROM t WHERE k > 0 ORDER BY k";
     assert_plan(&mut reader, query, &["Index Only Scan using t_k"], &[]);
+}
+
+/// The pages that VACUUM VERBOSE calls reusable.
+fn vacuumed_reusable(cluster: &Cluster, client: &mut Client) -> i64 {
+    let before = cluster.log().len();
+    client.script("VACUUM (VERBOSE, INDEX_CLEANUP on) t").unwrap();
+    let log = cluster.log().split_off(before);
+    let report = log.lines().find(|line| line.contains("index \"t_k\": pages:"));
+    let report = report.unwrap_or_else(|| panic!("no report of the index: {log}"));
+    let pages = report.split(", ").find_map(|part| part.trim_end().strip_suffix(" reusable"));
+    pages.unwrap_or_else(|| panic!("{report}")).parse().unwrap()
+}
+
+#[test]
+fn vacuum_reports_the_pages_that_can_be_used_again() {
+    if !is_learned() {
+        return;
+    }
+    let cluster = Cluster::start_with("log_min_messages = info");
+    let mut client = cluster.connect();
+    client
+        .script(
+            "CREATE TABLE t (k int8, id int4);
+             INSERT INTO t SELECT hashint8extended(g, 1), g FROM generate_series(1, 10000) g;
+             CREATE INDEX t_k ON t USING learned (k) WITH (retrain_threshold = 1, auto_retrain = off)",
+        )
+        .unwrap();
+    let insert = "INSERT INTO t SELECT hashint8extended(g, 2), g FROM generate_series(1, 80000) g";
+    let free = |client: &mut Client| -> i64 {
+        client.query_one("SELECT free_pages FROM learned_check('t_k')", &[]).unwrap().get(0)
+    };
+    // What a merge has freed before.
+    client.script(insert).unwrap();
+    retrain(&mut client, "t_k");
+    let expected = free(&mut client);
+    assert!(expected > 100, "only {expected} pages are free");
+    assert_eq!(vacuumed_reusable(&cluster, &mut client), expected);
+    // What VACUUM itself frees by merging, and uses up.
+    client.script(insert).unwrap();
+    let reusable = vacuumed_reusable(&cluster, &mut client);
+    assert_eq!(reusable, free(&mut client));
+    assert!(reusable > 100, "only {reusable} pages are free");
+    // With dead rows, after whose removal leaves are written anew.
+    client.script(insert).unwrap();
+    client.script("DELETE FROM t WHERE id % 3 > 0").unwrap();
+    let reusable = vacuumed_reusable(&cluster, &mut client);
+    assert_eq!(reusable, free(&mut client));
+    assert!(reusable > 100, "only {reusable} pages are free");
 }

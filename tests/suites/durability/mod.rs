@@ -16,4 +16,5 @@ mod standby;
 mod standby_scans;
 mod upgrade;
 mod worker;
+mod workers;
 mod zoo;

@@ -9,6 +9,7 @@ mod scenes;
 mod standby;
 mod unique;
 mod vacuum;
+mod workers;
 
 use postgres::Client;
 use server_tests::{Cluster, Row, Script, Subject, assert_plan, fetch, in_background, pid_of};

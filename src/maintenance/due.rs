@@ -1,0 +1,126 @@
+//! Which indexes of a database have enough to merge.
+
+use learned_index::tree::directory::read_meta;
+use learned_index::tree::merge::delta_entries;
+use pgrx::prelude::*;
+
+use super::attempt::{Attempt, attempt, in_transaction};
+use super::board::{Board, Subject};
+use super::opened::{Opened, open};
+use super::seats::is_undisturbed;
+use crate::am::options::Options;
+use crate::storage::buffers::IndexStore;
+use crate::storage::raise_corruption;
+
+/// How much an index needs to be merged: entries that wait, as a multiple of those at which it is merged.
+type Need = f64;
+
+/// The indexes of this database that have enough to merge, the neediest first.
+///
+/// # Safety
+/// No transaction is open.
+pub(super) unsafe fn due() -> Vec<pg_sys::Oid> {
+    // SAFETY: by contract.
+    unsafe {
+        let indexes = in_transaction(|| all_learned());
+        let mut found: Vec<(Need, pg_sys::Oid)> = Vec::new();
+        for index in indexes {
+            check_for_interrupts!();
+            if let Some(Some(need)) = attempt(|attempt| need_of(index, attempt)) {
+                found.push((need, index));
+            }
+        }
+        found.sort_by(|one, other| other.0.total_cmp(&one.0));
+        found.into_iter().map(|(_, index)| index).collect()
+    }
+}
+
+/// All learned indexes of this database that other sessions see.
+///
+/// # Safety
+/// Within a transaction.
+unsafe fn all_learned() -> Vec<pg_sys::Oid> {
+    let mut found = Vec::new();
+    // SAFETY: by contract; rows of pg_class begin with what FormData_pg_class describes.
+    unsafe {
+        let method = pg_sys::get_am_oid(c"learned".as_ptr(), true);
+        if method == pg_sys::InvalidOid {
+            return found;
+        }
+        let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+        let classes = pg_sys::table_open(pg_sys::RelationRelationId, lock);
+        let mut key = pg_sys::ScanKeyData::default();
+        pg_sys::ScanKeyInit(
+            &mut key,
+            pg_sys::Anum_pg_class_relam as pg_sys::AttrNumber,
+            pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber,
+            pg_sys::F_OIDEQ.into(),
+            method.into(),
+        );
+        let no_snapshot = std::ptr::null_mut();
+        let scan = pg_sys::systable_beginscan(
+            classes,
+            pg_sys::InvalidOid,
+            false,
+            no_snapshot,
+            1,
+            &mut key,
+        );
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            let class = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
+            if class.relkind as u8 == pg_sys::RELKIND_INDEX
+                && class.relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP
+            {
+                found.push(class.oid);
+            }
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(classes, lock);
+    }
+    found
+}
+
+/// How much an index needs to be merged; `None` if it does not.
+///
+/// # Safety
+/// Within a transaction.
+unsafe fn need_of(index: pg_sys::Oid, attempt: &Attempt) -> Option<Need> {
+    // SAFETY: by contract.
+    unsafe {
+        // The worker will leave before it merges anything.
+        if !is_undisturbed(pg_sys::MyDatabaseId) {
+            return Some(0.0);
+        }
+        let opened = match open(index) {
+            Opened::Gone => return None,
+            // It cannot be seen now: it is the last to be tried.
+            Opened::Busy => return Some(0.0),
+            Opened::Index(opened) => opened,
+        };
+        attempt.is_about(&opened, "looking at index");
+        let relation = opened.index;
+        let options = Options::of(relation);
+        let mut need = None;
+        if options.auto_retrain && !Board::get().rests(Subject::file_of(relation)) {
+            let store = IndexStore::new(relation);
+            let read = read_meta(&store, &mut 0)
+                .and_then(|(_, state)| Ok((state, delta_entries(&store)?)));
+            match read {
+                Err(corruption) => raise_corruption(relation, corruption),
+                Ok((state, waiting)) => {
+                    let enough = options.merged_at(state.values + state.nulls);
+                    if waiting >= enough || state.frozen.is_some() {
+                        need = Some(waiting as Need / enough as Need);
+                    }
+                }
+            }
+            store.release();
+        }
+        opened.close();
+        need
+    }
+}
