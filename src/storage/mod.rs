@@ -3,11 +3,13 @@
 //! - [`buffers`]: pages of a finished index, locked, pinned, changed
 //! - [`bulk`]: pages of an index that is being built
 //! - [`wal`]: what is logged, and how
+//! - [`horizon`]: what standbys are told before entries are taken out
 //! - [`spill`]: temporary files
 //! - [`session`]: what this session remembers of each index
 
 pub(crate) mod buffers;
 pub(crate) mod bulk;
+pub(crate) mod horizon;
 pub(crate) mod session;
 pub(crate) mod spill;
 pub(crate) mod wal;

@@ -27,6 +27,12 @@ pub(crate) enum Fault {
     KeepRoutesOfFrozen,
     /// The keys that were seen in a delta leaf are kept when it is written anew.
     KeepSeen,
+    /// A delta leaf's number of rewrites stays when entries are taken out.
+    KeepRewrites,
+    /// An insert asks for the dead rows of a leaf, and then takes their entries out, without a pin.
+    RemoveWithoutPin,
+    /// An insert takes out entries of rows that some snapshot still sees.
+    RemoveWhatSnapshotsSee,
 }
 
 /// Whether a test injects this fault.

@@ -8,6 +8,7 @@ pub mod check;
 mod cut;
 pub mod delta;
 pub mod directory;
+mod killed;
 pub mod load;
 pub mod merge;
 mod rewrite;

@@ -9,8 +9,6 @@
 mod point;
 mod portion;
 
-pub(super) use portion::look_below_active;
-
 use super::attempt::Interruption;
 use super::directory::Directory;
 use crate::corruption::Result;

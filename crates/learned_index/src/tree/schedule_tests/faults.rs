@@ -39,4 +39,7 @@ faults! {
     a_unique_insert_that_locks_its_own_leaf_is_noticed: UniqueLocksOwnLeaf;
     vacuum_that_skips_pages_with_nothing_to_do_is_noticed: SkipOtherPages;
     keeping_routes_of_a_tree_that_was_frozen_is_noticed: KeepRoutesOfFrozen;
+    taking_entries_out_of_a_leaf_in_secret_is_noticed: KeepRewrites;
+    taking_entries_out_without_a_pin_is_noticed: RemoveWithoutPin;
+    taking_entries_out_that_a_snapshot_sees_is_noticed: RemoveWhatSnapshotsSee;
 }

@@ -5,6 +5,7 @@
 
 mod faults;
 mod heap;
+mod removal;
 mod scheduler;
 
 use std::collections::BTreeSet;
@@ -15,10 +16,11 @@ use shuttle::sync::Mutex;
 use shuttle::thread;
 
 use self::heap::{Heap, Status, Time};
+use self::removal::Table;
 use self::scheduler::Random;
 use super::build::{BuildOptions, Builder};
 use super::check::{check, contains};
-use super::delta::{Unique, insert, insert_unique};
+use super::delta::{Row, Unique, insert, insert_removing, insert_unique_removing};
 use super::directory::Directory;
 use super::merge::{Limits, Step, merge_step};
 use super::scan::{Direction, Scan};
@@ -179,7 +181,8 @@ impl World {
         for row in 0..4 + random.below(12) {
             let key = self.next_key(&mut random, ascending, row);
             let entry = self.heap.begin(key);
-            insert(&self.store, &mut directory, entry).unwrap();
+            let (unchanged, mut table) = (random.one_in(2), Table::of(&self.heap, random.next()));
+            insert_removing(&self.store, &mut directory, entry, unchanged, &mut table).unwrap();
             self.heap.indexed(entry.tid);
             self.finish(entry.tid, &mut random);
         }
@@ -203,11 +206,19 @@ impl World {
                     assert!(tid != entry.tid, "{entry:?} is there before it was inserted");
                     assert!(self.heap.has(looked_at), "{looked_at:?} lost its TID under a look");
                     match self.heap.status(tid) {
-                        Status::Dead => ControlFlow::Continue(()),
+                        Status::Dead if self.heap.is_removable(tid) => {
+                            ControlFlow::Continue(Row::Dead)
+                        }
+                        Status::Dead => ControlFlow::Continue(Row::Gone),
                         in_the_way => ControlFlow::Break((tid, in_the_way)),
                     }
                 };
-                match insert_unique(&self.store, &mut directory, entry, true, look).unwrap() {
+                let (unchanged, seed) = (random.one_in(2), random.next());
+                let table = &mut Table::of(&self.heap, seed);
+                let (store, directory) = (&self.store, &mut directory);
+                let outcome =
+                    insert_unique_removing(store, directory, entry, true, unchanged, table, look);
+                match outcome.unwrap() {
                     Unique::Inserted(_) => {
                         self.heap.indexed(entry.tid);
                         thread::yield_now();
@@ -260,7 +271,8 @@ impl World {
             let _exclusion = self.exclusion.lock().unwrap();
             let is_dead = |tid| dead.contains(&tid);
             let stats = bulk_delete(&self.store, self.options, is_dead, || {}).unwrap();
-            assert_eq!(stats.removed, dead.len() as u64, "entries removed");
+            let rest = dead.iter().filter(|&&tid| !self.heap.was_removed(tid)).count();
+            assert_eq!(stats.removed, rest as u64, "entries removed");
             self.heap.recycle(&dead);
         }
     }
