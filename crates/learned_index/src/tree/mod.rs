@@ -24,6 +24,8 @@ mod damage_tests;
 #[cfg(test)]
 mod misplaced_tests;
 #[cfg(test)]
+mod removal_tests;
+#[cfg(test)]
 mod schedule_tests;
 #[cfg(test)]
 mod tests;
