@@ -7,11 +7,12 @@ use learned_index::corruption::{Corruption, Result};
 use learned_index::entry::Entry;
 use learned_index::key::Key;
 use learned_index::page::meta::Identity;
-use learned_index::tree::delta::{self, Unique};
+use learned_index::tree::delta::{self, Row, Unique};
 use learned_index::tree::directory::Directory;
 use pgrx::prelude::*;
 
 use super::build::heap_tid;
+use super::dead_rows::DeadRows;
 use super::serializable::check_readers;
 use super::unique::{Found, UniqueCheck, Waiting, needs_check};
 use crate::key_type::{KeyOrder, KeyType};
@@ -32,7 +33,7 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
     tid: pg_sys::ItemPointer,
     heap: pg_sys::Relation,
     check_unique: pg_sys::IndexUniqueCheck::Type,
-    _index_unchanged: bool,
+    index_unchanged: bool,
     _info: *mut pg_sys::IndexInfo,
 ) -> bool {
     // SAFETY: by contract.
@@ -42,10 +43,18 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
             let key = key_of(directory.borrow().identity(), *values, *is_null)?;
             let entry = Entry { key, tid: heap_tid(&*tid) };
             let inserted = if needs_check(index, *is_null, check_unique) {
-                let row = Row { index, heap, values, is_null, entry };
+                let row = NewRow { index, heap, values, is_null, entry, index_unchanged };
                 row.insert_unique(&store, &directory, check_unique)?
             } else {
-                let grew = delta::insert(&store, &mut directory.borrow_mut(), entry)?;
+                let mut dead_rows = DeadRows::new(index, heap);
+                let mut directory = directory.borrow_mut();
+                let grew = delta::insert_removing(
+                    &store,
+                    &mut directory,
+                    entry,
+                    index_unchanged,
+                    &mut dead_rows,
+                )?;
                 Inserted { unique: true, grew }
             };
             Ok((inserted, key))
@@ -86,12 +95,14 @@ struct Inserted {
 }
 
 /// The row that is inserted.
-struct Row {
+struct NewRow {
     index: pg_sys::Relation,
     heap: pg_sys::Relation,
     values: *const pg_sys::Datum,
     is_null: *const bool,
     entry: Entry,
+    /// Whether it is another version of a row with this key, as far as the core knows.
+    index_unchanged: bool,
 }
 
 /// Why looking at the rows with the same key ended.
@@ -100,7 +111,7 @@ enum Stop {
     Wait(Waiting),
 }
 
-impl Row {
+impl NewRow {
     /// Inserts an entry that must be the only one alive of its key; with `UNIQUE_CHECK_EXISTING` it
     /// is there already, and only the check is made.
     ///
@@ -122,17 +133,27 @@ impl Row {
             let mut unique = true;
             // SAFETY: the relations are open, and this transaction inserts the row.
             let look = |tid| match unsafe { check.look(tid) } {
-                _ if !checked => ControlFlow::Continue(()),
-                Found::Nothing => ControlFlow::Continue(()),
+                Found::Dead => ControlFlow::Continue(Row::Dead),
+                Found::Nothing => ControlFlow::Continue(Row::Gone),
+                _ if !checked => ControlFlow::Continue(Row::Passed),
                 Found::Conflict if partial => {
                     unique = false;
-                    ControlFlow::Continue(())
+                    ControlFlow::Continue(Row::Passed)
                 }
                 Found::Conflict => ControlFlow::Break(Stop::Conflict),
                 Found::Wait(waiting) => ControlFlow::Break(Stop::Wait(waiting)),
             };
-            let outcome =
-                delta::insert_unique(store, &mut directory.borrow_mut(), self.entry, insert, look)?;
+            // SAFETY: the relations are open, and a standby inserts nothing.
+            let mut dead_rows = unsafe { DeadRows::new(self.index, self.heap) };
+            let outcome = delta::insert_unique_removing(
+                store,
+                &mut directory.borrow_mut(),
+                self.entry,
+                insert,
+                self.index_unchanged,
+                &mut dead_rows,
+                look,
+            )?;
             let grew = match outcome {
                 Unique::Stopped(stop) => {
                     // Nothing is locked; nothing shall be pinned while we wait.

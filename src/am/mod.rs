@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod carried;
 pub(crate) mod cost;
+mod dead_rows;
 mod handler;
 mod heap_ahead;
 pub(crate) mod insert;

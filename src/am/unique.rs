@@ -33,7 +33,10 @@ pub(crate) unsafe fn needs_check(
 /// What a row with the same key is to the new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Dead, or the new row itself: go on with the next.
+    /// Dead to all, for ever.
+    Dead,
+    /// No longer in the way of anybody, or removed by this transaction, or the new row itself: go on with the next. It
+    /// stays so as long as this check goes on, and not for ever: this transaction may roll back to a savepoint.
     Nothing,
     /// A duplicate. When the check is partial, one that may yet go away: the insertion goes on and
     /// tells the core that the row may not be unique. Otherwise the insertion fails, if
@@ -80,7 +83,7 @@ impl UniqueCheck {
     }
 
     /// Looks at the table for the row of an entry with the new row's key. Locks pages of the table
-    /// and not of the index, so the index's may be locked.
+    /// and not of the index, so the index's may be locked. Where none is locked, this can be interrupted.
     ///
     /// # Safety
     /// Within the transaction that inserts.
@@ -90,9 +93,11 @@ impl UniqueCheck {
             self.own_found = true;
             return Found::Nothing;
         }
+        check_for_interrupts!();
+        let mut dead = false;
         // SAFETY: the table is open, and the snapshot outlives the call.
-        if !unsafe { is_visible(self.heap, tid, &raw mut self.dirty) } {
-            return Found::Nothing;
+        if !unsafe { is_visible(self.heap, tid, &raw mut self.dirty, &raw mut dead) } {
+            return if dead { Found::Dead } else { Found::Nothing };
         }
         if self.mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_PARTIAL {
             return Found::Conflict;
@@ -140,7 +145,10 @@ impl UniqueCheck {
     /// Within the transaction that inserts.
     pub(crate) unsafe fn own_row_is_live(&self) -> bool {
         // SAFETY: the table is open, and the snapshot is a constant of the core.
-        unsafe { is_visible(self.heap, self.own, &raw mut pg_sys::SnapshotSelfData) }
+        unsafe {
+            let dead = std::ptr::null_mut();
+            is_visible(self.heap, self.own, &raw mut pg_sys::SnapshotSelfData, dead)
+        }
     }
 
     /// Whether the end of a recheck finds that the entry of the row itself was not there.
@@ -176,15 +184,19 @@ impl UniqueCheck {
     }
 }
 
-/// Whether the snapshot sees a row of the HOT chain that begins at `tid`.
+/// Whether the snapshot sees a row of the HOT chain that begins at `tid`. If not, and `dead` is not null, it is set to
+/// whether all rows of the chain are dead to all.
 ///
 /// # Safety
-/// `heap` is open, the snapshot valid.
-unsafe fn is_visible(heap: pg_sys::Relation, tid: HeapTid, snapshot: pg_sys::Snapshot) -> bool {
+/// `heap` is open, the snapshot valid, and `dead` valid or null.
+unsafe fn is_visible(
+    heap: pg_sys::Relation,
+    tid: HeapTid,
+    snapshot: pg_sys::Snapshot,
+    dead: *mut bool,
+) -> bool {
     // The core moves the TID along the chain.
     let mut tid = item_pointer(tid);
     // SAFETY: by contract.
-    unsafe {
-        pg_sys::table_index_fetch_tuple_check(heap, &raw mut tid, snapshot, std::ptr::null_mut())
-    }
+    unsafe { pg_sys::table_index_fetch_tuple_check(heap, &raw mut tid, snapshot, dead) }
 }

@@ -4,11 +4,13 @@
 //! - [`pins`]: how many of them scans keep pinned
 //! - [`bulk`]: pages of an index that is being built
 //! - [`wal`]: what is logged, and how
+//! - [`horizon`]: what standbys are told before entries are taken out
 //! - [`spill`]: temporary files
 //! - [`session`]: what this session remembers of each index
 
 pub(crate) mod buffers;
 pub(crate) mod bulk;
+pub(crate) mod horizon;
 mod pins;
 pub(crate) mod session;
 pub(crate) mod spill;

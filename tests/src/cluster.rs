@@ -216,6 +216,11 @@ impl Cluster {
         output(&mut self.command(program, &socket, arguments))
     }
 
+    /// What one of the server's programs (`pg_waldump`) prints; it must succeed.
+    pub fn program(&self, program: &str, arguments: &[&str]) -> String {
+        output(&mut self.command(program, arguments, &[]))
+    }
+
     fn command(&self, program: &str, arguments: &[&str], more: &[&str]) -> Command {
         let program = self.bin.join(program);
         let mut command = as_server(program);

@@ -40,6 +40,13 @@ pub(crate) enum Fault {
     /// A writer looks for locks before its entry is in.
     #[cfg(test)]
     CheckBeforeInserting,
+    /// A delta leaf's number of rewrites stays when entries are taken out.
+    KeepRewrites,
+    /// An insert asks for the dead rows of a leaf, and then takes their entries out, without a pin.
+    RemoveWithoutPin,
+    /// An insert takes out entries of rows that some snapshot still sees.
+    #[cfg(test)]
+    RemoveWhatSnapshotsSee,
 }
 
 /// Whether a test injects this fault.

@@ -27,6 +27,10 @@ pub enum StopPoint {
     SplitBeforeLock,
     /// A split has everything locked: parent, child, new page.
     SplitUnderLock,
+    /// An insert has found out which rows of a full leaf are dead. The leaf is pinned, nothing is locked.
+    RemovalBeforeLock,
+    /// An insert is about to take the entries of dead rows out, and has told standbys. The leaf is locked.
+    RemovalUnderLock,
     /// A unique check has looked below the active tree. Nothing is locked.
     UniqueBeforeLock,
     /// A unique check has found no duplicate. The first leaf of the key is locked.

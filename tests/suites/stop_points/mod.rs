@@ -4,6 +4,7 @@
 mod cancel;
 mod crash;
 mod inserts;
+mod removal;
 mod scans;
 mod scenes;
 mod standby;

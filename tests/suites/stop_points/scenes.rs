@@ -17,6 +17,10 @@ const ADD: &str =
 const MERGE: &str = "SELECT learned_retrain('t_k')";
 const VACUUM: &str = "VACUUM (INDEX_CLEANUP on) t";
 const DELETE: &str = "DELETE FROM t WHERE id % 3 = 0";
+/// Dead entries of a unique index, which inserts of the same keys take out.
+const ROLLED_BACK: &str =
+    "BEGIN; INSERT INTO u SELECT g, g FROM generate_series(1, 2000) g; ROLLBACK";
+const REPEATED: &str = "INSERT INTO u SELECT g, g FROM generate_series(1, 2000) g";
 /// Few rows in full leaves, so that the leaves have no room for the tombstones.
 const DENSE: &str =
     "ALTER INDEX t_k RESET (fillfactor); REINDEX INDEX t_k; DELETE FROM t WHERE id % 3 = 0";
@@ -55,6 +59,8 @@ pub(super) const SCENES: &[Scene] = &[
         "INSERT INTO u SELECT g, g FROM generate_series(1, 100) g",
         true,
     ),
+    scene("RemovalBeforeLock", 0, ROLLED_BACK, REPEATED, false),
+    scene("RemovalUnderLock", 1, ROLLED_BACK, REPEATED, true),
     scene("Frozen", 0, "", MERGE, false),
     scene("RewriteBeforeDirectory", 0, "", MERGE, false),
     scene("PublishBeforeTransition", 0, "", MERGE, false),

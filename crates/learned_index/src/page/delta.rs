@@ -350,6 +350,17 @@ impl<'a> Delta<'a> {
 
     /// Appends the entries from `low` to `high` (exclusive), in no order.
     pub fn collect(&self, low: Fence, high: Fence, found: &mut Vec<Entry>) -> Result<()> {
+        self.visit(low, high, |_, entry| found.push(entry))
+    }
+
+    /// Calls `found` for the entries from `low` to `high` (exclusive), in no order, with the slot of each.
+    #[inline]
+    pub fn visit(
+        &self,
+        low: Fence,
+        high: Fence,
+        mut found: impl FnMut(usize, Entry),
+    ) -> Result<()> {
         let (count, sorted) = (self.len(), self.sorted());
         let (mut start, mut end) = (0, sorted.min(count));
         while start < end {
@@ -365,7 +376,7 @@ impl<'a> Delta<'a> {
             if stored.fence() >= high {
                 break;
             }
-            found.push(stored.entry()?);
+            found(slot, stored.entry()?);
         }
         // Most are told apart by their codes alone, where the range is within one null class.
         let (first, last) = match () {
@@ -375,14 +386,14 @@ impl<'a> Delta<'a> {
         };
         let tail = self.page.get(ENTRIES_AT + sorted * ENTRY_LEN..ENTRIES_AT + count * ENTRY_LEN);
         let width = last.wrapping_sub(first);
-        for stored in tail.unwrap_or(&[]).as_chunks::<ENTRY_LEN>().0 {
+        for (index, stored) in tail.unwrap_or(&[]).as_chunks::<ENTRY_LEN>().0.iter().enumerate() {
             let code = u64::from_le_bytes(*stored.first_chunk().unwrap_or(&[0; 8]));
             // One comparison for both ends: two would each be a guess that the processor loses.
             if code.wrapping_sub(first) <= width {
                 let stored: StoredEntry = zerocopy::transmute!(*stored);
                 let fence = stored.fence();
                 if low <= fence && fence < high {
-                    found.push(stored.entry()?);
+                    found(sorted + index, stored.entry()?);
                 }
             }
         }
@@ -410,7 +421,8 @@ impl<'a> Delta<'a> {
 
     /// The page with some of its entries, which ascend.
     pub fn reduced_to(&self, entries: &[Entry]) -> PageBytes {
-        let rewrites = self.rewrites().wrapping_add(1);
+        let raise = u64::from(!fault::injected(fault::Fault::KeepRewrites));
+        let rewrites = self.rewrites().wrapping_add(raise);
         let (count, entries) = (entries.len(), entries.iter().copied());
         leaf_of(birth(self.page), self.place(), rewrites, count, entries)
     }

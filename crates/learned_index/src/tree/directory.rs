@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::attempt::{Attempt, read_current, settled};
 use super::delta::{Routes, USUAL_ENTRIES};
+use super::killed::Killed;
 use crate::corruption::{Corruption, Result, ensure};
 use crate::cpu;
 use crate::entry::{Block, Fence, HeapTid};
@@ -24,6 +25,8 @@ use crate::store::{Hint, Store};
 const MAX_LEVELS: u16 = 8;
 /// Bytes that one leaf takes in a resident directory.
 const BYTES_PER_LEAF: usize = size_of::<u64>() + size_of::<Rest>();
+/// Bytes in which a session remembers the dead entries of an index.
+const KILLED_BYTES: usize = 1 << 20;
 /// Lookups in a session for each directory page before all of them and the model are read.
 const LOOKUPS_PER_PAGE: u32 = 4;
 
@@ -44,6 +47,8 @@ pub struct Directory {
     lookups: u32,
     /// What is known of the active and the frozen delta tree.
     deltas: [Option<Routes>; 2],
+    /// Entries whose rows are known to be dead to all.
+    killed: Killed,
 }
 
 /// The directory pages of one state, and the leaves of those that were read.
@@ -126,8 +131,17 @@ impl Directory {
             }
             state = read_meta(store, &mut meta_hint)?.1;
         };
-        let deltas = [None, None];
-        Ok(Directory { identity, state, memory, meta_hint, tiles, model: None, lookups: 0, deltas })
+        Ok(Directory {
+            identity,
+            state,
+            memory,
+            meta_hint,
+            tiles,
+            model: None,
+            lookups: 0,
+            deltas: [None, None],
+            killed: Killed::within(KILLED_BYTES),
+        })
     }
 
     /// What the index is.
@@ -152,6 +166,7 @@ impl Directory {
             + self.tiles.pages.capacity() * (size_of::<Child>() + 5)
             + self.model.as_ref().map_or(0, Model::size_bytes)
             + self.deltas.iter().flatten().map(Routes::memory).sum::<usize>()
+            + self.killed.memory()
     }
 
     /// Brings this copy to the state of now, if that is another one: the metapage and the pages
@@ -242,6 +257,11 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// Entries whose rows are known to be dead to all.
+    pub(super) fn killed(&mut self) -> &mut Killed {
+        &mut self.killed
     }
 
     /// Forgets where the leaves of the active delta tree are.

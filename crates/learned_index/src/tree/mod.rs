@@ -8,6 +8,7 @@ pub mod check;
 mod cut;
 pub mod delta;
 pub mod directory;
+mod killed;
 pub mod load;
 pub mod merge;
 mod rewrite;
@@ -22,6 +23,8 @@ mod crash_tests;
 mod damage_tests;
 #[cfg(test)]
 mod misplaced_tests;
+#[cfg(test)]
+mod removal_tests;
 #[cfg(test)]
 mod schedule_tests;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Adding an entry to the delta tree.
 
 use super::open;
+use super::removal::{KeepAll, Table, remove_dead};
 use super::split::make_room;
 use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence};
@@ -21,6 +22,18 @@ pub(super) enum Append {
 /// Adds an entry to the index. Returns whether the delta tree grew by a page, which is when it is
 /// worth looking at its size.
 pub fn insert<S: Update>(store: &S, directory: &mut Directory, entry: Entry) -> Result<bool> {
+    insert_removing(store, directory, entry, false, &mut KeepAll)
+}
+
+/// The same, but takes out entries of dead rows rather than to split a leaf. `unchanged`: the row is another version of
+/// one that has an entry with this key, so that there may be dead ones.
+pub fn insert_removing<S: Update, T: Table>(
+    store: &S,
+    directory: &mut Directory,
+    entry: Entry,
+    unchanged: bool,
+    table: &mut T,
+) -> Result<bool> {
     let mut grew = false;
     loop {
         directory.refresh(store)?;
@@ -28,10 +41,12 @@ pub fn insert<S: Update>(store: &S, directory: &mut Directory, entry: Entry) -> 
             open_tree(store, directory)?;
             continue;
         };
+        let position = Fence::at(entry);
         match settled(append(store, directory, entry))? {
             Some(Append::Done) => return Ok(grew),
+            Some(Append::Full) if remove_dead(store, directory, position, unchanged, table)? => {}
             Some(Append::Full) => {
-                make_room(store, directory, tree, Fence::at(entry))?;
+                make_room(store, directory, tree, position)?;
                 grew = true;
             }
             None => {}

@@ -12,17 +12,22 @@
 //!
 //! - this file: the way to a leaf
 //! - `insert`: adding an entry
+//! - `removal`: taking out those of dead rows
 //! - `seen`: which keys a leaf does not have
 //! - `split`: making room for one
-//! - `unique`: adding an entry to a unique index
+//! - `unique`: adding an entry to a unique index, and `look`: what stands in its way
 
 mod insert;
+mod look;
+mod removal;
 mod seen;
 mod split;
 mod unique;
 
-pub use insert::insert;
-pub use unique::{Unique, insert_unique};
+pub use insert::{insert, insert_removing};
+pub use look::Row;
+pub use removal::{Candidate, KeepAll, Table};
+pub use unique::{Unique, insert_unique, insert_unique_removing};
 
 use seen::Seen;
 

@@ -1,18 +1,20 @@
 //! Adding an entry to the delta tree of a unique index.
 
+use std::ops::ControlFlow;
+
 use super::insert::{Append, append_to, open_tree};
+use super::look::{Look, Looked, Row};
 use super::open;
+use super::removal::{KeepAll, Table, remove_dead};
 use super::split::make_room;
 use crate::corruption::{Result, ensure};
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::page::delta::Tree;
-use crate::page::{self, PageBytes};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, Interruption, lock_current, settled};
 use crate::tree::directory::{Directory, Which};
-use crate::tree::scan::look_below_active;
 
 /// What a unique index says of an entry that was to be inserted.
 pub enum Unique<C> {
@@ -30,22 +32,40 @@ pub enum Unique<C> {
 /// First come the frozen tree and the leaves, without a lock: as long as the state stays the same
 /// no entry is added there. Then all inserts of one key meet at one lock: that of the left-most leaf
 /// of the active tree that can hold the key. If the state is still the same under it, the
-/// entries of the active tree are looked at, and the lock is held until the new one is in.
+/// entries of the active tree are looked at, and the lock is held until the new one is in. Where more than a few are
+/// to be looked at, they are looked at without the lock before.
 ///
 /// Nothing below the active tree is read under that lock. What a state says of a block may be out
 /// of date before the block is locked: it could be a leaf by then that another insert has locked,
 /// which waits for this one.
 ///
 /// No TID is reused between the moment in which it was read and the end of `look`, whose verdict
-/// that a row is dead must be final. `look` is called under pins, or under that lock and maybe
-/// another of the same index.
+/// that a row is in nobody's way must hold until the check is over. `look` is called under pins, or under that lock and
+/// maybe another of the same index.
 pub fn insert_unique<S: Update, C>(
     store: &S,
     directory: &mut Directory,
     entry: Entry,
     insert: bool,
-    mut look: impl FnMut(HeapTid) -> std::ops::ControlFlow<C>,
+    mut look: impl FnMut(HeapTid) -> ControlFlow<C>,
 ) -> Result<Unique<C>> {
+    let look = |tid| look(tid).map_continue(|()| Row::Gone);
+    insert_unique_removing(store, directory, entry, insert, false, &mut KeepAll, look)
+}
+
+/// The same, but takes out entries of dead rows rather than to split a leaf, and where many of the key are dead.
+/// `unchanged` as in [`super::insert_removing`].
+pub fn insert_unique_removing<S: Update, T: Table, C>(
+    store: &S,
+    directory: &mut Directory,
+    entry: Entry,
+    insert: bool,
+    unchanged: bool,
+    table: &mut T,
+    look: impl FnMut(HeapTid) -> ControlFlow<C, Row>,
+) -> Result<Unique<C>> {
+    let mut look = Look::new(entry.key, look);
+    let position = Fence::at(entry);
     let mut grew = false;
     loop {
         directory.refresh(store)?;
@@ -54,12 +74,23 @@ pub fn insert_unique<S: Update, C>(
             continue;
         };
         match settled(check_and_append(store, directory, entry, insert, &mut look))? {
-            Some(CheckedAppend::Done) if insert => return Ok(Unique::Inserted(grew)),
-            Some(CheckedAppend::Done) => return Ok(Unique::Checked),
+            Some(CheckedAppend::Done) => {
+                if let Some(first) = look.many_dead {
+                    remove_dead(store, directory, first, false, table)?;
+                }
+                return Ok(if insert { Unique::Inserted(grew) } else { Unique::Checked });
+            }
             Some(CheckedAppend::Stopped(why)) => return Ok(Unique::Stopped(why)),
             Some(CheckedAppend::Full) => {
-                make_room(store, directory, tree, Fence::at(entry))?;
-                grew = true;
+                if !remove_dead(store, directory, position, unchanged, table)? {
+                    make_room(store, directory, tree, position)?;
+                    grew = true;
+                }
+            }
+            Some(CheckedAppend::TooMany) => {
+                if let Some(Some(why)) = settled(look.ahead_of_lock(store, directory))? {
+                    return Ok(Unique::Stopped(why));
+                }
             }
             None => {}
         }
@@ -70,18 +101,20 @@ enum CheckedAppend<C> {
     Done,
     Full,
     Stopped(C),
+    /// More rows of the active tree are to be looked at than may be under the lock.
+    TooMany,
 }
 
-fn check_and_append<S: Update, C>(
+fn check_and_append<S: Update, C, L: FnMut(HeapTid) -> ControlFlow<C, Row>>(
     store: &S,
     directory: &mut Directory,
     entry: Entry,
     insert: bool,
-    look: &mut impl FnMut(HeapTid) -> std::ops::ControlFlow<C>,
+    look: &mut Look<L>,
 ) -> Attempt<CheckedAppend<C>> {
     let (low, high) = (Fence::before(entry.key), Fence::after(entry.key));
     let word = directory.state().word;
-    if let Some(why) = look_below_active(store, directory, entry.key, look)? {
+    if let Some(why) = look.below_active(store, directory)? {
         return Ok(CheckedAppend::Stopped(why));
     }
     let Some(routes) = directory.delta(store, Which::Active)? else {
@@ -91,30 +124,22 @@ fn check_and_append<S: Update, C>(
     let place = if injected(Fault::UniqueLocksOwnLeaf) { Fence::at(entry) } else { low };
     stop_at(StopPoint::UniqueBeforeLock);
     let (mut first, first_block) = routes.lock_leaf(store, word, place)?;
-    let mut found = Vec::new();
-    let mut look_into = |page: &PageBytes, block: Block, begin: Option<Fence>| {
-        let node = open(page, tree).map_err(|error| error.at(block))?;
-        let fits = begin.is_none_or(|begin| node.low() == begin);
-        found.clear();
-        // The first one was checked when it was locked.
-        let checked = if begin.is_some() { node.verify() } else { Ok(()) };
-        checked
-            .and_then(|()| ensure(fits, "the neighbour's fence", page::birth(page)))
-            .and_then(|()| node.collect(low, high, &mut found))
-            .map_err(|corruption| corruption.at(block))?;
-        let stopped = found.iter().find_map(|entry| look(entry.tid).break_value());
-        Attempt::Ok((stopped, node.high(), node.right()))
-    };
-    let (mut stopped, mut end, mut right) = look_into(&first, first_block, None)?;
+    look.begin_under_lock();
+    let killed = directory.killed();
+    let mut looked = look.under_lock(killed, &first, (tree, first_block), None)?;
     // To the right, one more lock at a time, as long as the key may go on. No merge gets past the
     // first leaf, so these are pages of the tree even if it is frozen meanwhile.
-    while stopped.is_none() && end < high {
-        expect_other(right, first_block)?;
-        let page = store.read(right, 0);
-        (stopped, end, right) = look_into(&page, right, Some(end))?;
-    }
-    if let Some(why) = stopped {
-        return Ok(CheckedAppend::Stopped(why));
+    loop {
+        match looked {
+            Looked::Stopped(why) => return Ok(CheckedAppend::Stopped(why)),
+            Looked::TooMany => return Ok(CheckedAppend::TooMany),
+            Looked::Until(end, _) if end >= high => break,
+            Looked::Until(end, right) => {
+                expect_other(right, first_block)?;
+                let page = store.read(right, 0);
+                looked = look.under_lock(killed, &page, (tree, right), Some(end))?;
+            }
+        }
     }
     if !insert {
         return Ok(CheckedAppend::Done);

@@ -12,7 +12,6 @@ mod portion;
 mod visible;
 
 pub use locks::{NoLocks, PredicateLocks};
-pub(super) use portion::look_below_active;
 pub use visible::{Unasked, Visibility};
 
 use super::attempt::Interruption;

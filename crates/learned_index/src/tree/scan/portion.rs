@@ -1,7 +1,5 @@
 //! Copying a portion of the matches: out of one leaf of each delta tree, and one learned leaf.
 
-use std::ops::ControlFlow;
-
 use super::{Direction, Guard, Scan};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Entry, Fence, HeapTid};
@@ -464,30 +462,6 @@ impl<P> Scan<P> {
         Ok(())
     }
 
-    fn look_below_active<S: Store<Pin = P>, C>(
-        &mut self,
-        store: &S,
-        directory: &mut Directory,
-        key: Key,
-        look: &mut impl FnMut(HeapTid) -> ControlFlow<C>,
-    ) -> Attempt<Option<C>> {
-        let (mut from, end) = (Fence::before(key), Fence::after(key));
-        while from < end {
-            self.forget(store);
-            self.fresh.clear();
-            let mut bound = self.copy_delta_from(store, directory, Which::Frozen, from, end)?;
-            let leaf = directory.route(store, from)?;
-            bound = self.copy_leaf_from(store, directory, leaf, from, bound)?;
-            self.fresh.retain(|&entry| Fence::at(entry) < bound);
-            self.merge_fresh();
-            if let Some(why) = self.tids.iter().find_map(|&tid| look(tid).break_value()) {
-                return Ok(Some(why));
-            }
-            from = bound;
-        }
-        Ok(None)
-    }
-
     /// Asks for the leaves of the next keys of a list.
     fn ask_ahead<S: Store<Pin = P>>(
         &mut self,
@@ -533,22 +507,4 @@ fn class_of(position: Fence) -> Result<NullClass> {
 pub(super) fn open_leaf<'p, S: Store>(at: LeafRef, page: &'p S::Page<'_>) -> Result<Leaf<'p>> {
     expect_leaf(at, page, S::hint(page))?;
     Leaf::parse(page)
-}
-
-/// Calls `look` for every entry of a key that is not in the active delta tree, until it breaks.
-/// Vacuum waits for the pages of these entries meanwhile.
-pub(in crate::tree) fn look_below_active<S: Store, C>(
-    store: &S,
-    directory: &mut Directory,
-    key: Key,
-    look: &mut impl FnMut(HeapTid) -> ControlFlow<C>,
-) -> Attempt<Option<C>> {
-    let mut scan: Scan<S::Pin> = Scan::new();
-    scan.intervals.set_points([key]);
-    scan.class = key.class;
-    scan.guard = Guard::Pins;
-    scan.take_all();
-    let outcome = scan.look_below_active(store, directory, key, look);
-    scan.release(store);
-    outcome
 }

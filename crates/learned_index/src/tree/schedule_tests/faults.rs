@@ -45,4 +45,7 @@ faults! {
     a_reader_that_locks_after_reading_is_noticed: LockAfterReading;
     a_reader_that_does_not_lock_gaps_is_noticed: LockOnlyWhatWasFound;
     a_writer_that_looks_for_locks_before_it_inserts_is_noticed: CheckBeforeInserting;
+    taking_entries_out_of_a_leaf_in_secret_is_noticed: KeepRewrites;
+    taking_entries_out_without_a_pin_is_noticed: RemoveWithoutPin;
+    taking_entries_out_that_a_snapshot_sees_is_noticed: RemoveWhatSnapshotsSee;
 }

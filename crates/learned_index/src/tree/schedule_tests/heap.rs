@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Mutex;
 
 use crate::entry::{Entry, HeapTid};
+use crate::fault::{Fault, injected};
 use crate::key::Key;
 
 /// A point in time: one for each thing that happened to the table.
@@ -30,6 +31,8 @@ struct Row {
     recycled: Time,
     /// Whether its insert had come to its end in the index.
     indexed: bool,
+    /// Whether an insert took its entry out again.
+    removed: bool,
 }
 
 impl Row {
@@ -61,6 +64,13 @@ struct State {
     all_visible: HashSet<u32>,
 }
 
+impl State {
+    /// Rows that died up to here are seen by nobody.
+    fn horizon(&self) -> Time {
+        self.snapshots.iter().copied().min().unwrap_or(NEVER - 1)
+    }
+}
+
 impl Clone for Heap {
     fn clone(&self) -> Heap {
         Heap { state: Mutex::new(self.state.lock().unwrap().clone()) }
@@ -83,7 +93,7 @@ impl Heap {
         };
         let entry = Entry { key, tid };
         let (committed, dead, recycled) = (NEVER, NEVER, NEVER);
-        state.rows.push(Row { entry, committed, dead, recycled, indexed: false });
+        state.rows.push(Row { entry, committed, dead, recycled, indexed: false, removed: false });
         let row = state.rows.len() - 1;
         state.latest.insert(tid, row);
         state.all_visible.remove(&tid.block());
@@ -178,9 +188,36 @@ impl Heap {
     /// TIDs of dead rows that no snapshot sees and whose entries are in the index.
     pub(super) fn dead(&self) -> HashSet<HeapTid> {
         let state = self.state.lock().unwrap();
-        let horizon = state.snapshots.iter().copied().min().unwrap_or(NEVER - 1);
+        let horizon = state.horizon();
         let dead = |row: &&Row| row.dead <= horizon && row.recycled == NEVER && row.indexed;
         state.rows.iter().filter(dead).map(|row| row.entry.tid).collect()
+    }
+
+    /// Whether a row is dead, and no snapshot sees it; or, as a fault, whether it is dead.
+    pub(super) fn is_removable(&self, tid: HeapTid) -> bool {
+        let state = self.state.lock().unwrap();
+        let horizon = match injected(Fault::RemoveWhatSnapshotsSee) {
+            true => NEVER - 1,
+            false => state.horizon(),
+        };
+        state.rows[state.latest[&tid]].dead <= horizon
+    }
+
+    /// Whether no row has a TID: the core calls an index damaged that has an entry with it.
+    pub(super) fn is_free(&self, tid: HeapTid) -> bool {
+        let state = self.state.lock().unwrap();
+        state.rows[state.latest[&tid]].recycled != NEVER
+    }
+
+    /// The entry of a row is taken out by an insert.
+    pub(super) fn removed(&self, tid: HeapTid) {
+        self.at(tid, |row, _| row.removed = true);
+    }
+
+    /// Whether an insert took the entry of a row out.
+    pub(super) fn was_removed(&self, tid: HeapTid) -> bool {
+        let state = self.state.lock().unwrap();
+        state.rows[state.latest[&tid]].removed
     }
 
     /// After vacuum: other rows may have these TIDs.
@@ -225,7 +262,8 @@ impl Heap {
     /// What the index must have when nothing runs.
     pub(super) fn indexed_entries(&self) -> BTreeSet<Entry> {
         let state = self.state.lock().unwrap();
-        let indexed = state.rows.iter().filter(|row| row.indexed && row.recycled == NEVER);
+        let has_entry = |row: &&Row| row.indexed && row.recycled == NEVER && !row.removed;
+        let indexed = state.rows.iter().filter(has_entry);
         indexed.map(|row| row.entry).collect()
     }
 }

@@ -6,6 +6,7 @@
 mod faults;
 mod heap;
 mod locks;
+mod removal;
 mod scheduler;
 
 use std::collections::BTreeSet;
@@ -17,10 +18,11 @@ use shuttle::thread;
 
 use self::heap::{Heap, Status, Time};
 use self::locks::LockTable;
+use self::removal::Table;
 use self::scheduler::Random;
 use super::build::{BuildOptions, Builder};
 use super::check::{check, contains};
-use super::delta::{Unique, insert, insert_unique};
+use super::delta::{Row, Unique, insert, insert_removing, insert_unique_removing};
 use super::directory::Directory;
 use super::merge::{Limits, Step, merge_step};
 use super::scan::{Direction, Guard, Scan, Visibility};
@@ -63,12 +65,12 @@ struct World {
 }
 
 /// The table as a scan with a snapshot asks it.
-struct Table<'w> {
+struct Snapshot<'w> {
     heap: &'w Heap,
     snapshot: Time,
 }
 
-impl Visibility for Table<'_> {
+impl Visibility for Snapshot<'_> {
     fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]) {
         for (tid, answer) in tids.iter().zip(answers) {
             thread::yield_now();
@@ -203,7 +205,10 @@ impl World {
         for row in 0..4 + random.below(12) {
             let key = self.next_key(&mut random, ascending, row);
             let entry = self.heap.begin(key);
-            self.locks.check_around(entry, || insert(&self.store, &mut directory, entry).unwrap());
+            let (unchanged, mut table) = (random.one_in(2), Table::of(&self.heap, random.next()));
+            self.locks.check_around(entry, || {
+                insert_removing(&self.store, &mut directory, entry, unchanged, &mut table).unwrap()
+            });
             self.heap.indexed(entry.tid);
             self.finish(entry.tid, &mut random);
         }
@@ -227,11 +232,19 @@ impl World {
                     assert!(tid != entry.tid, "{entry:?} is there before it was inserted");
                     assert!(self.heap.has(looked_at), "{looked_at:?} lost its TID under a look");
                     match self.heap.status(tid) {
-                        Status::Dead => ControlFlow::Continue(()),
+                        Status::Dead if self.heap.is_removable(tid) => {
+                            ControlFlow::Continue(Row::Dead)
+                        }
+                        Status::Dead => ControlFlow::Continue(Row::Gone),
                         in_the_way => ControlFlow::Break((tid, in_the_way)),
                     }
                 };
-                match insert_unique(&self.store, &mut directory, entry, true, look).unwrap() {
+                let (unchanged, seed) = (random.one_in(2), random.next());
+                let table = &mut Table::of(&self.heap, seed);
+                let (store, directory) = (&self.store, &mut directory);
+                let outcome =
+                    insert_unique_removing(store, directory, entry, true, unchanged, table, look);
+                match outcome.unwrap() {
                     Unique::Inserted(_) => {
                         self.locks.check_around(entry, || ());
                         self.heap.indexed(entry.tid);
@@ -285,7 +298,8 @@ impl World {
             let _exclusion = self.exclusion.lock().unwrap();
             let is_dead = |tid| dead.contains(&tid);
             let stats = bulk_delete(&self.store, self.options, is_dead, || {}).unwrap();
-            assert_eq!(stats.removed, dead.len() as u64, "entries removed");
+            let rest = dead.iter().filter(|&&tid| !self.heap.was_removed(tid)).count();
+            assert_eq!(stats.removed, rest as u64, "entries removed");
             self.heap.recycle(&dead);
             self.heap.mark_visible();
         }
@@ -366,7 +380,7 @@ impl World {
         }
         let pins = guard == Guard::Pins;
         let snapshot = if pins { self.heap.now() } else { self.heap.take_snapshot() };
-        let mut table = Table { heap: &self.heap, snapshot };
+        let mut table = Snapshot { heap: &self.heap, snapshot };
         let mut found: Vec<Entry> = Vec::new();
         while let Some(entry) =
             scan.next_visible(&self.store, directory, direction, &mut table).unwrap()

@@ -1,0 +1,336 @@
+//! Looking at the rows that have the key of a new one, for a unique index.
+//!
+//! What was found out about a row is remembered by its entry's slot, so that each row is looked up once, however often
+//! the check begins again beside a merge: for this session where the row is dead to all, for this check where it is of
+//! no concern to it.
+
+use std::ops::ControlFlow;
+
+use super::{Side, open};
+use crate::corruption::{Corruption, Result, ensure};
+use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::fault::full_at;
+use crate::key::{Key, NullClass};
+use crate::memory::Add;
+use crate::page::delta::{Delta, Tree};
+use crate::page::leaf::Leaf;
+use crate::page::{self, PageBytes, tombstone};
+use crate::store::Store;
+use crate::tree::attempt::{Attempt, Interruption, read_current};
+use crate::tree::directory::{Directory, LeafRef, Which, expect_leaf};
+use crate::tree::killed::{Killed, Place};
+
+/// What a row is to the check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// Dead: no snapshot sees it, and none ever will. Its entry may go.
+    Dead,
+    /// Of no concern, which stays so until the check is over.
+    Gone,
+    /// Passed by this time; to be looked at again when the check has to begin again.
+    Passed,
+}
+
+/// Rows that are looked up under a page's lock: nobody can cancel that, and others wait.
+const MOST_UNDER_LOCK: usize = 8;
+/// Times that rows which came meanwhile are looked up before the lock is taken. After that they are looked up under it:
+/// others might go on adding some for ever.
+const MOST_ROUNDS: usize = 3;
+/// Dead entries of one key in a leaf that are worth taking out.
+const MANY_DEAD: usize = 32;
+/// Entries of a leaf that are copied at once.
+const PORTION: usize = 512;
+
+/// The check of one new row. `L` looks a row up.
+pub(super) struct Look<L> {
+    pub(super) key: Key,
+    look: L,
+    /// Rows that need not be looked up again by this check.
+    gone: Killed,
+    /// Entries of the page that is looked at: slots and rows.
+    found: Vec<(usize, HeapTid)>,
+    codes: Vec<u64>,
+    tids: Vec<HeapTid>,
+    rounds: usize,
+    /// Rows that may yet be looked up under the lock.
+    allowed: usize,
+    /// In the leaf of the active tree that begins here, or goes on, many entries of the key are dead.
+    pub(super) many_dead: Option<Fence>,
+}
+
+/// What looking into a leaf of the active tree, which is locked, has come to.
+pub(super) enum Looked<C> {
+    /// The check stops at a row.
+    Stopped(C),
+    /// Too many rows are unknown to be looked up under the lock.
+    TooMany,
+    /// Nothing is in the way up to here, and this is the page to the right.
+    Until(Fence, Block),
+}
+
+impl<L> Look<L> {
+    pub(super) fn new(key: Key, look: L) -> Look<L> {
+        Look {
+            key,
+            look,
+            // A bit for each row of the key: nothing is to be forgotten.
+            gone: Killed::within(usize::MAX),
+            found: Vec::new(),
+            codes: Vec::new(),
+            tids: Vec::new(),
+            rounds: 0,
+            allowed: 0,
+            many_dead: None,
+        }
+    }
+
+    fn range(&self) -> (Fence, Fence) {
+        (Fence::before(self.key), Fence::after(self.key))
+    }
+
+    /// Begins to look into the active tree under the lock.
+    pub(super) fn begin_under_lock(&mut self) {
+        let few = full_at(MOST_UNDER_LOCK);
+        self.allowed = if self.rounds < MOST_ROUNDS { few } else { usize::MAX };
+        self.many_dead = None;
+    }
+
+    /// Leaves what is not known yet of the entries that were found.
+    fn drop_known(&mut self, killed: &Killed, place: &Place) {
+        let (killed, gone) = (killed.of(place), self.gone.of(place));
+        if killed.is_some() || gone.is_some() {
+            let has = |slot| [killed, gone].into_iter().flatten().any(|known| known.has(slot));
+            self.found.retain(|&(slot, _)| !has(slot));
+        }
+    }
+
+    /// Notes the entries of the key in a leaf of a delta tree, from a position on.
+    fn find_in_delta(&mut self, node: &Delta<'_>, from: Fence) -> Result<()> {
+        self.found.clear();
+        let found = &mut self.found;
+        node.visit(from, Fence::after(self.key), |slot, entry| found.push((slot, entry.tid)))
+    }
+}
+
+impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
+    /// Looks at the rows that were found, and are unknown.
+    fn look_at_found(&mut self, killed: &mut Killed, place: Place) -> Option<C> {
+        // Looking at a few again costs nothing.
+        let many = self.found.len() >= full_at(MOST_UNDER_LOCK);
+        for &(slot, tid) in &self.found {
+            match (self.look)(tid) {
+                ControlFlow::Break(why) => return Some(why),
+                ControlFlow::Continue(Row::Passed) => {}
+                ControlFlow::Continue(row) => {
+                    if row == Row::Dead {
+                        killed.add(place, slot);
+                    }
+                    if many {
+                        self.gone.add(place, slot);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Looks at the rows that were found in a page. Their TIDs are given to no other rows as long as the page is pinned.
+    fn look_pinned<S: Store>(
+        &mut self,
+        store: &S,
+        killed: &mut Killed,
+        place: Place,
+        page: S::Page<'_>,
+    ) -> Option<C> {
+        self.drop_known(killed, &place);
+        if self.found.is_empty() {
+            return None;
+        }
+        let pin = S::pin(page);
+        let stopped = self.look_at_found(killed, place);
+        store.unpin(pin);
+        stopped
+    }
+
+    /// Looks at every row whose entry is not in the active delta tree.
+    pub(super) fn below_active<S: Store>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+    ) -> Attempt<Option<C>> {
+        directory.warm_deltas(store, self.range().0)?;
+        let from = self.range().0.max(directory.state().watermark);
+        if let Some(why) = self.in_delta(store, directory, Which::Frozen, from)? {
+            return Ok(Some(why));
+        }
+        self.in_leaves(store, directory)
+    }
+
+    /// Looks at every row whose entry is in the active delta tree, without keeping it locked.
+    pub(super) fn ahead_of_lock<S: Store>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+    ) -> Attempt<Option<C>> {
+        self.rounds += 1;
+        self.in_delta(store, directory, Which::Active, self.range().0)
+    }
+
+    fn in_delta<S: Store>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        which: Which,
+        mut from: Fence,
+    ) -> Attempt<Option<C>> {
+        let word = directory.state().word;
+        while from < self.range().1 {
+            let Some(routes) = directory.delta(store, which)? else { break };
+            let tree = routes.tree();
+            let (page, block) = routes.read_leaf(store, word, from, Side::At)?;
+            let named = |corruption: Corruption| corruption.at(block);
+            let (place, high) = {
+                let node = Delta::parse(&page, tree.name).map_err(named)?;
+                let may_have = self.key.class != NullClass::Value
+                    || routes.may_have(&node, self.key.code).map_err(named)?;
+                self.found.clear();
+                if may_have {
+                    self.find_in_delta(&node, from).map_err(named)?;
+                }
+                (Place::of_delta(block, tree, &node), node.high())
+            };
+            if let Some(why) = self.look_pinned(store, directory.killed(), place, page) {
+                return Ok(Some(why));
+            }
+            from = high;
+        }
+        Ok(None)
+    }
+
+    fn in_leaves<S: Store>(&mut self, store: &S, directory: &mut Directory) -> Attempt<Option<C>> {
+        let (mut from, end) = self.range();
+        while from < end {
+            let Some(at) = directory.route(store, from)? else { break };
+            directory.warm(store, at, from.code);
+            let page = read_current(store, directory.state().word, at.block, at.hint)?;
+            from = self.find_in_leaf(store, directory, at, &page, from)?;
+            let place = Place::Leaf { block: at.block, birth: at.birth };
+            if let Some(why) = self.look_pinned(store, directory.killed(), place, page) {
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes the entries of the key in a leaf from a position on. Returns up to where these are all.
+    fn find_in_leaf<S: Store>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        at: LeafRef,
+        page: &S::Page<'_>,
+        from: Fence,
+    ) -> Attempt<Fence> {
+        self.found.clear();
+        let named = |corruption: Corruption| corruption.at(at.block);
+        let hint = S::hint(page);
+        let leaf = expect_leaf(at, page, hint).and_then(|()| Leaf::parse(page)).map_err(named)?;
+        let holds = leaf.low() <= from && from < leaf.high();
+        ensure(holds, "a leaf that holds the key", page::birth(page)).map_err(named)?;
+        directory.remember(at, hint, &leaf);
+        let (first, end) = self.range();
+        let to = end.min(leaf.high());
+        // Without any value a leaf of NULLs has the positions of all values.
+        if leaf.class() != self.key.class {
+            return Ok(to);
+        }
+        self.codes.clear();
+        self.tids.clear();
+        let (slots, more) = if from == first && to == end {
+            leaf.copy_run(self.key.code, PORTION, &mut self.codes, &mut self.tids)
+        } else {
+            leaf.copy_between(from, to, PORTION, &mut self.codes, &mut self.tids)
+        }
+        .map_err(named)?;
+        ensure(self.tids.len() == slots.len(), "as many entries as slots", slots.len() as u64)
+            .map_err(named)?;
+        let next = match self.tids.last() {
+            Some(&tid) if more => Fence::past(Entry { key: self.key, tid }),
+            _ => to,
+        };
+        self.found.add_all(slots.zip(self.tids.iter().copied()));
+        if leaf.tombstones() > 0 && !self.found.is_empty() {
+            self.drop_tombstones(store, directory.state().word, &leaf, at.block)?;
+        }
+        Ok(next)
+    }
+
+    /// Leaves the entries that VACUUM has not taken out of a leaf, which is locked. Its map is read under that lock:
+    /// nobody locks the two in another order, and a leaf that is locked is not free, so that its map is its own.
+    fn drop_tombstones<S: Store>(
+        &mut self,
+        store: &S,
+        word: u64,
+        leaf: &Leaf<'_>,
+        block: Block,
+    ) -> Attempt<()> {
+        match leaf.tombstone_page() {
+            None => {
+                let dead: Vec<u16> = leaf.listed_tombstones().collect();
+                self.found.retain(|&(slot, _)| dead.binary_search(&(slot as u16)).is_err());
+            }
+            Some(map) => {
+                ensure(map != block, "a tombstone page of its own", map.into())
+                    .map_err(|corruption| corruption.at(block))?;
+                let page = read_current(store, word, map, 0)?;
+                tombstone::expect_map(&page, leaf, block)
+                    .map_err(|corruption| corruption.at(map))?;
+                self.found.retain(|&(slot, _)| !tombstone::is_dead(&page, slot));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the rows of the key in a leaf of the active tree that is locked, or right of one that is; it begins at
+    /// `begin`, if that is known.
+    pub(super) fn under_lock(
+        &mut self,
+        killed: &mut Killed,
+        page: &PageBytes,
+        (tree, block): (Tree, Block),
+        begin: Option<Fence>,
+    ) -> Attempt<Looked<C>> {
+        let node = open(page, tree).map_err(|error| error.at(block))?;
+        let named = |corruption: Corruption| Interruption::from(corruption.at(block));
+        if let Some(begin) = begin {
+            // The first one was checked when it was locked.
+            node.verify()
+                .and_then(|()| {
+                    ensure(node.low() == begin, "the neighbour's fence", page::birth(page))
+                })
+                .map_err(named)?;
+        }
+        let (low, _) = self.range();
+        self.find_in_delta(&node, low).map_err(named)?;
+        let next = Looked::Until(node.high(), node.right());
+        if self.found.is_empty() {
+            return Ok(next);
+        }
+        let place = Place::of_delta(block, tree, &node);
+        let all = self.found.len();
+        let dead = |killed: &Killed| killed.of(&place).map_or(0, |known| known.count());
+        self.drop_known(killed, &place);
+        if self.found.len() > self.allowed {
+            return Ok(Looked::TooMany);
+        }
+        self.allowed -= self.found.len();
+        if let Some(why) = self.look_at_found(killed, place) {
+            return Ok(Looked::Stopped(why));
+        }
+        let many = full_at(MANY_DEAD);
+        if all >= many && dead(killed) >= many {
+            self.many_dead = Some(node.low().max(low));
+        }
+        Ok(next)
+    }
+}

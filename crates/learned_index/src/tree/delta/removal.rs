@@ -1,0 +1,173 @@
+//! Taking the entries of dead rows out of a leaf of the active tree before it is split.
+//!
+//! What nbtree calls bottom-up and simple deletion: rows that are updated again and again leave entries that nobody will
+//! ever see, and without this each of them would stay, and split leaves, until VACUUM comes.
+//!
+//! Why nothing is lost, and nobody minds, is in PROTOCOL.md, under "Removing dead entries".
+
+use std::collections::HashSet;
+
+use super::{Side, open};
+use crate::corruption::Result;
+use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::fault::{self, Fault, injected};
+use crate::page::delta::{CAPACITY, Tree};
+use crate::page::edit;
+use crate::stop::{StopPoint, stop_at};
+use crate::store::{Hint, Update};
+use crate::tree::attempt::{Attempt, lock_current, settled};
+use crate::tree::directory::{Directory, Which};
+use crate::tree::killed::Place;
+
+/// An entry whose row may be dead.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// The row, or the first of a HOT chain.
+    pub tid: HeapTid,
+    /// Whether there is a reason to think so: several entries have the key, or the row was seen to be dead.
+    pub promising: bool,
+    /// The answer: no snapshot sees the row, or another of its chain, and none ever will.
+    pub dead: bool,
+}
+
+/// The table, as far as taking out the entries of dead rows needs it.
+pub trait Table {
+    /// Up to where rows are removed: what a standby must know.
+    type Horizon;
+
+    /// Sets [`Candidate::dead`] where that is certain. `all`: at least one row was seen to be dead, and all are to be
+    /// looked at; otherwise it is enough to look where most promises to be dead. No TID among them is given to
+    /// another row meanwhile: their leaf, which is this block, is pinned and not locked.
+    fn find_dead(&mut self, leaf: Block, candidates: &mut [Candidate], all: bool) -> Self::Horizon;
+
+    /// Called before entries are taken out that were found dead, under their leaf's lock.
+    fn before_removal(&mut self, horizon: Self::Horizon, entries: &[Entry]);
+}
+
+/// A table of which nothing is known: no entry is ever taken out.
+pub struct KeepAll;
+
+impl Table for KeepAll {
+    type Horizon = ();
+
+    fn find_dead(&mut self, _: Block, _: &mut [Candidate], _: bool) {}
+
+    fn before_removal(&mut self, (): (), _: &[Entry]) {}
+}
+
+/// Of a leaf's entries, the part that must be dead for it to be worth writing the leaf anew.
+const LEAST_PART: usize = 16;
+
+/// Takes the entries of dead rows out of the leaf of the active tree that a position belongs to, if there may be some:
+/// because the new entry's row is another version of one that is there (`unchanged`), or because this session has seen
+/// dead rows there. Returns whether it did.
+pub(super) fn remove_dead<S: Update, T: Table>(
+    store: &S,
+    directory: &mut Directory,
+    position: Fence,
+    unchanged: bool,
+    table: &mut T,
+) -> Result<bool> {
+    let removed = settled(try_to_remove(store, directory, position, unchanged, table))?;
+    Ok(removed == Some(true))
+}
+
+fn try_to_remove<S: Update, T: Table>(
+    store: &S,
+    directory: &mut Directory,
+    position: Fence,
+    unchanged: bool,
+    table: &mut T,
+) -> Attempt<bool> {
+    let word = directory.state().word;
+    let Some(routes) = directory.delta(store, Which::Active)? else { return Ok(false) };
+    let tree = routes.tree();
+    let (page, block) = routes.read_leaf(store, word, position, Side::At)?;
+    let hint = S::hint(&page);
+    // All entries of the leaf in order, and whether this session has seen that the row is dead.
+    let mut entries: Vec<(Entry, bool)> = Vec::with_capacity(CAPACITY);
+    {
+        let node = open(&page, tree).map_err(|error| error.at(block))?;
+        let known = directory.killed().of(&Place::of_delta(block, tree, &node));
+        if known.is_none() && !unchanged {
+            return Ok(false);
+        }
+        let is_known = |slot| known.is_some_and(|known| known.has(slot));
+        node.visit(Fence::MIN, Fence::MAX, |slot, entry| entries.push((entry, is_known(slot))))
+            .map_err(|corruption| corruption.at(block))?;
+    }
+    // The pin keeps VACUUM from giving these TIDs to other rows before the entries are out.
+    let pin = match injected(Fault::RemoveWithoutPin) {
+        true => {
+            drop(page);
+            None
+        }
+        false => Some(S::pin(page)),
+    };
+    entries.sort_unstable();
+    let least = (fault::full_at(CAPACITY) / LEAST_PART).max(1);
+    let known = entries.iter().filter(|(_, known)| *known);
+    // Where the table has to be looked at for enough of those that are known, these and their neighbours are all.
+    let blocks: Option<HashSet<u32>> = (known.clone().count() >= least)
+        .then(|| known.map(|(entry, _)| entry.tid.block()).collect());
+    let mut asked: Vec<Entry> = Vec::with_capacity(entries.len());
+    let mut candidates: Vec<Candidate> = Vec::with_capacity(entries.len());
+    for (index, &(entry, known)) in entries.iter().enumerate() {
+        let same =
+            |other: Option<&(Entry, bool)>| other.is_some_and(|other| other.0.key == entry.key);
+        let before = index.checked_sub(1).and_then(|before| entries.get(before));
+        let promising = known || same(before) || same(entries.get(index + 1));
+        if blocks.as_ref().is_none_or(|blocks| blocks.contains(&entry.tid.block())) {
+            asked.push(entry);
+            candidates.push(Candidate { tid: entry.tid, promising, dead: false });
+        }
+    }
+    let horizon = table.find_dead(block, &mut candidates, blocks.is_some());
+    let answers = candidates.iter().zip(asked).filter(|(candidate, _)| candidate.dead);
+    let dead: Vec<Entry> = answers.map(|(_, entry)| entry).collect();
+    let enough = dead.len() >= least;
+    stop_at(StopPoint::RemovalBeforeLock);
+    let outcome = match enough {
+        true => take_out(store, word, tree, (block, hint), &dead, |removed| {
+            table.before_removal(horizon, removed);
+        }),
+        false => Ok(false),
+    };
+    if let Some(pin) = pin {
+        store.unpin(pin);
+    }
+    outcome
+}
+
+/// Takes entries out of a leaf, as far as they still are there. `dead` ascends.
+fn take_out<S: Update>(
+    store: &S,
+    word: u64,
+    tree: Tree,
+    (block, hint): (Block, Hint),
+    dead: &[Entry],
+    before: impl FnOnce(&[Entry]),
+) -> Attempt<bool> {
+    // The tree is active still, so no merge has read the leaf.
+    let mut page = lock_current(store, word, block, hint)?;
+    let edits = {
+        let node = open(&page, tree).map_err(|error| error.at(block))?;
+        if node.level() > 0 {
+            // The root: its entries have moved down.
+            return Ok(false);
+        }
+        // What is written anew gets a new seal, which must not hide damage.
+        let entries = node.verify().and_then(|()| node.entries());
+        let entries = entries.map_err(|corruption| corruption.at(block))?;
+        let (removed, kept): (Vec<Entry>, Vec<Entry>) =
+            entries.into_iter().partition(|entry| dead.binary_search(entry).is_ok());
+        if removed.is_empty() {
+            return Ok(false);
+        }
+        before(&removed);
+        edit::difference(&page, &node.reduced_to(&kept))
+    };
+    stop_at(StopPoint::RemovalUnderLock);
+    store.change(&mut [(&mut page, &edits)]);
+    Ok(true)
+}

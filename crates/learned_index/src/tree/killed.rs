@@ -1,0 +1,170 @@
+//! Entries whose rows are dead, as far as a session has found out, so that it need not ask the table again.
+//!
+//! What is remembered is a slot of a page, and it stays true for ever. A dead row stays dead. A slot of a published leaf
+//! never changes its meaning, and no two published leaves have block and birth in common. A slot of a delta leaf keeps its
+//! entry as long as the leaf keeps its high fence and its number of rewrites (see `page/delta.rs`); a tree's pages are never
+//! given back while entries are added to it, and no two trees have the same name. A heap TID gets another row only after
+//! VACUUM has taken its entry out: by a tombstone, which counts before what is remembered here, or by a rewrite.
+//!
+//! What is remembered ends with the build of the index that it is about (its incarnation), as the directory does. It is
+//! never filled on a standby, where rows that are dead on the primary may be seen.
+
+use std::collections::HashMap;
+
+use crate::entry::{Block, Fence};
+use crate::memory::{Add, Room};
+use crate::page::delta::{Delta, Tree};
+
+/// A page whose slots keep their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::tree) enum Place {
+    /// A published leaf.
+    Leaf {
+        /// Where it is.
+        block: Block,
+        /// The epoch in which it was written.
+        birth: u64,
+    },
+    /// A leaf of a delta tree.
+    Delta {
+        /// Where it is.
+        block: Block,
+        /// The tree's name.
+        name: u64,
+        /// Times that entries were taken out.
+        rewrites: u64,
+        /// Where it ends: a split changes that.
+        high: Fence,
+    },
+}
+
+impl Place {
+    /// That of a leaf of a delta tree.
+    pub(in crate::tree) fn of_delta(block: Block, tree: Tree, node: &Delta<'_>) -> Place {
+        Place::Delta { block, name: tree.name, rewrites: node.rewrites(), high: node.high() }
+    }
+}
+
+/// Slots of one page: a bit for each.
+#[derive(Clone, Debug, Default)]
+pub(in crate::tree) struct Slots(Vec<u64>);
+
+impl Slots {
+    /// Whether the row of a slot's entry is known to be dead.
+    #[inline]
+    pub(in crate::tree) fn has(&self, slot: usize) -> bool {
+        self.0.get(slot / 64).is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
+    }
+
+    /// Number of slots.
+    pub(in crate::tree) fn count(&self) -> usize {
+        self.0.iter().map(|bits| bits.count_ones() as usize).sum()
+    }
+
+    /// Adds a slot. Returns by how many words this has grown.
+    fn add(&mut self, slot: usize) -> usize {
+        let before = self.0.len();
+        while self.0.len() <= slot / 64 {
+            self.0.add(0);
+        }
+        self.0[slot / 64] |= 1 << (slot % 64);
+        self.0.len() - before
+    }
+}
+
+/// Words that a page takes besides its bits, about.
+const WORDS_PER_PAGE: usize = 16;
+
+/// Dead entries by page, within a limit: the pages that were not asked for lately are forgotten.
+#[derive(Debug)]
+pub(in crate::tree) struct Killed {
+    /// The pages that were added to since the old ones were put aside.
+    young: HashMap<Place, Slots>,
+    old: HashMap<Place, Slots>,
+    /// Words that the young ones take, and the old ones.
+    words: [usize; 2],
+    /// Of the young ones.
+    limit: usize,
+}
+
+impl Killed {
+    /// Nothing yet, and at most this many bytes, about.
+    pub(in crate::tree) fn within(bytes: usize) -> Killed {
+        Killed { young: HashMap::new(), old: HashMap::new(), words: [0; 2], limit: bytes / 16 }
+    }
+
+    /// Bytes that this takes, about.
+    pub(in crate::tree) fn memory(&self) -> usize {
+        (self.words[0] + self.words[1]) * size_of::<u64>()
+    }
+
+    /// What is known of a page's entries.
+    #[inline]
+    pub(in crate::tree) fn of(&self, place: &Place) -> Option<&Slots> {
+        // Mostly nothing at all is known.
+        if self.young.is_empty() && self.old.is_empty() {
+            return None;
+        }
+        self.young.get(place).or_else(|| self.old.get(place))
+    }
+
+    /// Remembers that the row of an entry is dead.
+    pub(in crate::tree) fn add(&mut self, place: Place, slot: usize) {
+        if !self.young.contains_key(&place) {
+            let known = self.old.remove(&place).unwrap_or_default();
+            let words = WORDS_PER_PAGE + known.0.len();
+            if self.words[0] + words > self.limit {
+                self.old = std::mem::take(&mut self.young);
+                self.words = [0, self.words[0]];
+            }
+            self.young.make_room(1);
+            self.young.insert(place, known);
+            self.words[0] += words;
+        }
+        if let Some(slots) = self.young.get_mut(&place) {
+            self.words[0] += slots.add(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(block: Block) -> Place {
+        Place::Leaf { block, birth: 7 }
+    }
+
+    #[test]
+    fn what_was_added_lately_is_known_and_memory_is_bounded() {
+        let mut killed = Killed::within(64 * 1024);
+        for block in 0..10_000 {
+            for slot in [3usize, 64, 500] {
+                killed.add(leaf(block), slot);
+            }
+            assert!(killed.memory() <= 80 * 1024, "{} bytes", killed.memory());
+            for known in block.saturating_sub(100)..=block {
+                assert!(
+                    [3, 64, 500]
+                        .iter()
+                        .all(|&slot| killed.of(&leaf(known)).is_some_and(|slots| slots.has(slot)))
+                );
+                assert!(killed.of(&leaf(known)).is_none_or(|slots| !slots.has(4)));
+            }
+        }
+        assert!(killed.of(&leaf(0)).is_none(), "nothing is ever forgotten");
+        assert!(killed.of(&Place::Leaf { block: 9_999, birth: 8 }).is_none());
+    }
+
+    #[test]
+    fn a_page_that_is_added_to_again_keeps_what_was_known_of_it() {
+        let mut killed = Killed::within(16 * 1024);
+        for round in 0..500usize {
+            killed.add(leaf(1), round);
+            (0..20).for_each(|other| killed.add(leaf(100 + round as Block * 20 + other), 1));
+            let known = killed.of(&leaf(1)).unwrap();
+            assert!((0..=round).all(|slot| known.has(slot)), "round {round}");
+            assert_eq!(known.count(), round + 1);
+        }
+    }
+}
