@@ -43,6 +43,47 @@ impl KeyType {
         KEY_TYPES.iter().find(|(_, oid, _)| *oid == type_oid).map(|(key_type, ..)| *key_type)
     }
 
+    /// The SQL type.
+    pub(crate) fn oid(self) -> pg_sys::Oid {
+        let known = KEY_TYPES.iter().find(|(key_type, ..)| *key_type == self);
+        known.map_or(pg_sys::InvalidOid, |(_, oid, _)| *oid)
+    }
+
+    /// The type as which a value is to be read that is compared with keys of this type: one of the
+    /// same operator family. `None` if its codes are no codes among those of this type.
+    #[inline]
+    pub(crate) fn of_value(self, type_oid: pg_sys::Oid) -> Option<KeyType> {
+        let known = KeyType::of_type(type_oid).filter(|known| known.compares_with(self));
+        known.or_else(|| self.of_coercible_value(type_oid))
+    }
+
+    /// Of a type that is stored as one of ours, as domains and regclass are.
+    #[cold]
+    fn of_coercible_value(self, type_oid: pg_sys::Oid) -> Option<KeyType> {
+        let own = KEY_TYPES.iter().filter(|(known, ..)| *known == self);
+        let others = KEY_TYPES.iter().filter(|(known, ..)| known.compares_with(self));
+        let mut candidates = own.chain(others);
+        // SAFETY: looks in the catalogs, within a transaction.
+        let found =
+            candidates.find(|(_, oid, _)| unsafe { pg_sys::IsBinaryCoercible(type_oid, *oid) });
+        found.map(|(key_type, ..)| *key_type)
+    }
+
+    /// Whether the codes of both are compared: they are of one operator family.
+    fn compares_with(self, other: KeyType) -> bool {
+        self.family() == other.family()
+    }
+
+    /// The first type of the operator family.
+    fn family(self) -> KeyType {
+        match self {
+            KeyType::Int2 | KeyType::Int4 | KeyType::Int8 => KeyType::Int2,
+            KeyType::Float4 | KeyType::Float8 => KeyType::Float4,
+            KeyType::Date | KeyType::Timestamp | KeyType::TimestampTz => KeyType::Date,
+            KeyType::Oid | KeyType::Time => self,
+        }
+    }
+
     /// The key type of an open index. An error where its operator class is not one of ours, so
     /// that an order which the codes do not have is refused and never answered wrongly.
     ///
@@ -129,15 +170,18 @@ fn padded<const N: usize>(bytes: [u8; N]) -> [u8; 8] {
     stored
 }
 
-fn refuse(type_oid: pg_sys::Oid) -> ! {
+/// The name of a SQL type, for messages.
+pub(crate) fn type_name(type_oid: pg_sys::Oid) -> String {
     // SAFETY: format_type_be works for any OID, and returns a C string.
     let name = unsafe { std::ffi::CStr::from_ptr(pg_sys::format_type_be(type_oid)) };
+    name.to_string_lossy().into_owned()
+}
+
+fn refuse(type_oid: pg_sys::Oid) -> ! {
+    let name = type_name(type_oid);
     crate::am::refuse(
         PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-        format!(
-            "access method \"learned\" does not support type {} with this operator class",
-            name.to_string_lossy()
-        ),
+        format!("access method \"learned\" does not support type {name} with this operator class"),
         SUPPORTED_TYPES,
     )
 }

@@ -9,7 +9,7 @@ use learned_index::key::{Interval, Intervals, Key};
 use learned_index::memory::with_room;
 use pgrx::prelude::*;
 
-use crate::key_type::{KeyOrder, KeyType};
+use crate::key_type::{KeyOrder, KeyType, type_name};
 
 /// Seconds from 1970 to 2000, the epochs of `pg_time_t` and of timestamps.
 const EPOCH_DIFFERENCE: i64 = 10_957 * 86_400;
@@ -91,9 +91,14 @@ unsafe fn select(
     if flags & pg_sys::SK_ISNULL != 0 {
         return Selection::Nothing;
     }
+    let value_type = match key.sk_subtype {
+        // The column's own type.
+        pg_sys::InvalidOid => key_type,
+        other => key_type.of_value(other).unwrap_or_else(|| refuse_value(key_type, other)),
+    };
     let mut interval_of = |value: pg_sys::Datum| {
-        // SAFETY: the argument is of the key's subtype.
-        let cut = unsafe { cut(key_type, key.sk_subtype, value) };
+        // SAFETY: the argument is of the key's subtype, whose Datums are those of the value type.
+        let cut = unsafe { cut(key_type, value_type, value) };
         *exact &= cut.is_exact();
         interval(cut, comparison, order)
     };
@@ -105,6 +110,18 @@ unsafe fn select(
     let mut many = Intervals::new();
     many.set_union(elements.into_iter().filter_map(interval_of));
     Selection::Many(many)
+}
+
+/// Refuses a value of a type that has no codes among those of the column's. The planner takes the
+/// type from the operator's entry in the operator family, to which others may add operators.
+#[cold]
+fn refuse_value(key_type: KeyType, value_type: pg_sys::Oid) -> ! {
+    let (key, value) = (type_name(key_type.oid()), type_name(value_type));
+    crate::am::refuse(
+        PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("access method \"learned\" cannot compare type {key} with type {value}"),
+        "Remove the operators that compare these types from the operator family.",
+    )
 }
 
 #[inline]
@@ -159,14 +176,9 @@ unsafe fn elements(array: pg_sys::Datum) -> Vec<pg_sys::Datum> {
 /// Where a value of another type of the same operator family falls among the column's codes.
 ///
 /// # Safety
-/// `value` is a Datum of type `subtype`, or of the column's type if that is 0.
+/// `value` is a Datum of the value type, which the column's type compares with.
 #[inline]
-unsafe fn cut(key_type: KeyType, subtype: pg_sys::Oid, value: pg_sys::Datum) -> Cut {
-    let value_type = match subtype {
-        pg_sys::InvalidOid => key_type,
-        // A type that is binary-compatible with the column's, as regclass is with oid.
-        other => KeyType::of_type(other).unwrap_or(key_type),
-    };
+unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::Datum) -> Cut {
     let number = value.value() as i64;
     match (key_type, value_type) {
         (KeyType::Date, KeyType::Timestamp) => timestamp_among_dates(number),

@@ -122,6 +122,13 @@ SELECT opcname::pg_catalog.text, opcintype, pg_catalog.format_type(opcintype, NU
           AND amprocnum = 1)
 FROM pg_catalog.pg_opclass WHERE oid = $1";
 
+/// The types with which the operators of a class `$1` compare its own.
+const VALUE_TYPES: &str = "
+SELECT DISTINCT amoprighttype::pg_catalog.oid, pg_catalog.format_type(amoprighttype, NULL) AS name
+FROM pg_catalog.pg_amop JOIN pg_catalog.pg_opclass ON amopfamily = opcfamily AND amoplefttype = opcintype
+WHERE pg_opclass.oid = $1
+ORDER BY name";
+
 /// The name of an operator class, and what is wrong with it.
 fn faults_of(opclass: pg_sys::Oid) -> Result<(String, Vec<String>), pgrx::spi::Error> {
     Spi::connect(|client| {
@@ -130,12 +137,24 @@ fn faults_of(opclass: pg_sys::Oid) -> Result<(String, Vec<String>), pgrx::spi::E
         let mut faults = Vec::new();
         let (input_type, type_name) = (class.get::<pg_sys::Oid>(2)?, class.get::<String>(3)?);
         if let (Some(input_type), Some(type_name)) = (input_type, type_name) {
-            if KeyType::of_type(input_type).is_none() {
+            let key_type = KeyType::of_type(input_type);
+            if key_type.is_none() {
                 faults.push(format!("type {type_name} has no key codes"));
             } else if let Some(compare) = class.get::<pg_sys::Oid>(4)?
                 && KeyType::with_order(input_type, compare).is_none()
             {
                 faults.push(format!("the order is not the one of type {type_name}"));
+            }
+            // A scan would refuse such an operator.
+            for row in client.select(VALUE_TYPES, None, &[opclass.into()])? {
+                if let (Some(key_type), Some(value_type), Some(name)) =
+                    (key_type, row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?)
+                    && key_type.of_value(value_type).is_none()
+                {
+                    faults.push(format!(
+                        "type {type_name} has no key codes to compare with type {name}"
+                    ));
+                }
             }
         }
         for row in client.select(FAULTS, None, &[opclass.into()])? {

@@ -2,14 +2,20 @@
 //!
 //! Nothing here is trusted. Each scan reads the metapage once and drops what was remembered of
 //! another build of the index or of another state of it.
+//!
+//! All of it together takes no more memory than the session may use for it: what grows takes from a budget,
+//! and when that is spent, the directories that were not used for longest are forgotten. A scan that has one
+//! open keeps it, empty, and reads it through shared buffers from then on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use learned_index::corruption::{Corruption, Result};
+use learned_index::memory::listed;
 use learned_index::page::meta::Identity;
 use learned_index::store::Hint;
+use learned_index::tree::budget::Budget;
 use learned_index::tree::directory::Directory;
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
@@ -25,7 +31,7 @@ pub(crate) fn register_settings() {
     GucRegistry::define_int_guc(
         c"omendb_learned.directory_memory",
         c"Memory in which a session keeps the directories and models of learned indexes.",
-        c"A larger directory is read through shared buffers at each lookup.",
+        c"Those that were not used for longest are forgotten. A larger directory is read through shared buffers at each lookup.",
         &DIRECTORY_MEMORY,
         0,
         i32::MAX / 2,
@@ -53,12 +59,20 @@ struct Known {
 
 /// Directories that a session keeps at the most, however small they are.
 const MOST_DIRECTORIES: usize = 1000;
+/// One in so many bytes and directories is forgotten in addition, so that not every lookup has to make room.
+const FORGOTTEN_AHEAD: usize = 8;
+/// Lookups before room is looked for again where there was none.
+const BETWEEN_RECLAIMS: u64 = 1000;
 
 thread_local! {
     static KNOWN: RefCell<HashMap<FileKey, Known>> = RefCell::new(HashMap::new());
     /// The one that was used last.
     static LAST: RefCell<Last> = const { RefCell::new(None) };
     static CLOCK: Cell<u64> = const { Cell::new(0) };
+    /// What all of them take.
+    static BUDGET: Rc<Budget> = Budget::shared(directory_memory(), reclaim);
+    /// When room is looked for again.
+    static NEXT_RECLAIM: Cell<u64> = const { Cell::new(0) };
 }
 
 fn key_of(index: pg_sys::Relation) -> FileKey {
@@ -82,6 +96,7 @@ pub(crate) unsafe fn directory_of(
 ) -> Result<Rc<RefCell<Directory>>> {
     let key = key_of(index);
     let now = CLOCK.replace(CLOCK.get() + 1);
+    BUDGET.with(|budget| keep_within(budget, directory_memory()));
     if let Some((directory, meta_hint)) = recall(&key, now) {
         store.expect_metapage(meta_hint);
         let incarnation = directory.borrow().identity().incarnation;
@@ -90,17 +105,21 @@ pub(crate) unsafe fn directory_of(
             return Ok(directory);
         }
     }
-    let memory = directory_memory();
-    let opened = Directory::open(store, memory)?;
+    let budget = BUDGET.with(Rc::clone);
+    let opened = Directory::open_within(store, &budget)?;
     // SAFETY: by contract.
     unsafe { expect_own(index, opened.identity()) }?;
     let directory = Rc::new(RefCell::new(opened));
     let meta_hint = store.metapage_hint();
     LAST.set(None);
-    KNOWN.with_borrow_mut(|known| {
+    let known = KNOWN.with_borrow_mut(|known| {
         known.insert(key, Known { meta_hint, directory: directory.clone(), used: now });
-        forget_least_used(known, memory);
+        known.len()
     });
+    // What a directory takes in any case was not asked for.
+    if budget.used() > budget.limit() || known > MOST_DIRECTORIES {
+        forget_least_used(&budget, 0, false);
+    }
     Ok(directory)
 }
 
@@ -144,17 +163,65 @@ unsafe fn expect_own(index: pg_sys::Relation, identity: &Identity) -> Result<()>
     Ok(())
 }
 
-/// Drops directories, the least recently used first, until the rest fits the memory. The one in
-/// use stays; scans that have another open keep it until they end.
-fn forget_least_used(known: &mut HashMap<FileKey, Known>, memory: usize) {
-    let size = |known: &Known| {
-        // A directory that is being filled right now is borrowed: it is in use, and stays.
-        size_of::<Known>() + known.directory.try_borrow().map_or(0, |directory| directory.memory())
-    };
-    let mut total: usize = known.values().map(size).sum();
-    while known.len() > 1 && (total > memory || known.len() > MOST_DIRECTORIES) {
-        let Some((&key, least)) = known.iter().min_by_key(|(_, known)| known.used) else { break };
-        total = total.saturating_sub(size(least));
+/// Follows a change of the setting, and makes room that was missed with a page locked.
+#[inline]
+fn keep_within(budget: &Budget, limit: usize) {
+    if budget.limit() != limit {
+        budget.set_limit(limit);
+        forget_least_used(budget, 0, true);
+    }
+    let missed = budget.take_missed();
+    if missed > 0 && CLOCK.get() >= NEXT_RECLAIM.get() {
+        // Not the one that has missed it.
+        if !forget_least_used(budget, missed, false) {
+            NEXT_RECLAIM.set(CLOCK.get() + BETWEEN_RECLAIMS);
+        }
+    }
+}
+
+/// Makes room for so many bytes more, as far as that is possible.
+#[cold]
+fn reclaim(bytes: usize) {
+    BUDGET.with(|budget| forget_least_used(budget, bytes, true));
+}
+
+/// Forgets directories, the least recently used first, until so many bytes more fit the budget, and then
+/// some; `newest` says whether the last one may go too. One that is being used this moment is borrowed, and
+/// stays as it is; one that a scan has open stays in its place, empty. Returns whether the bytes fit.
+#[cold]
+fn forget_least_used(budget: &Budget, bytes: usize, newest: bool) -> bool {
+    let limit = budget.limit();
+    let fits = |limit: usize| budget.used().saturating_add(bytes) <= limit;
+    LAST.set(None);
+    KNOWN.with(|known| {
+        let Ok(mut known) = known.try_borrow_mut() else { return };
+        if fits(limit) && known.len() <= MOST_DIRECTORIES {
+            return;
+        }
+        let mut by_age: Vec<(u64, FileKey)> =
+            listed(known.iter().map(|(&key, known)| (known.used, key)));
+        by_age.sort_unstable();
+        let last = by_age.pop().filter(|_| newest);
+        for (_, key) in by_age {
+            let few = known.len() <= MOST_DIRECTORIES - MOST_DIRECTORIES / FORGOTTEN_AHEAD;
+            if few && fits(limit - limit / FORGOTTEN_AHEAD) {
+                break;
+            }
+            forget(&mut known, key);
+        }
+        if let Some((_, key)) = last.filter(|_| !fits(limit)) {
+            forget(&mut known, key);
+        }
+    });
+    fits(limit)
+}
+
+fn forget(known: &mut HashMap<FileKey, Known>, key: FileKey) {
+    let Some(found) = known.get(&key) else { return };
+    if let Ok(mut directory) = found.directory.try_borrow_mut() {
+        directory.forget();
+    }
+    if Rc::strong_count(&found.directory) == 1 {
         known.remove(&key);
     }
 }

@@ -1,31 +1,30 @@
 //! The directory as one session knows it: from a position to its leaf.
 
-use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::attempt::{Attempt, read_current, settled};
+use super::budget::{Budget, Share};
 use super::delta::{Routes, USUAL_ENTRIES};
 use super::killed::Killed;
+use super::tiles::{Change, Tiles};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::cpu;
-use crate::entry::{Block, Fence, HeapTid};
+use crate::entry::{Block, Fence};
 use crate::fault::{Fault, injected};
 use crate::key::NullClass;
-use crate::memory::{Add, Room, listed, with_room};
+use crate::memory::{Add, with_room};
 use crate::model::{self, MAX_BLOB_BYTES, Model};
 use crate::page::delta::Tree;
 use crate::page::directory::Child;
 use crate::page::leaf::Leaf;
 use crate::page::meta::{self, Identity, State};
-use crate::page::outline::Outline;
 use crate::page::{self, PageBytes, blob, directory};
 use crate::store::{Hint, Store};
 
 /// Levels of directory pages at the most; four of them hold 4 * 10^9 leaves.
 const MAX_LEVELS: u16 = 8;
-/// Bytes that one leaf takes in a resident directory.
-const BYTES_PER_LEAF: usize = size_of::<u64>() + size_of::<Rest>();
-/// Bytes in which a session remembers the dead entries of an index.
+/// Bytes in which a session remembers the dead entries of an index, at most.
 const KILLED_BYTES: usize = 1 << 20;
 /// Lookups in a session for each directory page before all of them and the model are read.
 const LOOKUPS_PER_PAGE: u32 = 4;
@@ -39,54 +38,18 @@ const LOOKUPS_PER_PAGE: u32 = 4;
 pub struct Directory {
     identity: Identity,
     state: State,
-    memory: usize,
     meta_hint: Hint,
     tiles: Tiles,
     /// Set once all pages are loaded.
     model: Option<Model>,
+    model_share: Share,
     lookups: u32,
     /// What is known of the active and the frozen delta tree.
     deltas: [Option<Routes>; 2],
     /// Entries whose rows are known to be dead to all.
     killed: Killed,
+    _own_share: Share,
 }
-
-/// The directory pages of one state, and the leaves of those that were read.
-#[derive(Default)]
-struct Tiles {
-    /// Directory pages of the lowest level, and how many leaves stand before each.
-    pages: Vec<Child>,
-    firsts: Vec<u32>,
-    /// For each leaf, as far as its page was read: the code of its low fence, and the rest.
-    codes: Vec<u64>,
-    rest: Vec<Rest>,
-    loaded: Vec<bool>,
-    resident: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Rest {
-    tid: HeapTid,
-    birth: u64,
-    block: Block,
-    hint: Hint,
-    class: u8,
-    /// Whether this session has checked the leaf's seal.
-    verified: bool,
-    outline: Outline,
-}
-
-const _: () = assert!(size_of::<Rest>() == 48);
-
-const UNKNOWN: Rest = Rest {
-    tid: HeapTid::MIN,
-    birth: 0,
-    block: 0,
-    hint: 0,
-    class: 0,
-    verified: false,
-    outline: Outline::UNKNOWN,
-};
 
 /// A leaf as the directory knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,24 +86,34 @@ impl Directory {
     /// Reads the upper levels of the directory. `memory` in bytes bounds what is kept of it; a
     /// larger directory is read through the store at each lookup.
     pub fn open<S: Store>(store: &S, memory: usize) -> Result<Directory> {
+        Directory::open_within(store, &Budget::alone(memory))
+    }
+
+    /// The same, with memory that it shares with others.
+    pub fn open_within<S: Store>(store: &S, budget: &Rc<Budget>) -> Result<Directory> {
         let mut meta_hint = 0;
         let (identity, mut state) = read_meta(store, &mut meta_hint)?;
-        let tiles = loop {
-            if let Some(tiles) = settled(Tiles::read(store, &state, memory, &Tiles::default()))? {
-                break tiles;
+        let mut tiles = Tiles::none(budget);
+        loop {
+            if let Some(change) = settled(Change::read(store, &state, &tiles, false))? {
+                tiles.take_over(change);
+                break;
             }
             state = read_meta(store, &mut meta_hint)?.1;
-        };
+        }
+        let mut own_share = Share::of(budget);
+        own_share.set(size_of::<Directory>());
         Ok(Directory {
             identity,
             state,
-            memory,
             meta_hint,
             tiles,
             model: None,
+            model_share: Share::of(budget),
             lookups: 0,
             deltas: [None, None],
-            killed: Killed::within(KILLED_BYTES),
+            killed: Killed::shared(KILLED_BYTES, budget),
+            _own_share: own_share,
         })
     }
 
@@ -162,8 +135,7 @@ impl Directory {
     /// Bytes that this copy takes.
     pub fn memory(&self) -> usize {
         size_of::<Directory>()
-            + self.tiles.codes.capacity() * BYTES_PER_LEAF
-            + self.tiles.pages.capacity() * (size_of::<Child>() + 5)
+            + self.tiles.memory()
             + self.model.as_ref().map_or(0, Model::size_bytes)
             + self.deltas.iter().flatten().map(Routes::memory).sum::<usize>()
             + self.killed.memory()
@@ -191,23 +163,36 @@ impl Directory {
         }
     }
 
-    /// Takes a state over: all of it, or nothing.
+    /// Forgets what is remembered for the sake of speed. The memory is free after that.
+    pub fn forget(&mut self) {
+        self.tiles.forget();
+        self.forget_model();
+        self.deltas = [None, None];
+    }
+
+    fn forget_model(&mut self) {
+        self.model = None;
+        self.model_share.set(0);
+        self.lookups = 0;
+    }
+
+    /// Takes a state over: all of it, or nothing. What is new is read first; after that nothing fails.
     fn adopt<S: Store>(&mut self, store: &S, state: State) -> Attempt<()> {
         if state.epoch != self.state.epoch && !injected(Fault::KeepDirectory) {
-            let mut tiles = Tiles::read(store, &state, self.memory, &self.tiles)?;
             // A session that had everything gets everything: it goes on with few pages to read.
-            let mut model = None;
-            if let Some(known) = self.model.take().filter(|_| tiles.resident) {
-                for page in 0..tiles.pages.len() {
-                    tiles.load_page(store, state.word, page)?;
-                }
-                model = Some(match self.state.model_birth == state.model_birth {
-                    true => known,
-                    false => read_model(store, &state)?,
-                });
+            let whole = self.model.is_some();
+            let change = Change::read(store, &state, &self.tiles, whole)?;
+            let model = match whole && self.state.model_birth != state.model_birth {
+                true => Some(read_model(store, &state)?),
+                false => None,
+            };
+            self.tiles.take_over(change);
+            if let Some(model) = model {
+                self.keep_model(model);
             }
-            self.tiles = tiles;
-            self.model = model;
+            if !self.tiles.resident {
+                self.forget_model();
+            }
             self.lookups = 0;
         }
         let [active, frozen] = &mut self.deltas;
@@ -243,7 +228,8 @@ impl Directory {
         let Some(tree) = tree else { return Ok(None) };
         let slot = &mut self.deltas[which as usize];
         if slot.as_ref().is_none_or(|routes| routes.tree() != tree || routes.is_stale()) {
-            *slot = Some(Routes::read(store, self.state.word, tree)?);
+            *slot = None;
+            *slot = Some(Routes::read(store, self.state.word, tree, self.tiles.budget())?);
         }
         Ok(slot.as_mut())
     }
@@ -425,11 +411,17 @@ impl Directory {
         Ok(Some(tiles.known(left - 1)))
     }
 
-    /// Counts a lookup without the model. After some of them everything is read.
+    /// Counts a lookup without the model. After some of them everything is read, if there is the memory.
     fn count_lookup<S: Store>(&mut self, store: &S) -> Attempt<()> {
         self.lookups = self.lookups.saturating_add(1);
         let enough = LOOKUPS_PER_PAGE.saturating_mul(self.tiles.pages.len() as u32);
-        if self.tiles.resident && self.lookups >= enough { self.load_all(store) } else { Ok(()) }
+        if self.lookups < enough {
+            return Ok(());
+        }
+        self.tiles.try_to_reside();
+        // Not again at once if there is not.
+        self.lookups = 0;
+        if self.tiles.resident { self.load_all(store) } else { Ok(()) }
     }
 
     /// Reads all of the directory that is not known yet, and the model.
@@ -444,99 +436,25 @@ impl Directory {
         for page in 0..self.tiles.pages.len() {
             self.tiles.load_page(store, self.state.word, page)?;
         }
-        self.model = Some(read_model(store, &self.state)?);
+        let model = read_model(store, &self.state)?;
+        self.keep_model(model);
         Ok(())
+    }
+
+    /// Keeps the model of the current directory, if there is the memory.
+    fn keep_model(&mut self, model: Model) {
+        self.forget_model();
+        let bytes = model.size_bytes();
+        if self.model_share.grow_to(bytes) {
+            self.model_share.set(bytes);
+            self.model = Some(model);
+        }
     }
 }
 
 impl LeafRef {
     fn unknown(ordinal: usize, child: &Child) -> LeafRef {
         LeafRef { ordinal, block: child.block, birth: child.birth, hint: 0, verified: false }
-    }
-}
-
-impl Tiles {
-    /// Reads the upper levels of a state's directory, and takes over what `known` has of its pages.
-    fn read<S: Store>(store: &S, state: &State, memory: usize, known: &Tiles) -> Attempt<Tiles> {
-        let leaves = state.leaves as usize;
-        let upper = UpperLevels::read(store, state)?;
-        let pages = upper.pages;
-        let mut firsts = with_room(pages.len());
-        let mut before = 0u32;
-        for page in &pages {
-            firsts.push(before);
-            before = before.saturating_add(page.leaves);
-        }
-        ensure(before as usize == leaves, "as many leaves as the metapage says", before.into())?;
-        let (mut codes, mut rest) = (Vec::new(), Vec::new());
-        // Without the memory the directory is read page by page at each lookup.
-        let resident = leaves * BYTES_PER_LEAF <= memory
-            && codes.try_reserve_exact(leaves).is_ok()
-            && rest.try_reserve_exact(leaves).is_ok();
-        let held = if resident { leaves } else { 0 };
-        codes.resize(held, 0);
-        rest.resize(held, UNKNOWN);
-        let loaded = listed(pages.iter().map(|_| false));
-        let mut tiles = Tiles { pages, firsts, codes, rest, loaded, resident };
-        if resident {
-            if let Some(children) = upper.leaves {
-                tiles.keep_page(0, &children);
-            }
-            tiles.take_over(known);
-        }
-        Ok(tiles)
-    }
-
-    /// Copies the leaves of pages that are the same in both.
-    fn take_over(&mut self, known: &Tiles) {
-        let mut mine: HashMap<Block, usize> = HashMap::new();
-        mine.make_room(self.pages.len());
-        mine.extend(self.pages.iter().enumerate().map(|(page, child)| (child.block, page)));
-        for (old, child) in known.pages.iter().enumerate().filter(|&(old, _)| known.loaded[old]) {
-            let Some(&page) = mine.get(&child.block) else { continue };
-            if self.pages[page] != *child || self.loaded[page] || !known.resident {
-                continue;
-            }
-            let (from, to) = (known.firsts[old] as usize, self.firsts[page] as usize);
-            let leaves = child.leaves as usize;
-            self.codes[to..to + leaves].copy_from_slice(&known.codes[from..from + leaves]);
-            self.rest[to..to + leaves].copy_from_slice(&known.rest[from..from + leaves]);
-            self.loaded[page] = true;
-        }
-    }
-
-    fn known(&self, ordinal: usize) -> LeafRef {
-        let Rest { block, birth, hint, verified, .. } = self.rest[ordinal];
-        LeafRef { ordinal, block, birth, hint, verified }
-    }
-
-    fn known_low(&self, ordinal: usize) -> Fence {
-        let Rest { tid, class, .. } = self.rest[ordinal];
-        Fence { class, code: self.codes[ordinal], tid }
-    }
-
-    fn page_of(&self, ordinal: usize) -> usize {
-        self.firsts.partition_point(|&first| first as usize <= ordinal).saturating_sub(1)
-    }
-
-    fn load_page<S: Store>(&mut self, store: &S, word: u64, page: usize) -> Attempt<()> {
-        if self.loaded[page] {
-            return Ok(());
-        }
-        let children = read_children(store, word, self.pages[page], 0)?;
-        self.keep_page(page, &children);
-        Ok(())
-    }
-
-    fn keep_page(&mut self, page: usize, children: &[Child]) {
-        let first = self.firsts[page] as usize;
-        for (index, child) in children.iter().enumerate() {
-            let Child { low, block, birth, .. } = *child;
-            self.codes[first + index] = low.code;
-            self.rest[first + index] =
-                Rest { tid: low.tid, birth, block, class: low.class, ..UNKNOWN };
-        }
-        self.loaded[page] = true;
     }
 }
 
@@ -579,7 +497,7 @@ pub(super) struct UpperLevels {
     /// The directory pages of the lowest level.
     pub(super) pages: Vec<Child>,
     /// The leaves, where one page is the whole directory.
-    leaves: Option<Vec<Child>>,
+    pub(super) leaves: Option<Vec<Child>>,
     /// Blocks of the pages above the lowest level.
     pub(super) blocks: Vec<Block>,
 }

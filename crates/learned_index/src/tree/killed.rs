@@ -10,7 +10,9 @@
 //! never filled on a standby, where rows that are dead on the primary may be seen.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
+use super::budget::{Budget, Share};
 use crate::entry::{Block, Fence};
 use crate::memory::{Add, Room};
 use crate::page::delta::{Delta, Tree};
@@ -85,12 +87,20 @@ pub(in crate::tree) struct Killed {
     words: [usize; 2],
     /// Of the young ones.
     limit: usize,
+    /// What this takes of the memory for everything that the session remembers.
+    share: Option<Share>,
 }
 
 impl Killed {
     /// Nothing yet, and at most this many bytes, about.
     pub(in crate::tree) fn within(bytes: usize) -> Killed {
-        Killed { young: HashMap::new(), old: HashMap::new(), words: [0; 2], limit: bytes / 16 }
+        let (young, old) = (HashMap::new(), HashMap::new());
+        Killed { young, old, words: [0; 2], limit: bytes / 16, share: None }
+    }
+
+    /// The same, and never more than a budget has.
+    pub(in crate::tree) fn shared(bytes: usize, budget: &Rc<Budget>) -> Killed {
+        Killed { share: Some(Share::of(budget)), ..Killed::within(bytes) }
     }
 
     /// Bytes that this takes, about.
@@ -124,6 +134,19 @@ impl Killed {
         if let Some(slots) = self.young.get_mut(&place) {
             self.words[0] += slots.add(slot);
         }
+        self.keep_within_budget();
+    }
+
+    /// Forgets everything where the budget has no more: what is not known is asked again.
+    fn keep_within_budget(&mut self) {
+        let memory = self.memory();
+        let Some(share) = &mut self.share else { return };
+        if memory < share.bytes() {
+            share.set(memory);
+        } else if !share.try_grow_to(memory) {
+            share.set(0);
+            (self.young, self.old, self.words) = (HashMap::new(), HashMap::new(), [0; 2]);
+        }
     }
 }
 
@@ -154,6 +177,19 @@ mod tests {
         }
         assert!(killed.of(&leaf(0)).is_none(), "nothing is ever forgotten");
         assert!(killed.of(&Place::Leaf { block: 9_999, birth: 8 }).is_none());
+    }
+
+    #[test]
+    fn nothing_is_remembered_beyond_the_budget_and_all_of_it_is_given_back() {
+        let budget = Budget::alone(4_096);
+        let mut killed = Killed::shared(1 << 20, &budget);
+        for block in 0..1_000 {
+            killed.add(leaf(block), 9);
+            assert_eq!(budget.used(), killed.memory());
+            assert!(budget.used() <= 4_096);
+        }
+        drop(killed);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

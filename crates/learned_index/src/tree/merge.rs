@@ -8,6 +8,7 @@
 //! Each is one change of the metapage. After a crash at any point the merge goes on at the watermark.
 
 use super::attempt::{Attempt, settled};
+use super::budget::Budget;
 use super::build::BuildOptions;
 use super::delta::{Routes, Side, USUAL_ENTRIES, pages_of};
 use super::directory::read_meta;
@@ -55,11 +56,12 @@ pub enum Step {
 
 /// Entries of the delta trees, about: from the number of their pages. Needs no exclusion.
 pub fn delta_entries<S: Store>(store: &S) -> Result<u64> {
+    let unbounded = Budget::alone(usize::MAX);
     loop {
         let (_, state) = read_meta(store, &mut 0)?;
         let trees = state.active.into_iter().chain(state.frozen);
         let leaves: Attempt<usize> =
-            trees.map(|tree| Ok(Routes::read(store, state.word, tree)?.leaves())).sum();
+            trees.map(|tree| Ok(Routes::read(store, state.word, tree, &unbounded)?.leaves())).sum();
         // Others may merge meanwhile: then there is another state to count.
         if let Some(leaves) = settled(leaves)? {
             return Ok((leaves * USUAL_ENTRIES) as u64);
@@ -178,7 +180,8 @@ struct Frozen<'a, S> {
 
 impl<'a, S: Store> Frozen<'a, S> {
     fn new(store: &'a Excluded<'a, S>, tree: Tree, watermark: Fence) -> Result<Frozen<'a, S>> {
-        let routes = undisturbed(Routes::read(store, store.word, tree))?;
+        let routes =
+            undisturbed(Routes::read(store, store.word, tree, &Budget::alone(usize::MAX)))?;
         let mut frozen = Frozen {
             store,
             routes,

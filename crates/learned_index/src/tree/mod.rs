@@ -3,6 +3,7 @@
 //! The protocol between them, and why nothing is lost, is in `PROTOCOL.md` beside this file.
 
 pub mod attempt;
+pub mod budget;
 pub mod build;
 pub mod check;
 mod cut;
@@ -13,6 +14,7 @@ pub mod load;
 pub mod merge;
 mod rewrite;
 pub mod scan;
+mod tiles;
 mod transition;
 mod used;
 pub mod vacuum;
@@ -21,6 +23,8 @@ pub mod vacuum;
 mod crash_tests;
 #[cfg(test)]
 mod damage_tests;
+#[cfg(test)]
+mod directory_tests;
 #[cfg(test)]
 mod misplaced_tests;
 #[cfg(test)]

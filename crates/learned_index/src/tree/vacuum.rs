@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use super::attempt::Attempt;
+use super::budget::Budget;
 use super::build::BuildOptions;
 use super::delta::{Routes, Side, pages_of};
 use super::directory::read_meta;
@@ -146,7 +147,8 @@ fn clean_delta<S: Update>(
 
 /// The leaf of a delta tree that a position belongs to.
 fn leaf_of<S: Update>(excluded: &Excluded<'_, S>, tree: Tree, position: Fence) -> Result<Block> {
-    let routes: Attempt<Routes> = Routes::read(excluded, excluded.word, tree);
+    let routes: Attempt<Routes> =
+        Routes::read(excluded, excluded.word, tree, &Budget::alone(usize::MAX));
     let mut routes = undisturbed(routes)?;
     let found = routes.read_leaf(excluded, excluded.word, position, Side::At);
     undisturbed(found.map(|(_, block)| block))

@@ -29,13 +29,16 @@ pub use look::Row;
 pub use removal::{Candidate, KeepAll, Table};
 pub use unique::{Unique, insert_unique, insert_unique_removing};
 
+use std::rc::Rc;
+
 use seen::Seen;
 
 use super::attempt::{Attempt, lock_current, read_current};
+use super::budget::{Budget, Share};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::cpu;
 use crate::entry::{Block, Fence};
-use crate::memory::{Add, Room, listed, with_room};
+use crate::memory::{Add, listed, with_room};
 use crate::page::PageBytes;
 use crate::page::delta::{self, CAPACITY, Child, Delta, Tree};
 use crate::stop::{StopPoint, stop_at};
@@ -61,6 +64,7 @@ pub(in crate::tree) struct Routes {
     /// Keys seen in leaves that a key was looked up in.
     seen: Vec<Seen>,
     detours: usize,
+    share: Share,
     /// A position and its slot, looked for ahead. Reset when slots move: the least position is always in the first.
     last: (Fence, usize),
 }
@@ -77,6 +81,8 @@ struct Route {
     entries: u16,
 }
 
+/// Bytes of one route.
+const BYTES_PER_ROUTE: usize = size_of::<Fence>() + size_of::<Route>();
 /// That nothing was seen of a page.
 const UNSEEN: u32 = u32::MAX;
 
@@ -106,8 +112,14 @@ impl Route {
 }
 
 impl Routes {
-    /// Reads the upper levels of a tree.
-    pub(in crate::tree) fn read<S: Store>(store: &S, word: u64, tree: Tree) -> Attempt<Routes> {
+    /// Reads the upper levels of a tree, as far down as the budget has memory for what is below.
+    pub(in crate::tree) fn read<S: Store>(
+        store: &S,
+        word: u64,
+        tree: Tree,
+        budget: &Rc<Budget>,
+    ) -> Attempt<Routes> {
+        let mut share = Share::of(budget);
         let root = Child { low: Fence::MIN, block: tree.root };
         let (mut level, mut pages) = {
             let page = read_current(store, word, tree.root, 0)?;
@@ -117,13 +129,14 @@ impl Routes {
         ensure(level < MAX_LEVELS, "at most 12 levels of a delta tree", level.into())?;
         while level > 0 && pages.len() * delta::CHILDREN <= MOST_ROUTES {
             let mut below = with_room(pages.len() * delta::CHILDREN / 2);
-            for parent in pages {
+            for parent in &pages {
                 let page = read_current(store, word, parent.block, 0)?;
                 let node = open(&page, tree).map_err(|error| error.at(parent.block))?;
                 if parent.block == tree.root && node.level() > level {
                     // A level was put between the root and what it held a moment ago.
                     drop(page);
-                    return Routes::read(store, word, tree);
+                    drop(share);
+                    return Routes::read(store, word, tree, budget);
                 }
                 ensure(node.level() == level, "a delta page of this level", node.level().into())
                     .map_err(|corruption| corruption.at(parent.block))?;
@@ -135,21 +148,34 @@ impl Routes {
                 "a child",
                 tree.root.into(),
             )?;
+            if !share.grow_to(below.len() * BYTES_PER_ROUTE) {
+                break;
+            }
             level -= 1;
             pages = below;
         }
         let ascending = pages.is_sorted_by(|left, right| left.low < right.low);
         ensure(ascending, "children of a delta tree that ascend", level.into())?;
         let route = |child: &Child| Route::to(child.block);
-        Ok(Routes {
+        let mut routes = Routes {
             tree,
             level,
             lows: listed(pages.iter().map(|child| child.low)),
             rest: listed(pages.iter().map(route)),
             seen: Vec::new(),
             detours: 0,
+            share,
             last: (Fence::MIN, 0),
-        })
+        };
+        routes.share.set(routes.memory());
+        Ok(routes)
+    }
+
+    /// Reads the upper levels again.
+    fn read_again<S: Store>(&mut self, store: &S, word: u64) -> Attempt<()> {
+        let budget = Rc::clone(self.share.budget());
+        *self = Routes::read(store, word, self.tree, &budget)?;
+        Ok(())
     }
 
     pub(in crate::tree) fn tree(&self) -> Tree {
@@ -184,17 +210,46 @@ impl Routes {
         self.lows.partition_point(|&low| side.begins_early_enough(low, position)).saturating_sub(1)
     }
 
-    /// Remembers a page that was met on the way right.
+    /// Remembers a page that was met on the way right, if there is the memory.
     fn learn(&mut self, low: Fence, block: Block) {
         self.detours += 1;
         let slot = self.lows.partition_point(|&known| known < low);
-        if self.lows.get(slot) != Some(&low) && self.lows.len() < MOST_ROUTES {
-            self.lows.make_room(1);
-            self.rest.make_room(1);
+        if self.lows.get(slot) != Some(&low) && self.lows.len() < MOST_ROUTES && self.make_room() {
             self.lows.insert(slot, low);
             self.last = (Fence::MIN, 0);
             self.rest.insert(slot, Route::to(block));
         }
+    }
+
+    /// Makes room for a route. A page is locked meanwhile: nobody is asked to give way.
+    fn make_room(&mut self) -> bool {
+        let known = self.lows.len();
+        if known < self.lows.capacity().min(self.rest.capacity()) {
+            return true;
+        }
+        let more = known.max(4);
+        let bytes = self.memory() + more * BYTES_PER_ROUTE;
+        let made = self.share.try_grow_to(bytes)
+            && self.lows.try_reserve_exact(more).is_ok()
+            && self.rest.try_reserve_exact(more).is_ok();
+        self.share.set(self.memory());
+        made
+    }
+
+    /// Makes room for what was seen of one more leaf, which is locked.
+    fn make_room_for_seen(&mut self) -> bool {
+        let known = self.seen.len();
+        if known < self.seen.capacity() {
+            return true;
+        }
+        // From one on: most trees are small.
+        let more = known.max(1);
+        let bytes = self.memory() + more * size_of::<Seen>();
+        let made = known < MOST_SEEN
+            && self.share.try_grow_to(bytes)
+            && self.seen.try_reserve_exact(more).is_ok();
+        self.share.set(self.memory());
+        made
     }
 
     /// Remembers that a page was read, and found whole.
@@ -232,7 +287,7 @@ impl Routes {
             let node = open(&page, self.tree).map_err(|error| error.at(block))?;
             if at.is_root_that_grew(&node, self.tree) {
                 drop(page);
-                *self = Routes::read(store, word, self.tree)?;
+                self.read_again(store, word)?;
                 return self.read_leaf(store, word, position, side);
             }
             at.expect(&node, S::hint(&page)).map_err(|corruption| corruption.at(block))?;
@@ -295,18 +350,15 @@ impl Routes {
         if self.level > 0 || self.lows.get(slot) != Some(&leaf.low()) {
             return Ok(true);
         }
-        let route = &mut self.rest[slot];
-        if route.seen == UNSEEN {
-            let known = self.seen.len();
-            let grown = known < self.seen.capacity()
-                // From one on: most trees are small. Nothing depends on it, so a lack of memory is no error here.
-                || known < MOST_SEEN && self.seen.try_reserve_exact(known.max(1)).is_ok();
-            if !grown {
+        if self.rest[slot].seen == UNSEEN {
+            // Nothing depends on it, so a lack of memory is no error here.
+            if !self.make_room_for_seen() {
                 return Ok(true);
             }
             self.seen.push(Seen::nothing_of(leaf));
-            route.seen = self.seen.len() as u32 - 1;
+            self.rest[slot].seen = self.seen.len() as u32 - 1;
         }
+        let route = &mut self.rest[slot];
         let seen = &mut self.seen[route.seen as usize];
         seen.update(leaf)?;
         route.entries = seen.count() as u16;
@@ -336,7 +388,7 @@ impl Routes {
             let node = open(&page, self.tree).map_err(|error| error.at(block))?;
             if at.is_root_that_grew(&node, self.tree) {
                 drop(page);
-                *self = Routes::read(store, word, self.tree)?;
+                self.read_again(store, word)?;
                 return self.lock_leaf(store, word, position);
             }
             let hint = S::exclusive_hint(&page);
