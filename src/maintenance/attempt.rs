@@ -36,8 +36,8 @@ impl Attempt {
 pub(super) unsafe fn attempt<T>(work: impl FnOnce(&Attempt) -> T) -> Option<T> {
     let attempt = Attempt::default();
     let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(in_transaction(|| work(&attempt)))))
-        .catch_others(Err)
-        .catch_rust_panic(Err)
+        .catch_others(|error| Err(Box::new(error)))
+        .catch_rust_panic(|error| Err(Box::new(error)))
         .execute();
     report_activity(None);
     match result {

@@ -36,7 +36,7 @@ fn an_index_that_found_no_seat_is_merged_though_nobody_asks_again() {
     create_and_fill(&mut client, "first");
     stop.wait();
     let merging = ("active".to_owned(), "merging index public.\"first K\"".to_owned());
-    assert_eq!(activity(&mut client), [merging.clone()]);
+    assert_eq!(activity(&mut client), std::slice::from_ref(&merging));
     for table in ["second", "third"] {
         create_and_fill(&mut client, table);
         create_and_fill(&mut other, table);
