@@ -32,6 +32,7 @@ pub(crate) enum Fault {
     /// An insert asks for the dead rows of a leaf, and then takes their entries out, without a pin.
     RemoveWithoutPin,
     /// An insert takes out entries of rows that some snapshot still sees.
+    #[cfg(test)]
     RemoveWhatSnapshotsSee,
 }
 
