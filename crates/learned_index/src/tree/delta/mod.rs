@@ -22,6 +22,8 @@ mod split;
 mod unique;
 
 pub use insert::insert;
+#[cfg(test)]
+pub(in crate::tree) use insert::open_tree;
 pub use unique::{Unique, insert_unique};
 
 use std::rc::Rc;

@@ -1,6 +1,6 @@
 //! The protocol with one step of it left out or done wrong: some schedule must fail.
 
-use super::{prepare, schedule};
+use super::{Cast, prepare, schedule};
 use crate::fault::Fault;
 use crate::fault::testing::inject;
 
@@ -8,20 +8,20 @@ use crate::fault::testing::inject;
 const ENOUGH: u64 = 4_000;
 
 /// The number of the first schedule that fails.
-fn schedules_until_noticed(fault: Fault) -> Option<u64> {
+fn schedules_until_noticed(fault: Fault, cast: Option<Cast>) -> Option<u64> {
     let images = prepare();
     inject(Some(fault));
-    let noticed =
-        (0..ENOUGH).find(|&seed| std::panic::catch_unwind(|| schedule(&images, seed)).is_err());
+    let noticed = (0..ENOUGH)
+        .find(|&seed| std::panic::catch_unwind(|| schedule(&images, seed, cast)).is_err());
     inject(None);
     noticed.map(|seed| seed + 1)
 }
 
 macro_rules! faults {
-    ($($name:ident: $fault:ident;)*) => {$(
+    ($($name:ident: $fault:ident, $cast:expr;)*) => {$(
         #[test]
         fn $name() {
-            let noticed = schedules_until_noticed(Fault::$fault);
+            let noticed = schedules_until_noticed(Fault::$fault, $cast);
             let needed = noticed.expect("a fault that no schedule noticed");
             println!("{:?}: schedule {needed}", Fault::$fault);
         }
@@ -29,14 +29,18 @@ macro_rules! faults {
 }
 
 faults! {
-    reading_under_any_word_is_noticed: ReadUnderAnyWord;
-    locking_under_any_word_is_noticed: LockUnderAnyWord;
-    keeping_a_directory_that_was_replaced_is_noticed: KeepDirectory;
-    keeping_copies_from_another_state_is_noticed: KeepCopies;
-    freeing_before_publishing_is_noticed: FreeBeforePublish;
-    a_tombstone_of_the_next_slot_is_noticed: TombstoneOfNeighbour;
-    a_tombstone_that_hides_an_entry_elsewhere_is_noticed: TombstoneByEntry;
-    a_unique_insert_that_locks_its_own_leaf_is_noticed: UniqueLocksOwnLeaf;
-    vacuum_that_skips_pages_with_nothing_to_do_is_noticed: SkipOtherPages;
-    keeping_routes_of_a_tree_that_was_frozen_is_noticed: KeepRoutesOfFrozen;
+    reading_under_any_word_is_noticed: ReadUnderAnyWord, None;
+    locking_under_any_word_is_noticed: LockUnderAnyWord, None;
+    keeping_a_directory_that_was_replaced_is_noticed: KeepDirectory, None;
+    keeping_copies_from_another_state_is_noticed: KeepCopies, None;
+    freeing_before_publishing_is_noticed: FreeBeforePublish, None;
+    a_tombstone_of_the_next_slot_is_noticed: TombstoneOfNeighbour, None;
+    a_tombstone_that_hides_an_entry_elsewhere_is_noticed: TombstoneByEntry, None;
+    a_unique_insert_that_locks_its_own_leaf_is_noticed: UniqueLocksOwnLeaf, None;
+    vacuum_that_skips_pages_with_nothing_to_do_is_noticed: SkipOtherPages, None;
+    keeping_routes_of_a_tree_that_was_frozen_is_noticed: KeepRoutesOfFrozen, None;
+    a_plain_lock_of_a_delta_leaf_in_vacuum_is_noticed: PlainLockOnDelta, Some(Cast::Splits);
+    sweeping_without_looking_again_is_noticed: SweepWithoutLook, Some(Cast::Openers);
+    reading_a_map_under_any_word_is_noticed: MapUnderAnyWord, Some(Cast::Maps);
+    a_record_that_names_a_map_before_its_leaf_is_noticed: LogMapFirst, None;
 }
