@@ -13,19 +13,21 @@ mod paired;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use learned_index::entry::{Entry, HeapTid};
+use learned_index::entry::{Block, Entry, Fence, HeapTid};
 use learned_index::key::Key;
-use learned_index::model::ModelChoice;
-use learned_index::page::PAGE_SIZE;
-use learned_index::page::meta::Identity;
+use learned_index::model::{Model, ModelChoice, ModelKind};
+use learned_index::page::directory::{self, Child};
+use learned_index::page::meta::{self, Identity, State};
+use learned_index::page::{PAGE_SIZE, blob};
 use learned_index::sort::MemorySpill;
-use learned_index::store::Store;
 use learned_index::store::memory::MemoryStore;
+use learned_index::store::{BulkStore, Store, Update};
 use learned_index::tree::build::BuildOptions;
 use learned_index::tree::delta::insert;
-use learned_index::tree::directory::Directory;
+use learned_index::tree::directory::{Directory, read_meta};
 use learned_index::tree::load::Loader;
 use learned_index::tree::merge::{Limits, Step, merge_step};
 use learned_index::tree::scan::{Direction, Guard, Scan};
@@ -197,9 +199,133 @@ fn merging(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A directory of so many leaves, which are not there.
+struct Made {
+    store: MemoryStore,
+    identity: Identity,
+    state: State,
+    pages: Vec<(Child, Vec<Child>)>,
+    upper: Vec<Block>,
+    codes: u64,
+}
+
+const LEAVES_A_PAGE: usize = 200;
+
+impl Made {
+    fn new(pages: usize) -> Made {
+        let store = build(&[]);
+        let (identity, state) = read_meta(&store, &mut 0).unwrap();
+        let mut made =
+            Made { store, identity, state, pages: Vec::new(), upper: Vec::new(), codes: 0 };
+        for _ in 0..pages {
+            let page = made.page(LEAVES_A_PAGE, None);
+            made.pages.push(page);
+        }
+        let fences: Vec<u64> = (0..made.codes).step_by(1 << 10).collect();
+        let model = Model::train(ModelChoice::Linear, &fences).to_bytes();
+        let birth = made.state.epoch + 1;
+        made.state.model_root = made.store.create(&blob::encode(&model, None, birth));
+        made.state.model_len = model.len() as u32;
+        (made.state.model_kind, made.state.model_birth) = (ModelKind::Linear as u8, birth);
+        made.publish();
+        made
+    }
+
+    /// A page of so many leaves, from a place on or behind all others.
+    fn page(&mut self, leaves: usize, from: Option<Fence>) -> (Child, Vec<Child>) {
+        let birth = self.state.epoch + 1;
+        let first = from.map_or(self.codes, |low| low.code);
+        let child = |leaf: usize| Child {
+            low: match first + ((leaf as u64) << 10) {
+                0 => Fence::MIN,
+                _ if leaf >= LEAVES_A_PAGE => Fence::before(Key::value(
+                    first + ((LEAVES_A_PAGE as u64 - 1) << 10) + leaf as u64,
+                )),
+                code => Fence::before(Key::value(code)),
+            },
+            block: 1 << 24,
+            leaves: 1,
+            birth,
+        };
+        let children: Vec<Child> = (0..leaves).map(child).collect();
+        if from.is_none() {
+            self.codes += (leaves as u64) << 10;
+        }
+        (self.write(0, &children), children)
+    }
+
+    fn write(&self, level: u16, children: &[Child]) -> Child {
+        let birth = self.state.epoch + 1;
+        let block = self.store.create(&directory::encode(level, children, birth));
+        let leaves = children.iter().map(|child| child.leaves).sum();
+        Child { low: children[0].low, block, leaves, birth }
+    }
+
+    /// Replaces a hundredth of the pages, as one range of a merge does, by pages of so many leaves.
+    fn replace(&mut self, leaves: usize, at: usize) {
+        let count = self.pages.len() / 100;
+        let first = at * 7_919 % (self.pages.len() - count);
+        for page in first..first + count {
+            let old = self.pages[page].0;
+            self.pages[page] = self.page(leaves, Some(old.low));
+            self.store.free(old.block, |_| true);
+        }
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        let old = std::mem::take(&mut self.upper);
+        let mut level: Vec<Child> = self.pages.iter().map(|(page, _)| *page).collect();
+        let mut number = 1;
+        while level.len() > 1 {
+            level =
+                level.chunks(directory::CAPACITY).map(|group| self.write(number, group)).collect();
+            self.upper.extend(level.iter().map(|page| page.block));
+            number += 1;
+        }
+        old.into_iter().for_each(|block| self.store.free(block, |_| true));
+        self.state.word += 1;
+        self.state.epoch += 1;
+        (self.state.directory_root, self.state.leaves) = (level[0].block, level[0].leaves);
+        self.store.overwrite(0, &meta::encode(&self.identity, &self.state));
+    }
+}
+
+/// What a session does after another one has published: takes the new directory over.
+fn following(criterion: &mut Criterion) {
+    let pages = if is_measuring() { 5_000 } else { 200 };
+    let mut group = criterion
+        .benchmark_group(format!("follow a publish over {} leaves", pages * LEAVES_A_PAGE));
+    group.sampling_mode(SamplingMode::Flat);
+    for (what, sizes) in [("as many leaves", [200, 200]), ("more and fewer leaves", [201, 200])] {
+        let mut made = Made::new(pages);
+        let mut session = Directory::open(&made.store, 1 << 30).unwrap();
+        let position = Fence::before(Key::value(1));
+        for _ in 0..=4 * pages {
+            session.route(&made.store, position).unwrap();
+        }
+        let mut round = 0;
+        group.bench_function(what, |bench| {
+            bench.iter_custom(|times| {
+                let mut taken = Duration::ZERO;
+                for _ in 0..times {
+                    // Each range twice: first more leaves, then as many as before.
+                    made.replace(sizes[round % 2], round / 2);
+                    round += 1;
+                    let begin = Instant::now();
+                    session.refresh(&made.store).unwrap();
+                    taken += begin.elapsed();
+                }
+                taken
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = settings(10, 1_000);
-    targets = building, reading, merging
+    targets = building, reading, merging, following
 }
 criterion_main!(benches);

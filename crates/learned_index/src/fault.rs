@@ -47,12 +47,27 @@ pub(crate) enum Fault {
     /// An insert takes out entries of rows that some snapshot still sees.
     #[cfg(test)]
     RemoveWhatSnapshotsSee,
+    /// Vacuum takes dead entries out of a delta leaf under a plain exclusive lock.
+    PlainLockOnDelta,
+    /// What nobody refers to is freed without looking at it again under its lock.
+    SweepWithoutLook,
+    /// The map of a leaf's dead slots is read under any word.
+    MapUnderAnyWord,
+    /// The record that marks dead slots in a map names the map before the leaf.
+    LogMapFirst,
 }
 
 /// Whether a test injects this fault.
 #[cfg(not(test))]
 #[inline(always)]
 pub(crate) const fn injected(_: Fault) -> bool {
+    false
+}
+
+/// Whether a test ends what is being done here, as an error of the store would.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) const fn cut_off() -> bool {
     false
 }
 
@@ -64,7 +79,7 @@ pub(crate) const fn full_at(capacity: usize) -> usize {
 }
 
 #[cfg(test)]
-pub(crate) use testing::{full_at, injected};
+pub(crate) use testing::{cut_off, full_at, injected};
 
 #[cfg(test)]
 pub(crate) mod testing {
@@ -76,6 +91,7 @@ pub(crate) mod testing {
     thread_local! {
         static FAULT: Cell<Option<Fault>> = const { Cell::new(None) };
         static FULL_AT: Cell<usize> = const { Cell::new(usize::MAX) };
+        static CUT_OFF: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
     }
 
     pub(crate) fn injected(fault: Fault) -> bool {
@@ -89,6 +105,17 @@ pub(crate) mod testing {
     /// Injects a fault into what this thread does from here on, or none.
     pub(crate) fn inject(fault: Option<Fault>) {
         FAULT.set(fault);
+    }
+
+    pub(crate) fn cut_off() -> bool {
+        let (every, asked) = CUT_OFF.get();
+        CUT_OFF.set((every, asked + 1));
+        every > 0 && asked % every == 0
+    }
+
+    /// Ends what asks for it every so many times that it asks; 0: never.
+    pub(crate) fn set_cut_off(every: u64) {
+        CUT_OFF.set((every, 0));
     }
 
     /// Makes pages of delta trees count as full early, so that few entries make deep trees.

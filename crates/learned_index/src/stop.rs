@@ -15,6 +15,8 @@ pub enum StopPoint {
     ScanBeforeMap,
     /// It has read the visibility map, and is about to look at the leaf again. Nothing is locked.
     ScanBeforeSecondLook,
+    /// A scan or a check has a leaf locked, and goes to the page that marks its dead slots.
+    BeforeMap,
     /// A reader knows which page of a delta tree to read. Nothing is locked.
     DeltaBeforeRead,
     /// An insert knows its leaf of the delta tree. Nothing is locked.
@@ -49,6 +51,9 @@ pub enum StopPoint {
     /// A range was published, and the pages of the frozen tree that it emptied are not free yet;
     /// with the exclusion. Nothing is locked.
     MergedBeforeFree,
+    /// VACUUM has looked at a block that nothing refers to, and is about to free it or to offer it; with
+    /// the exclusion. Nothing is locked.
+    SweepBeforeFree,
     /// VACUUM has freed what nobody referred to, with the exclusion. Nothing is locked.
     VacuumSwept,
     /// VACUUM comes to the next block, with the exclusion. Nothing is locked.
@@ -82,6 +87,32 @@ pub fn stop_at(point: StopPoint) {
 }
 
 /// Passes a stop point: does nothing in this build.
-#[cfg(not(feature = "stop_points"))]
+#[cfg(not(any(test, feature = "stop_points")))]
 #[inline(always)]
 pub const fn stop_at(_: StopPoint) {}
+
+#[cfg(all(test, not(feature = "stop_points")))]
+pub(crate) use testing::stop_at;
+
+#[cfg(all(test, not(feature = "stop_points")))]
+pub(crate) mod testing {
+    use std::cell::Cell;
+
+    use super::StopPoint;
+
+    // Of the operating system's thread: one test, with all the threads that it simulates.
+    thread_local! {
+        static HOOK: Cell<Option<fn()>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn stop_at(_: StopPoint) {
+        if let Some(hook) = HOOK.get() {
+            hook();
+        }
+    }
+
+    /// Sets what this thread calls at each stop point from here on.
+    pub(crate) fn set_hook(hook: Option<fn()>) {
+        HOOK.set(hook);
+    }
+}

@@ -19,6 +19,7 @@ use super::{Hint, Store, Update};
 use crate::entry::Block;
 use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page, is_free, meta};
 use crate::store::memory::MemoryStore;
+use crate::store::strict::expect_order;
 
 /// Pages that the store has room for.
 const MOST_PAGES: usize = 256;
@@ -85,7 +86,7 @@ impl Drop for Held<'_> {
         let me = thread::current().id();
         let mut locked = self.store.locked.lock().unwrap();
         let at = locked.iter().rposition(|held| held.0 == me && held.1 == self.block);
-        locked.swap_remove(at.unwrap());
+        locked.remove(at.unwrap());
     }
 }
 
@@ -296,6 +297,8 @@ impl Update for ConcurrentStore {
 
     fn change(&self, pages: &mut [(&mut WriteLocked<'_>, &[Edit])]) {
         assert!(pages.len() <= 4, "{} pages in one change", pages.len());
+        let changed: Vec<Block> = pages.iter().map(|(page, _)| page.held.block).collect();
+        expect_order(&self.mine(), &changed);
         for (page, edits) in pages {
             if page.held.block == 0 {
                 let mut changed = **page.content;

@@ -14,7 +14,7 @@ use super::transition::transition;
 use super::vacuum::dead_slots;
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Entry, Fence};
-use crate::fault::{Fault, injected};
+use crate::fault::{Fault, cut_off, injected};
 use crate::key::{Key, NullClass};
 use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
@@ -211,8 +211,6 @@ impl<'a, S: Update> Rewrite<'a, S> {
             return Ok(Contents { low: Fence::MIN, high: Fence::MAX, entries: Vec::new() });
         }
         let child = self.child(ordinal)?;
-        // Before its tombstone page, which is so freed after it: whoever reads that page has the
-        // leaf locked, and still finds it.
         self.replaced.add(child.block);
         self.read_leaf(child).map_err(|corruption| corruption.at(child.block))
     }
@@ -226,7 +224,8 @@ impl<'a, S: Update> Rewrite<'a, S> {
         let (mut codes, mut tids) = (Vec::new(), Vec::new());
         leaf.decode(0, leaf.entries(), &mut codes, &mut tids)?;
         ensure(tids.len() == leaf.entries(), "as many entries as slots", tids.len() as u64)?;
-        let dead = dead_slots(self.store, &leaf, child.block)?;
+        let excluded = self.excluded();
+        let dead = undisturbed(dead_slots(&excluded, excluded.word, &leaf, child.block))?;
         let mut dead = dead.into_iter().peekable();
         let class = leaf.class();
         let alive = codes.into_iter().zip(tids).enumerate().filter_map(|(slot, (code, tid))| {
@@ -358,6 +357,9 @@ impl<'a, S: Update> Rewrite<'a, S> {
     /// Nobody reaches these under the new state; whoever still reads one has it locked.
     fn free_replaced(&mut self) {
         for block in std::mem::take(&mut self.replaced) {
+            if cut_off() {
+                break;
+            }
             self.store.free(block, |_| true);
             stop_at(StopPoint::FreedOne);
             self.spare.push(block);

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, read_current};
 use super::budget::Budget;
 use super::build::BuildOptions;
 use super::delta::{Routes, Side, pages_of};
@@ -22,7 +22,7 @@ use crate::page::leaf::Leaf;
 use crate::page::meta::State;
 use crate::page::{self, edit, is_free, tombstone, verify_seal};
 use crate::stop::{StopPoint, stop_at};
-use crate::store::Update;
+use crate::store::{Store, Update};
 
 /// What a pass over the index found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub fn bulk_delete<S: Update>(
             }
             continue;
         };
-        let fill = vacuum_leaf(store, block, &mut is_dead, &mut memory, &mut stats)
+        let fill = vacuum_leaf(&excluded, block, &mut is_dead, &mut memory, &mut stats)
             .map_err(|corruption| corruption.at(block))?;
         used.others.add_all(fill.map);
         fills.push((ordinal, fill));
@@ -110,7 +110,10 @@ fn clean_delta<S: Update>(
     while let Some(block) = next {
         before_page();
         let named = |corruption: Corruption| corruption.at(block);
-        let mut page = excluded.store.lock_for_cleanup(block);
+        let mut page = match injected(Fault::PlainLockOnDelta) {
+            false => excluded.store.lock_for_cleanup(block),
+            true => excluded.store.lock(block, 0),
+        };
         let node = Delta::parse(&page, tree.name).map_err(named)?;
         if node.level() > 0 && block == tree.root {
             // It was a leaf when it was looked up, and its entries have moved down since.
@@ -192,10 +195,13 @@ pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64
             continue;
         }
         drop(page);
+        stop_at(StopPoint::SweepBeforeFree);
         if is_free {
             store.offer(block);
         } else {
-            store.free(block, |page| !is_of_delta(page, &state));
+            store.free(block, |page| {
+                !is_of_delta(page, &state) || injected(Fault::SweepWithoutLook)
+            });
         }
         free += 1;
     }
@@ -282,18 +288,19 @@ struct Verdict {
 }
 
 fn vacuum_leaf<S: Update>(
-    store: &S,
+    excluded: &Excluded<'_, S>,
     block: Block,
     is_dead: &mut impl FnMut(HeapTid) -> bool,
     memory: &mut Memory,
     stats: &mut VacuumStats,
 ) -> Result<Fill> {
+    let store = excluded.store;
     let mut map_page = None;
     loop {
         let mut page = store.lock_for_cleanup(block);
         let leaf = Leaf::parse(&page)?;
         verify_seal(&page)?;
-        let verdict = judge(store, &leaf, block, is_dead, memory)?;
+        let verdict = judge(excluded, &leaf, block, is_dead, memory)?;
         let entries = leaf.entries();
         let mut map = leaf.tombstone_page();
         if verdict.new > 0 {
@@ -303,8 +310,13 @@ fn vacuum_leaf<S: Update>(
             } else if let Some(map) = map {
                 let mut map_guard = store.lock(map, 0);
                 let edits = tombstone::map_edits(&leaf, &map_guard, &verdict.dead);
-                // The leaf first: whoever reads both locks them in this order.
-                store.change(&mut [(&mut page, &marks(map)), (&mut map_guard, &edits)]);
+                let marks = marks(map);
+                if injected(Fault::LogMapFirst) {
+                    store.change(&mut [(&mut map_guard, &edits), (&mut page, &marks)]);
+                } else {
+                    // The leaf first: whoever reads both locks them in this order, and so does replay.
+                    store.change(&mut [(&mut page, &marks), (&mut map_guard, &edits)]);
+                }
             } else if let Some(block) = map_page {
                 map = map_page;
                 store.change(&mut [(&mut page, &marks(block))]);
@@ -325,7 +337,7 @@ fn vacuum_leaf<S: Update>(
 }
 
 fn judge<S: Update>(
-    store: &S,
+    excluded: &Excluded<'_, S>,
     leaf: &Leaf<'_>,
     block: Block,
     is_dead: &mut impl FnMut(HeapTid) -> bool,
@@ -334,7 +346,7 @@ fn judge<S: Update>(
     memory.codes.clear();
     memory.tids.clear();
     leaf.decode(0, leaf.entries(), &mut memory.codes, &mut memory.tids)?;
-    let known = dead_slots(store, leaf, block)?;
+    let known = undisturbed(dead_slots(excluded, excluded.word, leaf, block))?;
     let mut verdict = Verdict { dead: Vec::new(), new: 0, alive: 0 };
     for (slot, &tid) in memory.tids.iter().enumerate() {
         let slot = slot as u16;
@@ -349,32 +361,53 @@ fn judge<S: Update>(
     Ok(verdict)
 }
 
-/// The slots of a locked leaf that are marked as dead, ascending.
-pub(crate) fn dead_slots<S: crate::store::Store>(
-    store: &S,
+/// Locks the page that marks the dead slots of a locked leaf, if it has one.
+///
+/// Nobody locks the two in another order, and changes name them in this one, in which replay locks them. While
+/// the word is the same, the page is the leaf's. After that it may be gone although the leaf is still locked:
+/// when what a merge replaced was not freed by the merge but swept up later, in the order of the blocks.
+pub(super) fn lock_map<'s, S: Store>(
+    store: &'s S,
+    word: u64,
     leaf: &Leaf<'_>,
     block: Block,
-) -> Result<Vec<u16>> {
-    let Some(map) = leaf.tombstone_page() else {
-        return Ok(leaf.listed_tombstones().collect());
-    };
+) -> Attempt<Option<S::Page<'s>>> {
+    let Some(map) = leaf.tombstone_page() else { return Ok(None) };
     ensure(map != block, "a tombstone page of its own", map.into())?;
-    let page = store.read(map, 0);
+    stop_at(StopPoint::BeforeMap);
+    let page = match injected(Fault::MapUnderAnyWord) {
+        false => read_current(store, word, map, 0)?,
+        true => store.read(map, 0),
+    };
     tombstone::expect_map(&page, leaf, block)
         .map_err(|corruption: Corruption| corruption.at(map))?;
-    let dead = (0..leaf.entries()).filter(|&slot| tombstone::is_dead(&page, slot));
+    Ok(Some(page))
+}
+
+/// The slots of a locked leaf that are marked as dead, ascending.
+pub(super) fn dead_slots<S: Store>(
+    store: &S,
+    word: u64,
+    leaf: &Leaf<'_>,
+    block: Block,
+) -> Attempt<Vec<u16>> {
+    let Some(map) = lock_map(store, word, leaf, block)? else {
+        return Ok(leaf.listed_tombstones().collect());
+    };
+    let dead = (0..leaf.entries()).filter(|&slot| tombstone::is_dead(&map, slot));
     Ok(listed(dead.map(|slot| slot as u16)))
 }
 
 /// Whether one slot of a locked leaf is marked as dead.
-pub(crate) fn is_dead<S: crate::store::Store>(
+pub(super) fn is_dead<S: Store>(
     store: &S,
+    word: u64,
     leaf: &Leaf<'_>,
     block: Block,
     slot: usize,
-) -> Result<bool> {
-    match leaf.tombstone_page() {
-        Some(_) => Ok(dead_slots(store, leaf, block)?.binary_search(&(slot as u16)).is_ok()),
+) -> Attempt<bool> {
+    match lock_map(store, word, leaf, block)? {
+        Some(map) => Ok(tombstone::is_dead(&map, slot)),
         None => Ok(leaf.listed_tombstones().any(|dead| usize::from(dead) == slot)),
     }
 }

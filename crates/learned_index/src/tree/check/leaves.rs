@@ -98,7 +98,8 @@ impl Walk {
             let page = read_current(store, state.word, at.block, at.hint)?;
             verify_whole(&page).map_err(named)?;
             let leaf = Leaf::parse(&page).map_err(named)?;
-            (Box::new(*page), dead_slots(store, &leaf, at.block).map_err(named)?)
+            let dead = dead_slots(store, state.word, &leaf, at.block);
+            (Box::new(*page), dead.map_err(|error| error.at(at.block))?)
         };
         let leaf = Leaf::parse(&page).map_err(named)?;
         let low = directory.low(store, at.ordinal)?;

@@ -50,5 +50,7 @@ fn find<S: Store>(store: &S, directory: &mut Directory, entry: Entry) -> Attempt
     let same = leaf.class() == entry.key.class
         && codes.first() == Some(&entry.key.code)
         && tids.first() == Some(&entry.tid);
-    Ok(same && !is_dead(store, &leaf, at.block, slot).map_err(named)?)
+    let dead =
+        same && is_dead(store, word, &leaf, at.block, slot).map_err(|error| error.at(at.block))?;
+    Ok(same && !dead)
 }

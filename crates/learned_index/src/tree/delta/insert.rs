@@ -79,7 +79,7 @@ pub(super) fn append_to<'s, S: Update>(
 }
 
 /// Makes a delta tree with one empty leaf the active one, unless there is one by now.
-pub(super) fn open_tree<S: Update>(store: &S, directory: &mut Directory) -> Result<()> {
+pub(in crate::tree) fn open_tree<S: Update>(store: &S, directory: &mut Directory) -> Result<()> {
     let word = directory.state().word;
     let name = word + 1;
     let root = store.create(&delta::leaf(name, Place::ALL, &[]));

@@ -24,6 +24,8 @@ mod seen;
 mod split;
 mod unique;
 
+#[cfg(test)]
+pub(in crate::tree) use insert::open_tree;
 pub use insert::{insert, insert_removing};
 pub use look::Row;
 pub use removal::{Candidate, KeepAll, Table};

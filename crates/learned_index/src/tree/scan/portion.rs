@@ -14,6 +14,7 @@ use crate::store::Store;
 use crate::tree::attempt::{Attempt, read_current};
 use crate::tree::delta::Side;
 use crate::tree::directory::{Directory, LeafRef, Which, expect_leaf};
+use crate::tree::vacuum::lock_map;
 
 /// Keys of a list whose leaves are asked for ahead of reading them, from disk and from memory.
 const KEYS_AHEAD: usize = 16;
@@ -416,10 +417,6 @@ impl<P> Scan<P> {
 
     /// Takes the dead entries out of what was just copied from a leaf, from the `first`-th on. The leaf is still
     /// locked.
-    ///
-    /// A map of dead slots is read under the leaf's lock: nobody locks the two in another order,
-    /// and replay registers them in this one. A leaf that is locked is not free, and its map is
-    /// freed after it.
     pub(super) fn drop_dead<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -428,16 +425,7 @@ impl<P> Scan<P> {
         at: LeafRef,
         first: usize,
     ) -> Attempt<()> {
-        let map = match leaf.tombstone_page() {
-            None => None,
-            Some(block) => {
-                ensure(block != at.block, "a tombstone page of its own", block.into())?;
-                let map = read_current(store, word, block, 0)?;
-                tombstone::expect_map(&map, leaf, at.block)
-                    .map_err(|corruption| corruption.at(block))?;
-                Some(map)
-            }
-        };
+        let map = lock_map(store, word, leaf, at.block)?;
         self.dead.clear();
         self.dead.extend(leaf.listed_tombstones());
         let (mut read, mut kept) = (first, first);

@@ -1,6 +1,6 @@
 //! The protocol with one step of it left out or done wrong: some schedule must fail.
 
-use super::{prepare, schedule};
+use super::{Cast, prepare, schedule};
 use crate::fault::Fault;
 use crate::fault::testing::inject;
 
@@ -8,20 +8,20 @@ use crate::fault::testing::inject;
 const ENOUGH: u64 = 4_000;
 
 /// The number of the first schedule that fails.
-fn schedules_until_noticed(fault: Fault) -> Option<u64> {
+fn schedules_until_noticed(fault: Fault, cast: Option<Cast>) -> Option<u64> {
     let images = prepare();
     inject(Some(fault));
-    let noticed =
-        (0..ENOUGH).find(|&seed| std::panic::catch_unwind(|| schedule(&images, seed)).is_err());
+    let noticed = (0..ENOUGH)
+        .find(|&seed| std::panic::catch_unwind(|| schedule(&images, seed, cast)).is_err());
     inject(None);
     noticed.map(|seed| seed + 1)
 }
 
 macro_rules! faults {
-    ($($name:ident: $fault:ident;)*) => {$(
+    ($($name:ident: $fault:ident, $cast:expr;)*) => {$(
         #[test]
         fn $name() {
-            let noticed = schedules_until_noticed(Fault::$fault);
+            let noticed = schedules_until_noticed(Fault::$fault, $cast);
             let needed = noticed.expect("a fault that no schedule noticed");
             println!("{:?}: schedule {needed}", Fault::$fault);
         }
@@ -29,23 +29,27 @@ macro_rules! faults {
 }
 
 faults! {
-    reading_under_any_word_is_noticed: ReadUnderAnyWord;
-    locking_under_any_word_is_noticed: LockUnderAnyWord;
-    keeping_a_directory_that_was_replaced_is_noticed: KeepDirectory;
-    keeping_copies_from_another_state_is_noticed: KeepCopies;
-    freeing_before_publishing_is_noticed: FreeBeforePublish;
-    a_tombstone_of_the_next_slot_is_noticed: TombstoneOfNeighbour;
-    a_tombstone_that_hides_an_entry_elsewhere_is_noticed: TombstoneByEntry;
-    a_unique_insert_that_locks_its_own_leaf_is_noticed: UniqueLocksOwnLeaf;
-    vacuum_that_skips_pages_with_nothing_to_do_is_noticed: SkipOtherPages;
-    believing_the_visibility_map_without_a_second_look_is_noticed: NoSecondLook;
-    believing_the_visibility_map_for_entries_of_delta_trees_is_noticed: MapForFresh;
-    keeping_routes_of_a_tree_that_was_frozen_is_noticed: KeepRoutesOfFrozen;
-    a_writer_that_does_not_look_at_all_parts_of_its_key_is_noticed: LeavePartsOut;
-    a_reader_that_locks_after_reading_is_noticed: LockAfterReading;
-    a_reader_that_does_not_lock_gaps_is_noticed: LockOnlyWhatWasFound;
-    a_writer_that_looks_for_locks_before_it_inserts_is_noticed: CheckBeforeInserting;
-    taking_entries_out_of_a_leaf_in_secret_is_noticed: KeepRewrites;
-    taking_entries_out_without_a_pin_is_noticed: RemoveWithoutPin;
-    taking_entries_out_that_a_snapshot_sees_is_noticed: RemoveWhatSnapshotsSee;
+    reading_under_any_word_is_noticed: ReadUnderAnyWord, None;
+    locking_under_any_word_is_noticed: LockUnderAnyWord, None;
+    keeping_a_directory_that_was_replaced_is_noticed: KeepDirectory, None;
+    keeping_copies_from_another_state_is_noticed: KeepCopies, None;
+    freeing_before_publishing_is_noticed: FreeBeforePublish, None;
+    a_tombstone_of_the_next_slot_is_noticed: TombstoneOfNeighbour, None;
+    a_tombstone_that_hides_an_entry_elsewhere_is_noticed: TombstoneByEntry, None;
+    a_unique_insert_that_locks_its_own_leaf_is_noticed: UniqueLocksOwnLeaf, None;
+    vacuum_that_skips_pages_with_nothing_to_do_is_noticed: SkipOtherPages, None;
+    keeping_routes_of_a_tree_that_was_frozen_is_noticed: KeepRoutesOfFrozen, None;
+    a_plain_lock_of_a_delta_leaf_in_vacuum_is_noticed: PlainLockOnDelta, Some(Cast::Splits);
+    sweeping_without_looking_again_is_noticed: SweepWithoutLook, Some(Cast::Openers);
+    reading_a_map_under_any_word_is_noticed: MapUnderAnyWord, Some(Cast::Maps);
+    a_record_that_names_a_map_before_its_leaf_is_noticed: LogMapFirst, None;
+    believing_the_visibility_map_without_a_second_look_is_noticed: NoSecondLook, None;
+    believing_the_visibility_map_for_entries_of_delta_trees_is_noticed: MapForFresh, None;
+    a_writer_that_does_not_look_at_all_parts_of_its_key_is_noticed: LeavePartsOut, None;
+    a_reader_that_locks_after_reading_is_noticed: LockAfterReading, None;
+    a_reader_that_does_not_lock_gaps_is_noticed: LockOnlyWhatWasFound, None;
+    a_writer_that_looks_for_locks_before_it_inserts_is_noticed: CheckBeforeInserting, None;
+    taking_entries_out_of_a_leaf_in_secret_is_noticed: KeepRewrites, None;
+    taking_entries_out_without_a_pin_is_noticed: RemoveWithoutPin, None;
+    taking_entries_out_that_a_snapshot_sees_is_noticed: RemoveWhatSnapshotsSee, None;
 }

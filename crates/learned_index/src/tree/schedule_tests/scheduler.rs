@@ -1,9 +1,12 @@
 //! Random schedules, each from one seed.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
-use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
+use shuttle::{Config, FailurePersistence, MaxSteps, Runner, thread};
+
+use crate::stop::testing::set_hook;
 
 /// Steps of a schedule at the most: a few times what the longest ones take. More is a loop that
 /// does not end.
@@ -76,8 +79,9 @@ impl Scheduler for Turns {
         self.turn += 1;
         let turn = self.turn;
         self.asleep.retain(|&(_, until)| until > turn);
+        // Also where a thread has asked for it, as between two rows that a scan returns.
         if let Some(current) = current
-            && self.random.one_in(self.until_sleep)
+            && (self.random.one_in(self.until_sleep) || is_yielding && self.random.one_in(8))
         {
             let length = *self.random.pick(&[40, 300, 2_000]);
             self.asleep.push((current, turn + length));
@@ -109,6 +113,26 @@ pub(super) fn run(seed: u64, test: impl Fn() + Send + Sync + 'static) {
     config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
     config.silence_warnings = true;
     Runner::new(Turns::new(seed), config).run(test);
+}
+
+thread_local! {
+    /// At one in so many stop points a thread lets others go on.
+    static PAUSES: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// Lets threads give up their turn at one in so many stop points, at random; 0: never.
+pub(super) fn pause_at_stop_points(one_in: u64, seed: u64) {
+    PAUSES.set((one_in, seed));
+    let pause = || {
+        let (one_in, seed) = PAUSES.get();
+        let mut random = Random::new(seed);
+        let pauses = random.one_in(one_in);
+        PAUSES.set((one_in, random.next()));
+        if pauses {
+            thread::yield_now();
+        }
+    };
+    set_hook((one_in > 0).then_some(pause));
 }
 
 /// Steps so far in this process: for reports.
