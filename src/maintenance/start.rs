@@ -188,9 +188,9 @@ unsafe extern "C" {
 /// The name by which a worker finds the library that this session has loaded, of at most `room` bytes.
 ///
 /// The worker loads it before it is connected to a database, with the `dynamic_library_path` of the server's
-/// configuration, while that of this session's role or database may be another. Therefore a path,
-/// which is short where the library is in the server's own directory. PostgreSQL 15 and 16 take 95 bytes: where a
-/// longer path is needed the worker has to search for the library.
+/// configuration, while that of this session's role or database may be another. Therefore a path. PostgreSQL 15 and 16
+/// take 95 bytes: there a long one is named from the server's own directory, and where it lies elsewhere the worker has to
+/// search for the library. From 17 on there is room for any path, and 18 takes `$libdir/` for the name alone.
 fn library(room: usize) -> Vec<u8> {
     let main = omendb_learned_retrain_main as *const c_void;
     let mut found = DlInfo {
@@ -208,7 +208,10 @@ fn library(room: usize) -> Vec<u8> {
         let directory = CStr::from_ptr((&raw const pg_sys::pkglib_path).cast());
         (CStr::from_ptr(found.file).to_bytes(), directory.to_bytes())
     };
+    if path.starts_with(b"/") && path.len() <= room {
+        return path.to_vec();
+    }
     let within = path.strip_prefix(directory).filter(|rest| rest.starts_with(b"/"));
-    let name = within.map_or(path.to_vec(), |rest| [b"$libdir", rest].concat());
-    if name.len() <= room && path.starts_with(b"/") { name } else { LIBRARY.to_vec() }
+    let named = within.map(|rest| [b"$libdir", rest].concat());
+    named.filter(|name| name.len() <= room).unwrap_or(LIBRARY.to_vec())
 }

@@ -1,11 +1,13 @@
 //! What the extension must not do for people who want harm: who may see what is in pg_regress/sql/security.sql;
 //! here is what takes a database or a worker of its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres::Client;
 use postgres::error::SqlState;
-use server_tests::{Cluster, LEFT_UNMERGED, Script, is_learned, retrain, wait_until};
+use server_tests::{
+    Cluster, LEFT_UNMERGED, Script, check, in_background, is_learned, retrain, wait_until,
+};
 
 /// Objects that match better than the core's wherever a name is looked up in the search path, each of
 /// which fails if it is used. In the schema where the extension will be, and in the path before pg_catalog.
@@ -183,8 +185,8 @@ fn no_advisory_lock_keeps_the_worker_from_its_seat() {
              CREATE INDEX t_k ON t USING learned (k)",
         )
         .unwrap();
-    // All that pg_advisory_lock can name: the fields of the seat's lock are the class of access methods, the
-    // index, and 1, which is also what a lock of one number has there.
+    // All that pg_advisory_lock can name: the fields of the lock of an index's seat are the class of access methods, the
+    // index, and 1, which is also what a lock of one number has there. A seat of the server has its number, from 0 on.
     let mut stranger = cluster.connect();
     stranger.script("SET ROLE stranger").unwrap();
     let index: u32 = client.query_one("SELECT 't_k'::regclass::oid", &[]).unwrap().get(0);
@@ -192,25 +194,30 @@ fn no_advisory_lock_keeps_the_worker_from_its_seat() {
     stranger
         .script(&format!(
             "SELECT pg_advisory_lock({one}); SELECT pg_advisory_lock({class}, {index}::int4);
-             SELECT pg_advisory_lock({index}::int8); SELECT pg_advisory_lock_shared({one})",
+             SELECT pg_advisory_lock({index}::int8); SELECT pg_advisory_lock_shared({one});
+             SELECT pg_advisory_lock({class}, 0); SELECT pg_advisory_lock({class}, 1);
+             SELECT pg_advisory_lock({first}); SELECT pg_advisory_lock({first} + 1)",
             one = class << 32 | i64::from(index),
+            first = class << 32,
         ))
         .unwrap();
-    client
-        .script("INSERT INTO t SELECT hashint8extended(g, 2) FROM generate_series(1, 120000) g")
-        .unwrap();
-    let seat =
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_am'::regclass
-                AND objid = 't_k'::regclass AND granted";
-    let mut seen = false;
-    wait_until("a worker has merged", || {
-        seen |= client.query_one(seat, &[]).unwrap().get::<_, i64>(0) > 0;
-        let unmerged: i64 = client
-            .query_one("SELECT unmerged_entries FROM learned_check('t_k')", &[])
-            .unwrap()
-            .get(0);
-        seen && unmerged <= LEFT_UNMERGED
-    });
+    // The seats of the index, and of the server, that somebody has.
+    let seats = "SELECT count(*) FILTER (WHERE objid = 't_k'::regclass AND database > 0),
+                        count(*) FILTER (WHERE objid IN (0, 1) AND database = 0)
+                 FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_am'::regclass AND granted";
+    let insert = "INSERT INTO t SELECT hashint8extended(g, 2) FROM generate_series(1, 120000) g";
+    let (mut seen, start) = (false, Instant::now());
+    // The worker has both as long as it has something to do.
+    while !seen {
+        assert!(start.elapsed() < Duration::from_secs(60), "no worker was seen for a minute");
+        let inserting = in_background(cluster.connect(), insert);
+        while !inserting.is_finished() {
+            let row = client.query_one(seats, &[]).unwrap();
+            seen |= row.get::<_, i64>(0) > 0 && row.get::<_, i64>(1) > 0;
+        }
+        inserting.join().unwrap().1.unwrap();
+    }
+    wait_until("a worker has merged", || check(&mut client, "t_k").unmerged <= LEFT_UNMERGED);
     // Nor does giving up all locks of its kind give up the seat, which is another session's.
     stranger.script("SELECT pg_advisory_unlock_all(); DISCARD ALL").unwrap();
     retrain(&mut client, "t_k");
