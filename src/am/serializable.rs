@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use learned_index::key::Key;
-use learned_index::predicate::{Held, MOST_PARTS, Part, parts_of};
+use learned_index::predicate::{GROUPS, Held, Lock, MOST_PARTS, marker, parts_of};
 use learned_index::tree::scan::PredicateLocks;
 use pgrx::prelude::*;
 
@@ -118,9 +118,9 @@ impl PredicateLocks for ReadLocks {
         &mut self.held
     }
 
-    fn lock(&mut self, part: Option<Part>) {
+    fn lock(&mut self, lock: Lock) {
         let (index, snapshot) = (self.index, self.snapshot);
-        let number = part.map(|part| part.number());
+        let number = lock.number();
         // SAFETY: the index is open and the snapshot valid as long as the scan goes on; no page is locked.
         unsafe {
             pg_sys::ffi::pg_guard_ffi_boundary(
@@ -147,10 +147,22 @@ pub(crate) unsafe fn check_readers(index: pg_sys::Relation, key: Key) {
         if !is_serializable(index) {
             return;
         }
+        // Asking costs less than checking, which also looks at the whole index each time.
+        let mut marked: [u32; GROUPS] = std::array::from_fn(marker);
+        pg_sys::ffi::pg_guard_ffi_boundary(
+            #[allow(ffi_unwind_calls)]
+            || {
+                for number in &mut marked {
+                    *number = PageIsPredicateLocked(index, *number).into();
+                }
+            },
+        );
         let (mut numbers, mut count) = ([0; MOST_PARTS], 0);
         parts_of(key, |part| {
-            numbers[count] = part.number();
-            count += 1;
+            if marked[part.group()] != 0 {
+                numbers[count] = part.number();
+                count += 1;
+            }
         });
         let numbers = &numbers[..count];
         let no_row = std::ptr::null_mut();
@@ -158,7 +170,6 @@ pub(crate) unsafe fn check_readers(index: pg_sys::Relation, key: Key) {
             #[allow(ffi_unwind_calls)]
             || {
                 for &number in numbers {
-                    // Asking costs less than checking, which also looks at the whole index each time.
                     if PageIsPredicateLocked(index, number) {
                         CheckForSerializableConflictIn(index, no_row, number);
                     }

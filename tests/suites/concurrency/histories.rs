@@ -36,11 +36,14 @@ struct Committed {
     written: BTreeMap<i64, i64>,
 }
 
+/// Rows as a statement returns them: key and number.
+type Rows<'r> = &'r [(i64, i64)];
+
 /// Something to read around a key: the statement, and from the rows that it returns the keys that it has read.
 fn some_read(
     random: &mut StdRng,
     base: i64,
-) -> (String, impl Fn(&[(i64, i64)]) -> RangeInclusive<i64> + use<>) {
+) -> (String, Box<dyn Fn(Rows<'_>) -> RangeInclusive<i64>>) {
     let low = base + random.random_range(0..KEYS);
     let high = low + random.random_range(0..12);
     let limit = random.random_range(1..4usize);
@@ -54,7 +57,7 @@ fn some_read(
         5 => format!("{select} WHERE k <= {high} ORDER BY k DESC LIMIT {limit}"),
         _ => format!("{select} WHERE k >= {low}"),
     };
-    let keys = move |rows: &[(i64, i64)]| {
+    let keys = move |rows: Rows<'_>| {
         let cut = rows.len() >= limit;
         match kind {
             0 | 1 => low..=low,
@@ -67,7 +70,7 @@ fn some_read(
             _ => low..=i64::MAX,
         }
     };
-    (statement, keys)
+    (statement, Box::new(keys))
 }
 
 /// One transaction. `None` if it could not be serialized.

@@ -1,9 +1,9 @@
 //! Which parts a transaction has locked, and which ones it locks next.
 
-use super::{DISTANCES, Half, Part, WHOLE};
+use super::{DISTANCES, GROUPS, Half, Lock, Part, WHOLE};
 use crate::key::{Key, NullClass};
 
-/// Parts that one transaction locks before it locks the whole index: as many as the core lets it have by default.
+/// Locks that one transaction takes before it locks the whole index: as many as the core lets it have by default.
 const MOST_HELD: usize = 31;
 /// Parts that one range is covered with at most.
 const MOST_FOR_RANGE: usize = 8;
@@ -19,6 +19,7 @@ const LEEWAY: [(usize, u64); 7] =
 #[derive(Clone, Debug, Default)]
 pub struct Held {
     parts: Vec<Part>,
+    marked: [bool; GROUPS],
     everything: bool,
 }
 
@@ -57,10 +58,10 @@ impl Held {
         low == high && self.parts.len() < SINGLE_KEYS
     }
 
-    /// Chooses parts that cover a range; `None` stands for the whole index. `page` is the difference between the codes
-    /// that a page of a B-tree would begin and end with there, if that is known.
-    pub fn choose(&self, low: Key, high: Key, page: Option<u64>) -> Vec<Option<Part>> {
-        let room = MOST_HELD.saturating_sub(self.parts.len());
+    /// Chooses what to lock of a range, in this order. `page` is the difference between the codes that a page of a B-tree
+    /// would begin and end with there, if that is known.
+    pub fn choose(&self, low: Key, high: Key, page: Option<u64>) -> Vec<Lock> {
+        let room = MOST_HELD.saturating_sub(self.count());
         let mut chosen = Vec::new();
         if low.class != NullClass::Value || self.takes_single_key(low, high) {
             chosen.push(Part::cell(low.class, low.code, 0));
@@ -69,25 +70,38 @@ impl Held {
             let most = room.min(MOST_FOR_RANGE);
             cover(low.code, high.code, leeway.checked_ilog2().unwrap_or(0), most, &mut chosen);
         }
-        let enough = (1..=room).contains(&chosen.len());
-        if enough { chosen.into_iter().map(Some).collect() } else { vec![None] }
+        let is_new = |group: &usize| {
+            !self.marked[*group] && chosen.iter().any(|part| part.group() == *group)
+        };
+        let markers: Vec<usize> = (0..GROUPS).filter(is_new).collect();
+        if chosen.is_empty() || markers.len() + chosen.len() > room {
+            return vec![Lock::Everything];
+        }
+        let markers = markers.into_iter().map(Lock::Marker);
+        markers.chain(chosen.into_iter().map(Lock::Part)).collect()
     }
 
-    /// Says that a part is locked, or with `None` the whole index.
-    pub fn remember(&mut self, part: Option<Part>) {
-        match part {
-            Some(part) => self.parts.push(part),
-            None => {
+    /// Says that something is locked.
+    pub fn remember(&mut self, lock: Lock) {
+        match lock {
+            Lock::Marker(group) => self.marked[group] = true,
+            Lock::Part(part) => self.parts.push(part),
+            Lock::Everything => {
                 self.everything = true;
                 self.parts.clear();
             }
         }
     }
 
+    /// Locks taken so far.
+    fn count(&self) -> usize {
+        self.parts.len() + self.marked.iter().filter(|marked| **marked).count()
+    }
+
     /// By how much the ends of a range may be moved.
     fn leeway(&self, low: Key, high: Key, page: Option<u64>) -> u64 {
         let Some(page) = page else { return (high.code - low.code) / 4 };
-        let of_page = LEEWAY.iter().find(|(held, _)| self.parts.len() < *held).map_or(64, |l| l.1);
+        let of_page = LEEWAY.iter().find(|(held, _)| self.count() < *held).map_or(64, |l| l.1);
         (u128::from(page) * u128::from(of_page) / 64).try_into().unwrap_or(u64::MAX)
     }
 }

@@ -15,6 +15,9 @@
 //! other kinds stand for all of these at once. Codes of numbers gather at the borders of the halves: signed ones on
 //! both sides of the middle, unsigned ones at the start, and descending ones the other way round.
 
+//! Most of the parts of a key are in nobody's use. They are in four groups, and who locks the first part of a group
+//! locks its *marker* before: a writer looks at the parts of marked groups only.
+
 mod held;
 #[cfg(test)]
 mod tests;
@@ -30,8 +33,12 @@ const MIDDLE: u64 = 1 << 63;
 const DISTANCES: u32 = 16;
 /// Of all values: as a level.
 const WHOLE: u32 = 64;
+/// Cells above this level are in a group of their own.
+const SMALL_CELLS: u32 = 24;
 /// Parts that a key can be in.
 pub const MOST_PARTS: usize = (WHOLE + 1 + 2 * DISTANCES) as usize;
+/// Groups of parts: single codes and NULLs, smaller and larger cells, and halves but for an end.
+pub const GROUPS: usize = 4;
 
 /// Keys of one null class that are locked together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +47,34 @@ pub struct Part {
     low: u64,
     high: u64,
     number: u32,
+    group: usize,
+}
+
+/// Something to lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// Says that parts of a group are locked.
+    Marker(usize),
+    /// Some keys.
+    Part(Part),
+    /// The whole index.
+    Everything,
+}
+
+impl Lock {
+    /// By which the lock is known; `None` for the whole index.
+    pub fn number(&self) -> Option<u32> {
+        match self {
+            Lock::Marker(group) => Some(marker(*group)),
+            Lock::Part(part) => Some(part.number),
+            Lock::Everything => None,
+        }
+    }
+}
+
+/// By which the marker of a group is known.
+pub fn marker(group: usize) -> u32 {
+    number(NullClass::Value, WHOLE + 3, group as u64)
 }
 
 impl Part {
@@ -47,27 +82,37 @@ impl Part {
     fn cell(class: NullClass, code: u64, level: u32) -> Part {
         let within = 1u64.checked_shl(level).map_or(u64::MAX, |size| size - 1);
         let low = code & !within;
-        Part { class, low, high: low | within, number: number(class, level, low) }
+        let group = match level {
+            0 => 0,
+            1..=SMALL_CELLS => 1,
+            _ => 2,
+        };
+        Part { class, low, high: low | within, number: number(class, level, low), group }
     }
 
     /// The codes of a half from `16^n` behind its start on.
     fn behind_start(half: Half, n: u32) -> Part {
         let low = half.start + (1 << (4 * n));
         let number = number(NullClass::Value, WHOLE + 1, low);
-        Part { class: NullClass::Value, low, high: half.end, number }
+        Part { class: NullClass::Value, low, high: half.end, number, group: 3 }
     }
 
     /// The codes of a half up to `16^n` before its end.
     fn before_end(half: Half, n: u32) -> Part {
         let high = half.end - (1 << (4 * n));
         let number = number(NullClass::Value, WHOLE + 2, high);
-        Part { class: NullClass::Value, low: half.start, high, number }
+        Part { class: NullClass::Value, low: half.start, high, number, group: 3 }
     }
 
     /// By which a part is known: 31 bits. Different parts may have the same, with the effect that who locks one of
     /// them locks the other.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Which group the part is in.
+    pub fn group(&self) -> usize {
+        self.group
     }
 
     /// Whether the part has this key.

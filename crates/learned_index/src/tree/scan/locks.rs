@@ -9,7 +9,7 @@ use crate::corruption::Result;
 use crate::entry::{Fence, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
-use crate::predicate::{Held, Part};
+use crate::predicate::{Held, Lock};
 use crate::store::Store;
 use crate::tree::directory::Directory;
 
@@ -24,8 +24,8 @@ pub trait PredicateLocks {
     const LOCKS: bool;
     /// What the transaction has locked so far.
     fn held(&mut self) -> &mut Held;
-    /// Locks a part of the keys, or the whole index.
-    fn lock(&mut self, part: Option<Part>);
+    /// Takes a lock.
+    fn lock(&mut self, lock: Lock);
 }
 
 /// For scans that lock nothing.
@@ -39,7 +39,7 @@ impl PredicateLocks for NoLocks {
         &mut self.0
     }
 
-    fn lock(&mut self, _part: Option<Part>) {}
+    fn lock(&mut self, _lock: Lock) {}
 }
 
 impl<P> Scan<P> {
@@ -155,10 +155,10 @@ fn lock_rest(
 ) -> Result<bool> {
     let Some((low, high)) = locks.held().rest(low, high) else { return Ok(false) };
     let page = if locks.held().needs_density(low, high) { page()? } else { None };
-    for part in locks.held().choose(low, high, page) {
-        locks.lock(part);
+    for lock in locks.held().choose(low, high, page) {
+        locks.lock(lock);
         // Only what is locked is remembered: locking may raise an error.
-        locks.held().remember(part);
+        locks.held().remember(lock);
     }
     Ok(true)
 }

@@ -12,7 +12,7 @@ use super::scheduler::Random;
 use crate::entry::{Entry, Fence};
 use crate::fault::{Fault, injected};
 use crate::key::Interval;
-use crate::predicate::{Held, Part, parts_of};
+use crate::predicate::{Held, Lock, marker, parts_of};
 use crate::store::Store;
 use crate::store::concurrent::ConcurrentStore;
 use crate::tree::directory::Directory;
@@ -40,8 +40,8 @@ struct Read {
     found: BTreeSet<Entry>,
 }
 
-fn name_of(part: Option<Part>) -> u32 {
-    part.map_or(0, |part| part.number() + 1)
+fn name_of(number: Option<u32>) -> u32 {
+    number.map_or(0, |number| number + 1)
 }
 
 impl LockTable {
@@ -60,7 +60,10 @@ impl LockTable {
     fn check(&self, entry: Entry) {
         let mut state = self.0.lock().unwrap();
         let mut met = state.locked.contains(&name_of(None));
-        parts_of(entry.key, |part| met |= state.locked.contains(&name_of(Some(part))));
+        let is_locked = |number| state.locked.contains(&name_of(Some(number)));
+        parts_of(entry.key, |part| {
+            met |= is_locked(marker(part.group())) && is_locked(part.number());
+        });
         state.inserted.insert(entry, met);
     }
 
@@ -96,8 +99,8 @@ impl PredicateLocks for Taken<'_> {
         &mut self.held
     }
 
-    fn lock(&mut self, part: Option<Part>) {
-        self.table.0.lock().unwrap().locked.insert(name_of(part));
+    fn lock(&mut self, lock: Lock) {
+        self.table.0.lock().unwrap().locked.insert(name_of(lock.number()));
         thread::yield_now();
     }
 }
