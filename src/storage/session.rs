@@ -179,7 +179,7 @@ fn keep_within(budget: &Budget, limit: usize) {
     }
 }
 
-/// Makes room for so many bytes more, as far as that is possible.
+/// Makes room for so many bytes more than there are, as far as that is possible.
 #[cold]
 fn reclaim(bytes: usize) {
     BUDGET.with(|budget| forget_least_used(budget, bytes, true));

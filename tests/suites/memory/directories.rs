@@ -1,7 +1,8 @@
-//! Thousands of indexes used in one session, more than it keeps directories of.
+//! What a session keeps of the indexes that it uses: thousands of them, more than it keeps directories of; and
+//! large ones that grow while it uses them.
 
 use postgres::Client;
-use server_tests::{Cluster, Script, access_method};
+use server_tests::{Cluster, Footprint, Script, access_method, is_learned, learned_options};
 
 use super::assert_flat;
 
@@ -42,4 +43,89 @@ fn a_session_that_uses_more_indexes_than_it_can_remember_does_not_grow() {
     // The first lookups find nothing unmerged.
     use_all(&mut client, INDEXES);
     assert_flat(&mut client, "one index after the other", INDEXES, ALLOWED, use_all);
+}
+
+/// Indexes with large delta trees.
+const LARGE: u32 = 12;
+const ROWS: u32 = 40_000;
+/// For all of them together: about a quarter of what they take where they may.
+const LIMIT: i64 = 256 << 10;
+/// Of the steps in which a heap grows.
+const SLACK: i64 = 200 << 10;
+
+/// Every third key of an index, each looked up alone, in one statement and so in one scan.
+fn look_up(client: &mut Client, table: u32) {
+    let query = format!(
+        "SELECT count(k) FROM generate_series(1, {ROWS}, 3) g, LATERAL (SELECT k FROM t_{table} WHERE k = g * 100) s"
+    );
+    let found = i64::from(ROWS.div_ceil(3));
+    assert_eq!(client.query_one(&query, &[]).unwrap().get::<_, i64>(0), found);
+}
+
+/// Keys of all indexes: all scans are open at the same time.
+fn look_up_in_all(client: &mut Client) {
+    let all: Vec<String> =
+        (1..=LARGE).map(|table| format!("SELECT k FROM t_{table} WHERE k = g * 100")).collect();
+    let query = format!(
+        "SELECT count(k) FROM generate_series(1, {ROWS}, 10) g, LATERAL ({}) s",
+        all.join(" UNION ALL ")
+    );
+    let found = i64::from(ROWS.div_ceil(10) * LARGE);
+    assert_eq!(client.query_one(&query, &[]).unwrap().get::<_, i64>(0), found);
+}
+
+/// A session after lookups in all indexes, and what it takes.
+fn session_with(cluster: &Cluster, memory: i64) -> (Client, Footprint) {
+    let mut client = cluster.connect();
+    client
+        .script(&format!(
+            "SET omendb_learned.directory_memory = '{}kB'; SET max_parallel_workers_per_gather = 0;
+             SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;
+             SET enable_mergejoin = off; SET enable_material = off; SET enable_memoize = off",
+            memory >> 10
+        ))
+        .unwrap();
+    // First all are opened, then all grow.
+    for table in 1..=LARGE {
+        client.batch_execute(&format!("SELECT k FROM t_{table} WHERE k = 0")).unwrap();
+    }
+    look_up_in_all(&mut client);
+    (1..=LARGE).for_each(|table| look_up(&mut client, table));
+    look_up_in_all(&mut client);
+    let footprint = Footprint::of(&mut client);
+    (client, footprint)
+}
+
+#[test]
+fn what_a_session_keeps_of_indexes_stays_within_its_memory_while_they_grow() {
+    if !is_learned() {
+        return;
+    }
+    let cluster = Cluster::start_with("autovacuum = off");
+    let mut client = cluster.connect();
+    for table in 1..=LARGE {
+        // All keys that are not looked up are in the delta tree, all over those that are.
+        client
+            .script(&format!(
+                "CREATE TABLE t_{table} (k int8);
+                 INSERT INTO t_{table} SELECT g * 100 FROM generate_series(1, {ROWS}) g;
+                 CREATE INDEX t_{table}_k ON t_{table} USING learned (k){};
+                 INSERT INTO t_{table} SELECT g * 100 + 50 FROM generate_series(1, {ROWS}) g ORDER BY hashint4(g);
+                 VACUUM ANALYZE t_{table}",
+                learned_options("fillfactor = 10, auto_retrain = off")
+            ))
+            .unwrap();
+    }
+    let (_, nothing) = session_with(&cluster, 0);
+    let (mut client, bounded) = session_with(&cluster, LIMIT);
+    let (_, free) = session_with(&cluster, 64 << 20);
+    let (bounded, free) = (nothing.growth(bounded), nothing.growth(free));
+    println!("{bounded} bytes for directories within {LIMIT}, {free} where they may");
+    assert!(free > 2 * (LIMIT + SLACK), "nothing is bounded: {free}");
+    assert!(bounded <= LIMIT + SLACK, "{bounded}");
+    // With another bound the session goes on, whatever it remembers.
+    for memory in ["64MB", "100kB", "0", "64MB"] {
+        client.script(&format!("SET omendb_learned.directory_memory = '{memory}'")).unwrap();
+        look_up_in_all(&mut client);
+    }
 }

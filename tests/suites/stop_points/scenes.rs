@@ -25,6 +25,12 @@ const REPEATED: &str = "INSERT INTO u SELECT g, g FROM generate_series(1, 2000) 
 const DENSE: &str =
     "ALTER INDEX t_k RESET (fillfactor); REINDEX INDEX t_k; DELETE FROM t WHERE id % 3 = 0";
 
+/// The same, with so many of them dead that the leaves have tombstone pages, and so few that they are kept.
+const MARKED: &str =
+    "ALTER INDEX t_k RESET (fillfactor); REINDEX INDEX t_k; DELETE FROM t WHERE id % 6 = 0;
+     VACUUM (INDEX_CLEANUP on) t";
+const MERGE_AND_DELETE: &str = "SELECT learned_retrain('t_k'); DELETE FROM t WHERE id % 3 = 0";
+
 const fn scene(
     point: &'static str,
     passes: u32,
@@ -69,6 +75,8 @@ pub(super) const SCENES: &[Scene] = &[
     scene("FreedOne", 0, "", MERGE, false),
     scene("FreedOne", 100, "", MERGE, false),
     scene("MergedBeforeFree", 1, "", MERGE, false),
+    scene("BeforeMap", 0, MARKED, "SELECT count(*) FROM t WHERE k > 0", true),
+    scene("SweepBeforeFree", 0, MERGE_AND_DELETE, VACUUM, false),
     scene("VacuumSwept", 0, DELETE, VACUUM, false),
     scene("VacuumBeforePage", 0, DELETE, VACUUM, false),
     scene("VacuumBeforePage", 50, DELETE, VACUUM, false),

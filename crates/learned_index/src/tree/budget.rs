@@ -57,6 +57,14 @@ impl Budget {
         self.missed.take()
     }
 
+    /// Whether all that is kept fits, when others have given way.
+    pub(super) fn is_kept(&self) -> bool {
+        if !self.fits(0) {
+            (self.reclaim)(0);
+        }
+        self.fits(0)
+    }
+
     fn fits(&self, more: usize) -> bool {
         self.used().saturating_add(more) <= self.limit()
     }

@@ -1,6 +1,6 @@
 //! What a session remembers of a directory is what the directory is, after any publish, and what it costs.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -13,6 +13,7 @@ use super::build::{BuildOptions, Builder, write_level, write_model};
 use super::delta::insert;
 use super::directory::{Directory, LeafRef};
 use super::merge::{Limits, Step, merge_step};
+use super::scan::{Direction, Scan};
 use super::vacuum::bulk_delete;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Key, NullClass};
@@ -266,9 +267,13 @@ impl Session {
         self.expect_memory();
     }
 
-    /// What the parts have taken of the budget is what they take.
+    /// What the parts have taken of the budget is what they take: no more than there is, but for the list of
+    /// pages.
     fn expect_memory(&self) {
         assert_eq!(self.budget.used(), self.directory.memory());
+        let pages = self.directory.leaves() * 61 + 61;
+        let most = self.budget.limit().max(size_of::<Directory>() + pages);
+        assert!(self.budget.used() <= most, "{} bytes of {most}", self.budget.used());
     }
 }
 
@@ -454,4 +459,79 @@ fn a_directory_that_follows_merges_and_vacuums_is_what_a_new_one_would_be() {
             }
         }
     }
+}
+
+thread_local! {
+    /// The directories of a test that share a budget.
+    static SHARING: RefCell<Vec<Rc<RefCell<Directory>>>> = const { RefCell::new(Vec::new()) };
+    static RECLAIMED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What the extension does: the others forget, the one in use is borrowed.
+fn reclaim(_: usize) {
+    RECLAIMED.set(RECLAIMED.get() + 1);
+    SHARING.with_borrow(|sharing| {
+        for directory in sharing {
+            if let Ok(mut directory) = directory.try_borrow_mut() {
+                directory.forget();
+            }
+        }
+    });
+}
+
+#[test]
+fn directories_that_grow_stay_within_the_memory_that_they_share() {
+    let mut random = StdRng::seed_from_u64(9);
+    let options = BuildOptions { model: ModelChoice::Auto, fillfactor: 10 };
+    let limit = 60_000;
+    let budget = Budget::shared(limit, reclaim);
+    let mut stores = Vec::new();
+    for index in 0..6 {
+        let mut builder = Builder::new(MemoryStore::new(), IDENTITY, options);
+        let tid = |row: u64| HeapTid::new((row * 7_919 % 1_000_000) as u32, (row % 50) as u16 + 1);
+        for row in 0..10_000 {
+            assert!(builder.try_push(row << 40, tid(row)));
+        }
+        let (store, _) = builder.finish();
+        let directory = Rc::new(RefCell::new(Directory::open_within(&store, &budget).unwrap()));
+        SHARING.with_borrow_mut(|sharing| sharing.push(directory.clone()));
+        stores.push((store, directory, 1_000_000 * (index + 1), tid));
+    }
+    let mut scan = Scan::new();
+    for round in 0..400 {
+        let at = random.random_range(0..stores.len());
+        let (store, directory, next, tid) = &mut stores[at];
+        let mut directory = directory.borrow_mut();
+        for _ in 0..random.random_range(0..200) {
+            let key = Key::value((random.random_range(0..10_000) << 40) + 1 + *next);
+            insert(&*store, &mut directory, Entry { key, tid: tid(*next) }).unwrap();
+            *next += 1;
+        }
+        for _ in 0..random.random_range(0..100) {
+            let row = random.random_range(0..10_000);
+            scan.restart(&*store, false);
+            scan.intervals_mut().set_points([Key::value(row << 40)]);
+            let mut found = || scan.next(&*store, &mut directory, Direction::Forward).unwrap();
+            assert_eq!(found().map(|entry| entry.tid), Some(tid(row)));
+            assert_eq!(found(), None);
+        }
+        if round % 40 == 39 {
+            let limits = Limits { leaves: 100, entries: 1 << 10 };
+            merge_step(&*store, options, limits, 1, &mut Vec::new()).unwrap();
+        }
+        if budget.take_missed() > 0 {
+            drop(directory);
+            reclaim(1);
+        }
+        // The roots of delta trees are known in any case.
+        assert!(budget.used() <= limit + 3_000, "{} bytes", budget.used());
+        let kept: usize = SHARING.with_borrow(|sharing| {
+            sharing.iter().map(|directory| directory.borrow().memory()).sum()
+        });
+        assert_eq!(budget.used(), kept);
+    }
+    assert!(RECLAIMED.get() > 10);
+    drop(stores);
+    SHARING.take();
+    assert_eq!(budget.used(), 0);
 }

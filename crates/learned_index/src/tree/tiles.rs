@@ -189,6 +189,10 @@ impl Tiles {
         }
         (self.pages, self.firsts, self.loaded) = (pages, firsts, loaded);
         self.pages_share.set(self.pages.capacity() * BYTES_PER_PAGE);
+        // The list of pages may have taken what the leaves had before.
+        if !self.budget().is_kept() {
+            self.forget();
+        }
         if self.resident {
             read.iter().for_each(|(page, children)| self.keep_page(*page, children));
         } else {
