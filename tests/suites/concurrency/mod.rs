@@ -2,6 +2,7 @@
 //! writers of one key may do. `OMENDB_LEARNED_TEST_SECONDS` sets how long.
 
 mod cursors;
+mod hot;
 mod readers;
 mod serializable;
 mod unique;
