@@ -3,6 +3,7 @@
 
 mod cursors;
 mod histories;
+mod hot;
 mod readers;
 mod serializable;
 mod unique;

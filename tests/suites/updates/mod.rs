@@ -2,6 +2,7 @@
 
 mod constraints;
 mod cursors;
+mod dead_rows;
 mod definitions;
 mod inserts;
 mod random;
