@@ -120,8 +120,8 @@ impl IndexStore {
     }
 
     fn is_temporary(&self) -> bool {
-        // SAFETY: the relation is open. Buffers of temporary tables have negative numbers.
-        unsafe { (*self.index).rd_backend != pg_sys::InvalidBackendId }
+        // SAFETY: rd_rel of an open relation is valid.
+        unsafe { (*(*self.index).rd_rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP }
     }
 
     /// From here on every leaf that is read raises "snapshot too old" if it was changed after a snapshot that is

@@ -39,11 +39,11 @@ struct Committed {
 /// Rows as a statement returns them: key and number.
 type Rows<'r> = &'r [(i64, i64)];
 
+/// Which keys a statement has read, from the rows that it returned.
+type KeysRead = Box<dyn Fn(Rows<'_>) -> RangeInclusive<i64>>;
+
 /// Something to read around a key: the statement, and from the rows that it returns the keys that it has read.
-fn some_read(
-    random: &mut StdRng,
-    base: i64,
-) -> (String, Box<dyn Fn(Rows<'_>) -> RangeInclusive<i64>>) {
+fn some_read(random: &mut StdRng, base: i64) -> (String, KeysRead) {
     let low = base + random.random_range(0..KEYS);
     let high = low + random.random_range(0..12);
     let limit = random.random_range(1..4usize);

@@ -1,7 +1,7 @@
 //! Memory that everything shares which a session remembers of its indexes: a bound that is kept when
 //! something grows.
 //!
-//! Whoever keeps something has a [`Share`] of the budget, which grows with it and is given back when it is
+//! Whoever keeps something has a *share* of the budget, which grows with it and is given back when it is
 //! dropped. What does not fit is not remembered: a directory is then read page by page, a delta tree from its
 //! root, and leaves without a filter. Only what no lookup can do without is taken in any case: what a
 //! directory is, the list of its pages (61 bytes for up to 254 leaves), and the root of each delta tree.

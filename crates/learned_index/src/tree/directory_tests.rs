@@ -13,7 +13,7 @@ use super::build::{BuildOptions, Builder, write_level, write_model};
 use super::delta::insert;
 use super::directory::{Directory, LeafRef};
 use super::merge::{Limits, Step, merge_step};
-use super::scan::{Direction, Scan};
+use super::scan::{Direction, Guard, Scan};
 use super::vacuum::bulk_delete;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Key, NullClass};
@@ -509,7 +509,7 @@ fn directories_that_grow_stay_within_the_memory_that_they_share() {
         }
         for _ in 0..random.random_range(0..100) {
             let row = random.random_range(0..10_000);
-            scan.restart(&*store, false);
+            scan.restart(&*store, Guard::Nothing);
             scan.intervals_mut().set_points([Key::value(row << 40)]);
             let mut found = || scan.next(&*store, &mut directory, Direction::Forward).unwrap();
             assert_eq!(found().map(|entry| entry.tid), Some(tid(row)));

@@ -99,7 +99,7 @@ fn a_check_beside_a_merge_that_publishes_all_the_time_looks_at_each_row_a_few_ti
     assert!(matches!(outcome, Unique::Inserted(_)));
     assert!(publishes >= 5, "{publishes} publishes");
     // Once where it was at first, and once where the merge has moved it.
-    assert!(looks >= ROWS && looks <= 5 * ROWS / 2, "{looks} looks at {ROWS} rows");
+    assert!((ROWS..=5 * ROWS / 2).contains(&looks), "{looks} looks at {ROWS} rows");
     assert_eq!(check(&store, true, |_| {}).unwrap().lost, 0);
 }
 

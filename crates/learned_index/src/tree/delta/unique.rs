@@ -82,7 +82,8 @@ pub fn insert_unique_removing<S: Update, T: Table, C>(
             }
             Some(CheckedAppend::Stopped(why)) => return Ok(Unique::Stopped(why)),
             Some(CheckedAppend::Full) => {
-                if !remove_dead(store, directory, position, unchanged, table)? {
+                let has_room = remove_dead(store, directory, position, unchanged, table)?;
+                if !has_room {
                     make_room(store, directory, tree, position)?;
                     grew = true;
                 }
