@@ -16,6 +16,7 @@ mod maintenance;
 mod memory;
 mod neighbours;
 mod out_of_memory;
+mod parallel;
 mod refusals;
 mod security;
 mod stop_points;
