@@ -14,7 +14,7 @@ use pgrx::prelude::*;
 
 use super::heap_ahead::HeapAhead;
 use super::serializable::{locks_reads, with_read_locks};
-use super::visible::TableRows;
+use super::visible::{MapPage, TableRows};
 use crate::key_type::{KeyOrder, KeyType};
 use crate::quals;
 use crate::storage::buffers::{IndexStore, Pin};
@@ -29,8 +29,8 @@ struct OpenScan {
     scan: Scan<Pin>,
     heap_ahead: HeapAhead,
     guard: Guard,
-    /// The page of the table's visibility map that [`Guard::Checks`] read last, pinned; 0: none.
-    map: pg_sys::Buffer,
+    /// The page of the table's visibility map that [`Guard::Checks`] read last.
+    map: MapPage,
     /// Whether this run of the scan has been counted.
     counted: bool,
     key_type: KeyType,
@@ -110,7 +110,7 @@ pub(crate) unsafe extern "C-unwind" fn ambeginscan(
             scan: Scan::new(),
             heap_ahead: HeapAhead::new(),
             guard: Guard::Nothing,
-            map: pg_sys::InvalidBuffer as pg_sys::Buffer,
+            map: MapPage::default(),
             counted: false,
             key_type: KeyType::of_index(index),
             order: KeyOrder::of_index(index),
@@ -180,8 +180,9 @@ unsafe fn guard_of(scan: pg_sys::IndexScanDesc) -> Guard {
     unsafe {
         match ((*scan).xs_want_itup, is_mvcc((*scan).xs_snapshot)) {
             (false, true) => Guard::Nothing,
-            // Once promoted, a server waits for pins; that checks were enough before does not change then.
-            (true, true) if pg_sys::RecoveryInProgress() => Guard::Checks,
+            // Of a transaction that began in recovery. Once promoted, a server waits for pins; that checks are enough
+            // does not change then.
+            (true, true) if (*scan).xactStartedInRecovery => Guard::Checks,
             _ => Guard::Pins,
         }
     }
@@ -315,15 +316,7 @@ impl OpenScan {
     /// The caller may not come back for long: holds few buffers meanwhile.
     fn rest(&mut self) {
         if !self.store.rest() {
-            self.release_map();
-        }
-    }
-
-    fn release_map(&mut self) {
-        let map = std::mem::replace(&mut self.map, pg_sys::InvalidBuffer as pg_sys::Buffer);
-        if map != pg_sys::InvalidBuffer as pg_sys::Buffer {
-            // SAFETY: it was pinned by this scan, and is given back once.
-            unsafe { pg_sys::ReleaseBuffer(map) };
+            self.map.release();
         }
     }
 
@@ -478,7 +471,7 @@ pub(crate) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
         let open = open_scan(scan);
         open.scan.release(&open.store);
         open.store.release();
-        open.release_map();
+        open.map.release();
         (*scan).opaque = std::ptr::null_mut();
         pg_sys::MemoryContextDelete(open.context);
     }

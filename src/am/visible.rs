@@ -4,14 +4,15 @@
 use std::ptr;
 use std::sync::atomic::{Ordering, fence};
 
-use learned_index::entry::HeapTid;
+use learned_index::entry::{Block, HeapTid};
+use learned_index::page::PAGE_SIZE;
 use learned_index::tree::scan::Visibility;
 use pgrx::prelude::*;
 
 use super::scan::item_pointer;
 
 unsafe extern "C-unwind" {
-    /// Of access/visibilitymap.h, without pgrx's guard: called for many blocks under one.
+    /// Of access/visibilitymap.h, which pgrx does not bind everywhere. Raises errors: call it with a guard.
     fn visibilitymap_get_status(
         heap: pg_sys::Relation,
         block: pg_sys::BlockNumber,
@@ -19,12 +20,52 @@ unsafe extern "C-unwind" {
     ) -> u8;
 }
 
+/// A page of the visibility map is the page header, and two bits for each block of the table (visibilitymap.c).
+const MAP_HEADER: usize = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
+const BLOCKS_OF_BYTE: u32 = 4;
+const BLOCKS_OF_PAGE: u32 = (PAGE_SIZE - MAP_HEADER) as u32 * BLOCKS_OF_BYTE;
+const _: () = assert!(MAP_HEADER == 24 && pg_sys::VISIBILITYMAP_ALL_VISIBLE == 1);
+
+/// A page of a table's visibility map that a scan keeps pinned.
+#[derive(Default)]
+pub(crate) struct MapPage {
+    /// 0: none.
+    buffer: pg_sys::Buffer,
+    /// Which page it is.
+    number: u32,
+}
+
+impl MapPage {
+    /// Whether all rows of a block are visible to everybody; `None` if that is not on this page.
+    #[inline]
+    fn all_visible(&self, block: Block) -> Option<bool> {
+        if self.buffer == 0 || block / BLOCKS_OF_PAGE != self.number {
+            return None;
+        }
+        let place = block % BLOCKS_OF_PAGE;
+        // SAFETY: the page is pinned, and the place within it. Others change its bytes one at a time.
+        let byte = unsafe {
+            let page = pg_sys::BufferGetPage(self.buffer).cast::<u8>();
+            page.add(MAP_HEADER + (place / BLOCKS_OF_BYTE) as usize).read_volatile()
+        };
+        Some(byte >> (2 * (place % BLOCKS_OF_BYTE)) & 1 == 1)
+    }
+
+    pub(crate) fn release(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        if buffer != 0 {
+            // SAFETY: it was pinned by the scan, and is given back once.
+            unsafe { pg_sys::ReleaseBuffer(buffer) };
+        }
+    }
+}
+
 /// A table under the snapshot of a scan, for one portion.
 pub(crate) struct TableRows<'s> {
     heap: pg_sys::Relation,
     snapshot: pg_sys::Snapshot,
-    /// The page of the visibility map that was read last, pinned; 0: none. The scan keeps it.
-    map: &'s mut pg_sys::Buffer,
+    /// The page of the visibility map that was read last. The scan keeps it.
+    map: &'s mut MapPage,
     /// What the rows are read with, once there is one to read; null until then.
     fetch: *mut pg_sys::IndexFetchTableData,
     slot: *mut pg_sys::TupleTableSlot,
@@ -33,10 +74,7 @@ pub(crate) struct TableRows<'s> {
 impl TableRows<'_> {
     /// # Safety
     /// `scan` is an index scan with a table and a snapshot, both valid as long as this lives.
-    pub(crate) unsafe fn of(
-        scan: pg_sys::IndexScanDesc,
-        map: &mut pg_sys::Buffer,
-    ) -> TableRows<'_> {
+    pub(crate) unsafe fn of(scan: pg_sys::IndexScanDesc, map: &mut MapPage) -> TableRows<'_> {
         // SAFETY: by contract.
         let (heap, snapshot) = unsafe { ((*scan).heapRelation, (*scan).xs_snapshot) };
         TableRows { heap, snapshot, map, fetch: ptr::null_mut(), slot: ptr::null_mut() }
@@ -60,6 +98,21 @@ impl TableRows<'_> {
         }
     }
 
+    /// Whether all rows of a block are visible to everybody, as another page of the map says.
+    #[cold]
+    fn read_map(&mut self, block: Block) -> bool {
+        let (heap, map): (_, *mut pg_sys::Buffer) = (self.heap, &mut self.map.buffer);
+        // SAFETY: the table is open; the buffer is this scan's, and exchanged for the one of the right page.
+        let status = unsafe {
+            pg_sys::ffi::pg_guard_ffi_boundary(
+                #[allow(ffi_unwind_calls)]
+                || visibilitymap_get_status(heap, block, map),
+            )
+        };
+        self.map.number = block / BLOCKS_OF_PAGE;
+        u32::from(status) & pg_sys::VISIBILITYMAP_ALL_VISIBLE != 0
+    }
+
     fn begin(&mut self) {
         // SAFETY: the table is open; every table access method has this function.
         unsafe {
@@ -77,25 +130,14 @@ impl TableRows<'_> {
 
 impl Visibility for TableRows<'_> {
     fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]) {
-        let heap = self.heap;
-        let map: *mut pg_sys::Buffer = self.map;
-        // SAFETY: the table is open; `map` is this scan's. Nothing within the guard has a destructor.
-        unsafe {
-            pg_sys::ffi::pg_guard_ffi_boundary(
-                #[allow(ffi_unwind_calls)]
-                || {
-                    let mut last = (pg_sys::InvalidBlockNumber, false);
-                    for (tid, answer) in tids.iter().zip(answers) {
-                        let block = tid.block();
-                        if block != last.0 {
-                            let status = visibilitymap_get_status(heap, block, map);
-                            last =
-                                (block, u32::from(status) & pg_sys::VISIBILITYMAP_ALL_VISIBLE != 0);
-                        }
-                        *answer = last.1;
-                    }
-                },
-            );
+        let mut last = (pg_sys::InvalidBlockNumber, false);
+        for (tid, answer) in tids.iter().zip(answers) {
+            let block = tid.block();
+            if block != last.0 {
+                let known = self.map.all_visible(block);
+                last = (block, known.unwrap_or_else(|| self.read_map(block)));
+            }
+            *answer = last.1;
         }
         // The map is read without a lock. What is read after it must not come from before it.
         fence(Ordering::Acquire);
