@@ -6,7 +6,7 @@ use std::time::Duration;
 use postgres::Client;
 use postgres::error::SqlState;
 use server_tests::{
-    Cluster, Script, access_method, assert_plan, learned_options, major_version, retrain,
+    Cluster, Script, Shutdown, access_method, assert_plan, learned_options, major_version, retrain,
 };
 
 /// Where the entries are that go: in leaves, in a delta tree, or merged into leaves since; and which.
@@ -42,12 +42,14 @@ fn create(client: &mut Client, table: &str, kind: &str, dead: &str) {
 /// dead before the snapshot: with a threshold that is so short no others are removed.)
 #[test]
 fn a_scan_of_changed_pages_with_a_snapshot_that_is_too_old_is_an_error() {
-    let cluster = Cluster::start_with("old_snapshot_threshold = 0");
-    let mut other = cluster.connect();
-    if major_version(&mut other) >= 17 {
+    let cluster = Cluster::start();
+    if major_version(&mut cluster.connect()) >= 17 {
         println!("this version has no old_snapshot_threshold");
         return;
     }
+    cluster.add_settings("old_snapshot_threshold = 0");
+    cluster.restart(Shutdown::Clean);
+    let mut other = cluster.connect();
     let tables: Vec<String> = (0..CASES.len()).map(|number| format!("t{number}")).collect();
     for (table, (kind, dead)) in tables.iter().zip(CASES) {
         create(&mut other, table, kind, dead);
