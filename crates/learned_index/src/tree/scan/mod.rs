@@ -19,8 +19,9 @@ use super::directory::{Directory, LeafRef};
 use crate::corruption::Result;
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::key::{Intervals, Key, NullClass};
+use crate::page::leaf::Leaf;
 use crate::stop::{StopPoint, stop_at};
-use crate::store::Store;
+use crate::store::{Hint, Store};
 
 /// Entries copied at once, first and at the most, or twice as many. A scan that is read on copies more at a time.
 const FIRST_PORTION: usize = 64;
@@ -283,6 +284,14 @@ impl<P> Scan<P> {
         self.forget(store);
     }
 
+    /// Remembers where the portion comes from, for a second look.
+    #[inline]
+    fn note_source(&mut self, at: LeafRef, hint: Hint, leaf: &Leaf<'_>) {
+        if self.guard == Guard::Checks {
+            self.source = Some((LeafRef { hint, ..at }, leaf.tombstones()));
+        }
+    }
+
     fn entry(&self, index: usize) -> Entry {
         let key = Key { class: self.class, code: self.codes[index] };
         Entry { key, tid: self.tids[index] }
@@ -339,7 +348,7 @@ impl<P> Scan<P> {
     }
 
     /// Copies the entries next to the current place. False at the end.
-    #[inline]
+    #[inline(always)]
     fn copy_portion<S: Store<Pin = P>, L: PredicateLocks>(
         &mut self,
         store: &S,
@@ -363,8 +372,10 @@ impl<P> Scan<P> {
             self.codes.clear();
             self.tids.clear();
             self.current = 0;
-            self.fresh.clear();
-            self.source = None;
+            if self.guard == Guard::Checks {
+                self.fresh.clear();
+                self.source = None;
+            }
             let copied = match (direction, place) {
                 (Direction::Forward, Place::End) | (Direction::Backward, Place::Start) => Ok(false),
                 (Direction::Forward, Place::At(entry)) => {

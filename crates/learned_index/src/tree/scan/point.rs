@@ -9,12 +9,12 @@ use crate::page;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, read_current};
-use crate::tree::directory::{Directory, LeafRef};
+use crate::tree::directory::Directory;
 
 impl<P> Scan<P> {
     /// Copies all entries of the only key that is asked for; returns whether there are any. `None` if they
     /// have to be gathered from several pages: nothing was copied then.
-    #[inline]
+    #[inline(always)]
     pub(super) fn copy_point<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -53,7 +53,7 @@ impl<P> Scan<P> {
         self.class = key.class;
         let hint = S::hint(&page);
         directory.remember(at, hint, &leaf);
-        self.source = Some((LeafRef { hint, ..at }, leaf.tombstones()));
+        self.note_source(at, hint, &leaf);
         if leaf.tombstones() > 0 && !slots.is_empty() {
             self.ranges.clear();
             self.ranges.push((slots.start, slots.end));

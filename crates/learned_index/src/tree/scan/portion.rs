@@ -396,7 +396,7 @@ impl<P> Scan<P> {
         let leaf = Leaf::parse(&page).map_err(named)?;
         let hint = S::hint(&page);
         directory.remember(at, hint, &leaf);
-        self.source = Some((LeafRef { hint, ..at }, leaf.tombstones()));
+        self.note_source(at, hint, &leaf);
         let total: usize = self.ranges.iter().map(|(start, end)| end - start).sum();
         if total == 0 {
             return Ok(None);
