@@ -199,7 +199,7 @@ fn merging(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A directory of so many leaves, which are not there.
+/// A directory of `leaves` leaves; the leaf pages themselves are not written.
 struct Made {
     store: MemoryStore,
     identity: Identity,
@@ -231,7 +231,7 @@ impl Made {
         made
     }
 
-    /// A page of so many leaves, from a place on or behind all others.
+    /// A directory page of `leaves` leaves, in the place of another or behind all others.
     fn page(&mut self, leaves: usize, from: Option<Fence>) -> (Child, Vec<Child>) {
         let birth = self.state.epoch + 1;
         let first = from.map_or(self.codes, |low| low.code);
@@ -261,7 +261,7 @@ impl Made {
         Child { low: children[0].low, block, leaves, birth }
     }
 
-    /// Replaces a hundredth of the pages, as one range of a merge does, by pages of so many leaves.
+    /// Replaces a hundredth of the pages, as one range of a merge does, by pages of `leaves` leaves.
     fn replace(&mut self, leaves: usize, at: usize) {
         let count = self.pages.len() / 100;
         let first = at * 7_919 % (self.pages.len() - count);

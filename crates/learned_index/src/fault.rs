@@ -113,7 +113,7 @@ pub(crate) mod testing {
         every > 0 && asked % every == 0
     }
 
-    /// Ends what asks for it every so many times that it asks; 0: never.
+    /// Cuts a merge off each `every`-th time that it comes to this place; 0: never.
     pub(crate) fn set_cut_off(every: u64) {
         CUT_OFF.set((every, 0));
     }

@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// Tells a session to remember less, so that so many bytes more fit. Does what it can.
+/// Tells a session to remember less, so that `bytes` more fit. Does what it can.
 pub type Reclaim = fn(bytes: usize);
 
 /// Bytes that may be kept, and those that are.
@@ -23,12 +23,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Of so many bytes, for one directory alone.
+    /// Of `limit` bytes, for one directory alone.
     pub fn alone(limit: usize) -> Rc<Budget> {
         Budget::shared(limit, |_| {})
     }
 
-    /// Of so many bytes, for some directories. `reclaim` is called for more, with no page locked, while
+    /// Of `limit` bytes, for some directories. `reclaim` is called for more, with no page locked, while
     /// the directory is in use that wants it.
     pub fn shared(limit: usize, reclaim: Reclaim) -> Rc<Budget> {
         let (used, missed) = (Cell::new(0), Cell::new(0));
@@ -99,7 +99,7 @@ impl Share {
         self.bytes = bytes;
     }
 
-    /// Takes so many bytes if they fit, or others give way. Not to be called with a page locked.
+    /// Takes `bytes` in all if they fit, or others give way. Not to be called with a page locked.
     pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         if more > 0 && !self.budget.fits(more) {
@@ -112,7 +112,7 @@ impl Share {
         self.take(bytes, more)
     }
 
-    /// Takes so many bytes if they fit. Remembers if not, for others to give way later.
+    /// Takes `bytes` in all if they fit. Remembers if not, for others to give way later.
     pub(super) fn try_grow_to(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         let taken = self.take(bytes, more);
