@@ -340,6 +340,10 @@ impl Store for IndexStore {
         Pin(buffer)
     }
 
+    fn lock_again(&self, pin: Pin) -> LockedPage<'_> {
+        self.locked(pin.0, pg_sys::BUFFER_LOCK_SHARE)
+    }
+
     fn unpin(&self, pin: Pin) {
         // SAFETY: the pin was taken by this session and is given back once.
         unsafe { unguarded::ReleaseBuffer(pin.0) };

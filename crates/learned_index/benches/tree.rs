@@ -81,7 +81,7 @@ fn building(criterion: &mut Criterion) {
 struct Session {
     store: MemoryStore,
     directory: Directory,
-    scan: Scan<()>,
+    scan: Scan<Block>,
 }
 
 impl Session {

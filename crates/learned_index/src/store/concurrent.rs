@@ -205,6 +205,13 @@ impl Store for ConcurrentStore {
         Pin(page.held.block)
     }
 
+    fn lock_again(&self, pin: Pin) -> ReadLocked<'_> {
+        self.expect_may_lock(pin.0, false);
+        let pinned = Pinned { store: self, block: pin.0 };
+        let content = self.slots[pin.0 as usize].content.read().unwrap();
+        Locked { content, held: Held::note(self, pin.0, false), pinned: Some(pinned) }
+    }
+
     fn unpin(&self, pin: Pin) {
         self.release_pin(pin.0);
     }
@@ -215,6 +222,47 @@ impl Store for ConcurrentStore {
 
     fn blocks(&self) -> Block {
         self.length.load(Ordering::SeqCst) as Block
+    }
+}
+
+/// The store as a scan on a standby has it: replay locks pages, and waits for nobody's pin.
+pub(crate) struct Standby<'a>(pub(crate) &'a ConcurrentStore);
+
+impl Store for Standby<'_> {
+    type Page<'s>
+        = ReadLocked<'s>
+    where
+        Self: 's;
+    type Pin = Pin;
+
+    fn word(&self) -> u64 {
+        self.0.word()
+    }
+
+    fn read(&self, block: Block, hint: Hint) -> ReadLocked<'_> {
+        self.0.read(block, hint)
+    }
+
+    fn hint(page: &ReadLocked<'_>) -> Hint {
+        ConcurrentStore::hint(page)
+    }
+
+    fn pin(page: ReadLocked<'_>) -> Pin {
+        Pin(page.held.block)
+    }
+
+    fn lock_again(&self, pin: Pin) -> ReadLocked<'_> {
+        self.0.read(pin.0, 0)
+    }
+
+    fn unpin(&self, _: Pin) {}
+
+    fn prefetch(&self, block: Block) -> Hint {
+        self.0.prefetch(block)
+    }
+
+    fn blocks(&self) -> Block {
+        self.0.blocks()
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn replay(pages: &mut MemoryStore, record: &Record) {
 
 impl Store for LoggedStore {
     type Page<'s> = MemoryPage;
-    type Pin = ();
+    type Pin = Block;
 
     fn word(&self) -> u64 {
         self.pages.word()
@@ -78,9 +78,15 @@ impl Store for LoggedStore {
         MemoryStore::hint(page)
     }
 
-    fn pin(_: MemoryPage) {}
+    fn pin(page: MemoryPage) -> Block {
+        MemoryStore::pin(page)
+    }
 
-    fn unpin(&self, _: ()) {}
+    fn lock_again(&self, block: Block) -> MemoryPage {
+        self.pages.lock_again(block)
+    }
+
+    fn unpin(&self, _: Block) {}
 
     fn prefetch(&self, block: Block) -> Hint {
         self.pages.prefetch(block)

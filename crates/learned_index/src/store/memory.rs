@@ -76,7 +76,7 @@ impl Deref for MemoryPage {
 
 impl Store for MemoryStore {
     type Page<'s> = MemoryPage;
-    type Pin = ();
+    type Pin = Block;
 
     fn word(&self) -> u64 {
         self.pages.borrow().first().and_then(|page| meta::word(page)).unwrap_or(0)
@@ -91,9 +91,15 @@ impl Store for MemoryStore {
         page.block + 1
     }
 
-    fn pin(_: MemoryPage) {}
+    fn pin(page: MemoryPage) -> Block {
+        page.block
+    }
 
-    fn unpin(&self, _: ()) {}
+    fn lock_again(&self, block: Block) -> MemoryPage {
+        self.read(block, 0)
+    }
+
+    fn unpin(&self, _: Block) {}
 
     fn prefetch(&self, block: Block) -> Hint {
         block + 1

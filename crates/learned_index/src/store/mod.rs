@@ -47,6 +47,8 @@ pub trait Store {
     fn hint(page: &Self::Page<'_>) -> Hint;
     /// Unlocks a page and keeps it pinned.
     fn pin(page: Self::Page<'_>) -> Self::Pin;
+    /// Locks a pinned page for reading, and takes the pin over.
+    fn lock_again(&self, pin: Self::Pin) -> Self::Page<'_>;
     /// Releases a pin.
     fn unpin(&self, pin: Self::Pin);
     /// Says that a page will be read soon. Returns a hint for that.

@@ -103,7 +103,7 @@ pub(super) fn expect_order(locked: &[(Block, bool)], changed: &[Block]) {
 
 impl Store for StrictStore {
     type Page<'s> = StrictPage<'s>;
-    type Pin = ();
+    type Pin = Block;
 
     fn word(&self) -> u64 {
         self.pages.word()
@@ -117,9 +117,15 @@ impl Store for StrictStore {
         StrictStore::hint_of(page)
     }
 
-    fn pin(_: StrictPage<'_>) {}
+    fn pin(page: StrictPage<'_>) -> Block {
+        page.block
+    }
 
-    fn unpin(&self, _: ()) {}
+    fn lock_again(&self, block: Block) -> StrictPage<'_> {
+        self.read(block, 0)
+    }
+
+    fn unpin(&self, _: Block) {}
 
     fn prefetch(&self, block: Block) -> Hint {
         block + self.buffers.get()

@@ -176,7 +176,7 @@ impl Store for Disturbed<'_> {
         = MemoryPage
     where
         Self: 's;
-    type Pin = ();
+    type Pin = Block;
 
     fn word(&self) -> u64 {
         let after = self.after.get();
@@ -192,9 +192,15 @@ impl Store for Disturbed<'_> {
         MemoryStore::hint(page)
     }
 
-    fn pin(_: MemoryPage) {}
+    fn pin(page: MemoryPage) -> Block {
+        MemoryStore::pin(page)
+    }
 
-    fn unpin(&self, _: ()) {}
+    fn lock_again(&self, block: Block) -> MemoryPage {
+        self.read(block, 0)
+    }
+
+    fn unpin(&self, _: Block) {}
 
     fn prefetch(&self, block: Block) -> Hint {
         self.store.prefetch(block)

@@ -58,6 +58,10 @@ impl<S: Store> Store for Excluded<'_, S> {
         S::pin(page)
     }
 
+    fn lock_again(&self, pin: S::Pin) -> S::Page<'_> {
+        self.store.lock_again(pin)
+    }
+
     fn unpin(&self, pin: S::Pin) {
         self.store.unpin(pin);
     }

@@ -11,7 +11,7 @@ use super::load::Loader;
 use super::scan::{Direction, Guard, Scan};
 use super::vacuum::bulk_delete;
 use crate::corruption::Result;
-use crate::entry::{Entry, HeapTid};
+use crate::entry::{Block, Entry, HeapTid};
 use crate::key::{Interval, Key, NullClass};
 
 use crate::model::ModelChoice;
@@ -117,13 +117,13 @@ impl Case {
     }
 }
 
-fn set(scan: &mut Scan<()>, first: Key, last: Key) {
+fn set(scan: &mut Scan<Block>, first: Key, last: Key) {
     let interval = Interval { low: first, high: last };
     scan.intervals_mut().set_union((first <= last).then_some(interval));
 }
 
 fn collect(
-    scan: &mut Scan<()>,
+    scan: &mut Scan<Block>,
     store: &MemoryStore,
     directory: &mut Directory,
     direction: Direction,
@@ -293,7 +293,7 @@ fn walk_list(case: &Case, list: &[u64], seed: u64) {
     walk(case, matches_of(case, list), seed, |scan| scan.intervals_mut().set_points(keys()));
 }
 
-fn walk(case: &Case, inside: Vec<Entry>, seed: u64, set: impl Fn(&mut Scan<()>)) {
+fn walk(case: &Case, inside: Vec<Entry>, seed: u64, set: impl Fn(&mut Scan<Block>)) {
     let mut directory = case.directory();
     let mut scan = Scan::new();
     let guards = [Guard::Nothing, Guard::Pins, Guard::Checks];

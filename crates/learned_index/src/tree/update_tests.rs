@@ -408,7 +408,7 @@ impl Store for MergedMeanwhile<'_> {
         = MemoryPage
     where
         Self: 's;
-    type Pin = ();
+    type Pin = Block;
 
     fn word(&self) -> u64 {
         self.store.word()
@@ -429,9 +429,15 @@ impl Store for MergedMeanwhile<'_> {
         MemoryStore::hint(page)
     }
 
-    fn pin(_: MemoryPage) {}
+    fn pin(page: MemoryPage) -> Block {
+        MemoryStore::pin(page)
+    }
 
-    fn unpin(&self, _: ()) {}
+    fn lock_again(&self, block: Block) -> MemoryPage {
+        self.read(block, 0)
+    }
+
+    fn unpin(&self, _: Block) {}
 
     fn prefetch(&self, block: Block) -> Hint {
         self.store.prefetch(block)

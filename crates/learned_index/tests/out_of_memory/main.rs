@@ -8,7 +8,7 @@ mod allocator;
 use std::collections::{BTreeMap, BTreeSet};
 
 use allocator::{measured, with_at_most};
-use learned_index::entry::{Entry, Fence, HeapTid};
+use learned_index::entry::{Block, Entry, Fence, HeapTid};
 use learned_index::key::{Interval, Intervals, Key, NullClass};
 use learned_index::memory::OutOfMemory;
 use learned_index::model::{Model, ModelChoice};
@@ -210,7 +210,7 @@ fn vacuum_removes_what_is_dead_or_raises_and_removes_it_later() {
 struct Session {
     store: MemoryStore,
     directory: Directory,
-    scan: Scan<()>,
+    scan: Scan<Block>,
     written: usize,
 }
 

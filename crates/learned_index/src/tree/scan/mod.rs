@@ -15,13 +15,12 @@ pub use locks::{NoLocks, PredicateLocks};
 pub use visible::{Unasked, Visibility};
 
 use super::attempt::Interruption;
-use super::directory::{Directory, LeafRef};
+use super::directory::Directory;
 use crate::corruption::Result;
-use crate::entry::{Entry, Fence, HeapTid};
+use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Intervals, Key, NullClass};
-use crate::page::leaf::Leaf;
 use crate::stop::{StopPoint, stop_at};
-use crate::store::{Hint, Store};
+use crate::store::Store;
 
 /// Entries copied at once, first and at the most, or twice as many. A scan that is read on copies more at a time.
 const FIRST_PORTION: usize = 64;
@@ -36,6 +35,14 @@ pub enum Guard {
     Pins,
     /// Each portion is checked against the table after it was copied, see [`Visibility`].
     Checks,
+}
+
+/// A leaf that entries were copied from, pinned for a second look.
+struct Source<P> {
+    block: Block,
+    pin: P,
+    /// Slots that were dead.
+    dead: usize,
 }
 
 /// Which way a scan goes.
@@ -77,8 +84,8 @@ pub struct Scan<P> {
     /// Those of the portion before, while the next one is copied.
     old_pins: Vec<P>,
     guard: Guard,
-    /// The leaf that the portion was copied from, and how many of its slots were dead.
-    source: Option<(LeafRef, usize)>,
+    /// The leaf that the portion was copied from, for [`Guard::Checks`].
+    source: Option<Source<P>>,
     /// Which blocks of the portion were all-visible: memory kept from portion to portion.
     all_visible: Vec<bool>,
     /// Slots of a leaf that match, and its dead slots: memory kept from leaf to leaf.
@@ -155,6 +162,9 @@ impl<P> Scan<P> {
     /// Releases what the portion holds that is being copied.
     fn release_copied<S: Store<Pin = P>>(&mut self, store: &S) {
         self.pins.drain(..).for_each(|pin| store.unpin(pin));
+        if let Some(source) = self.source.take() {
+            store.unpin(source.pin);
+        }
     }
 
     /// The intervals to scan, to be changed before the first entry is asked for.
@@ -284,14 +294,6 @@ impl<P> Scan<P> {
         self.forget(store);
     }
 
-    /// Remembers where the portion comes from, for a second look.
-    #[inline]
-    fn note_source(&mut self, at: LeafRef, hint: Hint, leaf: &Leaf<'_>) {
-        if self.guard == Guard::Checks {
-            self.source = Some((LeafRef { hint, ..at }, leaf.tombstones()));
-        }
-    }
-
     fn entry(&self, index: usize) -> Entry {
         let key = Key { class: self.class, code: self.codes[index] };
         Entry { key, tid: self.tids[index] }
@@ -374,7 +376,6 @@ impl<P> Scan<P> {
             self.current = 0;
             if self.guard == Guard::Checks {
                 self.fresh.clear();
-                self.source = None;
             }
             let copied = match (direction, place) {
                 (Direction::Forward, Place::End) | (Direction::Backward, Place::Start) => Ok(false),

@@ -53,8 +53,8 @@ impl<P> Scan<P> {
         self.class = key.class;
         let hint = S::hint(&page);
         directory.remember(at, hint, &leaf);
-        self.note_source(at, hint, &leaf);
-        if leaf.tombstones() > 0 && !slots.is_empty() {
+        let dead = leaf.tombstones();
+        if dead > 0 && !slots.is_empty() {
             self.ranges.clear();
             self.ranges.push((slots.start, slots.end));
             self.drop_dead(store, word, &leaf, at, 0)?;
@@ -62,7 +62,7 @@ impl<P> Scan<P> {
         self.exhausted = Some(Direction::Forward);
         let found = !self.tids.is_empty();
         if found {
-            self.keep::<S>(page);
+            self.keep_leaf::<S>(page, at.block, dead);
         }
         Ok(Some(found))
     }

@@ -1,8 +1,8 @@
 //! Copying a portion of the matches: out of one leaf of each delta tree, and one learned leaf.
 
-use super::{Direction, Guard, Scan};
+use super::{Direction, Guard, Scan, Source};
 use crate::corruption::{Corruption, Result, ensure};
-use crate::entry::{Entry, Fence, HeapTid};
+use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
 use crate::memory::{Add, Room};
@@ -147,9 +147,24 @@ impl<P> Scan<P> {
     }
 
     /// Unlocks a page, and keeps it pinned if the scan has to.
-    pub(super) fn keep<S: Store<Pin = P>>(&mut self, page: S::Page<'_>) {
+    fn keep<S: Store<Pin = P>>(&mut self, page: S::Page<'_>) {
         if self.guard == Guard::Pins {
             self.pins.push(S::pin(page));
+        }
+    }
+
+    /// [`Scan::keep`] of a leaf, of which so many slots are dead.
+    #[inline]
+    pub(super) fn keep_leaf<S: Store<Pin = P>>(
+        &mut self,
+        page: S::Page<'_>,
+        block: Block,
+        dead: usize,
+    ) {
+        if self.guard == Guard::Checks {
+            self.source = Some(Source { block, pin: S::pin(page), dead });
+        } else {
+            self.keep::<S>(page);
         }
     }
 
@@ -396,7 +411,6 @@ impl<P> Scan<P> {
         let leaf = Leaf::parse(&page).map_err(named)?;
         let hint = S::hint(&page);
         directory.remember(at, hint, &leaf);
-        self.note_source(at, hint, &leaf);
         let total: usize = self.ranges.iter().map(|(start, end)| end - start).sum();
         if total == 0 {
             return Ok(None);
@@ -406,11 +420,12 @@ impl<P> Scan<P> {
         let copied = self.tids.len() - first;
         ensure(copied == total, "as many entries as slots", copied as u64).map_err(named)?;
         let copied = (self.entry(first), self.entry(first + total - 1));
-        if leaf.tombstones() > 0 {
+        let dead = leaf.tombstones();
+        if dead > 0 {
             self.drop_dead(store, directory.state().word, &leaf, at, first)?;
         }
         if self.tids.len() > first {
-            self.keep::<S>(page);
+            self.keep_leaf::<S>(page, at.block, dead);
         }
         Ok(Some(copied))
     }

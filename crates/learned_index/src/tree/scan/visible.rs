@@ -16,7 +16,7 @@
 //! here is right whenever the entry is returned: whether the executor then finds the block all-visible, or
 //! looks the row up itself.
 
-use super::{Guard, Scan};
+use super::{Guard, Scan, Source};
 use crate::corruption::{Corruption, Result};
 use crate::entry::{Entry, HeapTid};
 use crate::fault::{Fault, injected};
@@ -25,7 +25,6 @@ use crate::memory::Room;
 use crate::page::leaf::Leaf;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
-use crate::tree::attempt::{read_current, settled};
 use crate::tree::directory::Directory;
 
 /// What a table says of its rows, to a scan with a snapshot.
@@ -65,8 +64,7 @@ impl<P> Scan<P> {
         self.all_visible.resize(self.tids.len(), false);
         table.all_visible(&self.tids, &mut self.all_visible);
         stop_at(StopPoint::ScanBeforeSecondLook);
-        let is_same =
-            self.all_visible.contains(&true) && self.is_source_as_it_was(store, directory)?;
+        let is_same = self.is_source_as_it_was(store, directory)?;
         let mut fresh = self.fresh.iter().peekable();
         let mut kept = 0;
         for read in 0..self.tids.len() {
@@ -86,16 +84,20 @@ impl<P> Scan<P> {
 
     /// Whether the leaf that the portion was copied from has the entries still that it had, or there was none.
     fn is_source_as_it_was<S: Store<Pin = P>>(
-        &self,
+        &mut self,
         store: &S,
         directory: &Directory,
     ) -> Result<bool> {
-        let Some((leaf, dead)) = self.source.filter(|_| !injected(Fault::NoSecondLook)) else {
-            return Ok(injected(Fault::NoSecondLook));
-        };
-        let page = settled(read_current(store, directory.state().word, leaf.block, leaf.hint))?;
-        let Some(page) = page else { return Ok(false) };
-        let named = |corruption: Corruption| corruption.at(leaf.block);
-        Ok(Leaf::parse(&page).map_err(named)?.tombstones() == dead)
+        let Some(Source { block, pin, dead }) = self.source.take() else { return Ok(true) };
+        if injected(Fault::NoSecondLook) || !self.all_visible.contains(&true) {
+            store.unpin(pin);
+            return Ok(true);
+        }
+        let page = store.lock_again(pin);
+        if store.word() != directory.state().word {
+            return Ok(false);
+        }
+        let leaf = Leaf::parse(&page).map_err(|corruption: Corruption| corruption.at(block))?;
+        Ok(leaf.tombstones() == dead)
     }
 }

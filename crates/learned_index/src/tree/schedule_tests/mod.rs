@@ -34,7 +34,7 @@ use crate::model::ModelChoice;
 use crate::page::PageBytes;
 use crate::page::leaf::Leaf;
 use crate::page::meta::Identity;
-use crate::store::concurrent::ConcurrentStore;
+use crate::store::concurrent::{ConcurrentStore, Standby};
 use crate::store::memory::MemoryStore;
 use crate::store::{Store, Update};
 
@@ -470,9 +470,13 @@ impl World {
         let snapshot = if pins { self.heap.now() } else { self.heap.take_snapshot() };
         let mut table = Snapshot { heap: &self.heap, snapshot };
         let mut found: Vec<Entry> = Vec::new();
-        while let Some(entry) =
-            scan.next_visible(&self.store, directory, direction, &mut table).unwrap()
-        {
+        let standby = Standby(&self.store);
+        loop {
+            let next = match guard {
+                Guard::Checks => scan.next_visible(&standby, directory, direction, &mut table),
+                _ => scan.next_visible(&self.store, directory, direction, &mut table),
+            };
+            let Some(entry) = next.unwrap() else { break };
             if pins {
                 assert!(self.heap.has(entry), "{entry:?} lost its TID under a scan with pins");
             }
