@@ -7,6 +7,7 @@ mod dead_rows;
 mod handler;
 mod heap_ahead;
 pub(crate) mod insert;
+mod killed;
 pub(crate) mod options;
 pub(crate) mod scan;
 mod serializable;

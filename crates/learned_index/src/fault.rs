@@ -27,6 +27,10 @@ pub(crate) enum Fault {
     KeepRoutesOfFrozen,
     /// A scan that checks what it copied believes the visibility map without a second look at the leaf.
     NoSecondLook,
+    /// The dead slots of a delta leaf are kept when it is written anew.
+    KeepKilled,
+    /// A scan remembers a dead row by its entry wherever that is by now.
+    KillByTid,
     /// A scan that checks what it copied believes the visibility map for entries of delta trees.
     MapForFresh,
     /// The keys that were seen in a delta leaf are kept when it is written anew.

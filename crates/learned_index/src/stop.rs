@@ -15,6 +15,8 @@ pub enum StopPoint {
     ScanBeforeMap,
     /// It has read the visibility map, and is about to look at the leaf again. Nothing is locked.
     ScanBeforeSecondLook,
+    /// The table was asked for the dead rows of a leaf, which is not locked yet.
+    MarkBeforeLock,
     /// A scan or a check has a leaf locked, and goes to the page that marks its dead slots.
     BeforeMap,
     /// A reader knows which page of a delta tree to read. Nothing is locked.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::codec::Sequence;
 use crate::corruption::{Corruption, Result, ensure};
-use crate::entry::{Block, Fence, HeapTid};
+use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Key, NullClass};
 use crate::memory::Room;
 use crate::page::outline::Outline;
@@ -415,6 +415,12 @@ impl<'a> Leaf<'a> {
         let width = usize::from(self.page[at + 1]);
         let within = slot - usize::from(start.first_slot);
         Ok(at + Sequence::packed_at(&self.page[at..])? + within * width / 8)
+    }
+
+    /// The entry of a slot below the number of entries.
+    pub(crate) fn entry(&self, slot: usize) -> Result<Entry> {
+        let key = Key { class: self.class, code: self.code(slot)? };
+        Ok(Entry { key, tid: self.tid(slot)? })
     }
 
     /// The heap TID of a slot below the number of entries.

@@ -117,6 +117,13 @@ pub(crate) fn owner_of(page: &PageBytes) -> Option<Block> {
     is_kind(page, PageKind::Tombstones).then(|| read(page, CONTENT_START))
 }
 
+/// The marks of 64 slots: a bit for each.
+#[inline]
+pub(crate) fn word(page: &PageBytes, index: usize) -> u64 {
+    let at = MAP_AT + index * 8;
+    if at + 8 <= CONTENT_END { read(page, at) } else { 0 }
+}
+
 /// Whether a map page marks a slot as dead.
 #[inline]
 pub(crate) fn is_dead(page: &PageBytes, slot: usize) -> bool {

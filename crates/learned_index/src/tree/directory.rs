@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::attempt::{Attempt, read_current, settled};
 use super::budget::{Budget, Share};
 use super::delta::{Routes, USUAL_ENTRIES};
-use super::killed::Killed;
+use super::killed::{Killed, Place, Slots};
 use super::tiles::{Change, Tiles};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::cpu;
@@ -243,6 +243,12 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// The slots of a page whose rows are known to be dead to all.
+    #[inline]
+    pub(super) fn killed_in(&self, place: &Place) -> Option<&Slots> {
+        self.killed.of(place)
     }
 
     /// Entries whose rows are known to be dead to all.

@@ -13,9 +13,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::budget::{Budget, Share};
+use super::directory::LeafRef;
 use crate::entry::{Block, Fence};
+use crate::fault::{Fault, full_at, injected};
 use crate::memory::{Add, Room};
-use crate::page::delta::{Delta, Tree};
+use crate::page::delta::Delta;
 
 /// A page whose slots keep their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,39 +43,61 @@ pub(in crate::tree) enum Place {
 }
 
 impl Place {
+    /// That of a leaf as the directory knows it.
+    #[inline]
+    pub(in crate::tree) fn of_leaf(at: LeafRef) -> Place {
+        Place::Leaf { block: at.block, birth: at.birth }
+    }
+
     /// That of a leaf of a delta tree.
-    pub(in crate::tree) fn of_delta(block: Block, tree: Tree, node: &Delta<'_>) -> Place {
-        Place::Delta { block, name: tree.name, rewrites: node.rewrites(), high: node.high() }
+    pub(in crate::tree) fn of_delta(block: Block, name: u64, node: &Delta<'_>) -> Place {
+        let rewrites = if injected(Fault::KeepKilled) { 0 } else { node.rewrites() };
+        Place::Delta { block, name, rewrites, high: node.high() }
     }
 }
 
 /// Slots of one page: a bit for each.
 #[derive(Clone, Debug, Default)]
-pub(in crate::tree) struct Slots(Vec<u64>);
+pub(in crate::tree) struct Slots {
+    bits: Vec<u64>,
+    /// Added since these were marked in the page, for all sessions.
+    unmarked: usize,
+}
 
 impl Slots {
     /// Whether the row of a slot's entry is known to be dead.
     #[inline]
     pub(in crate::tree) fn has(&self, slot: usize) -> bool {
-        self.0.get(slot / 64).is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
+        self.word(slot / 64) >> (slot % 64) & 1 == 1
+    }
+
+    /// 64 slots at once: a bit for each.
+    #[inline]
+    pub(in crate::tree) fn word(&self, index: usize) -> u64 {
+        self.bits.get(index).copied().unwrap_or(0)
     }
 
     /// Number of slots.
     pub(in crate::tree) fn count(&self) -> usize {
-        self.0.iter().map(|bits| bits.count_ones() as usize).sum()
+        self.bits.iter().map(|bits| bits.count_ones() as usize).sum()
     }
 
     /// Adds a slot. Returns by how many words this has grown.
     fn add(&mut self, slot: usize) -> usize {
-        let before = self.0.len();
-        while self.0.len() <= slot / 64 {
-            self.0.add(0);
+        let before = self.bits.len();
+        while self.bits.len() <= slot / 64 {
+            self.bits.add(0);
         }
-        self.0[slot / 64] |= 1 << (slot % 64);
-        self.0.len() - before
+        self.unmarked += usize::from(!self.has(slot));
+        self.bits[slot / 64] |= 1 << (slot % 64);
+        self.bits.len() - before
     }
 }
 
+/// Dead rows of one page that are worth a record in the log.
+const MANY_UNMARKED: usize = 32;
+/// And one in so many of all that are known to be dead there.
+const UNMARKED_PART: usize = 4;
 /// Words that a page takes besides its bits, about.
 const WORDS_PER_PAGE: usize = 16;
 
@@ -118,11 +142,34 @@ impl Killed {
         self.young.get(place).or_else(|| self.old.get(place))
     }
 
+    /// Whether so many rows of a page's entries are known to be dead that it is worth telling everybody.
+    /// `last`: no more are expected soon.
+    pub(in crate::tree) fn is_worth_marking(&self, place: &Place, last: bool) -> bool {
+        self.of(place).is_some_and(|slots| {
+            // Marking takes longer the more marks there are already: not again and again for a few more.
+            let part = || slots.unmarked * UNMARKED_PART >= slots.count();
+            slots.unmarked >= full_at(MANY_UNMARKED) && (last || part())
+        })
+    }
+
+    /// Says that everybody was told, as far as that was possible.
+    pub(in crate::tree) fn were_marked(&mut self, place: &Place) {
+        let [young, old] = [&mut self.young, &mut self.old];
+        if let Some(slots) = young.get_mut(place).or_else(|| old.get_mut(place)) {
+            slots.unmarked = 0;
+        }
+    }
+
     /// Remembers that the row of an entry is dead.
     pub(in crate::tree) fn add(&mut self, place: Place, slot: usize) {
+        self.add_all(place, [slot]);
+    }
+
+    /// The same of several entries of one page.
+    pub(in crate::tree) fn add_all(&mut self, place: Place, more: impl IntoIterator<Item = usize>) {
         if !self.young.contains_key(&place) {
             let known = self.old.remove(&place).unwrap_or_default();
-            let words = WORDS_PER_PAGE + known.0.len();
+            let words = WORDS_PER_PAGE + known.bits.len();
             if self.words[0] + words > self.limit {
                 self.old = std::mem::take(&mut self.young);
                 self.words = [0, self.words[0]];
@@ -132,7 +179,7 @@ impl Killed {
             self.words[0] += words;
         }
         if let Some(slots) = self.young.get_mut(&place) {
-            self.words[0] += slots.add(slot);
+            self.words[0] += more.into_iter().map(|slot| slots.add(slot)).sum::<usize>();
         }
         self.keep_within_budget();
     }

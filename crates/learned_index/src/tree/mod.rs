@@ -11,6 +11,7 @@ pub mod delta;
 pub mod directory;
 mod killed;
 pub mod load;
+pub mod mark;
 pub mod merge;
 mod rewrite;
 pub mod scan;

@@ -11,6 +11,7 @@ use super::budget::Budget;
 use super::build::BuildOptions;
 use super::delta::{Routes, Side, pages_of};
 use super::directory::read_meta;
+use super::mark::{Marked, Verdict, mark};
 use super::rewrite::{Excluded, Rewrite, undisturbed};
 use super::used::{Used, is_of_delta};
 use crate::corruption::{Corruption, Result, ensure};
@@ -20,7 +21,7 @@ use crate::memory::{Add, listed, with_room};
 use crate::page::delta::{Delta, Tree};
 use crate::page::leaf::Leaf;
 use crate::page::meta::State;
-use crate::page::{self, edit, is_free, tombstone, verify_seal};
+use crate::page::{self, edit, is_free, tombstone};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
@@ -81,7 +82,8 @@ pub fn bulk_delete<S: Update>(
     }
     fills.sort_unstable_by_key(|(ordinal, _)| *ordinal);
     let fills: Vec<Fill> = listed(fills.into_iter().map(|(_, fill)| fill));
-    if stats.removed > 0 {
+    // Some may have been marked by others.
+    if stats.removed > 0 || fills.iter().any(|fill| fill.dead > 0) {
         compact(store, options, &fills, &mut before_page)?;
         store.spread_offers();
     }
@@ -279,14 +281,6 @@ struct Memory {
     tids: Vec<HeapTid>,
 }
 
-/// A leaf's slots, sorted out.
-struct Verdict {
-    /// All dead slots, ascending.
-    dead: Vec<u16>,
-    new: usize,
-    alive: usize,
-}
-
 fn vacuum_leaf<S: Update>(
     excluded: &Excluded<'_, S>,
     block: Block,
@@ -295,45 +289,12 @@ fn vacuum_leaf<S: Update>(
     stats: &mut VacuumStats,
 ) -> Result<Fill> {
     let store = excluded.store;
-    let mut map_page = None;
-    loop {
-        let mut page = store.lock_for_cleanup(block);
-        let leaf = Leaf::parse(&page)?;
-        verify_seal(&page)?;
-        let verdict = judge(excluded, &leaf, block, is_dead, memory)?;
-        let entries = leaf.entries();
-        let mut map = leaf.tombstone_page();
-        if verdict.new > 0 {
-            let marks = |map| [tombstone::point_to_map(verdict.dead.len(), map)];
-            if let Some(edits) = tombstone::list(&leaf, &verdict.dead) {
-                store.change(&mut [(&mut page, &edits)]);
-            } else if let Some(map) = map {
-                let mut map_guard = store.lock(map, 0);
-                let edits = tombstone::map_edits(&leaf, &map_guard, &verdict.dead);
-                let marks = marks(map);
-                if injected(Fault::LogMapFirst) {
-                    store.change(&mut [(&mut map_guard, &edits), (&mut page, &marks)]);
-                } else {
-                    // The leaf first: whoever reads both locks them in this order, and so does replay.
-                    store.change(&mut [(&mut page, &marks), (&mut map_guard, &edits)]);
-                }
-            } else if let Some(block) = map_page {
-                map = map_page;
-                store.change(&mut [(&mut page, &marks(block))]);
-            } else {
-                // The list is full. A new page cannot be made under the lock of another, so this
-                // leaf is judged again after that: only vacuum marks entries, and there is one.
-                let map = tombstone::map(&leaf, block, &verdict.dead);
-                drop(page);
-                map_page = Some(store.create(&map));
-                stop_at(StopPoint::VacuumBeforeMap);
-                continue;
-            }
-        }
-        stats.alive += verdict.alive as u64;
-        stats.removed += verdict.new as u64;
-        return Ok(Fill { entries, dead: verdict.dead.len(), map });
-    }
+    let judge = |leaf: &Leaf<'_>| judge(excluded, leaf, block, is_dead, memory);
+    let marked = mark(store, block, || store.lock_for_cleanup(block), judge, || {})?;
+    let Marked { verdict, entries, map } = marked;
+    stats.alive += (entries - verdict.dead.len()) as u64;
+    stats.removed += verdict.new as u64;
+    Ok(Fill { entries, dead: verdict.dead.len(), map })
 }
 
 fn judge<S: Update>(
@@ -347,15 +308,13 @@ fn judge<S: Update>(
     memory.tids.clear();
     leaf.decode(0, leaf.entries(), &mut memory.codes, &mut memory.tids)?;
     let known = undisturbed(dead_slots(excluded, excluded.word, leaf, block))?;
-    let mut verdict = Verdict { dead: Vec::new(), new: 0, alive: 0 };
+    let mut verdict = Verdict { dead: Vec::new(), new: 0 };
     for (slot, &tid) in memory.tids.iter().enumerate() {
         let slot = slot as u16;
         let was_dead = known.binary_search(&slot).is_ok();
         if was_dead || is_dead(tid) {
             verdict.dead.add(slot);
             verdict.new += usize::from(!was_dead);
-        } else {
-            verdict.alive += 1;
         }
     }
     Ok(verdict)

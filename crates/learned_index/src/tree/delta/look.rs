@@ -197,7 +197,7 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
                 if may_have {
                     self.find_in_delta(&node, from).map_err(named)?;
                 }
-                (Place::of_delta(block, tree, &node), node.high())
+                (Place::of_delta(block, tree.name, &node), node.high())
             };
             if let Some(why) = self.look_pinned(store, directory.killed(), place, page) {
                 return Ok(Some(why));
@@ -316,7 +316,7 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         if self.found.is_empty() {
             return Ok(next);
         }
-        let place = Place::of_delta(block, tree, &node);
+        let place = Place::of_delta(block, tree.name, &node);
         let all = self.found.len();
         let dead = |killed: &Killed| killed.of(&place).map_or(0, |known| known.count());
         self.drop_known(killed, &place);

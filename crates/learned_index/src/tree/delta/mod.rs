@@ -28,7 +28,7 @@ mod unique;
 pub(in crate::tree) use insert::open_tree;
 pub use insert::{insert, insert_removing};
 pub use look::Row;
-pub use removal::{Candidate, KeepAll, Table};
+pub use removal::{Candidate, KeepAll, Table, remove_killed};
 pub use unique::{Unique, insert_unique, insert_unique_removing};
 
 use std::rc::Rc;

@@ -72,6 +72,17 @@ pub(super) fn remove_dead<S: Update, T: Table>(
     Ok(removed == Some(true))
 }
 
+/// Takes the entries of dead rows out of the leaf of the active tree that a position belongs to, where this session has
+/// seen many. Returns whether it did.
+pub fn remove_killed<S: Update, T: Table>(
+    store: &S,
+    directory: &mut Directory,
+    position: Fence,
+    table: &mut T,
+) -> Result<bool> {
+    remove_dead(store, directory, position, false, table)
+}
+
 fn try_to_remove<S: Update, T: Table>(
     store: &S,
     directory: &mut Directory,
@@ -86,9 +97,11 @@ fn try_to_remove<S: Update, T: Table>(
     let hint = S::hint(&page);
     // All entries of the leaf in order, and whether this session has seen that the row is dead.
     let mut entries: Vec<(Entry, bool)> = Vec::with_capacity(CAPACITY);
+    let place;
     {
         let node = open(&page, tree).map_err(|error| error.at(block))?;
-        let known = directory.killed().of(&Place::of_delta(block, tree, &node));
+        place = Place::of_delta(block, tree.name, &node);
+        let known = directory.killed_in(&place);
         if known.is_none() && !unchanged {
             return Ok(false);
         }
@@ -123,6 +136,7 @@ fn try_to_remove<S: Update, T: Table>(
         }
     }
     let horizon = table.find_dead(block, &mut candidates, blocks.is_some());
+    directory.killed().were_marked(&place);
     let answers = candidates.iter().zip(asked).filter(|(candidate, _)| candidate.dead);
     let dead: Vec<Entry> = answers.map(|(_, entry)| entry).collect();
     let enough = dead.len() >= least;

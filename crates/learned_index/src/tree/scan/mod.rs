@@ -6,11 +6,15 @@
 //! happens to the index after that does not matter to the portion; the next one begins, under
 //! whatever state there is then, at the position where this one ends.
 
+mod dead;
+mod kills;
 mod locks;
 mod point;
 mod portion;
 mod visible;
 
+use kills::Kills;
+pub use kills::ManyDead;
 pub use locks::{NoLocks, PredicateLocks};
 pub use visible::{Unasked, Visibility};
 
@@ -88,9 +92,10 @@ pub struct Scan<P> {
     source: Option<Source<P>>,
     /// Which blocks of the portion were all-visible: memory kept from portion to portion.
     all_visible: Vec<bool>,
-    /// Slots of a leaf that match, and its dead slots: memory kept from leaf to leaf.
+    /// Slots of a leaf that match: memory kept from leaf to leaf.
     ranges: Vec<(usize, usize)>,
-    dead: Vec<u16>,
+    /// Which entries of the portion are dead, as the caller says.
+    kills: Kills,
     /// Matches from the delta trees, and the other half of merging them with those of a leaf.
     fresh: Vec<Entry>,
     merged: (Vec<u64>, Vec<HeapTid>),
@@ -123,7 +128,7 @@ impl<P> Default for Scan<P> {
             source: None,
             all_visible: Vec::new(),
             ranges: Vec::new(),
-            dead: Vec::new(),
+            kills: Kills::default(),
             fresh: Vec::new(),
             merged: Default::default(),
             exhausted: None,
@@ -365,12 +370,14 @@ impl<P> Scan<P> {
             return Ok(false);
         }
         std::mem::swap(&mut self.pins, &mut self.old_pins);
+        self.kills.forget();
         if L::LOCKS {
             self.lock_single_key(locks);
         }
         let leaves = self.leaves;
         let found = loop {
             directory.refresh(store)?;
+            self.kills.word = directory.state().word;
             self.codes.clear();
             self.tids.clear();
             self.current = 0;

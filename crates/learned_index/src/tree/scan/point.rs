@@ -1,5 +1,6 @@
 //! The short way to one key, which most lookups go: to one leaf, when nothing waits in a delta tree.
 
+use super::dead::may_have_dead;
 use super::portion::open_leaf;
 use super::{Direction, Scan};
 use crate::corruption::{Corruption, ensure};
@@ -54,10 +55,10 @@ impl<P> Scan<P> {
         let hint = S::hint(&page);
         directory.remember(at, hint, &leaf);
         let dead = leaf.tombstones();
-        if dead > 0 && !slots.is_empty() {
+        if !slots.is_empty() && may_have_dead(directory, &leaf, at) {
             self.ranges.clear();
             self.ranges.push((slots.start, slots.end));
-            self.drop_dead(store, word, &leaf, at, 0)?;
+            self.drop_dead(store, directory, &leaf, at, 0)?;
         }
         self.exhausted = Some(Direction::Forward);
         let found = !self.tids.is_empty();

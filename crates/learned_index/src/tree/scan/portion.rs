@@ -1,20 +1,21 @@
 //! Copying a portion of the matches: out of one leaf of each delta tree, and one learned leaf.
 
+use super::dead::may_have_dead;
 use super::{Direction, Guard, Scan, Source};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
 use crate::memory::{Add, Room};
+use crate::page;
 use crate::page::delta::Delta;
 use crate::page::leaf::{Leaf, taken};
-use crate::page::{self, tombstone};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, read_current};
 use crate::tree::delta::Side;
 use crate::tree::directory::{Directory, LeafRef, Which, expect_leaf};
-use crate::tree::vacuum::lock_map;
+use crate::tree::killed::{Place, Slots};
 
 /// Keys of a list whose leaves are asked for ahead of reading them, from disk and from memory.
 const KEYS_AHEAD: usize = 16;
@@ -59,6 +60,7 @@ impl<P> Scan<P> {
             // Up to where the portion is complete: every source may end it earlier.
             let mut bound = end.min(Fence { class: from.class + 1, ..Fence::MIN });
             self.fresh.clear();
+            self.kills.deltas = [None; 2];
             for which in [Which::Active, Which::Frozen] {
                 bound = self.copy_delta_from(store, directory, which, from, bound)?;
             }
@@ -123,15 +125,33 @@ impl<P> Scan<P> {
         {
             return Ok(bound);
         }
-        self.copy_fresh(&node, from, bound).map_err(named)?.then(|| self.keep::<S>(page));
+        let place = Place::of_delta(block, tree.name, &node);
+        let killed = directory.killed_in(&place);
+        if self.copy_fresh(&node, killed, from, bound).map_err(named)? {
+            self.kills.deltas[which as usize] = Some((place, node.len()));
+            self.keep::<S>(page);
+        }
         Ok(bound)
     }
 
-    /// Copies the matches of a delta tree's leaf between two positions. Returns whether there are
-    /// any.
-    fn copy_fresh(&mut self, node: &Delta<'_>, from: Fence, to: Fence) -> Result<bool> {
-        let before = self.fresh.len();
-        node.collect(from, to, &mut self.fresh)?;
+    /// Copies the matches of a delta tree's leaf between two positions, but for the slots that are known to be dead.
+    /// Returns whether there are any.
+    fn copy_fresh(
+        &mut self,
+        node: &Delta<'_>,
+        killed: Option<&Slots>,
+        from: Fence,
+        to: Fence,
+    ) -> Result<bool> {
+        let (before, fresh) = (self.fresh.len(), &mut self.fresh);
+        match killed {
+            None => node.collect(from, to, fresh)?,
+            Some(killed) => node.visit(from, to, |slot, entry| {
+                if !killed.has(slot) {
+                    fresh.push(entry);
+                }
+            })?,
+        }
         let intervals = self.intervals.as_slice();
         let mut kept = before;
         for read in before..self.fresh.len() {
@@ -224,6 +244,10 @@ impl<P> Scan<P> {
         .map_err(named)?;
         let mut bound = bound.min(leaf.high());
         let mut index = self.interval_after(from);
+        if let &[interval] = self.intervals.as_slice() {
+            let range = (from.max(Fence::before(interval.low)), end_of(&interval).min(bound));
+            from = self.skip_dead_from(store, directory, &leaf, at, range)?;
+        }
         let intervals = self.intervals.as_slice();
         self.ranges.clear();
         // Behind what other leaves gave.
@@ -292,6 +316,7 @@ impl<P> Scan<P> {
             // From where the portion is complete: every source may begin it later.
             let mut bound = start.max(class_start);
             self.fresh.clear();
+            self.kills.deltas = [None; 2];
             for which in [Which::Active, Which::Frozen] {
                 bound = self.copy_delta_before(store, directory, which, to, bound)?;
             }
@@ -333,7 +358,12 @@ impl<P> Scan<P> {
         let named = |corruption: Corruption| corruption.at(block);
         let node = Delta::parse(&page, tree.name).map_err(named)?;
         let from = bound.max(node.low()).max(lowest);
-        self.copy_fresh(&node, from, to).map_err(named)?.then(|| self.keep::<S>(page));
+        let place = Place::of_delta(block, tree.name, &node);
+        let killed = directory.killed_in(&place);
+        if self.copy_fresh(&node, killed, from, to).map_err(named)? {
+            self.kills.deltas[which as usize] = Some((place, node.len()));
+            self.keep::<S>(page);
+        }
         Ok(if from == lowest { bound } else { from })
     }
 
@@ -358,6 +388,10 @@ impl<P> Scan<P> {
         )
         .map_err(named)?;
         let mut bound = bound.max(leaf.low());
+        if let &[interval] = self.intervals.as_slice() {
+            let range = (Fence::before(interval.low).max(bound), to.min(end_of(&interval)));
+            to = self.skip_dead_before(store, directory, &leaf, at, range)?;
+        }
         let intervals = self.intervals.as_slice();
         let mut left = intervals.partition_point(|interval| Fence::before(interval.low) < to);
         self.ranges.clear();
@@ -421,48 +455,13 @@ impl<P> Scan<P> {
         ensure(copied == total, "as many entries as slots", copied as u64).map_err(named)?;
         let copied = (self.entry(first), self.entry(first + total - 1));
         let dead = leaf.tombstones();
-        if dead > 0 {
-            self.drop_dead(store, directory.state().word, &leaf, at, first)?;
+        if may_have_dead(directory, &leaf, at) {
+            self.drop_dead(store, directory, &leaf, at, first)?;
         }
         if self.tids.len() > first {
             self.keep_leaf::<S>(page, at.block, dead);
         }
         Ok(Some(copied))
-    }
-
-    /// Takes the dead entries out of what was just copied from a leaf, from the `first`-th on. The leaf is still
-    /// locked.
-    pub(super) fn drop_dead<S: Store<Pin = P>>(
-        &mut self,
-        store: &S,
-        word: u64,
-        leaf: &Leaf<'_>,
-        at: LeafRef,
-        first: usize,
-    ) -> Attempt<()> {
-        let map = lock_map(store, word, leaf, at.block)?;
-        self.dead.clear();
-        self.dead.extend(leaf.listed_tombstones());
-        let (mut read, mut kept) = (first, first);
-        for slot in self.ranges.iter().flat_map(|&(start, end)| start..end) {
-            let slot = slot + usize::from(injected(Fault::TombstoneOfNeighbour));
-            let dead = match &map {
-                Some(map) => tombstone::is_dead(map, slot),
-                None => self.dead.binary_search(&(slot as u16)).is_ok(),
-            };
-            if !dead {
-                self.codes[kept] = self.codes[read];
-                self.tids[kept] = self.tids[read];
-                kept += 1;
-            } else if injected(Fault::TombstoneByEntry) {
-                let dead = (self.codes[read], self.tids[read]);
-                self.fresh.retain(|fresh| (fresh.key.code, fresh.tid) != dead);
-            }
-            read += 1;
-        }
-        self.codes.truncate(kept);
-        self.tids.truncate(kept);
-        Ok(())
     }
 
     /// Asks for the leaves of the next keys of a list.

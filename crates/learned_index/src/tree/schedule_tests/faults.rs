@@ -51,5 +51,7 @@ faults! {
     a_writer_that_looks_for_locks_before_it_inserts_is_noticed: CheckBeforeInserting, None;
     taking_entries_out_of_a_leaf_in_secret_is_noticed: KeepRewrites, None;
     taking_entries_out_without_a_pin_is_noticed: RemoveWithoutPin, None;
+    remembering_a_dead_row_by_its_entry_is_noticed: KillByTid, Some(Cast::Kills);
+    keeping_dead_slots_of_a_leaf_that_was_written_anew_is_noticed: KeepKilled, None;
     taking_entries_out_that_a_snapshot_sees_is_noticed: RemoveWhatSnapshotsSee, None;
 }

@@ -22,8 +22,11 @@ use self::removal::Table;
 use self::scheduler::{Random, pause_at_stop_points};
 use super::build::{BuildOptions, Builder};
 use super::check::{check, contains};
-use super::delta::{Row, Unique, insert, insert_removing, insert_unique_removing, open_tree};
+use super::delta::{
+    Row, Unique, insert, insert_removing, insert_unique_removing, open_tree, remove_killed,
+};
 use super::directory::Directory;
+use super::mark::mark_killed;
 use super::merge::{Limits, Step, merge_step};
 use super::scan::{Direction, Guard, Scan, Visibility};
 use super::vacuum::{bulk_delete, sweep};
@@ -43,7 +46,7 @@ const SCHEDULES: u64 = 3_000;
 const FULL_AT: usize = 4;
 /// Keys that rows share.
 const SHARED_KEYS: u64 = 12;
-/// Keys at the end of the table that all are in the delta tree.
+/// Keys at the end of the table, see [`World::tail`].
 const TAIL: u64 = 20;
 
 /// An index before its threads begin, and its table.
@@ -64,6 +67,8 @@ struct World {
     exclusion: Mutex<()>,
     options: BuildOptions,
     last: u64,
+    /// Keys at the end of the table that some threads keep to: all are in the delta tree.
+    tail: u64,
     locks: LockTable,
 }
 
@@ -350,7 +355,7 @@ impl World {
 
     /// A key at the end of the table, where all rows are in the delta tree.
     fn tail_key(&self, random: &mut Random) -> Key {
-        Key::value(self.last.saturating_sub(random.below(TAIL)))
+        Key::value(self.last.saturating_sub(random.below(self.tail)))
     }
 
     fn tail_inserter(&self, mut random: Random) {
@@ -367,7 +372,7 @@ impl World {
         for _ in 0..2 {
             let now = self.heap.now();
             for entry in self.heap.alive_between(now, now) {
-                if entry.key.code + TAIL > self.last && !random.one_in(3) {
+                if entry.key.code + self.tail > self.last && !random.one_in(3) {
                     self.heap.kill(entry.tid);
                 }
             }
@@ -391,6 +396,36 @@ impl World {
             }
         }
         scan.release(&self.store);
+    }
+
+    /// Reads without pins, and says only much later which rows were dead.
+    fn late_killer(&self, mut random: Random) {
+        let mut directory = self.directory(&mut random);
+        let mut scan = Scan::new();
+        for _ in 0..6 {
+            let snapshot = self.heap.take_snapshot();
+            let low = self.tail_key(&mut random);
+            scan.restart(&self.store, Guard::Nothing);
+            scan.intervals_mut().set(low, Key::MAX);
+            let mut found = Vec::new();
+            let next = |scan: &mut Scan<_>, directory: &mut _| {
+                scan.next(&self.store, directory, Direction::Forward).unwrap()
+            };
+            while let Some(entry) = next(&mut scan, &mut directory) {
+                found.push(entry);
+                if self.heap.is_removable(entry.tid) {
+                    scan.kill_current();
+                }
+                if scan.has_kills() && random.one_in(4) {
+                    for _ in 0..random.below(400) {
+                        thread::yield_now();
+                    }
+                    self.remember_kills(&mut random, &mut directory, &mut scan);
+                }
+            }
+            self.expect_answer(&found, |key| key >= low, snapshot, snapshot);
+            self.heap.release_snapshot(snapshot);
+        }
     }
 
     fn reader(&self, mut random: Random) {
@@ -489,7 +524,14 @@ impl World {
             if random.one_in(8) {
                 thread::yield_now();
             }
+            if guard != Guard::Checks && self.heap.is_removable(entry.tid) {
+                scan.kill_current();
+            }
+            if scan.has_kills() && random.one_in(3) {
+                self.remember_kills(random, directory, scan);
+            }
         }
+        self.remember_kills(random, directory, scan);
         if !forward {
             found.reverse();
         }
@@ -504,6 +546,25 @@ impl World {
         }
         if !pins {
             self.heap.release_snapshot(snapshot);
+        }
+    }
+
+    /// What a server does when a portion ends: also on behalf of others.
+    fn remember_kills(
+        &self,
+        random: &mut Random,
+        directory: &mut Directory,
+        scan: &mut Scan<<ConcurrentStore as Store>::Pin>,
+    ) {
+        let many = scan.remember_kills(&self.store, directory).unwrap();
+        let mut table = Table::of(&self.heap, random.next());
+        if let Some(position) = many.in_active {
+            remove_killed(&self.store, directory, position, &mut table).unwrap();
+        }
+        if let Some(position) = many.in_leaf
+            && let Ok(_exclusion) = self.exclusion.try_lock()
+        {
+            mark_killed(&self.store, directory, position, &mut table).unwrap();
         }
     }
 
@@ -574,6 +635,8 @@ enum Cast {
     /// Inserts that split leaves of the delta tree while vacuum takes dead entries out of them, and readers
     /// that hold on to what they read.
     Splits,
+    /// Inserts and vacuum over few keys, and readers that say late which rows were dead.
+    Kills,
     /// Everybody, over leaves with many dead entries, where nothing that a merge replaces is freed at once.
     Maps,
 }
@@ -584,6 +647,7 @@ impl Cast {
             0 => Cast::Openers,
             1 => Cast::Splits,
             2 => Cast::Maps,
+            3 => Cast::Kills,
             _ => Cast::All,
         }
     }
@@ -592,7 +656,7 @@ impl Cast {
         match self {
             Cast::All => random.pick(images),
             Cast::Openers => random.pick(&images[..2]),
-            Cast::Splits => &images[images.len() - 2],
+            Cast::Splits | Cast::Kills => &images[images.len() - 2],
             Cast::Maps => &images[images.len() - 1],
         }
     }
@@ -623,6 +687,13 @@ impl Cast {
                 World::reader,
                 World::checker,
             ],
+            Cast::Kills => vec![
+                World::tail_inserter,
+                World::tail_inserter,
+                World::tail_vacuum,
+                World::late_killer,
+                World::late_killer,
+            ],
             Cast::Splits => vec![
                 World::tail_inserter,
                 World::tail_inserter,
@@ -646,6 +717,7 @@ fn play(images: &[Image], seed: u64, cast: Option<Cast>) {
         exclusion: Mutex::new(()),
         options: image.options,
         last: image.last,
+        tail: if cast == Cast::Kills { 3 } else { TAIL },
         locks: LockTable::default(),
     });
     if unique {

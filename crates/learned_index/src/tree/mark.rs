@@ -1,0 +1,177 @@
+//! Marking entries of published leaves as dead, for everybody: by tombstones.
+//!
+//! VACUUM does so for the rows that it removes. Before it comes, a session does so for the rows that its scans have found
+//! dead to all ([`mark_killed`]): they need not be looked up again by anyone. Both have the exclusion, so slots of one
+//! leaf are marked by one at a time, and no merge copies the leaf meanwhile.
+
+use super::attempt::Attempt;
+use super::delta::{Candidate, Table};
+use super::directory::{Directory, LeafRef, expect_leaf};
+use super::killed::Place;
+use super::rewrite::{Excluded, undisturbed};
+use super::vacuum::dead_slots;
+use crate::corruption::{Corruption, Result};
+use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::fault::{Fault, injected};
+use crate::key::Key;
+use crate::memory::{Add, listed};
+use crate::page::leaf::Leaf;
+use crate::page::{tombstone, verify_seal};
+use crate::stop::{StopPoint, stop_at};
+use crate::store::{Store, Update};
+
+/// Rows that the table is asked for at once: it numbers them with 16 bits.
+const MOST_AT_ONCE: usize = 1 << 14;
+
+/// A leaf's slots, sorted out.
+pub(super) struct Verdict {
+    /// All dead slots, ascending.
+    pub(super) dead: Vec<u16>,
+    /// Those of them that are not marked yet.
+    pub(super) new: usize,
+}
+
+/// What a leaf is like once its dead slots are marked.
+pub(super) struct Marked {
+    pub(super) verdict: Verdict,
+    pub(super) entries: usize,
+    /// The page that marks them, if there is one.
+    pub(super) map: Option<Block>,
+}
+
+/// Locks a leaf as `lock` does it, and marks the slots that `judge` says are dead. `before` comes before the change, under
+/// the lock, if there is one. The caller has the exclusion.
+pub(super) fn mark<'s, S: Update>(
+    store: &'s S,
+    block: Block,
+    lock: impl Fn() -> S::Exclusive<'s>,
+    mut judge: impl FnMut(&Leaf<'_>) -> Result<Verdict>,
+    before: impl FnOnce(),
+) -> Result<Marked> {
+    let mut map_page = None;
+    loop {
+        let mut page = lock();
+        let leaf = Leaf::parse(&page)?;
+        verify_seal(&page)?;
+        let verdict = judge(&leaf)?;
+        let entries = leaf.entries();
+        let map = leaf.tombstone_page();
+        if verdict.new == 0 {
+            return Ok(Marked { verdict, entries, map });
+        }
+        let point_to = |map| [tombstone::point_to_map(verdict.dead.len(), map)];
+        if let Some(edits) = tombstone::list(&leaf, &verdict.dead) {
+            before();
+            store.change(&mut [(&mut page, &edits)]);
+            return Ok(Marked { verdict, entries, map: None });
+        }
+        if let Some(map) = map {
+            let mut map_guard = store.lock(map, 0);
+            let edits = tombstone::map_edits(&leaf, &map_guard, &verdict.dead);
+            let marks = point_to(map);
+            before();
+            if injected(Fault::LogMapFirst) {
+                store.change(&mut [(&mut map_guard, &edits), (&mut page, &marks)]);
+            } else {
+                // The leaf first: whoever reads both locks them in this order, and so does replay.
+                store.change(&mut [(&mut page, &marks), (&mut map_guard, &edits)]);
+            }
+            return Ok(Marked { verdict, entries, map: Some(map) });
+        }
+        if let Some(map) = map_page {
+            let marks = point_to(map);
+            before();
+            store.change(&mut [(&mut page, &marks)]);
+            return Ok(Marked { verdict, entries, map: Some(map) });
+        }
+        // The list is full. A new page cannot be made under the lock of another, so this
+        // leaf is judged again after that: only who has the exclusion marks entries.
+        let map = tombstone::map(&leaf, block, &verdict.dead);
+        drop(page);
+        map_page = Some(store.create(&map));
+        stop_at(StopPoint::VacuumBeforeMap);
+    }
+}
+
+/// Marks the entries of the leaf that a position belongs to whose rows this session knows to be dead, if the table says so
+/// too: it tells standbys, and lets them cancel queries that may see the rows. The caller has the exclusion, and this is
+/// no standby. Returns how many were marked.
+pub fn mark_killed<S: Update, T: Table>(
+    store: &S,
+    directory: &mut Directory,
+    position: Fence,
+    table: &mut T,
+) -> Result<usize> {
+    directory.refresh(store)?;
+    let excluded = Excluded { store, word: directory.state().word };
+    let Some(at) = undisturbed(directory.route(&excluded, position))? else { return Ok(0) };
+    let known = undisturbed(unmarked(&excluded, directory, at))?;
+    directory.killed().were_marked(&Place::of_leaf(at));
+    let mut marked = 0;
+    for some in known.chunks(MOST_AT_ONCE) {
+        marked += mark_some(&excluded, at, some, table)
+            .map_err(|corruption: Corruption| corruption.at(at.block))?;
+    }
+    Ok(marked)
+}
+
+fn mark_some<S: Update, T: Table>(
+    excluded: &Excluded<'_, S>,
+    at: LeafRef,
+    known: &[(u16, Entry)],
+    table: &mut T,
+) -> Result<usize> {
+    let store = excluded.store;
+    let candidate = |entry: &Entry| Candidate { tid: entry.tid, promising: true, dead: false };
+    let mut candidates: Vec<Candidate> = listed(known.iter().map(|(_, entry)| candidate(entry)));
+    // Who has the exclusion keeps VACUUM from removing entries, so each TID that has one here is that of its row.
+    let horizon = table.find_dead(at.block, &mut candidates, true);
+    let answers = || candidates.iter().zip(known).filter(|(candidate, _)| candidate.dead);
+    let slots: Vec<u16> = listed(answers().map(|(_, &(slot, _))| slot));
+    let entries: Vec<Entry> = listed(answers().map(|(_, &(_, entry))| entry));
+    if slots.is_empty() {
+        return Ok(0);
+    }
+    stop_at(StopPoint::MarkBeforeLock);
+    let judge = |leaf: &Leaf<'_>| {
+        let mut dead = undisturbed(dead_slots(excluded, excluded.word, leaf, at.block))?;
+        let before = dead.len();
+        dead.add_all(slots.iter().copied());
+        dead.sort_unstable();
+        dead.dedup();
+        let new = dead.len() - before;
+        Ok(Verdict { dead, new })
+    };
+    let lock = || store.lock(at.block, at.hint);
+    let marked = mark(store, at.block, lock, judge, || table.before_removal(horizon, &entries))?;
+    Ok(marked.verdict.new)
+}
+
+/// The slots of a leaf that this session knows to be dead and that are not marked, with their entries.
+fn unmarked<S: Store>(
+    excluded: &Excluded<'_, S>,
+    directory: &Directory,
+    at: LeafRef,
+) -> Attempt<Vec<(u16, Entry)>> {
+    let named = |corruption: Corruption| corruption.at(at.block);
+    let Some(known) = directory.killed_in(&Place::of_leaf(at)) else { return Ok(Vec::new()) };
+    let page = excluded.store.read(at.block, at.hint);
+    expect_leaf(at, &page, S::hint(&page)).map_err(named)?;
+    let leaf = Leaf::parse(&page).map_err(named)?;
+    let marked = dead_slots(excluded, excluded.word, &leaf, at.block)?;
+    let mut marked = marked.into_iter().map(usize::from).peekable();
+    let mut is_marked = |slot| {
+        while marked.next_if(|&other| other < slot).is_some() {}
+        marked.peek() == Some(&slot)
+    };
+    let is_new = |slot: &usize| known.has(*slot) && !is_marked(*slot);
+    let slots: Vec<usize> = listed((0..leaf.entries()).filter(is_new));
+    let (Some(&start), Some(&last)) = (slots.first(), slots.last()) else { return Ok(Vec::new()) };
+    let (mut codes, mut tids): (Vec<u64>, Vec<HeapTid>) = Default::default();
+    leaf.decode(start, last + 1, &mut codes, &mut tids).map_err(named)?;
+    let entry_of = |slot: usize| Entry {
+        key: Key { class: leaf.class(), code: codes[slot - start] },
+        tid: tids[slot - start],
+    };
+    Ok(listed(slots.iter().map(|&slot| (slot as u16, entry_of(slot)))))
+}

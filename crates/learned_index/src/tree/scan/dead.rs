@@ -1,0 +1,162 @@
+//! Leaving out of a portion what is dead in a leaf: its tombstones, and the rows that the session has found dead to all
+//! (`killed.rs`).
+
+use std::ops::Deref;
+
+use super::Scan;
+use crate::corruption::Corruption;
+use crate::entry::Fence;
+use crate::fault::{Fault, injected};
+use crate::page::leaf::Leaf;
+use crate::page::{PageBytes, tombstone};
+use crate::store::Store;
+use crate::tree::attempt::Attempt;
+use crate::tree::directory::{Directory, LeafRef};
+use crate::tree::killed::{Place, Slots};
+use crate::tree::vacuum::lock_map;
+
+/// The dead slots of a leaf. `map` is the page that marks them, if there is one.
+struct Dead<'a, G> {
+    map: Option<G>,
+    listed: Vec<u16>,
+    killed: Option<&'a Slots>,
+}
+
+impl<G: Deref<Target = PageBytes>> Dead<'_, G> {
+    #[inline]
+    fn has(&self, slot: usize) -> bool {
+        let marked = match &self.map {
+            Some(map) => tombstone::is_dead(map, slot),
+            None => self.listed.binary_search(&(slot as u16)).is_ok(),
+        };
+        marked || self.killed.is_some_and(|killed| killed.has(slot))
+    }
+
+    /// 64 slots at once, as far as they are not listed: a bit for each dead one.
+    fn word(&self, index: usize) -> u64 {
+        let marked = self.map.as_ref().map_or(0, |map| tombstone::word(map, index));
+        marked | self.killed.map_or(0, |killed| killed.word(index))
+    }
+
+    /// The first slot from `start` on that is not dead; `end` if there is none before it.
+    fn first_living(&self, start: usize, end: usize) -> usize {
+        let mut slot = start;
+        while slot < end {
+            if slot.is_multiple_of(64) && self.word(slot / 64) == u64::MAX {
+                slot += 64;
+            } else if self.has(slot) {
+                slot += 1;
+            } else {
+                return slot;
+            }
+        }
+        end
+    }
+
+    /// The slot after the last one before `end` that is not dead; `start` if there is none from it on.
+    fn last_living(&self, start: usize, end: usize) -> usize {
+        let mut slot = end;
+        while slot > start {
+            if slot.is_multiple_of(64) && self.word(slot / 64 - 1) == u64::MAX {
+                slot -= 64;
+            } else if self.has(slot - 1) {
+                slot -= 1;
+            } else {
+                return slot;
+            }
+        }
+        start
+    }
+}
+
+/// What is dead in a leaf, which is locked.
+fn dead_of<'a, S: Store>(
+    store: &'a S,
+    directory: &'a Directory,
+    leaf: &Leaf<'_>,
+    at: LeafRef,
+) -> Attempt<Dead<'a, S::Page<'a>>> {
+    let map = lock_map(store, directory.state().word, leaf, at.block)?;
+    let listed = leaf.listed_tombstones().collect();
+    Ok(Dead { map, listed, killed: directory.killed_in(&Place::of_leaf(at)) })
+}
+
+impl<P> Scan<P> {
+    /// Where a leaf's first entry is, from `from` on and before `to`, that is not dead; `to` if there is none. A long
+    /// run of dead entries is not copied to be dropped.
+    pub(super) fn skip_dead_from<S: Store<Pin = P>>(
+        &self,
+        store: &S,
+        directory: &Directory,
+        leaf: &Leaf<'_>,
+        at: LeafRef,
+        (from, to): (Fence, Fence),
+    ) -> Attempt<Fence> {
+        if !may_have_dead(directory, leaf, at) {
+            return Ok(from);
+        }
+        let named = |corruption: Corruption| corruption.at(at.block);
+        let (start, end) = (leaf.slot_of(from).map_err(named)?, leaf.slot_of(to).map_err(named)?);
+        match dead_of(store, directory, leaf, at)?.first_living(start, end) {
+            living if living == start => Ok(from),
+            living if living >= end => Ok(to),
+            living => Ok(Fence::at(leaf.entry(living).map_err(named)?)),
+        }
+    }
+
+    /// The same for the last entry: the position behind it, or `from`.
+    pub(super) fn skip_dead_before<S: Store<Pin = P>>(
+        &self,
+        store: &S,
+        directory: &Directory,
+        leaf: &Leaf<'_>,
+        at: LeafRef,
+        (from, to): (Fence, Fence),
+    ) -> Attempt<Fence> {
+        if !may_have_dead(directory, leaf, at) {
+            return Ok(to);
+        }
+        let named = |corruption: Corruption| corruption.at(at.block);
+        let (start, end) = (leaf.slot_of(from).map_err(named)?, leaf.slot_of(to).map_err(named)?);
+        match dead_of(store, directory, leaf, at)?.last_living(start, end) {
+            living if living == end => Ok(to),
+            living if living <= start => Ok(from),
+            living => Ok(Fence::past(leaf.entry(living - 1).map_err(named)?)),
+        }
+    }
+
+    /// Takes the dead entries out of what was just copied from a leaf, from the `first`-th on. The leaf is still
+    /// locked.
+    pub(super) fn drop_dead<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &Directory,
+        leaf: &Leaf<'_>,
+        at: LeafRef,
+        first: usize,
+    ) -> Attempt<()> {
+        let dead = dead_of(store, directory, leaf, at)?;
+        let (mut read, mut kept) = (first, first);
+        for slot in self.ranges.iter().flat_map(|&(start, end)| start..end) {
+            let slot = slot + usize::from(injected(Fault::TombstoneOfNeighbour));
+            if !dead.has(slot) {
+                self.codes[kept] = self.codes[read];
+                self.tids[kept] = self.tids[read];
+                kept += 1;
+            } else if injected(Fault::TombstoneByEntry) {
+                let dead = (self.codes[read], self.tids[read]);
+                self.fresh.retain(|fresh| (fresh.key.code, fresh.tid) != dead);
+            }
+            read += 1;
+        }
+        self.codes.truncate(kept);
+        self.tids.truncate(kept);
+        Ok(())
+    }
+}
+
+/// Whether any entry of a leaf may be dead.
+#[inline]
+pub(super) fn may_have_dead(directory: &Directory, leaf: &Leaf<'_>, at: LeafRef) -> bool {
+    leaf.tombstones() > 0 || directory.killed_in(&Place::of_leaf(at)).is_some()
+}

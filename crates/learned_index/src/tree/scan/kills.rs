@@ -1,0 +1,184 @@
+//! Remembering which of the entries that a scan has returned are of rows that are dead to all, as its caller found.
+//!
+//! What is remembered must be the slot that an entry was copied from. An entry that is looked for by its key and heap TID
+//! may be another one by then: VACUUM may have taken the first one out, and its TID may be that of a new row with the
+//! same key. So slots are looked for only as long as they mean what they meant when the portion was copied: in leaves and
+//! the frozen delta tree under the same word, and in a leaf of a delta tree as long as it is the same [`Place`], and
+//! among the entries that it had then. Two entries that are in the index at one time are never equal.
+
+use std::ops::Range;
+
+use super::{Place as Position, Scan};
+use crate::corruption::{Corruption, Result};
+use crate::entry::{Entry, Fence, HeapTid};
+use crate::fault::{Fault, injected};
+use crate::memory::with_room;
+use crate::page::delta::Delta;
+use crate::page::leaf::Leaf;
+use crate::store::Store;
+use crate::tree::attempt::{Attempt, read_current, settled};
+use crate::tree::directory::{Directory, LeafRef, Which};
+use crate::tree::killed::Place;
+
+/// Entries of a leaf between two that are dead, for each dead one, up to which all of them are decoded at once.
+const DENSE: usize = 16;
+
+/// Positions of pages of which so many entries are known to be dead that it is worth telling everybody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ManyDead {
+    /// In a leaf, for [`crate::tree::mark::mark_killed`].
+    pub in_leaf: Option<Fence>,
+    /// In a leaf of the active delta tree, for [`crate::tree::delta::remove_killed`].
+    pub in_active: Option<Fence>,
+}
+
+/// Where a portion was copied from, and which of its entries are dead.
+#[derive(Default)]
+pub(super) struct Kills {
+    /// The state that it was copied under.
+    pub(super) word: u64,
+    /// Leaves of delta trees that it has entries of, and how many each had then.
+    pub(super) deltas: [Option<(Place, usize)>; 2],
+    /// Entries whose rows are dead.
+    entries: Vec<Entry>,
+}
+
+impl Kills {
+    /// Forgets what was said, and not remembered.
+    #[inline]
+    pub(super) fn forget(&mut self) {
+        self.entries.clear();
+    }
+}
+
+impl<P> Scan<P> {
+    /// Says that the row of the entry which was returned last is dead: no snapshot sees it, nor another of its HOT chain,
+    /// and none ever will. Not to be said on a standby, whose primary goes by other snapshots.
+    #[inline]
+    pub fn kill_current(&mut self) {
+        if let Position::At(entry) = self.place {
+            self.kills.entries.push(entry);
+        }
+    }
+
+    /// Whether [`Scan::kill_current`] was called for the portion that the scan is in.
+    #[inline]
+    pub fn has_kills(&self) -> bool {
+        !self.kills.entries.is_empty()
+    }
+
+    /// Remembers the slots of the entries that were said to be dead, as far as that is possible. Must come before
+    /// another portion is copied.
+    pub fn remember_kills<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+    ) -> Result<ManyDead> {
+        let mut entries = std::mem::take(&mut self.kills.entries);
+        entries.sort_unstable();
+        entries.dedup();
+        let same = directory.state().word == self.kills.word || injected(Fault::KillByTid);
+        let mut many = ManyDead::default();
+        if same && !entries.is_empty() {
+            many = settled(self.remember(store, directory, &entries))?.unwrap_or_default();
+        }
+        entries.clear();
+        self.kills.entries = entries;
+        Ok(many)
+    }
+
+    fn remember<S: Store<Pin = P>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory,
+        entries: &[Entry],
+    ) -> Attempt<ManyDead> {
+        let mut many = ManyDead::default();
+        for (which, from) in [Which::Active, Which::Frozen].into_iter().zip(self.kills.deltas) {
+            let Some(from) = from else { continue };
+            let found = remember_in_delta(store, directory, from, entries)?;
+            if found && which == Which::Active {
+                many.in_active = entries.first().map(|&first| Fence::at(first));
+            }
+        }
+        let mut rest = entries;
+        while let Some(&first) = rest.first() {
+            let Some(at) = directory.route(store, Fence::at(first))? else { break };
+            let page = read_current(store, directory.state().word, at.block, at.hint)?;
+            let leaf = super::portion::open_leaf::<S>(at, &page)
+                .map_err(|corruption| corruption.at(at.block))?;
+            let high = leaf.high();
+            let within = rest.partition_point(|&entry| Fence::at(entry) < high).max(1);
+            let place = Place::of_leaf(at);
+            let slots = remember_in_leaf(directory, &leaf, at, &rest[..within])?;
+            let last = slots.start == 0 || slots.end == leaf.entries();
+            if directory.killed().is_worth_marking(&place, last) {
+                many.in_leaf = Some(Fence::at(first));
+            }
+            rest = &rest[within..];
+        }
+        Ok(many)
+    }
+}
+
+/// Remembers the entries that are in a leaf. Returns between which slots they are.
+fn remember_in_leaf(
+    directory: &mut Directory,
+    leaf: &Leaf<'_>,
+    at: LeafRef,
+    entries: &[Entry],
+) -> Attempt<Range<usize>> {
+    let named = |corruption: Corruption| corruption.at(at.block);
+    let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(0..0) };
+    let start = leaf.slot_of(Fence::at(first)).map_err(named)?;
+    let end = leaf.slot_of(Fence::past(last)).map_err(named)?;
+    let mut slots: Vec<usize> = with_room(entries.len());
+    if end - start <= DENSE * entries.len() {
+        let (mut codes, mut tids): (Vec<u64>, Vec<HeapTid>) = Default::default();
+        leaf.decode(start, end, &mut codes, &mut tids).map_err(named)?;
+        let mut wanted = entries.iter().map(|entry| (entry.key.code, entry.tid)).peekable();
+        for (slot, found) in codes.into_iter().zip(tids).enumerate() {
+            while wanted.next_if(|&wanted| wanted < found).is_some() {}
+            if wanted.next_if(|&wanted| wanted == found).is_some() {
+                slots.push(start + slot);
+            }
+        }
+    } else {
+        for &entry in entries {
+            let slot = leaf.slot_of(Fence::at(entry)).map_err(named)?;
+            if slot < leaf.entries() && leaf.entry(slot).map_err(named)? == entry {
+                slots.push(slot);
+            }
+        }
+    }
+    directory.killed().add_all(Place::of_leaf(at), slots);
+    Ok(start..end)
+}
+
+/// Remembers the entries that are in a leaf of a delta tree, if it has all those still that were copied. Returns whether
+/// many are dead there.
+fn remember_in_delta<S: Store>(
+    store: &S,
+    directory: &mut Directory,
+    (place, count): (Place, usize),
+    entries: &[Entry],
+) -> Attempt<bool> {
+    let Place::Delta { block, name, .. } = place else { return Ok(false) };
+    let page = read_current(store, directory.state().word, block, 0)?;
+    let named = |corruption: Corruption| corruption.at(block);
+    let node = Delta::parse(&page, name).map_err(named)?;
+    let now = Place::of_delta(block, name, &node);
+    if now != place && !injected(Fault::KillByTid) {
+        return Ok(false);
+    }
+    let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(false) };
+    let killed = directory.killed();
+    node.visit(Fence::at(first), Fence::past(last), |slot, entry| {
+        let was_copied = slot < count || injected(Fault::KillByTid);
+        if was_copied && entries.binary_search(&entry).is_ok() {
+            killed.add(now, slot);
+        }
+    })
+    .map_err(named)?;
+    Ok(killed.is_worth_marking(&now, false))
+}

@@ -1,0 +1,47 @@
+//! Telling everybody of the dead rows that the scans of a session have found, so that no other session looks them up.
+//!
+//! nbtree sets hints for that, which are not logged. Here dead entries are marked as VACUUM marks them, or taken out of the
+//! active delta tree, in a record of the log; a standby is told first which of its queries need the rows.
+
+use learned_index::corruption::Result;
+use learned_index::tree::delta::remove_killed;
+use learned_index::tree::directory::Directory;
+use learned_index::tree::mark::mark_killed;
+use learned_index::tree::scan::ManyDead;
+use pgrx::prelude::*;
+
+use super::dead_rows::DeadRows;
+use crate::maintenance::Exclusion;
+use crate::storage::buffers::IndexStore;
+
+/// Marks the entries of dead rows where many were found, unless somebody merges or vacuums the index meanwhile.
+///
+/// # Safety
+/// `scan` is valid, and its transaction did not begin in recovery; `store` is its index.
+pub(super) unsafe fn tell_everybody(
+    scan: pg_sys::IndexScanDesc,
+    store: &IndexStore,
+    directory: &mut Directory,
+    many: ManyDead,
+) -> Result<()> {
+    // SAFETY: by contract.
+    unsafe {
+        let (index, heap) = ((*scan).indexRelation, (*scan).heapRelation);
+        // Workers and their leader share heavyweight locks: to them the exclusion would exclude nobody.
+        if heap.is_null() || pg_sys::IsInParallelMode() {
+            return Ok(());
+        }
+        let mut rows = DeadRows::new(index, heap);
+        if let Some(position) = many.in_active {
+            remove_killed(store, directory, position, &mut rows)?;
+        }
+        if let Some(position) = many.in_leaf
+            && let Some(exclusion) = Exclusion::try_take(index)
+        {
+            let marked = mark_killed(store, directory, position, &mut rows);
+            exclusion.release();
+            marked?;
+        }
+        Ok(())
+    }
+}
