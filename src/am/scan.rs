@@ -148,7 +148,7 @@ pub(crate) unsafe extern "C-unwind" fn amrescan(
     // SAFETY: by contract; keyData has room for numberOfKeys keys.
     unsafe {
         let open = open_scan(scan);
-        open.remember_kills(scan);
+        open.remember_kills(scan, true);
         let key_count = usize::try_from(key_count).unwrap_or(0);
         if !keys.is_null() && key_count > 0 {
             std::ptr::copy(keys, (*scan).keyData, key_count);
@@ -315,29 +315,29 @@ impl OpenScan {
         }
     }
 
-    /// Remembers which of the rows that were returned are dead, as the core has found. A damaged page is left to those
+    /// Remembers which of the rows that were returned are dead, as the core has found. `ends`: the scan does. A damaged page is left to those
     /// who need it.
     ///
     /// # Safety
     /// `scan` is the one that this belongs to.
     #[inline]
-    unsafe fn remember_kills(&mut self, scan: pg_sys::IndexScanDesc) {
-        if self.scan.has_kills() {
+    unsafe fn remember_kills(&mut self, scan: pg_sys::IndexScanDesc, ends: bool) {
+        if self.scan.has_kills(ends) {
             // SAFETY: by contract.
-            unsafe { self.remember_some(scan) }.unwrap_or_default();
+            unsafe { self.remember_some(scan, ends) }.unwrap_or_default();
         }
     }
 
     /// # Safety
     /// As [`OpenScan::remember_kills`].
     #[cold]
-    unsafe fn remember_some(&mut self, scan: pg_sys::IndexScanDesc) -> Result<()> {
+    unsafe fn remember_some(&mut self, scan: pg_sys::IndexScanDesc, ends: bool) -> Result<()> {
         let Some(directory) = self.directory.clone() else { return Ok(()) };
         let directory = &mut directory.borrow_mut();
         // SAFETY: by contract. What is read here is not for the snapshot, however old that is.
         unsafe {
             self.store.read_under(std::ptr::null_mut());
-            let many = self.scan.remember_kills(&self.store, directory);
+            let many = self.scan.remember_kills(&self.store, directory, ends);
             let told = many.and_then(|many| tell_everybody(scan, &self.store, directory, many));
             self.store.read_under((*scan).xs_snapshot);
             told
@@ -403,7 +403,7 @@ unsafe extern "C-unwind" fn copy_and_return(
         let index = (*scan).indexRelation;
         let direction = direction_of(direction);
         let open = open_scan(scan);
-        open.remember_kills(scan);
+        open.remember_kills(scan, false);
         let found = open.next(scan, direction);
         open.rest();
         match found {
@@ -504,7 +504,7 @@ pub(crate) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
     // SAFETY: by contract.
     unsafe {
         let open = open_scan(scan);
-        open.remember_kills(scan);
+        open.remember_kills(scan, true);
         open.scan.release(&open.store);
         open.store.release();
         open.map.release();

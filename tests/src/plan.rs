@@ -28,3 +28,31 @@ pub fn assert_plan(client: &mut Client, query: &str, wanted: &[&str], unwanted: 
     }
     plan
 }
+
+/// Shared buffers that the execution of a statement touched, an index-only scan.
+pub fn buffers(client: &mut Client, statement: &str) -> u64 {
+    let messages = client
+        .simple_query(&format!("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) {statement}"))
+        .unwrap();
+    let lines: Vec<String> = messages
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
+        .collect();
+    assert!(lines.iter().any(|line| line.contains("Index Only Scan")), "{lines:?}");
+    let line = lines.iter().find(|line| line.contains("Buffers:")).unwrap();
+    let shared = line.split_once("shared").unwrap().1;
+    ["hit=", "read="]
+        .iter()
+        .filter_map(|name| shared.split_once(name))
+        .map(|(_, rest)| {
+            rest.chars()
+                .take_while(char::is_ascii_digit)
+                .collect::<String>()
+                .parse::<u64>()
+                .unwrap()
+        })
+        .sum()
+}

@@ -1,7 +1,7 @@
 //! How little space and how few pages a learned index needs.
 
 use postgres::{Client, SimpleQueryMessage};
-use server_tests::{Cluster, Script, access_method};
+use server_tests::{Cluster, Script, access_method, buffers};
 
 const ROWS: u32 = 1_500_000;
 
@@ -44,34 +44,6 @@ fn an_index_takes_no_more_bytes_a_row_than_promised() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
-}
-
-/// Shared buffers that the execution of a statement touched.
-fn buffers(client: &mut Client, statement: &str) -> u64 {
-    let messages = client
-        .simple_query(&format!("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) {statement}"))
-        .unwrap();
-    let lines: Vec<String> = messages
-        .iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        })
-        .collect();
-    assert!(lines[0].contains("Index Only Scan"), "{lines:?}");
-    let line = lines.iter().find(|line| line.contains("Buffers:")).unwrap();
-    let shared = line.split_once("shared").unwrap().1;
-    ["hit=", "read="]
-        .iter()
-        .filter_map(|name| shared.split_once(name))
-        .map(|(_, rest)| {
-            rest.chars()
-                .take_while(char::is_ascii_digit)
-                .collect::<String>()
-                .parse::<u64>()
-                .unwrap()
-        })
-        .sum()
 }
 
 /// Pages of a table's index that all sessions have touched, when planning (where a B-tree's

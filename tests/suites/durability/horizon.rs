@@ -175,3 +175,76 @@ fn a_running_query_of_a_standby_is_cancelled_too() {
     let error = running.join().unwrap().1.expect_err("it was not cancelled");
     assert_eq!(error.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE), "{error:?}");
 }
+
+#[test]
+fn a_standby_s_query_is_cancelled_before_dead_rows_are_marked_that_it_sees() {
+    if !is_learned() {
+        return println!("skipped: a B-tree's hints are not replayed");
+    }
+    let primary = Cluster::start_with(
+        "wal_level = replica\nmax_wal_senders = 4\nhot_standby_feedback = off\n\
+         max_standby_streaming_delay = 100ms\nwal_consistency_checking = all\n\
+         wal_keep_size = 1GB",
+    );
+    let mut writer = session(&primary);
+    // Two rows a page, and room: a full page is pruned, which tells standbys too.
+    writer
+        .script(&format!(
+            "CREATE TABLE t (k int8, id int4, filler text) WITH (autovacuum_enabled = off);
+             ALTER TABLE t ALTER filler SET STORAGE plain;
+             INSERT INTO t SELECT g, g, repeat('x', 3000) FROM generate_series(1, 600) g;
+             CREATE INDEX t_k ON t USING {} (k){}; VACUUM ANALYZE t",
+            access_method(),
+            learned_options("auto_retrain = off")
+        ))
+        .unwrap();
+    let begin: String =
+        writer.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).unwrap().get(0);
+    let standby = primary.standby();
+    standby.catch_up(&primary);
+    let count = "SELECT count(*) FROM t WHERE k BETWEEN 1 AND 600";
+    let seen = |client: &mut Client| client.query_one(count, &[]).map(|row| row.get::<_, i64>(0));
+    let mut old = session(&standby);
+    old.script("BEGIN ISOLATION LEVEL REPEATABLE READ").unwrap();
+    assert_eq!(seen(&mut old).unwrap(), 600);
+
+    // As long as somebody on the primary sees the rows they are not dead to all.
+    let mut holder = session(&primary);
+    holder.script("BEGIN ISOLATION LEVEL REPEATABLE READ").unwrap();
+    assert_eq!(seen(&mut holder).unwrap(), 600);
+    writer.script("DELETE FROM t WHERE k <= 200").unwrap();
+    assert_eq!(seen(&mut writer).unwrap(), 400);
+    assert_eq!(horizons(&primary, &mut writer, &begin), Vec::<String>::new());
+    standby.catch_up(&primary);
+    assert_eq!(seen(&mut old).unwrap(), 600);
+    let mut new = session(&standby);
+    new.script("BEGIN ISOLATION LEVEL REPEATABLE READ").unwrap();
+    assert_eq!(seen(&mut new).unwrap(), 400);
+
+    holder.script("COMMIT").unwrap();
+    // The core computes its horizon anew once there is another transaction.
+    writer.script("SELECT txid_current()").unwrap();
+    assert_eq!(seen(&mut writer).unwrap(), 400);
+    assert!(!horizons(&primary, &mut writer, &begin).is_empty(), "no horizon was told");
+    standby.catch_up(&primary);
+    let counted = seen(&mut old);
+    let error = counted.expect_err("an old snapshot lives on; it sees so many of its 600 rows");
+    let ended = error.code().is_none_or(|code| {
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::ADMIN_SHUTDOWN].contains(code)
+    });
+    assert!(ended, "{error:?}");
+    assert_eq!(seen(&mut new).unwrap(), 400);
+    Subject::of("t").assert_exact(&mut new);
+    check(&mut new, "t_k");
+    primary.restart(Shutdown::Crash);
+    standby.restart(Shutdown::Crash);
+    for cluster in [&primary, &standby] {
+        standby.catch_up(&primary);
+        let mut client = session(cluster);
+        assert_eq!(seen(&mut client).unwrap(), 400);
+        Subject::of("t").assert_exact(&mut client);
+        check(&mut client, "t_k");
+        let log = cluster.log();
+        assert!(!log.contains("inconsistent page") && !log.contains("PANIC"), "{log}");
+    }
+}

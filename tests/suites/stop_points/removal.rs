@@ -113,3 +113,66 @@ fn a_merge_waits_for_an_insert_that_takes_entries_out_of_a_leaf() {
     merge.join().unwrap().1.unwrap();
     expect_rows(&cluster, 1_000);
 }
+
+/// A session with dead rows in leaves that it marks for everybody, held before it does so.
+fn held_before_marks(cluster: &Cluster) -> (Stop, JoinHandle<Outcome>) {
+    let mut client = writer(cluster);
+    client
+        .script(
+            "CREATE TABLE m (k int8, id int4) WITH (autovacuum_enabled = off);
+             INSERT INTO m SELECT g, g FROM generate_series(1, 3000) g;
+             CREATE INDEX m_k ON m USING learned (k) WITH (auto_retrain = off);
+             DELETE FROM m WHERE k <= 1000;
+             SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off",
+        )
+        .unwrap();
+    let stop = cluster.stop_at("MarkBeforeLock", Some(pid_of(&mut client)), 0);
+    let scan = in_background(client, "SELECT count(id) FROM m WHERE k < 2000");
+    stop.wait();
+    (stop, scan)
+}
+
+fn expect_rows_of_m(cluster: &Cluster, rows: usize) {
+    let mut client = writer(cluster);
+    let subject = Subject::of("m");
+    assert_eq!(subject.rows(&mut client).unwrap().len(), rows);
+    subject.assert_exact(&mut client);
+    client.script("VACUUM (INDEX_CLEANUP on) m").unwrap();
+    subject.assert_exact(&mut client);
+    assert_eq!(check(&mut client, "m_k").lost_pages, 0);
+}
+
+#[test]
+fn vacuum_gives_no_tid_to_another_row_while_a_scan_marks_dead_entries() {
+    let cluster = Cluster::start_with_stops("");
+    let (stop, scan) = held_before_marks(&cluster);
+    let (mut vacuum, mut watcher) = (writer(&cluster), cluster.connect());
+    let pid = pid_of(&mut vacuum);
+    let vacuum = in_background(vacuum, "VACUUM (INDEX_CLEANUP on) m");
+    wait_until("VACUUM waits for the scan", || {
+        waits_for(&mut watcher, pid).as_deref() == Some("Lock")
+    });
+    watcher.script("INSERT INTO m SELECT g, -g FROM generate_series(1, 300) g").unwrap();
+    stop.release();
+    scan.join().unwrap().1.unwrap();
+    vacuum.join().unwrap().1.unwrap();
+    watcher.script("INSERT INTO m SELECT g, -g FROM generate_series(301, 600) g").unwrap();
+    expect_rows_of_m(&cluster, 2_600);
+}
+
+#[test]
+fn a_scan_that_is_ended_before_it_marks_dead_entries_leaves_everything_as_it_is() {
+    let cluster = Cluster::start_with_stops("");
+    let (stop, scan) = held_before_marks(&cluster);
+    let mut watcher = writer(&cluster);
+    // Nobody merges meanwhile; inserts and scans go on.
+    watcher
+        .script(
+            "INSERT INTO m SELECT g, -g FROM generate_series(1, 300) g;
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT count(id) FROM m%'",
+        )
+        .unwrap();
+    stop.release();
+    let _ = scan.join();
+    expect_rows_of_m(&cluster, 2_300);
+}

@@ -5,6 +5,7 @@ mod cursors;
 mod dead_rows;
 mod definitions;
 mod inserts;
+mod killed;
 mod random;
 mod rebuilds;
 mod transactions;

@@ -96,8 +96,17 @@ impl Slots {
 
 /// Dead rows of one page that are worth a record in the log.
 const MANY_UNMARKED: usize = 32;
-/// And one in so many of all that are known to be dead there.
-const UNMARKED_PART: usize = 4;
+/// Whether more dead rows of a page are expected to be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::tree) enum Expected {
+    /// By the scan that goes on.
+    Soon,
+    /// By another one.
+    Later,
+    /// All of the page was read.
+    None,
+}
+
 /// Words that a page takes besides its bits, about.
 const WORDS_PER_PAGE: usize = 16;
 
@@ -143,12 +152,16 @@ impl Killed {
     }
 
     /// Whether so many rows of a page's entries are known to be dead that it is worth telling everybody.
-    /// `last`: no more are expected soon.
-    pub(in crate::tree) fn is_worth_marking(&self, place: &Place, last: bool) -> bool {
+    pub(in crate::tree) fn is_worth_marking(&self, place: &Place, more: Expected) -> bool {
         self.of(place).is_some_and(|slots| {
             // Marking takes longer the more marks there are already: not again and again for a few more.
-            let part = || slots.unmarked * UNMARKED_PART >= slots.count();
-            slots.unmarked >= full_at(MANY_UNMARKED) && (last || part())
+            let is_part = |part: usize| slots.unmarked * part >= slots.count();
+            slots.unmarked >= full_at(MANY_UNMARKED)
+                && match more {
+                    Expected::Soon => is_part(4),
+                    Expected::Later => is_part(16),
+                    Expected::None => true,
+                }
         })
     }
 

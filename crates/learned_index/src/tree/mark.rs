@@ -20,8 +20,8 @@ use crate::page::{tombstone, verify_seal};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
-/// Rows that the table is asked for at once: it numbers them with 16 bits.
-const MOST_AT_ONCE: usize = 1 << 14;
+/// Rows that the table is asked for at once: it expects no more than a page of a B-tree may have.
+const MOST_AT_ONCE: usize = 1 << 10;
 
 /// A leaf's slots, sorted out.
 pub(super) struct Verdict {
@@ -107,34 +107,23 @@ pub fn mark_killed<S: Update, T: Table>(
     let Some(at) = undisturbed(directory.route(&excluded, position))? else { return Ok(0) };
     let known = undisturbed(unmarked(&excluded, directory, at))?;
     directory.killed().were_marked(&Place::of_leaf(at));
-    let mut marked = 0;
-    for some in known.chunks(MOST_AT_ONCE) {
-        marked += mark_some(&excluded, at, some, table)
-            .map_err(|corruption: Corruption| corruption.at(at.block))?;
-    }
-    Ok(marked)
-}
-
-fn mark_some<S: Update, T: Table>(
-    excluded: &Excluded<'_, S>,
-    at: LeafRef,
-    known: &[(u16, Entry)],
-    table: &mut T,
-) -> Result<usize> {
-    let store = excluded.store;
-    let candidate = |entry: &Entry| Candidate { tid: entry.tid, promising: true, dead: false };
-    let mut candidates: Vec<Candidate> = listed(known.iter().map(|(_, entry)| candidate(entry)));
     // Who has the exclusion keeps VACUUM from removing entries, so each TID that has one here is that of its row.
-    let horizon = table.find_dead(at.block, &mut candidates, true);
-    let answers = || candidates.iter().zip(known).filter(|(candidate, _)| candidate.dead);
-    let slots: Vec<u16> = listed(answers().map(|(_, &(slot, _))| slot));
-    let entries: Vec<Entry> = listed(answers().map(|(_, &(_, entry))| entry));
+    let mut slots: Vec<u16> = Vec::new();
+    let mut removed: Vec<(T::Horizon, Vec<Entry>)> = Vec::new();
+    for some in known.chunks(MOST_AT_ONCE) {
+        let candidate = |entry: &Entry| Candidate { tid: entry.tid, promising: true, dead: false };
+        let mut candidates: Vec<Candidate> = listed(some.iter().map(|(_, entry)| candidate(entry)));
+        let horizon = table.find_dead(at.block, &mut candidates, true);
+        let answers = || candidates.iter().zip(some).filter(|(candidate, _)| candidate.dead);
+        slots.add_all(answers().map(|(_, &(slot, _))| slot));
+        removed.add((horizon, listed(answers().map(|(_, &(_, entry))| entry))));
+    }
     if slots.is_empty() {
         return Ok(0);
     }
     stop_at(StopPoint::MarkBeforeLock);
     let judge = |leaf: &Leaf<'_>| {
-        let mut dead = undisturbed(dead_slots(excluded, excluded.word, leaf, at.block))?;
+        let mut dead = undisturbed(dead_slots(&excluded, excluded.word, leaf, at.block))?;
         let before = dead.len();
         dead.add_all(slots.iter().copied());
         dead.sort_unstable();
@@ -142,8 +131,13 @@ fn mark_some<S: Update, T: Table>(
         let new = dead.len() - before;
         Ok(Verdict { dead, new })
     };
-    let lock = || store.lock(at.block, at.hint);
-    let marked = mark(store, at.block, lock, judge, || table.before_removal(horizon, &entries))?;
+    let before = || {
+        for (horizon, entries) in removed {
+            table.before_removal(horizon, &entries);
+        }
+    };
+    let marked = mark(store, at.block, || store.lock(at.block, at.hint), judge, before)
+        .map_err(|corruption: Corruption| corruption.at(at.block))?;
     Ok(marked.verdict.new)
 }
 

@@ -18,7 +18,7 @@ use crate::page::leaf::Leaf;
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, read_current, settled};
 use crate::tree::directory::{Directory, LeafRef, Which};
-use crate::tree::killed::Place;
+use crate::tree::killed::{Expected, Place};
 
 /// Entries of a leaf between two that are dead, for each dead one, up to which all of them are decoded at once.
 const DENSE: usize = 16;
@@ -41,6 +41,8 @@ pub(super) struct Kills {
     pub(super) deltas: [Option<(Place, usize)>; 2],
     /// Entries whose rows are dead.
     entries: Vec<Entry>,
+    /// Where dead entries of a leaf were found last that are not marked.
+    unmarked: Option<Fence>,
 }
 
 impl Kills {
@@ -61,26 +63,32 @@ impl<P> Scan<P> {
         }
     }
 
-    /// Whether [`Scan::kill_current`] was called for the portion that the scan is in.
+    /// Whether [`Scan::kill_current`] was called for the portion that the scan is in, or, if the scan ends, for one before.
     #[inline]
-    pub fn has_kills(&self) -> bool {
-        !self.kills.entries.is_empty()
+    pub fn has_kills(&self, ends: bool) -> bool {
+        !self.kills.entries.is_empty() || (ends && self.kills.unmarked.is_some())
     }
 
     /// Remembers the slots of the entries that were said to be dead, as far as that is possible. Must come before
-    /// another portion is copied.
+    /// another portion is copied. `ends`: none will be.
     pub fn remember_kills<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
+        ends: bool,
     ) -> Result<ManyDead> {
+        let more = if ends { Expected::Later } else { Expected::Soon };
         let mut entries = std::mem::take(&mut self.kills.entries);
         entries.sort_unstable();
         entries.dedup();
         let same = directory.state().word == self.kills.word || injected(Fault::KillByTid);
         let mut many = ManyDead::default();
         if same && !entries.is_empty() {
-            many = settled(self.remember(store, directory, &entries))?.unwrap_or_default();
+            many = settled(self.remember(store, directory, &entries, more))?.unwrap_or_default();
+        }
+        if ends && let Some(position) = self.kills.unmarked.take() {
+            // Marking looks the leaf up under the state of then.
+            many.in_leaf = many.in_leaf.or(Some(position));
         }
         entries.clear();
         self.kills.entries = entries;
@@ -92,11 +100,12 @@ impl<P> Scan<P> {
         store: &S,
         directory: &mut Directory,
         entries: &[Entry],
+        more: Expected,
     ) -> Attempt<ManyDead> {
         let mut many = ManyDead::default();
         for (which, from) in [Which::Active, Which::Frozen].into_iter().zip(self.kills.deltas) {
             let Some(from) = from else { continue };
-            let found = remember_in_delta(store, directory, from, entries)?;
+            let found = remember_in_delta(store, directory, from, entries, more)?;
             if found && which == Which::Active {
                 many.in_active = entries.first().map(|&first| Fence::at(first));
             }
@@ -111,9 +120,14 @@ impl<P> Scan<P> {
             let within = rest.partition_point(|&entry| Fence::at(entry) < high).max(1);
             let place = Place::of_leaf(at);
             let slots = remember_in_leaf(directory, &leaf, at, &rest[..within])?;
-            let last = slots.start == 0 || slots.end == leaf.entries();
-            if directory.killed().is_worth_marking(&place, last) {
+            let all = slots.start == 0 || slots.end == leaf.entries();
+            let more = if all { Expected::None } else { more };
+            let killed = directory.killed();
+            if killed.is_worth_marking(&place, more) {
                 many.in_leaf = Some(Fence::at(first));
+                self.kills.unmarked = None;
+            } else if killed.is_worth_marking(&place, Expected::Later) {
+                self.kills.unmarked = Some(Fence::at(first));
             }
             rest = &rest[within..];
         }
@@ -162,6 +176,7 @@ fn remember_in_delta<S: Store>(
     directory: &mut Directory,
     (place, count): (Place, usize),
     entries: &[Entry],
+    more: Expected,
 ) -> Attempt<bool> {
     let Place::Delta { block, name, .. } = place else { return Ok(false) };
     let page = read_current(store, directory.state().word, block, 0)?;
@@ -180,5 +195,5 @@ fn remember_in_delta<S: Store>(
         }
     })
     .map_err(named)?;
-    Ok(killed.is_worth_marking(&now, false))
+    Ok(killed.is_worth_marking(&now, more))
 }

@@ -416,7 +416,7 @@ impl World {
                 if self.heap.is_removable(entry.tid) {
                     scan.kill_current();
                 }
-                if scan.has_kills() && random.one_in(4) {
+                if scan.has_kills(false) && random.one_in(4) {
                     for _ in 0..random.below(400) {
                         thread::yield_now();
                     }
@@ -527,7 +527,7 @@ impl World {
             if guard != Guard::Checks && self.heap.is_removable(entry.tid) {
                 scan.kill_current();
             }
-            if scan.has_kills() && random.one_in(3) {
+            if scan.has_kills(false) && random.one_in(3) {
                 self.remember_kills(random, directory, scan);
             }
         }
@@ -556,7 +556,7 @@ impl World {
         directory: &mut Directory,
         scan: &mut Scan<<ConcurrentStore as Store>::Pin>,
     ) {
-        let many = scan.remember_kills(&self.store, directory).unwrap();
+        let many = scan.remember_kills(&self.store, directory, random.one_in(2)).unwrap();
         let mut table = Table::of(&self.heap, random.next());
         if let Some(position) = many.in_active {
             remove_killed(&self.store, directory, position, &mut table).unwrap();
