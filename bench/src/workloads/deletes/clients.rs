@@ -11,7 +11,7 @@ use server_tests::Script;
 
 use crate::Result;
 use crate::bench::Bench;
-use crate::paired::{Side, alternate, must_plan};
+use crate::paired::{Pairs, Side, alternate, must_plan};
 use crate::result::Figure;
 
 use super::{GROUP, index_session, name_of};
@@ -68,7 +68,7 @@ pub fn hot_row(bench: &mut Bench) -> Result<()> {
     on_new_tables(bench, &work, 1, create, statements)
 }
 
-/// Measures clients that find a row by the index "id" of a table that is made for it.
+/// Measures clients that find a row by the index "id" of a table that is made for it, and whether their rate falls.
 fn on_new_tables(
     bench: &mut Bench,
     work: &Work<'_>,
@@ -87,7 +87,13 @@ fn on_new_tables(
         (0..clients).map(|_| Session::open(bench, &statements)).collect()
     };
     let sessions = [open(Side::Theirs)?, open(Side::Ours)?];
-    work.measure(bench, sessions)?;
+    let rates = work.measure(bench, sessions)?;
+    let what = format!(
+        "{}: first quarter's rate over the last one's, of {} seconds",
+        work.name, bench.options.seconds
+    );
+    let (theirs, ours) = ([slowdown(&rates.theirs)], [slowdown(&rates.ours)]);
+    bench.add(work.figure(&what, "times", &theirs, &ours).with_target(0.9));
     Ok(client.batch_execute("DROP TABLE theirs, ours")?)
 }
 
@@ -104,23 +110,19 @@ pub struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Lets the sessions of both sides, the other index's first, work in turn. The report has their rates, and whether these fall.
-    pub fn measure(&self, bench: &mut Bench, mut sessions: [Vec<Session>; 2]) -> Result<()> {
+    /// Lets the sessions of both sides, the other index's first, work in turn. Returns the rates of the slices.
+    pub fn measure(&self, bench: &mut Bench, mut sessions: [Vec<Session>; 2]) -> Result<Pairs> {
+        bench.connect()?.batch_execute("CHECKPOINT")?;
         let slice = Duration::from_secs(bench.options.seconds) / SLICES as u32;
         let found = alternate(SLICES, |side, _| transactions(&mut sessions[side as usize], slice))?;
         let rates = found.pairs(|rate| *rate);
-        let figure = |what: &str, unit, theirs: &[f64], ours: &[f64]| {
-            Figure::of_pairs(GROUP, self.data, self.rows, what, unit, "btree", theirs, ours)
-        };
-        let rate = figure(self.name, "transactions/s", &rates.theirs, &rates.ours);
-        bench.add(rate.with_target(self.target));
-        let what = format!(
-            "{}: first quarter's rate over the last one's, of {} seconds",
-            self.name, bench.options.seconds
-        );
-        let (theirs, ours) = ([slowdown(&rates.theirs)], [slowdown(&rates.ours)]);
-        bench.add(figure(&what, "times", &theirs, &ours).with_target(0.9));
-        Ok(())
+        let figure = self.figure(self.name, "transactions/s", &rates.theirs, &rates.ours);
+        bench.add(figure.with_target(self.target));
+        Ok(rates)
+    }
+
+    fn figure(&self, what: &str, unit: &str, theirs: &[f64], ours: &[f64]) -> Figure {
+        Figure::of_pairs(GROUP, self.data, self.rows, what, unit, "btree", theirs, ours)
     }
 }
 

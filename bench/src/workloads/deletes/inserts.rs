@@ -101,11 +101,12 @@ fn two_clients(bench: &mut Bench, client: &mut Client, twins: &Twins, first: usi
 fn singly(bench: &mut Bench, twins: &Twins) -> Result<()> {
     let open = |side| -> Result<Vec<Session>> {
         let table = &twins.of(side).name;
-        let insert = format!("INSERT INTO {table} VALUES ((random() * 2 ^ 62)::int8, 0)");
-        (0..2).map(|_| Session::open(bench, &[insert.clone()])).collect()
+        let insert = [format!("INSERT INTO {table} VALUES ((random() * 2 ^ 62)::int8, 0)")];
+        (0..2).map(|_| Session::open(bench, &insert)).collect()
     };
     let sessions = [open(Side::Theirs)?, open(Side::Ours)?];
     let name = "random inserts of one row, 2 clients, the worker merges";
     let work = Work { name, data: "uniform", rows: bench.options.rows, target: 1.1 };
-    work.measure(bench, sessions)
+    work.measure(bench, sessions)?;
+    Ok(())
 }
