@@ -17,7 +17,7 @@ use crate::result::Figure;
 use super::{GROUP, index_session, name_of};
 
 /// Slices that are counted of each side's time, a multiple of four.
-const SLICES: usize = 8;
+const SLICES: usize = 16;
 
 /// Jobs that wait in the queue.
 const JOBS: u64 = 1_000;
