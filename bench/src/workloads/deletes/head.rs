@@ -45,10 +45,11 @@ pub fn oldest(bench: &mut Bench) -> Result<()> {
     let times = found.pairs(|(took, _)| *took);
     bench.add(times.figure(GROUP, table, what, "ms", "btree").with_target(0.9));
     let read = found.pairs(|(_, buffers)| *buffers);
-    bench.add(read.figure(GROUP, table, what, "buffers", "btree").with_target(0.9));
+    let what = format!("{what}: buffers");
+    bench.add(read.figure(GROUP, table, &what, "buffers", "btree").with_target(0.9));
     // What others found dead must be known to a session that comes later.
     let found = alternate(1, |side, _| buffers(&mut index_session(bench)?, &query(side)))?;
-    let what = "oldest row after 60% were deleted, the first time of a later session";
+    let what = "oldest row after 60% were deleted, the first time of a later session: buffers";
     let read = found.pairs(|buffers| *buffers);
     bench.add(read.figure(GROUP, table, what, "buffers", "btree"));
     twins.drop(client)
