@@ -22,6 +22,8 @@ pub struct Options {
     pub rows: u64,
     /// Paired rounds that are counted, of each figure.
     pub rounds: usize,
+    /// Seconds that the clients of each index work, where time is given and not a number of rows.
+    pub seconds: u64,
     /// The only group to measure, by its name in [`Figure::group`](crate::result::Figure).
     pub only: Option<String>,
     /// The only data sets to measure what is measured on each; all if there are none.
@@ -35,7 +37,7 @@ pub struct Options {
 }
 
 const USAGE: &str = "usage: learned_bench quick|full [--only GROUP] [--data NAME]... [--rows N] \
-    [--rounds N] [--keys NAME=FILE]... [--out DIRECTORY]";
+    [--rounds N] [--seconds N] [--keys NAME=FILE]... [--out DIRECTORY]";
 
 impl Options {
     /// Reads the arguments of the program, without its name.
@@ -45,16 +47,16 @@ impl Options {
             Some("full") => Mode::Full,
             _ => return Err(USAGE.into()),
         };
-        let (rows, rounds) = match mode {
-            Mode::Quick => (500_000, 5),
-            Mode::Full => (10_000_000, 5),
+        let (rows, rounds, seconds) = match mode {
+            Mode::Quick => (500_000, 5, 8),
+            Mode::Full => (10_000_000, 5, 60),
         };
         let command = match mode {
             Mode::Quick => "scripts/bench quick".to_owned(),
             Mode::Full => "scripts/bench full".to_owned(),
         };
         let (only, data, keys, out) = (None, Vec::new(), Vec::new(), None);
-        let mut options = Self { mode, rows, rounds, only, data, keys, command, out };
+        let mut options = Self { mode, rows, rounds, seconds, only, data, keys, command, out };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or(USAGE)?;
             if name != "--keys" && name != "--out" {
@@ -65,6 +67,7 @@ impl Options {
                 "--data" => options.data.push(value),
                 "--rows" => options.rows = value.parse()?,
                 "--rounds" => options.rounds = value.parse()?,
+                "--seconds" => options.seconds = value.parse()?,
                 "--keys" => {
                     let (name, file) = value.split_once('=').ok_or(USAGE)?;
                     options.keys.push((name.to_owned(), PathBuf::from(file)));
@@ -73,8 +76,8 @@ impl Options {
                 _ => return Err(USAGE.into()),
             }
         }
-        if options.rows < 10_000 || options.rounds == 0 {
-            return Err("--rows is at least 10000, --rounds at least 1".into());
+        if options.rows < 10_000 || options.rounds == 0 || options.seconds == 0 {
+            return Err("--rows is at least 10000, --rounds and --seconds at least 1".into());
         }
         Ok(options)
     }

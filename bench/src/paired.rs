@@ -231,7 +231,7 @@ impl<'a> Question<'a> {
 }
 
 /// Fails unless the plan of the query has one of these texts.
-fn must_plan(client: &mut Client, query: &str, wanted: &[String]) -> Result<()> {
+pub fn must_plan(client: &mut Client, query: &str, wanted: &[String]) -> Result<()> {
     let rows = client.simple_query(&format!("EXPLAIN (COSTS OFF) {query}"))?;
     let plan: Vec<&str> = rows
         .iter()

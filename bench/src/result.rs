@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// One figure: this index against another one, on the same rows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
-    /// The table of the report: "point probes", "ranges", "build", "space", "writes", "standard", "scale".
+    /// The table of the report: "point probes", "ranges", "build", "space", "writes", "deletes", "standard", "scale".
     pub group: String,
     /// The data set.
     pub data: String,
@@ -13,7 +13,7 @@ pub struct Figure {
     pub rows: u64,
     /// What is measured: "index-only", "row fetched".
     pub what: String,
-    /// Of the medians. Where it ends in "/s", more is better; less is better otherwise.
+    /// Of the medians. Where it ends in "/s" or is "passed", more is better; less is better otherwise.
     pub unit: String,
     /// The other index: "btree", "hash", "brin".
     pub against: String,
@@ -48,7 +48,7 @@ impl Figure {
         theirs: &[f64],
         ours: &[f64],
     ) -> Figure {
-        let more_is_better = unit.ends_with("/s");
+        let more_is_better = unit.ends_with("/s") || unit == "passed";
         let ratios: Vec<f64> = theirs
             .iter()
             .zip(ours)

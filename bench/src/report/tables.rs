@@ -126,6 +126,7 @@ fn title(group: &str) -> &str {
         "routing" => "What the model contributes, and what density",
         "neighbours" => "Hash and BRIN",
         "writes" => "Writes",
+        "deletes" => "Tables that live by deleting",
         "memory" => "When memory is short",
         "scale" => "Growing tables",
         "standard" => "Standard workloads",

@@ -1,6 +1,7 @@
 //! What is measured on the data sets.
 
 mod build;
+mod deletes;
 mod memory;
 mod model;
 mod neighbours;
@@ -46,7 +47,9 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     if wants(bench, &["writes"]) {
         bench.attempt("writes", writes::run)?;
         bench.attempt("delta", writes::delta)?;
-        bench.attempt("waits", stall::run)?;
+    }
+    if wants(bench, &[deletes::GROUP]) {
+        deletes::run(bench)?;
     }
     if wants(bench, &["memory"]) {
         bench.attempt("memory", memory::run)?;

@@ -70,10 +70,11 @@ pub fn batch_rows(rows: u64) -> u64 {
 }
 
 /// What one batch cost.
-struct Cost {
-    seconds: f64,
-    /// In bytes.
-    wal: f64,
+pub struct Cost {
+    /// Without its checkpoints, and without what the worker does afterwards.
+    pub seconds: f64,
+    /// In bytes, with that of the worker.
+    pub wal: f64,
 }
 
 /// Which inserts are measured.
@@ -112,28 +113,21 @@ pub fn insert(
     client: &mut Client,
     twins: &Twins,
     inserts: &Inserts,
-    mut key: impl FnMut(&mut StdRng, i64) -> i64,
+    key: impl FnMut(&mut StdRng, i64) -> i64,
 ) -> Result<()> {
     let Inserts { group, kind, condition, target } = inserts;
     let rounds = bench.options.rounds;
     let rows = batch_rows(twins.ours.rows);
-    let mut rng = StdRng::seed_from_u64(7);
-    let mut next = 0;
-    for batch in 0..2 * (rounds + 1) {
-        let keys: Vec<i64> = (0..rows as i64).map(|i| key(&mut rng, next + i)).collect();
-        next += rows as i64;
-        client
-            .batch_execute(&format!("CREATE UNLOGGED TABLE batch_{batch} (k int8, value int8)"))?;
-        copy(client, &format!("batch_{batch}"), &keys)?;
-        client.batch_execute(&format!("VACUUM (FREEZE) batch_{batch}"))?;
-    }
+    let batches = 2 * (rounds + 1);
+    create_batches(client, batches, rows, key)?;
     let table = twins.of(Side::Ours);
     let mut first = 0;
     for by_worker in [true, false] {
         let who = if by_worker { "the worker merges" } else { "the session merges each batch" };
         twins.set_auto_retrain(client, by_worker)?;
         let found = alternate(rounds, |side, round| {
-            insert_batch(client, twins, side, &format!("batch_{}", first + round), by_worker)
+            let batch = format!("batch_{}", first + round);
+            insert_batch(client, twins, side, &batch, 1, by_worker)
         })?;
         first += rounds + 1;
         let what = format!("{kind} inserts, batches of {rows} rows{condition}, {who}");
@@ -156,28 +150,66 @@ pub fn insert(
     let data = &table.data;
     let unit = "bytes/row";
     bench.add(Figure::of_pairs(group, data, total, &what, unit, "btree", &theirs, &ours));
-    let batches = (0..first).map(|batch| format!("batch_{batch}")).collect::<Vec<_>>();
-    client.batch_execute(&format!("DROP TABLE {}", batches.join(", ")))?;
+    drop_batches(client, batches)
+}
+
+/// Creates tables of rows to insert, `batch_0` and so on.
+pub fn create_batches(
+    client: &mut Client,
+    batches: usize,
+    rows: u64,
+    mut key: impl FnMut(&mut StdRng, i64) -> i64,
+) -> Result<()> {
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut next = 0;
+    for batch in 0..batches {
+        let keys: Vec<i64> = (0..rows as i64).map(|i| key(&mut rng, next + i)).collect();
+        next += rows as i64;
+        client
+            .batch_execute(&format!("CREATE UNLOGGED TABLE batch_{batch} (k int8, value int8)"))?;
+        copy(client, &format!("batch_{batch}"), &keys)?;
+        client.batch_execute(&format!("VACUUM (FREEZE) batch_{batch}"))?;
+    }
     Ok(())
 }
 
-/// Inserts one batch, and merges it where the worker does not.
-fn insert_batch(
+/// Drops them.
+pub fn drop_batches(client: &mut Client, batches: usize) -> Result<()> {
+    let batches = (0..batches).map(|batch| format!("batch_{batch}")).collect::<Vec<_>>();
+    Ok(client.batch_execute(&format!("DROP TABLE {}", batches.join(", ")))?)
+}
+
+/// Inserts one batch in as many parts as it is to have checkpoints, one before each part, and merges it where the worker
+/// does not.
+pub fn insert_batch(
     client: &mut Client,
     twins: &Twins,
     side: Side,
     batch: &str,
+    checkpoints: usize,
     by_worker: bool,
 ) -> Result<Cost> {
-    client.batch_execute("CHECKPOINT")?;
-    let before = wal(client)?;
-    let started = Instant::now();
     let table = &twins.of(side).name;
-    client.batch_execute(&format!("INSERT INTO {table} SELECT * FROM {batch}"))?;
-    if side == Side::Ours && !by_worker {
-        client.query_one("SELECT merged_rows FROM learned_retrain('ours_learned')", &[])?;
+    let mut seconds = 0.0;
+    let mut before = 0.0;
+    for part in 0..checkpoints.max(1) {
+        if checkpoints > 0 {
+            client.batch_execute("CHECKPOINT")?;
+        }
+        if part == 0 {
+            before = wal(client)?;
+        }
+        let of_part = match checkpoints {
+            0 | 1 => String::new(),
+            parts => format!(" WHERE value % {parts} = {part}"),
+        };
+        let started = Instant::now();
+        client.batch_execute(&format!("INSERT INTO {table} SELECT * FROM {batch}{of_part}"))?;
+        if side == Side::Ours && !by_worker && part + 1 == checkpoints.max(1) {
+            client.query_one("SELECT merged_rows FROM learned_retrain('ours_learned')", &[])?;
+        }
+        seconds += started.elapsed().as_secs_f64();
     }
-    let seconds = started.elapsed().as_secs_f64();
     wait_for_worker(client)?;
     Ok(Cost { seconds, wal: wal(client)? - before })
 }
