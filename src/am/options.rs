@@ -4,8 +4,10 @@ use std::ffi::{CStr, c_int};
 use std::mem::offset_of;
 use std::sync::OnceLock;
 
+use learned_index::corruption::Result;
 use learned_index::model::ModelChoice;
 use learned_index::tree::build::BuildOptions;
+
 use pgrx::prelude::*;
 
 /// The smallest fill factor in percent. As btree's.
@@ -13,12 +15,16 @@ const MIN_FILLFACTOR: c_int = 10;
 /// The default: leaves are rewritten and never updated in place, so free space is lost space.
 const DEFAULT_FILLFACTOR: c_int = 100;
 
-/// The default share of rows in the delta tree, in percent, at which they are merged. A B-tree page
-/// of the delta takes about three times the space of the same rows in leaves, so this bounds
-/// what an index takes beyond that, and how much of it each merge writes anew.
-const DEFAULT_RETRAIN_THRESHOLD: c_int = 5;
+/// By default no share of rows is set at which they are merged: see [`Options::need`].
+const MEASURED: c_int = 0;
 /// Rows below which a merge is not worth its while, whatever share they are.
 const LEAST_MERGED: u64 = 50_000;
+/// Rows for each page that a merge writes anew: as many bytes of log a row as a B-tree takes to split its pages.
+const ROWS_PER_PAGE: u64 = 200;
+/// But one row in so many may wait at the most, in pages that take three times the space of leaves.
+const MOST_WAITING_PART: u64 = 5;
+/// And no more rows than sessions remember the pages of.
+const MOST_WAITING: u64 = 2_500_000;
 
 /// The parameters of one index, in the format of `rd_options`: a varlena built by the core.
 #[repr(C)]
@@ -39,8 +45,8 @@ pub(crate) struct Options {
     pub(crate) fillfactor: u8,
     /// Whether a background worker merges the delta tree once it is large enough.
     pub(crate) auto_retrain: bool,
-    /// The share of rows in the delta tree at which they are merged, in percent: 1 to 100.
-    pub(crate) retrain_threshold: u8,
+    /// The share of rows in the delta tree at which they are merged, in percent: 1 to 100. None: when it pays.
+    pub(crate) retrain_threshold: Option<u8>,
 }
 
 impl Options {
@@ -57,7 +63,7 @@ impl Options {
                 model: ModelChoice::Auto,
                 fillfactor: DEFAULT_FILLFACTOR as u8,
                 auto_retrain: true,
-                retrain_threshold: DEFAULT_RETRAIN_THRESHOLD as u8,
+                retrain_threshold: None,
             };
         };
         let model = MODELS
@@ -67,7 +73,8 @@ impl Options {
             .find(|(member, _)| member.symbol_val == stored.model)
             .map_or(ModelChoice::Auto, |(_, model)| model);
         let fillfactor = stored.fillfactor.clamp(MIN_FILLFACTOR, 100) as u8;
-        let retrain_threshold = stored.retrain_threshold.clamp(1, 100) as u8;
+        let threshold = stored.retrain_threshold;
+        let retrain_threshold = (threshold != MEASURED).then(|| threshold.clamp(1, 100) as u8);
         Options { model, fillfactor, auto_retrain: stored.auto_retrain, retrain_threshold }
     }
 
@@ -76,10 +83,25 @@ impl Options {
         BuildOptions { model: self.model, fillfactor: self.fillfactor.into() }
     }
 
-    /// Entries of the delta trees at which they are merged, in an index with `entries` in its
-    /// leaves.
-    pub(crate) fn merged_at(&self, entries: u64) -> u64 {
-        (entries / 100).saturating_mul(self.retrain_threshold.into()).max(LEAST_MERGED)
+    /// How much the delta trees of an index with `entries` in its leaves need to be merged: they are due from 1 on. By
+    /// default that is when as many rows wait as make the pages worth it that have to be written anew for them. Of rows
+    /// that are all over the table that is a good part of them, of rows behind all others it is few.
+    /// `waits` rows wait; `leaves` counts the pages that would be written anew for them.
+    pub(crate) fn need(
+        &self,
+        entries: u64,
+        waits: u64,
+        leaves: impl FnOnce() -> Result<u64>,
+    ) -> Result<f64> {
+        let enough = match self.retrain_threshold {
+            Some(percent) => (entries / 100).saturating_mul(percent.into()),
+            None => {
+                let most = (entries / MOST_WAITING_PART).min(MOST_WAITING);
+                let measured = (LEAST_MERGED..most).contains(&waits);
+                if measured { most.min(leaves()? * ROWS_PER_PAGE) } else { most }
+            }
+        };
+        Ok(waits as f64 / enough.max(LEAST_MERGED) as f64)
     }
 }
 
@@ -153,8 +175,8 @@ pub(crate) fn register() {
             pg_sys::add_int_reloption(
                 kind,
                 c"retrain_threshold".as_ptr(),
-                c"Percentage of rows in the delta tree at which they are merged".as_ptr(),
-                DEFAULT_RETRAIN_THRESHOLD,
+                c"Percentage of rows in the delta tree at which they are merged; by default when it pays".as_ptr(),
+                MEASURED,
                 1,
                 100,
                 lock,

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use learned_index::entry::{Block, HeapTid};
+use learned_index::entry::HeapTid;
 use learned_index::store::Store;
 use learned_index::tree::directory::read_meta;
 use learned_index::tree::merge::delta_entries;
@@ -87,7 +87,7 @@ pub(crate) unsafe extern "C-unwind" fn amvacuumcleanup(
                 let stats = existing_or_new(stats);
                 (*stats).num_pages = store.blocks();
                 // Now, and not when the sweep counted them: merging has freed pages since, and used some.
-                let free = offered_pages(index, (*stats).num_pages);
+                let free = store.offered();
                 (*stats).pages_free = free;
                 // Core's methods count the reusable pages among the deleted ones.
                 (*stats).pages_deleted = free;
@@ -100,24 +100,6 @@ pub(crate) unsafe extern "C-unwind" fn amvacuumcleanup(
             }
         }
     }
-}
-
-/// The pages that the free space map offers: one page of it is read for 4,000 of the index. After a crash it may
-/// offer some that are in use, until an insert has asked for them.
-///
-/// # Safety
-/// `index` is open, and nothing is locked.
-unsafe fn offered_pages(index: pg_sys::Relation, length: Block) -> Block {
-    // What `GetFreeIndexPage` of indexfsm.c asks for.
-    const FREE: usize = pg_sys::BLCKSZ as usize / 2;
-    let is_offered = |&block: &Block| {
-        if block % 4096 == 0 {
-            check_for_interrupts!();
-        }
-        // SAFETY: by contract.
-        unsafe { pg_sys::GetRecordedFreeSpace(index, block) >= FREE }
-    };
-    (1..length).filter(is_offered).count() as Block
 }
 
 /// # Safety

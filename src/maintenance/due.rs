@@ -1,7 +1,5 @@
 //! Which indexes of a database have enough to merge.
 
-use learned_index::tree::directory::read_meta;
-use learned_index::tree::merge::delta_entries;
 use pgrx::prelude::*;
 
 use super::attempt::{Attempt, attempt, in_transaction};
@@ -107,16 +105,9 @@ unsafe fn need_of(index: pg_sys::Oid, attempt: &Attempt) -> Option<Need> {
         let mut need = None;
         if options.auto_retrain && !Board::get().rests(Subject::file_of(relation)) {
             let store = IndexStore::new(relation);
-            let read = read_meta(&store, &mut 0)
-                .and_then(|(_, state)| Ok((state, delta_entries(&store)?)));
-            match read {
+            match super::need_of(relation, &store, &options, false) {
                 Err(corruption) => raise_corruption(relation, corruption),
-                Ok((state, waiting)) => {
-                    let enough = options.merged_at(state.values + state.nulls);
-                    if waiting >= enough || state.frozen.is_some() {
-                        need = Some(waiting as Need / enough as Need);
-                    }
-                }
+                Ok(found) => need = (found >= 1.0).then_some(found as Need),
             }
             store.release();
         }

@@ -23,8 +23,8 @@ use learned_index::corruption::Result;
 use learned_index::entry::Block;
 use learned_index::store::Update;
 use learned_index::tree::directory::read_meta;
-use learned_index::tree::merge::{Limits, Step, merge_step};
-use learned_index::tree::vacuum::sweep;
+use learned_index::tree::merge::{Limits, Step, delta_entries, merge_step};
+use learned_index::tree::vacuum::{is_all_known, sweep};
 use pgrx::prelude::*;
 
 use board::{Board, Subject};
@@ -60,11 +60,11 @@ pub(crate) unsafe fn merge_range(
     // SAFETY: by contract.
     let options = unsafe { Options::of(index) };
     let (_, state) = read_meta(store, &mut 0)?;
-    let enough = match demand {
-        Demand::All => 1,
-        Demand::Threshold => options.merged_at(state.values + state.nulls),
-    };
-    merge_step(store, options.build(), Limits::for_leaves(state.leaves), enough, spare)
+    // SAFETY: by contract.
+    if demand == Demand::Threshold && unsafe { need_of(index, store, &options, false) }? < 1.0 {
+        return Ok(Step::Idle);
+    }
+    merge_step(store, options.build(), Limits::for_leaves(state.leaves), 1, spare)
 }
 
 /// Called when an insert made the delta tree grow by a page, with nothing locked: starts a worker
@@ -80,10 +80,10 @@ pub(crate) unsafe fn after_growth(index: pg_sys::Relation) {
             return;
         }
         let store = IndexStore::new(index);
-        match is_due(index, &store, &options) {
+        match need_of(index, &store, &options, true) {
             Err(corruption) => raise_corruption(index, corruption),
-            Ok(false) => {}
-            Ok(true) if is_private(index) => {
+            Ok(need) if need < 1.0 => {}
+            Ok(_) if is_private(index) => {
                 let mut spare = Vec::new();
                 for _ in 0..RANGES_AT_ONCE {
                     match merge_range(index, &store, Demand::Threshold, &mut spare) {
@@ -94,21 +94,31 @@ pub(crate) unsafe fn after_growth(index: pg_sys::Relation) {
                 }
                 store.spread_offers();
             }
-            Ok(true) => start::start(index),
+            Ok(_) => start::start(index),
         }
         store.release();
     }
 }
 
+/// How much an index needs to be merged: it is due from 1 on. What is being merged is merged to its end. `known`: what this
+/// session knows of the delta trees is enough.
+///
 /// # Safety
 /// As [`after_growth`].
-unsafe fn is_due(index: pg_sys::Relation, store: &IndexStore, options: &Options) -> Result<bool> {
+unsafe fn need_of(
+    index: pg_sys::Relation,
+    store: &IndexStore,
+    options: &Options,
+    known: bool,
+) -> Result<f64> {
     // SAFETY: by contract.
     let directory = unsafe { session::directory_of(index, store) }?;
-    let directory = directory.borrow();
+    let mut directory = directory.borrow_mut();
+    let waits = if known { directory.delta_entries() } else { delta_entries(store)? };
+    let entries = directory.state().values + directory.state().nulls;
+    let need = options.need(entries, waits, || directory.leaves_to_merge(store))?;
     let state = directory.state();
-    Ok(state.frozen.is_some()
-        || directory.delta_entries() >= options.merged_at(state.values + state.nulls))
+    Ok(if state.frozen.is_some() { need.max(1.0) } else { need })
 }
 
 /// Whether no other session can see the index: it is temporary, or this transaction made it.
@@ -129,7 +139,14 @@ unsafe fn is_private(index: pg_sys::Relation) -> bool {
     }
 }
 
-/// What VACUUM does at its end: gives back lost pages unless that was done, and merges. Steps
+/// Whether this server has replayed the log since it was started, after a crash or as a standby. A crash may have lost pages,
+/// and the free space map is as old then as it was written last.
+fn was_recovered() -> bool {
+    // SAFETY: reads shared memory under its lock; nothing is asked for but the result.
+    unsafe { pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut()) != 0 }
+}
+
+/// What VACUUM does at its end: gives back lost pages, if there may be some and that was not done, and merges. Steps
 /// aside where somebody else merges. `delay` is called without any lock.
 ///
 /// # Safety
@@ -144,7 +161,9 @@ pub(crate) unsafe fn finish_vacuum(
     // SAFETY: by contract.
     unsafe {
         if !swept && let Some(exclusion) = Exclusion::try_take(index) {
-            sweep(store, &mut delay)?;
+            if was_recovered() || !is_all_known(store, store.offered())? {
+                sweep(store, &mut delay)?;
+            }
             exclusion.release();
         }
         while let Some(exclusion) = Exclusion::try_take(index) {

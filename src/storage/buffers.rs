@@ -201,6 +201,21 @@ impl IndexStore {
         self.metapage.get()
     }
 
+    /// The number of pages that the free space map offers: one page of it is read for 4,000 of the index. After a crash
+    /// it may offer some that are in use, until an insert has asked for them. Nothing may be locked.
+    pub(crate) fn offered(&self) -> Block {
+        // What `GetFreeIndexPage` of indexfsm.c asks for.
+        const FREE: usize = pg_sys::BLCKSZ as usize / 2;
+        let is_offered = |&block: &Block| {
+            if block % 4096 == 0 {
+                check_for_interrupts!();
+            }
+            // SAFETY: the relation is open.
+            unsafe { pg_sys::GetRecordedFreeSpace(self.index, block) >= FREE }
+        };
+        (1..self.blocks()).filter(is_offered).count() as Block
+    }
+
     /// One more pin of the metapage, for a guard to release.
     fn pin_metapage_again(&self) -> pg_sys::Buffer {
         let buffer = self.pinned_metapage();

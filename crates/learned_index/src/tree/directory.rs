@@ -13,7 +13,7 @@ use crate::cpu;
 use crate::entry::{Block, Fence};
 use crate::fault::{Fault, injected};
 use crate::key::NullClass;
-use crate::memory::{Add, with_room};
+use crate::memory::{Add, listed, with_room};
 use crate::model::{self, MAX_BLOB_BYTES, Model};
 use crate::page::delta::Tree;
 use crate::page::directory::Child;
@@ -26,6 +26,8 @@ use crate::store::{Hint, Store};
 const MAX_LEVELS: u16 = 8;
 /// Bytes in which a session remembers the dead entries of an index, at most.
 const KILLED_BYTES: usize = 1 << 20;
+/// Parts of a delta tree that are looked up to learn how many leaves it is to be merged into.
+const MOST_PARTS: usize = 256;
 /// Lookups in a session for each directory page before all of them and the model are read.
 const LOOKUPS_PER_PAGE: u32 = 4;
 
@@ -213,6 +215,34 @@ impl Directory {
     pub fn delta_entries(&self) -> u64 {
         let leaves: usize = self.deltas.iter().flatten().map(Routes::leaves).sum();
         (leaves * USUAL_ENTRIES) as u64
+    }
+
+    /// Leaves that a merge would write anew for the entries of the delta trees, about, in the state of now.
+    pub fn leaves_to_merge<S: Store>(&mut self, store: &S) -> Result<u64> {
+        loop {
+            self.refresh(store)?;
+            if let Some(leaves) = settled(self.try_leaves_to_merge(store))? {
+                return Ok(leaves);
+            }
+        }
+    }
+
+    fn try_leaves_to_merge<S: Store>(&mut self, store: &S) -> Attempt<u64> {
+        let mut found = 0;
+        for which in [Which::Active, Which::Frozen] {
+            let Some(routes) = self.delta(store, which)? else { continue };
+            let Some(lows) = routes.leaf_lows() else { return Ok(self.state.leaves.into()) };
+            // In a large tree a few parts say enough of the others.
+            let step = lows.len().div_ceil(MOST_PARTS);
+            let lows: Vec<Fence> = listed(lows.iter().copied().step_by(step));
+            let mut above = self.leaves().saturating_sub(1);
+            for &low in lows.iter().rev() {
+                let first = self.route(store, low)?.map_or(0, |leaf| leaf.ordinal);
+                found += (above.saturating_sub(first) + 1).min(step * USUAL_ENTRIES) as u64;
+                above = first;
+            }
+        }
+        Ok(found)
     }
 
     /// One of the delta trees, and what is known of it.

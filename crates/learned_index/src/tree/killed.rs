@@ -77,6 +77,13 @@ impl Slots {
         self.bits.get(index).copied().unwrap_or(0)
     }
 
+    /// Whether it has all slots before `end`.
+    pub(in crate::tree) fn has_all(&self, end: usize) -> bool {
+        let (words, rest) = (end / 64, end % 64);
+        (0..words).all(|index| self.word(index) == u64::MAX)
+            && self.word(words) & ((1 << rest) - 1) == (1 << rest) - 1
+    }
+
     /// Number of slots.
     pub(in crate::tree) fn count(&self) -> usize {
         self.bits.iter().map(|bits| bits.count_ones() as usize).sum()

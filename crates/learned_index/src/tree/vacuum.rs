@@ -10,7 +10,7 @@ use super::attempt::{Attempt, read_current};
 use super::budget::Budget;
 use super::build::BuildOptions;
 use super::delta::{Routes, Side, pages_of};
-use super::directory::read_meta;
+use super::directory::{UpperLevels, read_meta, read_model_pages};
 use super::mark::{Marked, Verdict, mark};
 use super::rewrite::{Excluded, Rewrite, undisturbed};
 use super::used::{Used, is_of_delta};
@@ -209,6 +209,23 @@ pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64
     }
     store.spread_offers();
     Ok(free)
+}
+
+/// Whether the pages that the state refers to, and `free` ones, are as many as there are: then nothing is lost that a
+/// [`sweep`] would find. Reads no leaf, and no directory page of the lowest level; so pages of dead slots, which only
+/// leaves refer to, count as lost. What others add meanwhile does too. The caller has the exclusion.
+pub fn is_all_known<S: Store>(store: &S, free: Block) -> Result<bool> {
+    let length = store.blocks() as usize;
+    let (_, state) = read_meta(store, &mut 0)?;
+    let excluded = Excluded { store, word: state.word };
+    let upper = undisturbed(UpperLevels::read(&excluded, &state))?;
+    let (_, model) = undisturbed(read_model_pages(&excluded, &state))?;
+    let mut used = 1 + upper.blocks.len() + upper.pages.len() + model.len();
+    used += state.leaves as usize;
+    for (tree, from) in delta_trees(&state) {
+        used += undisturbed(pages_of(&excluded, state.word, tree, from))?.len();
+    }
+    Ok(used + free as usize == length)
 }
 
 /// How full a leaf is.

@@ -196,6 +196,11 @@ impl Routes {
         self.detours > FREE_DETOURS + self.lows.len()
     }
 
+    /// Where the leaves begin, as far as they are known; none in a large tree.
+    pub(in crate::tree) fn leaf_lows(&self) -> Option<&[Fence]> {
+        (self.level == 0).then_some(&self.lows)
+    }
+
     /// Leaves of the tree, as far as they are known; an estimate in a large tree.
     pub(in crate::tree) fn leaves(&self) -> usize {
         self.lows.len() * (delta::CHILDREN / 2).pow(self.level.into())

@@ -19,6 +19,8 @@ use crate::tree::killed::{Place, Slots};
 
 /// Keys of a list whose leaves are asked for ahead of reading them, from disk and from memory.
 const KEYS_AHEAD: usize = 16;
+/// Leaves of a delta tree that are passed at once at the most, where they have nothing but dead entries.
+const LEAVES_AT_ONCE: usize = 16;
 
 impl<P> Scan<P> {
     /// Copies a portion of the first matches at or after a position.
@@ -62,7 +64,8 @@ impl<P> Scan<P> {
             self.fresh.clear();
             self.kills.deltas = [None; 2];
             for which in [Which::Active, Which::Frozen] {
-                bound = self.copy_delta_from(store, directory, which, from, bound)?;
+                bound =
+                    self.copy_delta_from(store, directory, which, from, bound, LEAVES_AT_ONCE)?;
             }
             bound = self.copy_leaf_from(store, directory, leaf, from, bound)?;
             self.fresh.retain(|&entry| Fence::at(entry) < bound);
@@ -95,8 +98,8 @@ impl<P> Scan<P> {
         self.interval
     }
 
-    /// Copies matches from `from` on out of one leaf of a delta tree. Returns up to where that is
-    /// all there is, at most `bound`.
+    /// Copies matches from `from` on out of one leaf of a delta tree, the last of at most `at_once`: the ones before have
+    /// nothing but dead entries. Returns up to where that is all there is, at most `bound`.
     fn copy_delta_from<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -104,12 +107,13 @@ impl<P> Scan<P> {
         which: Which,
         mut from: Fence,
         bound: Fence,
+        at_once: usize,
     ) -> Attempt<Fence> {
         if which == Which::Frozen {
             from = from.max(directory.state().watermark);
         }
         let word = directory.state().word;
-        let Some(routes) = directory.delta(store, which)? else { return Ok(bound) };
+        let Some(mut routes) = directory.delta(store, which)? else { return Ok(bound) };
         if from >= bound {
             return Ok(bound);
         }
@@ -117,7 +121,20 @@ impl<P> Scan<P> {
         let (page, block) = routes.read_leaf(store, word, from, Side::At)?;
         let named = |corruption: Corruption| corruption.at(block);
         let node = Delta::parse(&page, tree.name).map_err(named)?;
-        let bound = bound.min(node.high());
+        let high = node.high();
+        if high < bound && at_once > 1 {
+            // Where rows are deleted in the order of the key, many leaves have nothing but dead entries.
+            let place = Place::of_delta(block, tree.name, &node);
+            if directory.killed_in(&place).is_some_and(|killed| killed.has_all(node.len())) {
+                drop(page);
+                return self.copy_delta_from(store, directory, which, high, bound, at_once - 1);
+            }
+            routes = match directory.delta(store, which)? {
+                Some(routes) => routes,
+                None => return Ok(bound),
+            };
+        }
+        let bound = bound.min(high);
         let of_one_code = bound <= Fence::after(Key::value(from.code));
         if from.class == NullClass::Value as u8
             && of_one_code
