@@ -2,8 +2,8 @@
 
 use postgres::Client;
 use server_tests::{
-    Cluster, Script, access_method, check, is_learned, learned_options, major_version, retrain,
-    wait_until,
+    Cluster, Script, Shutdown, access_method, check, is_learned, learned_options, major_version,
+    retrain, wait_until,
 };
 
 const PLUGIN: &str = include_str!("historic.c");
@@ -14,13 +14,16 @@ fn cluster() -> Cluster {
     let cluster = Cluster::start_with(SETTINGS);
     let directory = cluster.new_directory("plugin");
     cluster.compile(PLUGIN, &directory.join("historic.so"));
-    cluster
-        .connect()
-        .script(&format!(
-            "ALTER SYSTEM SET dynamic_library_path = '{}:$libdir'; SELECT pg_reload_conf()",
-            directory.display()
-        ))
-        .unwrap();
+    let mut client = cluster.connect();
+    let path = format!("{}:$libdir", directory.display());
+    client.script(&format!("ALTER SYSTEM SET dynamic_library_path = '{path}'")).unwrap();
+    // Later minor versions load no plugin that is not listed.
+    let listed = "SELECT FROM pg_settings WHERE name = 'output_plugin_libraries'";
+    if client.query_opt(listed, &[]).unwrap().is_some() {
+        client.script("ALTER SYSTEM SET output_plugin_libraries = 'historic'").unwrap();
+    }
+    drop(client);
+    cluster.restart(Shutdown::Clean);
     cluster
 }
 
