@@ -7,6 +7,7 @@ mod crash_standby;
 pub(crate) mod ddl;
 mod disk;
 mod dump;
+mod endpoints;
 mod historic;
 mod horizon;
 pub(crate) mod ledger;
