@@ -191,8 +191,12 @@ fn a_database_gets_its_turn_while_another_is_loaded_all_the_time() {
     for table in ["a", "b", "c"] {
         create(&mut client, table);
     }
+    // This one is due all the time and cannot be merged, so that there is always something left to do in its database.
+    let mut locker = cluster.connect();
+    locker.script("BEGIN; LOCK TABLE a IN ACCESS EXCLUSIVE MODE").unwrap();
+    insert(&mut locker, "a", 80_000).unwrap();
     let mut jobs = Vec::new();
-    for table in ["a", "b", "c"] {
+    for table in ["b", "c"] {
         let mut client = cluster.connect();
         jobs.push(Job::endless(table, move || insert(&mut client, table, 60_000).unwrap()));
     }
@@ -206,6 +210,8 @@ fn a_database_gets_its_turn_while_another_is_loaded_all_the_time() {
     }));
     run_together(Duration::from_secs(180), jobs);
     assert_eq!(turns, 2, "the other database was not merged");
+    insert(&mut locker, "a", 5_000).unwrap();
+    locker.script("COMMIT").unwrap();
     for table in ["a", "b", "c"] {
         wait_until_merged(&mut client, &format!("{table}_k"));
     }
@@ -283,8 +289,10 @@ fn a_damaged_index_is_tried_more_and_more_seldom_and_merged_once_it_is_rebuilt()
     std::fs::write(&path, bytes).unwrap();
     cluster.launch();
     let mut client = cluster.connect();
+    client.script("ALTER INDEX t_k SET (auto_retrain = off)").unwrap();
     insert(&mut client, "t", 60_000).unwrap();
-    insert_in_vain(&cluster, 400, 3, || std::thread::sleep(Duration::from_millis(200)));
+    client.script("ALTER INDEX t_k SET (auto_retrain = on)").unwrap();
+    insert_in_vain(&cluster, 400, 4, || std::thread::sleep(Duration::from_millis(200)));
     let log = cluster.log();
     assert!(log.contains("index \"t_k\" is corrupted at block 1"), "{log}");
     assert!(log.contains("Please REINDEX it."), "{log}");
