@@ -93,8 +93,10 @@ struct Failure {
 const ORDER: Ordering = Ordering::SeqCst;
 
 impl Coming {
+    /// `now` may be a little earlier than `since`: another process may have written that after this one read the clock. Such
+    /// an entry is not one of a worker that never came.
     fn is_valid(since: i64, now: i64) -> bool {
-        since != 0 && (0..COMING).contains(&(now.saturating_sub(since)))
+        since != 0 && (-COMING..COMING).contains(&(now.saturating_sub(since)))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! It is bound to a database, and merges the index that it was started for, then the others that have enough to
 //! merge while somebody waits, the neediest first. When another database waits and no seat of the server is free it
-//! gives its own away before it begins with the next index. When nobody waits it ends at once.
+//! gives its own away before it begins with the next index, or once more with the same: rows may come as fast as they
+//! are merged. When nobody waits it ends at once.
 //!
 //! An index is merged range by range, each in a transaction of its own, for which it takes no snapshot but those of
 //! catalog lookups: it holds nothing back for long, and between two ranges whoever waits for a lock on the table or
@@ -131,6 +132,8 @@ pub(super) fn wait(time: Duration) {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Merged {
     Range,
+    /// The last range of a frozen tree. There may be enough again, but somebody waits.
+    Turn,
     /// There is less than the threshold.
     TooLittle,
     /// There is no such index, or it is not for workers any more, or merging it has failed.
@@ -160,7 +163,8 @@ impl Worker {
                 indexes = unsafe { due() };
             }
             if !self.merge_each(&indexes) {
-                // Something may be left.
+                // Something may be left. It has had its turn: an older note would put it in front of the others again.
+                self.board.answer(self.database);
                 self.board.wait(self.database);
                 return;
             }
@@ -213,7 +217,8 @@ impl Worker {
         in_transaction(|| unsafe { !start_for_waiting(Some(self.database)) })
     }
 
-    /// Merges range after range until there is less than the threshold.
+    /// Merges range after range until there is less than the threshold; or, where somebody waits, until all is merged that
+    /// was there when the tree was frozen. The look at what is due then comes back to the index.
     fn merge_index(&self, index: pg_sys::Oid) -> Merged {
         let seat = Seat::of_index(index);
         let mut spare = Vec::new();
@@ -271,9 +276,19 @@ impl Worker {
                 Opened::Busy => return Merged::Busy,
             };
             attempt.is_about(&opened, "merging index");
-            let merged = merge_open(opened.index, first, spare);
-            if matches!(merged, Merged::Range | Merged::TooLittle) {
+            let mut merged = merge_open(opened.index, first, spare);
+            if matches!(merged, Merged::Range | Merged::Turn | Merged::TooLittle) {
                 self.board.works(Subject::file_of(opened.index));
+            }
+            if merged == Merged::Turn {
+                let waited_for = self.board.waits(self.database);
+                if waited_for || !start_for_waiting(Some(self.database)) {
+                    let store = IndexStore::new(opened.index);
+                    offer_to_all(&store, spare);
+                    store.release();
+                } else {
+                    merged = Merged::Range;
+                }
             }
             opened.close();
             merged
@@ -291,6 +306,8 @@ fn reload_configuration() {
     }
 }
 
+/// Merges one range. [`Merged::Turn`] if it was the last one, whoever waits.
+///
 /// # Safety
 /// `index` is an open learned index.
 unsafe fn merge_open(index: pg_sys::Relation, first: bool, spare: &mut Vec<Block>) -> Merged {
@@ -308,15 +325,23 @@ unsafe fn merge_open(index: pg_sys::Relation, first: bool, spare: &mut Vec<Block
             Ok(step) => {
                 exclusion.release();
                 if step == Step::Idle {
-                    store.spread_offers();
-                    // They are offered to everybody now.
-                    spare.clear();
+                    offer_to_all(&store, spare);
                 }
                 store.release();
-                if step == Step::Idle { Merged::TooLittle } else { Merged::Range }
+                match step {
+                    Step::Idle => Merged::TooLittle,
+                    Step::Published { dropped: true, .. } => Merged::Turn,
+                    Step::Published { .. } => Merged::Range,
+                }
             }
         }
     }
+}
+
+/// Lets others find the blocks that this worker has freed.
+fn offer_to_all(store: &IndexStore, spare: &mut Vec<Block>) {
+    store.spread_offers();
+    spare.clear();
 }
 
 /// # Safety

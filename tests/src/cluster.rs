@@ -205,6 +205,15 @@ impl Cluster {
         self.data().join(path)
     }
 
+    /// Makes a library that this server can load out of C.
+    pub fn compile(&self, source: &str, library: &Path) {
+        let headers = output(Command::new(self.bin.join("pg_config")).arg("--includedir-server"));
+        let file = library.with_extension("c");
+        fs::write(&file, source).unwrap();
+        let flags = ["-shared", "-fPIC", "-I", headers.trim(), text(&file), "-o", text(library)];
+        output(Command::new("cc").args(flags));
+    }
+
     /// Runs one of the server's programs, which must succeed.
     pub fn run(&self, program: &str, arguments: &[&str], more: &[&str]) {
         output(&mut self.command(program, arguments, more));

@@ -54,6 +54,18 @@ fn multicolumn_and_covering_indexes_are_refused() {
     }
 }
 
+/// So the only historic snapshots that read such an index are those of output plugins, in tables that say so.
+#[test]
+fn catalogs_have_no_such_index() {
+    let cluster = Cluster::start();
+    assert_error(
+        &mut cluster.connect(),
+        "CREATE INDEX ON pg_class USING learned (relpages)",
+        &SqlState::INSUFFICIENT_PRIVILEGE,
+        "\"pg_class\" is a system catalog",
+    );
+}
+
 #[test]
 fn a_unique_build_refuses_duplicates_and_takes_rows_that_only_an_old_snapshot_sees() {
     let cluster = Cluster::start();

@@ -59,6 +59,8 @@ pub(crate) enum Fault {
     MapUnderAnyWord,
     /// The record that marks dead slots in a map names the map before the leaf.
     LogMapFirst,
+    /// A unique check that begins again knows nothing of the rows that it has looked at.
+    ForgetRows,
 }
 
 /// Whether a test injects this fault.

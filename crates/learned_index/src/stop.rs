@@ -37,6 +37,8 @@ pub enum StopPoint {
     RemovalUnderLock,
     /// A unique check has looked below the active tree. Nothing is locked.
     UniqueBeforeLock,
+    /// A unique check is about to look a row up. Nothing is locked; or the first leaf of the key is, for few rows.
+    UniqueLook,
     /// A unique check has found no duplicate. The first leaf of the key is locked.
     UniqueUnderLock,
     /// A tree was frozen just now, with the exclusion. Nothing is locked.

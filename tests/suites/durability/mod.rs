@@ -7,6 +7,8 @@ mod crash_standby;
 pub(crate) mod ddl;
 mod disk;
 mod dump;
+mod endpoints;
+mod historic;
 mod horizon;
 pub(crate) mod ledger;
 mod logical;

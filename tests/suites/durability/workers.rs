@@ -1,5 +1,6 @@
 //! How many workers there are, for whom, and what they do about an index that cannot be merged.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use postgres::Client;
 use postgres::error::SqlState;
 use server_tests::{
     Cluster, Job, LEFT_UNMERGED, Script, Shutdown, SmallDisk, Subject, check, is_learned,
-    run_together, test_duration, wait_until,
+    run_together, wait_until,
 };
 
 /// Says so, where there is no worker to test.
@@ -190,8 +191,12 @@ fn a_database_gets_its_turn_while_another_is_loaded_all_the_time() {
     for table in ["a", "b", "c"] {
         create(&mut client, table);
     }
+    // This one is due all the time and cannot be merged, so that there is always something left to do in its database.
+    let mut locker = cluster.connect();
+    locker.script("BEGIN; LOCK TABLE a IN ACCESS EXCLUSIVE MODE").unwrap();
+    insert(&mut locker, "a", 80_000).unwrap();
     let mut jobs = Vec::new();
-    for table in ["a", "b", "c"] {
+    for table in ["b", "c"] {
         let mut client = cluster.connect();
         jobs.push(Job::endless(table, move || insert(&mut client, table, 60_000).unwrap()));
     }
@@ -201,14 +206,12 @@ fn a_database_gets_its_turn_while_another_is_loaded_all_the_time() {
         insert(&mut other, "t", 80_000).unwrap();
         wait_until_merged(&mut other, "t_k");
         turns += 1;
-        if turns == 2 {
-            std::ops::ControlFlow::Break(())
-        } else {
-            std::ops::ControlFlow::Continue(())
-        }
+        if turns == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }));
     run_together(Duration::from_secs(180), jobs);
     assert_eq!(turns, 2, "the other database was not merged");
+    insert(&mut locker, "a", 5_000).unwrap();
+    locker.script("COMMIT").unwrap();
     for table in ["a", "b", "c"] {
         wait_until_merged(&mut client, &format!("{table}_k"));
     }
@@ -242,9 +245,9 @@ fn failures(cluster: &Cluster) -> usize {
     cluster.log().lines().filter(|line| line.contains("could not merge index public.t_k")).count()
 }
 
-/// Inserts by three sessions, new ones again and again, into an index that cannot be merged, and asserts that it is
-/// tried more and more seldom.
-fn insert_in_vain(cluster: &Cluster, rows: u32) {
+/// Inserts by three sessions, new ones again and again, into an index that cannot be merged, until that was tried so
+/// often; and asserts that it was tried more and more seldom.
+fn insert_in_vain(cluster: &Cluster, rows: u32, attempts: usize, meanwhile: impl FnMut() + Send) {
     let (before, start) = (failures(cluster), Instant::now());
     let job = |name: &str| {
         Job::endless(name, || {
@@ -252,11 +255,20 @@ fn insert_in_vain(cluster: &Cluster, rows: u32) {
             std::thread::sleep(Duration::from_millis(5));
         })
     };
-    run_together(test_duration(0.5), vec![job("one"), job("two"), job("three")]);
+    let mut jobs = vec![job("one"), job("two"), job("three"), Job::endless("meanwhile", meanwhile)];
+    jobs.push(Job::new("watcher", || {
+        std::thread::sleep(Duration::from_millis(10));
+        if failures(cluster) - before < attempts {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    }));
+    run_together(Duration::from_secs(60), jobs);
     let failed = failures(cluster) - before;
     // After 1, 2, 4 seconds: whatever the machine, there were not more attempts than that.
     let most = (start.elapsed().as_secs() + 2).ilog2() as usize + 1;
-    assert!(failed >= 1, "nothing has failed: {}", cluster.log());
+    assert!(failed >= attempts, "{failed} attempts: {}", cluster.log());
     assert!(failed <= most, "{failed} attempts in {:?}:\n{}", start.elapsed(), cluster.log());
 }
 
@@ -277,8 +289,10 @@ fn a_damaged_index_is_tried_more_and_more_seldom_and_merged_once_it_is_rebuilt()
     std::fs::write(&path, bytes).unwrap();
     cluster.launch();
     let mut client = cluster.connect();
+    client.script("ALTER INDEX t_k SET (auto_retrain = off)").unwrap();
     insert(&mut client, "t", 60_000).unwrap();
-    insert_in_vain(&cluster, 400);
+    client.script("ALTER INDEX t_k SET (auto_retrain = on)").unwrap();
+    insert_in_vain(&cluster, 400, 4, || std::thread::sleep(Duration::from_millis(200)));
     let log = cluster.log();
     assert!(log.contains("index \"t_k\" is corrupted at block 1"), "{log}");
     assert!(log.contains("Please REINDEX it."), "{log}");
@@ -315,10 +329,14 @@ fn a_full_disk_is_tried_more_and_more_seldom_and_again_when_there_is_space() {
         .unwrap();
     insert(&mut client, "t", 60_000).unwrap();
     client.script("CHECKPOINT").unwrap();
-    disk.resize(disk.used() + 16);
+    // Room for some pages now and then, far less than a merge needs: a session asks when its insert takes one.
+    let make_room = || {
+        std::thread::sleep(Duration::from_millis(200));
+        disk.resize(disk.used() + 64);
+    };
     // Inserts fail too, once the page is full that they go to.
     client.script("ALTER INDEX t_k SET (auto_retrain = on)").unwrap();
-    insert_in_vain(&cluster, 1_000);
+    insert_in_vain(&cluster, 1_000, 3, make_room);
     assert!(cluster.log().contains("No space left on device"), "{}", cluster.log());
     disk.resize(64 << 10);
     // By itself, at the next attempt.
@@ -326,17 +344,17 @@ fn a_full_disk_is_tried_more_and_more_seldom_and_again_when_there_is_space() {
         insert(&mut client, "t", 1_000).unwrap();
         check(&mut client, "t_k").unmerged <= LEFT_UNMERGED
     });
-    // At once after it was merged otherwise, however long it would have been left alone: no insert comes later.
+    // At once after it was merged otherwise, though it would have been left alone for 8 s: no insert comes later.
     for statement in ["SELECT learned_retrain('t_k')", "VACUUM t"] {
         client.script("ALTER INDEX t_k SET (auto_retrain = off)").unwrap();
         insert(&mut client, "t", 80_000).unwrap();
         client.script("CHECKPOINT").unwrap();
-        disk.resize(disk.used() + 16);
+        disk.resize(disk.used() + 8);
         client.script("ALTER INDEX t_k SET (auto_retrain = on)").unwrap();
-        insert_in_vain(&cluster, 1_000);
+        insert_in_vain(&cluster, 1_000, 4, make_room);
         disk.resize(64 << 10);
         client.script(statement).unwrap();
-        insert(&mut client, "t", 160_000).unwrap();
+        insert(&mut client, "t", 90_000).unwrap();
         wait_until_merged(&mut client, "t_k");
     }
     Subject::of("t").assert_exact(&mut client);

@@ -1,6 +1,7 @@
 //! Races produced on purpose, by holding one session at a stop point while others go on. They need a
 //! build of the extension for tests: `scripts/install --test`.
 
+mod apply;
 mod cancel;
 mod crash;
 mod inserts;

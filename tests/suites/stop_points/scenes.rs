@@ -65,6 +65,7 @@ pub(super) const SCENES: &[Scene] = &[
         "INSERT INTO u SELECT g, g FROM generate_series(1, 100) g",
         true,
     ),
+    scene("UniqueLook", 3, ROLLED_BACK, REPEATED, true),
     scene("RemovalBeforeLock", 0, ROLLED_BACK, REPEATED, false),
     scene("RemovalUnderLock", 1, ROLLED_BACK, REPEATED, true),
     scene("Frozen", 0, "", MERGE, false),

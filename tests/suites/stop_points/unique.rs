@@ -163,3 +163,42 @@ fn the_second_insert_of_a_key_waits_for_the_first() {
         assert_once(&mut writer(&cluster));
     }
 }
+
+#[test]
+fn a_check_that_has_very_many_rows_to_look_up_can_be_cancelled_at_each_of_them() {
+    let cluster = Cluster::start_with_stops("");
+    let mut other = writer(&cluster);
+    other
+        .script(
+            "CREATE TABLE t (k int8, id int4) WITH (autovacuum_enabled = off);
+             CREATE UNIQUE INDEX t_k ON t USING learned (k) WITH (auto_retrain = off)",
+        )
+        .unwrap();
+    // Someone may see them yet, so that no insert takes their entries out.
+    let mut old = writer(&cluster);
+    old.script("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").unwrap();
+    other
+        .batch_execute(
+            "DO $$ BEGIN
+                FOR version IN 1 .. 2000 LOOP INSERT INTO t VALUES (77, version); DELETE FROM t; END LOOP;
+             END $$",
+        )
+        .unwrap();
+    assert_eq!(check(&mut other, "t_k").unmerged, 2_000);
+    for passes in [20, 1_500] {
+        let mut client = writer(&cluster);
+        let pid = pid_of(&mut client);
+        let stop = cluster.stop_at("UniqueLook", Some(pid), passes);
+        let insert = in_background(client, KEY);
+        stop.wait();
+        let cancelled = other.query_one("SELECT pg_cancel_backend($1)", &[&pid]).unwrap();
+        assert!(cancelled.get::<_, bool>(0));
+        // While it is still held: it has no page locked.
+        wait_until("the insert is cancelled", || insert.is_finished());
+        let error = insert.join().unwrap().1.expect_err("the insert was cancelled");
+        assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error:?}");
+        stop.release();
+    }
+    other.script(KEY).unwrap();
+    assert_once(&mut other);
+}

@@ -57,8 +57,8 @@ fn an_index_that_found_no_seat_is_merged_though_nobody_asks_again() {
     wait_until("no worker has stayed", || activity(&mut client).is_empty());
 }
 
-#[test]
-fn a_worker_gives_its_seat_to_a_database_that_waits_longer_than_its_own() {
+/// `longer`: the other database waits for longer than that of the worker.
+fn assert_gives_its_seat(longer: bool) {
     let cluster = Cluster::start_with_stops("omendb_learned.max_merge_workers = 1");
     let mut client = cluster.connect();
     client.script("CREATE DATABASE other").unwrap();
@@ -67,8 +67,13 @@ fn a_worker_gives_its_seat_to_a_database_that_waits_longer_than_its_own() {
     let stop = cluster.stop_at("PublishBeforeTransition", None, 0);
     create_and_fill(&mut client, "first");
     stop.wait();
-    create_and_fill(&mut other, "second");
-    create_and_fill(&mut client, "third");
+    if longer {
+        create_and_fill(&mut other, "second");
+        create_and_fill(&mut client, "third");
+    } else {
+        create_and_fill(&mut client, "third");
+        create_and_fill(&mut other, "second");
+    }
     let next = cluster.stop_at("Frozen", None, 0);
     stop.release();
     next.wait();
@@ -80,6 +85,16 @@ fn a_worker_gives_its_seat_to_a_database_that_waits_longer_than_its_own() {
     next.release();
     wait_until("the other database is merged", || is_merged(&mut other, "second"));
     wait_until("all is merged", || is_merged(&mut client, "third"));
+}
+
+#[test]
+fn a_worker_gives_its_seat_to_a_database_that_waits_longer_than_its_own() {
+    assert_gives_its_seat(true);
+}
+
+#[test]
+fn a_worker_gives_its_seat_to_a_database_that_waits_though_its_own_waits_longer() {
+    assert_gives_its_seat(false);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use server_tests::{
-    Cluster, Job, Script, Subject, access_method, learned_options, retrain, run_together,
+    Cluster, Job, Script, Subject, access_method, fetch, learned_options, retrain, run_together,
 };
 
 use super::create;
@@ -66,6 +66,64 @@ fn clustering_after_inserts_orders_the_heap() {
     let unordered = "SELECT count(*) FROM (SELECT k < lag(k) OVER (ORDER BY ctid) AS wrong FROM t) s WHERE wrong";
     assert_eq!(client.query_one(unordered, &[]).unwrap().get::<_, i64>(0), 0);
     Subject::of("t").assert_exact(&mut client);
+}
+
+/// CLUSTER reads the table through the index under `SnapshotAny`, and takes along what old snapshots still see.
+#[test]
+fn clustering_keeps_the_versions_that_only_an_old_snapshot_sees() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    let mut old = cluster.connect();
+    let methods = ["btree".to_owned(), access_method()];
+    let rows = "SELECT k, id FROM t ORDER BY k, id";
+    for merged in [true, false] {
+        let mut outcomes = Vec::new();
+        for method in &methods {
+            client
+                .script(&format!(
+                    "DROP TABLE IF EXISTS t; CREATE TABLE t (k int8, id int4) WITH (autovacuum_enabled = off, fillfactor = 70);
+                     CREATE INDEX t_k ON t USING {method} (k);
+                     INSERT INTO t SELECT nullif(hashint4(g) % 3000, 7), g FROM generate_series(1, 5000) g"
+                ))
+                .unwrap();
+            if merged && method == "learned" {
+                retrain(&mut client, "t_k");
+            }
+            // Dead to all.
+            client
+                .script("UPDATE t SET k = k + 1 WHERE id % 7 = 0; DELETE FROM t WHERE id % 11 = 0")
+                .unwrap();
+            let expected = fetch(&mut client, rows).unwrap();
+            // Has locked nothing, so that CLUSTER need not wait.
+            old.script("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").unwrap();
+            client
+                .script(
+                    "UPDATE t SET id = -id WHERE id % 3 = 0; UPDATE t SET k = 10 - k WHERE id % 5 = 0;
+                     DELETE FROM t WHERE id % 13 = 0; DELETE FROM t WHERE k IS NULL AND id % 2 = 0;
+                     BEGIN; INSERT INTO t SELECT g % 100, 10000 + g FROM generate_series(1, 300) g;
+                     UPDATE t SET k = k + 1 WHERE id > 10100; DELETE FROM t WHERE id > 10200;
+                     CLUSTER t USING t_k; COMMIT",
+                )
+                .unwrap();
+            assert!(fetch(&mut old, rows).unwrap() == expected, "{method}, merged: {merged}");
+            Subject::of("t").assert_exact(&mut old);
+            Subject::of("t").assert_exact(&mut client);
+            // Versions of updated rows go where the others of them are.
+            let unordered = "SELECT count(*), pg_relation_size('t')
+                 FROM (SELECT (k < lag(k) OVER w OR k IS NOT NULL AND lag(id) OVER w > 0 AND lag(k) OVER w IS NULL) AS wrong
+                       FROM t WHERE id BETWEEN 1 AND 9999 AND id % 5 <> 0 AND id % 7 <> 0 WINDOW w AS (ORDER BY ctid)) s
+                 WHERE wrong";
+            let sizes = [&mut client, &mut old].map(|session| {
+                let row = session.query_one(unordered, &[]).unwrap();
+                assert_eq!(row.get::<_, i64>(0), 0, "{method}: rows out of order");
+                row.get::<_, i64>(1)
+            });
+            outcomes.push((fetch(&mut client, rows).unwrap(), sizes));
+            old.script("COMMIT").unwrap();
+        }
+        assert_eq!(outcomes[0].1, outcomes[1].1, "size of the table, after a B-tree and ours");
+        assert!(outcomes[0].0 == outcomes[1].0, "merged: {merged}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::delta::{
 use super::directory::Directory;
 use super::merge::{Limits, Step, merge_step};
 use crate::entry::{Block, Entry, HeapTid};
+use crate::fault::{Fault, testing::inject};
 use crate::key::Key;
 use crate::model::ModelChoice;
 use crate::page::meta::Identity;
@@ -20,7 +21,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::strict::StrictStore;
 
 const OPTIONS: BuildOptions = BuildOptions { model: ModelChoice::Linear, fillfactor: 100 };
-const KEY: Key = Key::value(5_000);
+const KEY: Key = Key::value(1 << 40);
 
 fn entry(row: u64) -> Entry {
     Entry { key: KEY, tid: HeapTid::new((row / 50) as u32, (row % 50) as u16 + 1) }
@@ -101,6 +102,77 @@ fn a_check_beside_a_merge_that_publishes_all_the_time_looks_at_each_row_a_few_ti
     // Once where it was at first, and once where the merge has moved it.
     assert!((ROWS..=5 * ROWS / 2).contains(&looks), "{looks} looks at {ROWS} rows");
     assert_eq!(check(&store, true, |_| {}).unwrap().lost, 0);
+}
+
+/// What a check of a new row came to.
+struct Looks {
+    all: u64,
+    under_lock: u64,
+    publishes: u64,
+}
+
+/// Rows of the key while [`looks_beside_merges_of_other_keys`]: a third each in leaves, in the frozen tree, in the active one.
+const SPREAD: u64 = 6_000;
+
+/// Checks a new row of the key while ranges of smaller keys are published all the time. Its own rows, in many pages of each
+/// place, stay where they are.
+fn looks_beside_merges_of_other_keys() -> Looks {
+    // Neither codes nor TIDs that a leaf stores in few bytes.
+    let any = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+    let tid = |n: u64| HeapTid::new(any(n) as u32, 1);
+    let other = |n: u64| Entry { key: Key::value(n << 20 | any(n) >> 12), tid: tid(n) };
+    let row = |n: u64| Entry { key: KEY, tid: tid(n) };
+    let options = BuildOptions { fillfactor: 10, ..OPTIONS };
+    let identity = Identity { incarnation: 5, key_type: 1, descending: false, nulls_first: false };
+    let mut builder = Builder::new(MemoryStore::new(), identity, options);
+    assert!((0..30_000).all(|n| builder.try_push(other(n).key.code, other(n).tid)));
+    let mut old: Vec<HeapTid> = (0..SPREAD / 3).map(tid).collect();
+    old.sort_unstable();
+    assert!(old.into_iter().all(|tid| builder.try_push(KEY.code, tid)));
+    let store = StrictStore::new(builder.finish().0);
+    store.be_patient(u64::MAX);
+    let mut directory = Directory::open(&store, 1 << 24).unwrap();
+    let mut add = |entry| {
+        insert(&store, &mut directory, entry).unwrap();
+    };
+    (0..30_000).step_by(10).for_each(|n| add(Entry { tid: tid(n + 1), ..other(n) }));
+    (SPREAD / 3..2 * SPREAD / 3).for_each(|n| add(row(n)));
+    merge_step(&store, options, Limits { leaves: 1, entries: 1 }, 1, &mut Vec::new()).unwrap();
+    (2 * SPREAD / 3..SPREAD).for_each(|n| add(row(n)));
+
+    let mut looks = Looks { all: 0, under_lock: 0, publishes: 0 };
+    let look = |_| {
+        looks.all += 1;
+        looks.under_lock += u64::from(!store.is_unlocked());
+        if looks.all.is_multiple_of(100) && store.is_unlocked() {
+            looks.publishes += u64::from(merge_a_little(&store, 1) != Step::Idle);
+        }
+        ControlFlow::<()>::Continue(())
+    };
+    let outcome = insert_unique(&store, &mut directory, row(SPREAD), true, look).unwrap();
+    assert!(matches!(outcome, Unique::Inserted(_)));
+    println!(
+        "{} looks, {} under a lock, {} publishes",
+        looks.all, looks.under_lock, looks.publishes
+    );
+    looks
+}
+
+#[test]
+fn a_check_that_begins_again_looks_at_no_row_twice_that_stays_where_it_is() {
+    let looks = looks_beside_merges_of_other_keys();
+    assert!(looks.publishes >= 50, "{} publishes", looks.publishes);
+    // Where few rows are in a page, they are not remembered.
+    assert!((SPREAD..6 * SPREAD / 5).contains(&looks.all), "{} looks", looks.all);
+    assert!(looks.under_lock <= 8, "{} rows were looked at under a lock", looks.under_lock);
+}
+
+#[test]
+fn a_check_that_remembers_no_row_looks_at_them_again_and_again() {
+    inject(Some(Fault::ForgetRows));
+    let looks = looks_beside_merges_of_other_keys();
+    inject(None);
+    assert!(looks.all > 3 * SPREAD, "{} looks", looks.all);
 }
 
 #[test]

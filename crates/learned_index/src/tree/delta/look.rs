@@ -9,12 +9,13 @@ use std::ops::ControlFlow;
 use super::{Side, open};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Entry, Fence, HeapTid};
-use crate::fault::full_at;
+use crate::fault::{Fault, full_at, injected};
 use crate::key::{Key, NullClass};
 use crate::memory::Add;
 use crate::page::delta::{Delta, Tree};
 use crate::page::leaf::Leaf;
 use crate::page::{self, PageBytes, tombstone};
+use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, Interruption, read_current};
 use crate::tree::directory::{Directory, LeafRef, Which, expect_leaf};
@@ -97,6 +98,9 @@ impl<L> Look<L> {
 
     /// Leaves what is not known yet of the entries that were found.
     fn drop_known(&mut self, killed: &Killed, place: &Place) {
+        if injected(Fault::ForgetRows) {
+            return;
+        }
         let (killed, gone) = (killed.of(place), self.gone.of(place));
         if killed.is_some() || gone.is_some() {
             let has = |slot| [killed, gone].into_iter().flatten().any(|known| known.has(slot));
@@ -118,6 +122,7 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         // Looking at a few again costs nothing.
         let many = self.found.len() >= full_at(MOST_UNDER_LOCK);
         for &(slot, tid) in &self.found {
+            stop_at(StopPoint::UniqueLook);
             match (self.look)(tid) {
                 ControlFlow::Break(why) => return Some(why),
                 ControlFlow::Continue(Row::Passed) => {}
@@ -172,8 +177,10 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         store: &S,
         directory: &mut Directory,
     ) -> Attempt<Option<C>> {
+        let stopped = self.in_delta(store, directory, Which::Active, self.range().0)?;
+        // Those that a change of the word has cut off do not count: merges end, and what was looked up is remembered.
         self.rounds += 1;
-        self.in_delta(store, directory, Which::Active, self.range().0)
+        Ok(stopped)
     }
 
     fn in_delta<S: Store>(
