@@ -156,3 +156,38 @@ fn a_warm_lookup_touches_one_index_page_and_a_first_one_no_more_than_a_btree() {
         keys.len()
     );
 }
+
+/// Pages of the index that all sessions have read so far, wherever they were.
+fn pages_read(client: &mut Client) -> i64 {
+    client.script("SELECT pg_stat_force_next_flush()").unwrap();
+    let read = "SELECT idx_blks_hit + idx_blks_read FROM pg_statio_user_indexes WHERE indexrelname = 't_k'";
+    client.query_one(read, &[]).unwrap().get(0)
+}
+
+#[test]
+fn vacuum_of_a_table_without_deletions_reads_few_pages_of_the_index() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .script(&format!(
+            "CREATE TABLE t (k int8) WITH (autovacuum_enabled = off);
+             INSERT INTO t SELECT hashint8extended(g, 1) FROM generate_series(1, 300000) g;
+             CREATE INDEX t_k ON t USING {} (k); VACUUM t",
+            access_method()
+        ))
+        .unwrap();
+    for added in ["0", "3000"] {
+        client
+            .script(&format!(
+                "INSERT INTO t SELECT hashint8extended(g, 2) FROM generate_series(1, {added}) g"
+            ))
+            .unwrap();
+        let before = pages_read(&mut client);
+        client.script("VACUUM t").unwrap();
+        let read = pages_read(&mut client) - before;
+        let pages: i64 =
+            client.query_one("SELECT pg_relation_size('t_k') / 8192", &[]).unwrap().get(0);
+        println!("{added} rows added: VACUUM read {read} of {pages} pages");
+        assert!(10 * read < pages, "VACUUM read {read} of {pages} pages");
+    }
+}

@@ -33,6 +33,8 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let mut client = bench.connect()?;
     let client = &mut client;
     let twins = Twins::load(client, &DataSet::generated("uniform", bench.options.rows)?)?;
+    // As early as ever.
+    client.batch_execute("ALTER INDEX ours_learned SET (retrain_threshold = 5)")?;
     // Otherwise the disk is measured, and not the index.
     client.batch_execute("SET synchronous_commit = off")?;
     let mut present = [bench.options.rows; 2];
