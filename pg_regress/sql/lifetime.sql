@@ -108,7 +108,8 @@ CREATE INDEX broken ON t USING learned ((10 / (v - 300123)));
 SELECT learned_retrain('t');
 SELECT merged_rows > 0 AS merged FROM learned_retrain('t_u');
 SELECT * FROM answers;
-SELECT entries, dead_entries, unmerged_entries, lost_pages FROM learned_check('t_u', heapallindexed => true);
+-- How many entries of dead rows are left depends on what scans have marked.
+SELECT dead_entries, unmerged_entries, lost_pages FROM learned_check('t_u', heapallindexed => true);
 
 -- Made anew.
 REINDEX INDEX CONCURRENTLY t_k;

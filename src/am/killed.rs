@@ -13,6 +13,7 @@ use pgrx::prelude::*;
 use super::dead_rows::DeadRows;
 use crate::maintenance::Exclusion;
 use crate::storage::buffers::IndexStore;
+use crate::storage::disk::has_room;
 
 /// Marks the entries of dead rows where many were found, unless somebody merges or vacuums the index meanwhile.
 ///
@@ -38,7 +39,7 @@ pub(super) unsafe fn tell_everybody(
         if let Some(position) = many.in_leaf
             && let Some(exclusion) = Exclusion::try_take(index)
         {
-            let marked = mark_killed(store, directory, position, &mut rows);
+            let marked = mark_killed(store, directory, position, has_room(index), &mut rows);
             exclusion.release();
             marked?;
         }

@@ -114,11 +114,12 @@ unsafe fn need_of(
     // SAFETY: by contract.
     let directory = unsafe { session::directory_of(index, store) }?;
     let mut directory = directory.borrow_mut();
+    if directory.state().frozen.is_some() {
+        return Ok(1.0);
+    }
     let waits = if known { directory.delta_entries() } else { delta_entries(store)? };
     let entries = directory.state().values + directory.state().nulls;
-    let need = options.need(entries, waits, || directory.leaves_to_merge(store))?;
-    let state = directory.state();
-    Ok(if state.frozen.is_some() { need.max(1.0) } else { need })
+    options.need(entries, waits, || directory.leaves_to_merge(store))
 }
 
 /// Whether no other session can see the index: it is temporary, or this transaction made it.
@@ -160,13 +161,13 @@ pub(crate) unsafe fn finish_vacuum(
     let mut spare = Vec::new();
     // SAFETY: by contract.
     unsafe {
-        if !swept && let Some(exclusion) = Exclusion::try_take(index) {
+        if !swept && let Some(exclusion) = Exclusion::try_for_a_moment(index) {
             if was_recovered() || !is_all_known(store, store.offered())? {
                 sweep(store, &mut delay)?;
             }
             exclusion.release();
         }
-        while let Some(exclusion) = Exclusion::try_take(index) {
+        while let Some(exclusion) = Exclusion::try_for_a_moment(index) {
             let step = merge_range(index, store, Demand::Threshold, &mut spare)?;
             exclusion.release();
             if step == Step::Idle {

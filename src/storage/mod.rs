@@ -10,6 +10,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod bulk;
+pub(crate) mod disk;
 pub(crate) mod horizon;
 mod pins;
 pub(crate) mod session;

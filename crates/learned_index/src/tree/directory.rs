@@ -170,6 +170,7 @@ impl Directory {
         self.tiles.forget();
         self.forget_model();
         self.deltas = [None, None];
+        self.killed.forget();
     }
 
     fn forget_model(&mut self) {
@@ -237,7 +238,13 @@ impl Directory {
             let lows: Vec<Fence> = listed(lows.iter().copied().step_by(step));
             let mut above = self.leaves().saturating_sub(1);
             for &low in lows.iter().rev() {
-                let first = self.route(store, low)?.map_or(0, |leaf| leaf.ordinal);
+                // Not counted as lookups, which would load the whole directory.
+                let first = match &self.model {
+                    Some(model) if low.class == NullClass::Value as u8 => {
+                        self.route_by_model(model, low)
+                    }
+                    _ => self.route_by_pages(store, low)?.map_or(0, |leaf| leaf.ordinal),
+                };
                 found += (above.saturating_sub(first) + 1).min(step * USUAL_ENTRIES) as u64;
                 above = first;
             }
@@ -262,6 +269,22 @@ impl Directory {
             *slot = Some(Routes::read(store, self.state.word, tree, self.tiles.budget())?);
         }
         Ok(slot.as_mut())
+    }
+
+    /// The same, with the slots of its pages whose rows are known to be dead to all.
+    #[inline]
+    pub(super) fn delta_and_killed<S: Store>(
+        &mut self,
+        store: &S,
+        which: Which,
+    ) -> Attempt<Option<(&mut Routes, &Killed)>> {
+        self.delta(store, which)?;
+        let tree = match which {
+            Which::Active => self.state.active,
+            Which::Frozen => self.state.frozen,
+        };
+        let routes = self.deltas[which as usize].as_mut();
+        Ok(routes.filter(|routes| Some(routes.tree()) == tree).map(|routes| (routes, &self.killed)))
     }
 
     /// Asks the processor for what looking a position up in the delta trees will read.

@@ -10,6 +10,7 @@
 //! never filled on a standby, where rows that are dead on the primary may be seen.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use super::budget::{Budget, Share};
@@ -117,12 +118,41 @@ pub(in crate::tree) enum Expected {
 /// Words that a page takes besides its bits, about.
 const WORDS_PER_PAGE: usize = 16;
 
+/// What is known of pages. Their places are no secret, and each lookup of a key asks for one.
+type Pages = HashMap<Place, Slots, BuildHasherDefault<PlaceHasher>>;
+
+/// Mixes the few words of a [`Place`]: multiplication by an odd number, as in FxHash.
+#[derive(Default)]
+struct PlaceHasher(u64);
+
+impl Hasher for PlaceHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(word.into());
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        self.write_u64(word as u64);
+    }
+}
+
 /// Dead entries by page, within a limit: the pages that were not asked for lately are forgotten.
 #[derive(Debug)]
 pub(in crate::tree) struct Killed {
     /// The pages that were added to since the old ones were put aside.
-    young: HashMap<Place, Slots>,
-    old: HashMap<Place, Slots>,
+    young: Pages,
+    old: Pages,
     /// Words that the young ones take, and the old ones.
     words: [usize; 2],
     /// Of the young ones.
@@ -134,7 +164,7 @@ pub(in crate::tree) struct Killed {
 impl Killed {
     /// Nothing yet, and at most this many bytes, about.
     pub(in crate::tree) fn within(bytes: usize) -> Killed {
-        let (young, old) = (HashMap::new(), HashMap::new());
+        let (young, old) = (Pages::default(), Pages::default());
         Killed { young, old, words: [0; 2], limit: bytes / 16, share: None }
     }
 
@@ -204,6 +234,14 @@ impl Killed {
         self.keep_within_budget();
     }
 
+    /// Forgets everything. The memory is free after that.
+    pub(in crate::tree) fn forget(&mut self) {
+        (self.young, self.old, self.words) = (Pages::default(), Pages::default(), [0; 2]);
+        if let Some(share) = &mut self.share {
+            share.set(0);
+        }
+    }
+
     /// Forgets everything where the budget has no more: what is not known is asked again.
     fn keep_within_budget(&mut self) {
         let memory = self.memory();
@@ -211,8 +249,7 @@ impl Killed {
         if memory < share.bytes() {
             share.set(memory);
         } else if !share.try_grow_to(memory) {
-            share.set(0);
-            (self.young, self.old, self.words) = (HashMap::new(), HashMap::new(), [0; 2]);
+            self.forget();
         }
     }
 }

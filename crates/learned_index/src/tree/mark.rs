@@ -40,11 +40,13 @@ pub(super) struct Marked {
 }
 
 /// Locks a leaf as `lock` does it, and marks the slots that `judge` says are dead. `before` comes before the change, under
-/// the lock, if there is one. The caller has the exclusion.
+/// the lock, if there is one. Where that takes a page for the marks, and it may not be created, nothing is marked. The
+/// caller has the exclusion.
 pub(super) fn mark<'s, S: Update>(
     store: &'s S,
     block: Block,
     lock: impl Fn() -> S::Exclusive<'s>,
+    may_create: bool,
     mut judge: impl FnMut(&Leaf<'_>) -> Result<Verdict>,
     before: impl FnOnce(),
 ) -> Result<Marked> {
@@ -84,6 +86,9 @@ pub(super) fn mark<'s, S: Update>(
             store.change(&mut [(&mut page, &marks)]);
             return Ok(Marked { verdict, entries, map: Some(map) });
         }
+        if !may_create {
+            return Ok(Marked { verdict: Verdict { new: 0, ..verdict }, entries, map: None });
+        }
         // The list is full. A new page cannot be made under the lock of another, so this
         // leaf is judged again after that: only who has the exclusion marks entries.
         let map = tombstone::map(&leaf, block, &verdict.dead);
@@ -95,11 +100,12 @@ pub(super) fn mark<'s, S: Update>(
 
 /// Marks the entries of the leaf that a position belongs to whose rows this session knows to be dead, if the table says so
 /// too: it tells standbys, and lets them cancel queries that may see the rows. The caller has the exclusion, and this is
-/// no standby. Returns how many were marked.
+/// no standby. `may_create`: the index may grow by a page for that. Returns how many were marked.
 pub fn mark_killed<S: Update, T: Table>(
     store: &S,
     directory: &mut Directory,
     position: Fence,
+    may_create: bool,
     table: &mut T,
 ) -> Result<usize> {
     directory.refresh(store)?;
@@ -136,7 +142,8 @@ pub fn mark_killed<S: Update, T: Table>(
             table.before_removal(horizon, &entries);
         }
     };
-    let marked = mark(store, at.block, || store.lock(at.block, at.hint), judge, before)
+    let lock = || store.lock(at.block, at.hint);
+    let marked = mark(store, at.block, lock, may_create, judge, before)
         .map_err(|corruption: Corruption| corruption.at(at.block))?;
     Ok(marked.verdict.new)
 }

@@ -307,7 +307,7 @@ fn vacuum_leaf<S: Update>(
 ) -> Result<Fill> {
     let store = excluded.store;
     let judge = |leaf: &Leaf<'_>| judge(excluded, leaf, block, is_dead, memory);
-    let marked = mark(store, block, || store.lock_for_cleanup(block), judge, || {})?;
+    let marked = mark(store, block, || store.lock_for_cleanup(block), true, judge, || {})?;
     let Marked { verdict, entries, map } = marked;
     stats.alive += (entries - verdict.dead.len()) as u64;
     stats.removed += verdict.new as u64;

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::{Place as Position, Scan};
+use super::{LARGEST_PORTION, Place as Position, Scan};
 use crate::corruption::{Corruption, Result};
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
@@ -20,6 +20,8 @@ use crate::tree::attempt::{Attempt, read_current, settled};
 use crate::tree::directory::{Directory, LeafRef, Which};
 use crate::tree::killed::{Expected, Place};
 
+/// Entries that are said to be dead before they are remembered, at the most: those of a portion.
+const MOST_AT_ONCE: usize = 2 * LARGEST_PORTION;
 /// Entries of a leaf between two that are dead, for each dead one, up to which all of them are decoded at once.
 const DENSE: usize = 16;
 
@@ -58,7 +60,10 @@ impl<P> Scan<P> {
     /// and none ever will. Not to be said on a standby, whose primary goes by other snapshots.
     #[inline]
     pub fn kill_current(&mut self) {
-        if let Position::At(entry) = self.place {
+        // Who goes to and fro may say so of an entry again and again.
+        if let Position::At(entry) = self.place
+            && self.kills.entries.len() < MOST_AT_ONCE
+        {
             self.kills.entries.push(entry);
         }
     }
@@ -106,8 +111,8 @@ impl<P> Scan<P> {
         for (which, from) in [Which::Active, Which::Frozen].into_iter().zip(self.kills.deltas) {
             let Some(from) = from else { continue };
             let found = remember_in_delta(store, directory, from, entries, more)?;
-            if found && which == Which::Active {
-                many.in_active = entries.first().map(|&first| Fence::at(first));
+            if which == Which::Active {
+                many.in_active = found;
             }
         }
         let mut rest = entries;
@@ -169,31 +174,37 @@ fn remember_in_leaf(
     Ok(start..end)
 }
 
-/// Remembers the entries that are in a leaf of a delta tree, if it has all those still that were copied. Returns whether
-/// many are dead there.
+/// Remembers the entries that are in a leaf of a delta tree, if it has all those still that were copied. Returns where
+/// one of them is, if many are dead there.
 fn remember_in_delta<S: Store>(
     store: &S,
     directory: &mut Directory,
     (place, count): (Place, usize),
     entries: &[Entry],
     more: Expected,
-) -> Attempt<bool> {
-    let Place::Delta { block, name, .. } = place else { return Ok(false) };
+) -> Attempt<Option<Fence>> {
+    let Place::Delta { block, name, .. } = place else { return Ok(None) };
     let page = read_current(store, directory.state().word, block, 0)?;
     let named = |corruption: Corruption| corruption.at(block);
     let node = Delta::parse(&page, name).map_err(named)?;
+    if node.level() > 0 {
+        // The root: its entries have moved down.
+        return Ok(None);
+    }
     let now = Place::of_delta(block, name, &node);
     if now != place && !injected(Fault::KillByTid) {
-        return Ok(false);
+        return Ok(None);
     }
-    let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(false) };
+    let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(None) };
     let killed = directory.killed();
+    let mut found = None;
     node.visit(Fence::at(first), Fence::past(last), |slot, entry| {
         let was_copied = slot < count || injected(Fault::KillByTid);
         if was_copied && entries.binary_search(&entry).is_ok() {
             killed.add(now, slot);
+            found = Some(Fence::at(entry));
         }
     })
     .map_err(named)?;
-    Ok(killed.is_worth_marking(&now, more))
+    Ok(found.filter(|_| killed.is_worth_marking(&now, more)))
 }

@@ -113,7 +113,9 @@ impl<P> Scan<P> {
             from = from.max(directory.state().watermark);
         }
         let word = directory.state().word;
-        let Some(mut routes) = directory.delta(store, which)? else { return Ok(bound) };
+        let Some((routes, killed)) = directory.delta_and_killed(store, which)? else {
+            return Ok(bound);
+        };
         if from >= bound {
             return Ok(bound);
         }
@@ -123,16 +125,12 @@ impl<P> Scan<P> {
         let node = Delta::parse(&page, tree.name).map_err(named)?;
         let high = node.high();
         if high < bound && at_once > 1 {
-            // Where rows are deleted in the order of the key, many leaves have nothing but dead entries.
-            let place = Place::of_delta(block, tree.name, &node);
-            if directory.killed_in(&place).is_some_and(|killed| killed.has_all(node.len())) {
+            // Where rows are deleted in the order of the key, many leaves have nothing but dead entries, or nothing.
+            let (place, count) = (Place::of_delta(block, tree.name, &node), node.len());
+            if count == 0 || killed.of(&place).is_some_and(|killed| killed.has_all(count)) {
                 drop(page);
                 return self.copy_delta_from(store, directory, which, high, bound, at_once - 1);
             }
-            routes = match directory.delta(store, which)? {
-                Some(routes) => routes,
-                None => return Ok(bound),
-            };
         }
         let bound = bound.min(high);
         let of_one_code = bound <= Fence::after(Key::value(from.code));

@@ -564,7 +564,7 @@ impl World {
         if let Some(position) = many.in_leaf
             && let Ok(_exclusion) = self.exclusion.try_lock()
         {
-            mark_killed(&self.store, directory, position, &mut table).unwrap();
+            mark_killed(&self.store, directory, position, random.one_in(2), &mut table).unwrap();
         }
     }
 
