@@ -329,10 +329,10 @@ fn a_full_disk_is_tried_more_and_more_seldom_and_again_when_there_is_space() {
         .unwrap();
     insert(&mut client, "t", 60_000).unwrap();
     client.script("CHECKPOINT").unwrap();
-    // Room for some pages now and then, far less than a merge needs: a session asks when its insert takes one.
+    // Room for two pages now and then, less than a range of a merge needs: a session asks when its insert takes one.
     let make_room = || {
         std::thread::sleep(Duration::from_millis(200));
-        disk.resize(disk.used() + 64);
+        disk.resize(disk.used() + 16);
     };
     // Inserts fail too, once the page is full that they go to.
     client.script("ALTER INDEX t_k SET (auto_retrain = on)").unwrap();

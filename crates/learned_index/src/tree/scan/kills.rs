@@ -108,14 +108,17 @@ impl<P> Scan<P> {
         more: Expected,
     ) -> Attempt<ManyDead> {
         let mut many = ManyDead::default();
+        let mut left = entries.len();
         for (which, from) in [Which::Active, Which::Frozen].into_iter().zip(self.kills.deltas) {
             let Some(from) = from else { continue };
-            let found = remember_in_delta(store, directory, from, entries, more)?;
+            let (found, many_dead) = remember_in_delta(store, directory, from, entries, more)?;
+            left -= found.min(left);
             if which == Which::Active {
-                many.in_active = found;
+                many.in_active = many_dead;
             }
         }
-        let mut rest = entries;
+        // Mostly all are of one place.
+        let mut rest = if left == 0 { &[] } else { entries };
         while let Some(&first) = rest.first() {
             let Some(at) = directory.route(store, Fence::at(first))? else { break };
             let page = read_current(store, directory.state().word, at.block, at.hint)?;
@@ -170,41 +173,45 @@ fn remember_in_leaf(
             }
         }
     }
-    directory.killed().add_all(Place::of_leaf(at), slots);
+    if !slots.is_empty() {
+        directory.killed().add_all(Place::of_leaf(at), slots);
+    }
     Ok(start..end)
 }
 
-/// Remembers the entries that are in a leaf of a delta tree, if it has all those still that were copied. Returns where
-/// one of them is, if many are dead there.
+/// Remembers the entries that are in a leaf of a delta tree, if it has all those still that were copied. Returns how
+/// many were found, and where one of them is, if many are dead there.
 fn remember_in_delta<S: Store>(
     store: &S,
     directory: &mut Directory,
     (place, count): (Place, usize),
     entries: &[Entry],
     more: Expected,
-) -> Attempt<Option<Fence>> {
-    let Place::Delta { block, name, .. } = place else { return Ok(None) };
+) -> Attempt<(usize, Option<Fence>)> {
+    let Place::Delta { block, name, .. } = place else { return Ok((0, None)) };
     let page = read_current(store, directory.state().word, block, 0)?;
     let named = |corruption: Corruption| corruption.at(block);
     let node = Delta::parse(&page, name).map_err(named)?;
     if node.level() > 0 {
         // The root: its entries have moved down.
-        return Ok(None);
+        return Ok((0, None));
     }
     let now = Place::of_delta(block, name, &node);
     if now != place && !injected(Fault::KillByTid) {
-        return Ok(None);
+        return Ok((0, None));
     }
-    let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(None) };
+    let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else {
+        return Ok((0, None));
+    };
     let killed = directory.killed();
-    let mut found = None;
+    let (mut found, mut last_found) = (0, None);
     node.visit(Fence::at(first), Fence::past(last), |slot, entry| {
         let was_copied = slot < count || injected(Fault::KillByTid);
         if was_copied && entries.binary_search(&entry).is_ok() {
             killed.add(now, slot);
-            found = Some(Fence::at(entry));
+            (found, last_found) = (found + 1, Some(Fence::at(entry)));
         }
     })
     .map_err(named)?;
-    Ok(found.filter(|_| killed.is_worth_marking(&now, more)))
+    Ok((found, last_found.filter(|_| killed.is_worth_marking(&now, more))))
 }
