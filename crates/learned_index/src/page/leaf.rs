@@ -117,6 +117,12 @@ pub(crate) fn taken(found: usize, room: usize) -> usize {
     if found <= 2 * room { found } else { room }
 }
 
+/// The number of dead entries of a page that is known to be a leaf.
+#[inline]
+pub(crate) fn tombstones(page: &PageBytes) -> usize {
+    usize::from(read::<Marks>(page, MARKS_AT).tombstones)
+}
+
 /// One block of a leaf.
 struct BlockView<'a> {
     first_slot: usize,

@@ -21,7 +21,7 @@ pub use visible::{Unasked, Visibility};
 use super::attempt::Interruption;
 use super::directory::Directory;
 use crate::corruption::Result;
-use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::entry::{Entry, Fence, HeapTid};
 use crate::key::{Intervals, Key, NullClass};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
@@ -43,7 +43,6 @@ pub enum Guard {
 
 /// A leaf that entries were copied from, pinned for a second look.
 struct Source<P> {
-    block: Block,
     pin: P,
     /// Slots that were dead.
     dead: usize,

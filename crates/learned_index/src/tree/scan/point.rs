@@ -63,7 +63,7 @@ impl<P> Scan<P> {
         self.exhausted = Some(Direction::Forward);
         let found = !self.tids.is_empty();
         if found {
-            self.keep_leaf::<S>(page, at.block, dead);
+            self.keep_leaf::<S>(page, dead);
         }
         Ok(Some(found))
     }

@@ -3,7 +3,7 @@
 use super::dead::may_have_dead;
 use super::{Direction, Guard, Scan, Source};
 use crate::corruption::{Corruption, Result, ensure};
-use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::entry::{Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
 use crate::memory::{Add, Room};
@@ -190,14 +190,9 @@ impl<P> Scan<P> {
 
     /// [`Scan::keep`] of a leaf, of which so many slots are dead.
     #[inline]
-    pub(super) fn keep_leaf<S: Store<Pin = P>>(
-        &mut self,
-        page: S::Page<'_>,
-        block: Block,
-        dead: usize,
-    ) {
+    pub(super) fn keep_leaf<S: Store<Pin = P>>(&mut self, page: S::Page<'_>, dead: usize) {
         if self.guard == Guard::Checks {
-            self.source = Some(Source { block, pin: S::pin(page), dead });
+            self.source = Some(Source { pin: S::pin(page), dead });
         } else {
             self.keep::<S>(page);
         }
@@ -474,7 +469,7 @@ impl<P> Scan<P> {
             self.drop_dead(store, directory, &leaf, at, first)?;
         }
         if self.tids.len() > first {
-            self.keep_leaf::<S>(page, at.block, dead);
+            self.keep_leaf::<S>(page, dead);
         }
         Ok(Some(copied))
     }
