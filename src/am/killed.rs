@@ -1,4 +1,4 @@
-//! Telling everybody of the dead rows that the scans of a session have found, so that no other session looks them up.
+//! Marking the dead rows that the scans of a session have found, so that no other session looks them up.
 //!
 //! nbtree sets hints for that, which are not logged. Here dead entries are marked as VACUUM marks them, or taken out of the
 //! active delta tree, in a record of the log; a standby is told first which of its queries need the rows.
@@ -19,7 +19,7 @@ use crate::storage::disk::has_room;
 ///
 /// # Safety
 /// `scan` is valid, and its transaction did not begin in recovery; `store` is its index.
-pub(super) unsafe fn tell_everybody(
+pub(super) unsafe fn mark_for_all_sessions(
     scan: pg_sys::IndexScanDesc,
     store: &IndexStore,
     directory: &mut Directory,
@@ -28,7 +28,7 @@ pub(super) unsafe fn tell_everybody(
     // SAFETY: by contract.
     unsafe {
         let (index, heap) = ((*scan).indexRelation, (*scan).heapRelation);
-        // Workers and their leader share heavyweight locks: to them the exclusion would exclude nobody.
+        // Workers and their leader share heavyweight locks: the exclusion would not keep one of them from another.
         if heap.is_null() || pg_sys::IsInParallelMode() {
             return Ok(());
         }

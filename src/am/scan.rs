@@ -13,7 +13,7 @@ use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
 use super::heap_ahead::HeapAhead;
-use super::killed::tell_everybody;
+use super::killed::mark_for_all_sessions;
 use super::serializable::{locks_reads, with_read_locks};
 use super::visible::{MapPage, TableRows};
 use crate::key_type::{KeyOrder, KeyType};
@@ -338,7 +338,8 @@ impl OpenScan {
         unsafe {
             self.store.read_under(std::ptr::null_mut());
             let many = self.scan.remember_kills(&self.store, directory, ends);
-            let told = many.and_then(|many| tell_everybody(scan, &self.store, directory, many));
+            let told =
+                many.and_then(|many| mark_for_all_sessions(scan, &self.store, directory, many));
             self.store.read_under((*scan).xs_snapshot);
             told
         }

@@ -6,6 +6,7 @@ use super::attempt::{Attempt, attempt, in_transaction};
 use super::board::{Board, Subject};
 use super::opened::{Opened, open};
 use super::seats::is_undisturbed;
+use super::{is_due, need_of};
 use crate::am::options::Options;
 use crate::storage::buffers::IndexStore;
 use crate::storage::raise_corruption;
@@ -24,7 +25,7 @@ pub(super) unsafe fn due() -> Vec<pg_sys::Oid> {
         let mut found: Vec<(Need, pg_sys::Oid)> = Vec::new();
         for index in indexes {
             check_for_interrupts!();
-            if let Some(Some(need)) = attempt(|attempt| need_of(index, attempt)) {
+            if let Some(Some(need)) = attempt(|attempt| look_at(index, attempt)) {
                 found.push((need, index));
             }
         }
@@ -86,7 +87,7 @@ unsafe fn all_learned() -> Vec<pg_sys::Oid> {
 ///
 /// # Safety
 /// Within a transaction.
-unsafe fn need_of(index: pg_sys::Oid, attempt: &Attempt) -> Option<Need> {
+unsafe fn look_at(index: pg_sys::Oid, attempt: &Attempt) -> Option<Need> {
     // SAFETY: by contract.
     unsafe {
         // The worker will leave before it merges anything.
@@ -105,9 +106,12 @@ unsafe fn need_of(index: pg_sys::Oid, attempt: &Attempt) -> Option<Need> {
         let mut need = None;
         if options.auto_retrain && !Board::get().rests(Subject::file_of(relation)) {
             let store = IndexStore::new(relation);
-            match super::need_of(relation, &store, &options, false) {
+            let found = is_due(relation, &store, &options, false).and_then(|due| {
+                due.then(|| need_of(relation, &store, &options, false)).transpose()
+            });
+            match found {
                 Err(corruption) => raise_corruption(relation, corruption),
-                Ok(found) => need = (found >= 1.0).then_some(found as Need),
+                Ok(found) => need = found,
             }
             store.release();
         }

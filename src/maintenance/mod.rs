@@ -61,7 +61,7 @@ pub(crate) unsafe fn merge_range(
     let options = unsafe { Options::of(index) };
     let (_, state) = read_meta(store, &mut 0)?;
     // SAFETY: by contract.
-    if demand == Demand::Threshold && unsafe { need_of(index, store, &options, false) }? < 1.0 {
+    if demand == Demand::Threshold && !unsafe { is_due(index, store, &options, false) }? {
         return Ok(Step::Idle);
     }
     merge_step(store, options.build(), Limits::for_leaves(state.leaves), 1, spare)
@@ -80,10 +80,10 @@ pub(crate) unsafe fn after_growth(index: pg_sys::Relation) {
             return;
         }
         let store = IndexStore::new(index);
-        match need_of(index, &store, &options, true) {
+        match is_due(index, &store, &options, true) {
             Err(corruption) => raise_corruption(index, corruption),
-            Ok(need) if need < 1.0 => {}
-            Ok(_) if is_private(index) => {
+            Ok(false) => {}
+            Ok(true) if is_private(index) => {
                 let mut spare = Vec::new();
                 for _ in 0..RANGES_AT_ONCE {
                     match merge_range(index, &store, Demand::Threshold, &mut spare) {
@@ -94,14 +94,31 @@ pub(crate) unsafe fn after_growth(index: pg_sys::Relation) {
                 }
                 store.spread_offers();
             }
-            Ok(_) => start::start(index),
+            Ok(true) => start::start(index),
         }
         store.release();
     }
 }
 
-/// How much an index needs to be merged: it is due from 1 on. What is being merged is merged to its end. `known`: what this
-/// session knows of the delta trees is enough.
+/// Whether an index is to be merged now. `known`: what this session knows of the delta trees is enough.
+///
+/// # Safety
+/// As [`after_growth`].
+unsafe fn is_due(
+    index: pg_sys::Relation,
+    store: &IndexStore,
+    options: &Options,
+    known: bool,
+) -> Result<bool> {
+    // SAFETY: by contract.
+    unsafe {
+        // A merge that has begun goes on to its end.
+        let begun = session::directory_of(index, store)?.borrow().state().frozen.is_some();
+        Ok(begun || need_of(index, store, options, known)? >= 1.0)
+    }
+}
+
+/// How much an index needs to be merged: from 1 on it is due. `known` as in [`is_due`].
 ///
 /// # Safety
 /// As [`after_growth`].
@@ -114,9 +131,6 @@ unsafe fn need_of(
     // SAFETY: by contract.
     let directory = unsafe { session::directory_of(index, store) }?;
     let mut directory = directory.borrow_mut();
-    if directory.state().frozen.is_some() {
-        return Ok(1.0);
-    }
     let waits = if known { directory.delta_entries() } else { delta_entries(store)? };
     let entries = directory.state().values + directory.state().nulls;
     options.need(entries, waits, || directory.leaves_to_merge(store))

@@ -1,7 +1,7 @@
 //! How little space and how few pages a learned index needs.
 
 use postgres::{Client, SimpleQueryMessage};
-use server_tests::{Cluster, Script, access_method, buffers};
+use server_tests::{Cluster, Script, Shutdown, access_method, buffers, is_learned};
 
 const ROWS: u32 = 1_500_000;
 
@@ -189,5 +189,14 @@ fn vacuum_of_a_table_without_deletions_reads_few_pages_of_the_index() {
             client.query_one("SELECT pg_relation_size('t_k') / 8192", &[]).unwrap().get(0);
         println!("{added} rows added: VACUUM read {read} of {pages} pages");
         assert!(10 * read < pages, "VACUUM read {read} of {pages} pages");
+    }
+    if is_learned() {
+        // A crash may have lost some.
+        cluster.restart(Shutdown::Crash);
+        let mut client = cluster.connect();
+        let before = pages_read(&mut client);
+        client.script("VACUUM t").unwrap();
+        let read = pages_read(&mut client) - before;
+        assert!(read > 300, "VACUUM read {read} pages after a crash");
     }
 }

@@ -2,7 +2,7 @@
 
 use postgres::Client;
 use server_tests::{
-    Cluster, Script, Shutdown, Subject, access_method, assert_plan, is_learned, retrain,
+    Cluster, Script, Shutdown, Subject, access_method, assert_plan, check, is_learned, retrain,
 };
 
 /// Asserts that index scans of every kind agree with a sequential scan of `table (k int8, id int4)`.
@@ -275,4 +275,32 @@ fn vacuum_reports_the_pages_that_can_be_used_again() {
     let reusable = vacuumed_reusable(&cluster, &mut client);
     assert_eq!(reusable, free(&mut client));
     assert!(reusable > 100, "only {reusable} pages are free");
+}
+
+#[test]
+fn rows_at_the_end_are_merged_before_as_many_that_are_all_over_the_table() {
+    if !is_learned() {
+        return;
+    }
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    // VACUUM merges what pays, whoever else may.
+    client
+        .script(
+            "CREATE TABLE t (k int8) WITH (autovacuum_enabled = off);
+             INSERT INTO t SELECT hashint8extended(g, 1) >> 8 FROM generate_series(1, 400000) g;
+             CREATE INDEX t_k ON t USING learned (k) WITH (auto_retrain = off)",
+        )
+        .unwrap();
+    let mut unmerged_after = |statements: &str| {
+        client.script(statements).unwrap();
+        client.script("VACUUM t").unwrap();
+        check(&mut client, "t_k").unmerged
+    };
+    let behind = "INSERT INTO t SELECT (1::int8 << 60) + g FROM generate_series(1, 80000) g";
+    assert_eq!(unmerged_after(behind), 0);
+    let scattered =
+        "INSERT INTO t SELECT hashint8extended(g, 2) >> 8 FROM generate_series(1, 60000) g";
+    assert_eq!(unmerged_after(scattered), 60_000);
+    assert_eq!(unmerged_after("ALTER INDEX t_k SET (retrain_threshold = 5)"), 0);
 }

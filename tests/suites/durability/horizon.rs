@@ -12,6 +12,22 @@ const ROW: &str = "SELECT id FROM t WHERE k = 7";
 /// The row gets another version, and each index of it an entry. Only the one under test has the column that changed not.
 const UPDATE: &str = "UPDATE t SET id = id + 1 WHERE k = 7";
 
+/// A primary that goes by no snapshot of its standbys. Their delay is short, for old snapshots; nothing is measured.
+const SHARP: &str = "wal_level = replica\nmax_wal_senders = 4\nhot_standby_feedback = off\n\
+    max_standby_streaming_delay = 100ms\nwal_consistency_checking = all\nwal_keep_size = 1GB";
+
+/// Whether replay has ended what a session did: the statement, or between two statements the session.
+fn is_conflict(error: &postgres::Error) -> bool {
+    error.code().is_none_or(|code| {
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::ADMIN_SHUTDOWN].contains(code)
+    })
+}
+
+fn assert_replayed_alike(cluster: &Cluster) {
+    let log = cluster.log();
+    assert!(!log.contains("inconsistent page") && !log.contains("PANIC"), "{log}");
+}
+
 fn session(cluster: &Cluster) -> Client {
     let mut client = cluster.connect();
     client
@@ -58,12 +74,7 @@ fn a_standby_s_query_is_cancelled_before_rows_that_it_sees_lose_their_entries() 
     if !is_learned() {
         return println!("skipped: the log is read for what the learned index does");
     }
-    // The delay is for old snapshots; nothing is measured.
-    let primary = Cluster::start_with(
-        "wal_level = replica\nmax_wal_senders = 4\nhot_standby_feedback = off\n\
-         max_standby_streaming_delay = 100ms\nwal_consistency_checking = all\n\
-         wal_keep_size = 1GB",
-    );
+    let primary = Cluster::start_with(SHARP);
     let mut writer = session(&primary);
     writer
         .script(&format!(
@@ -101,13 +112,9 @@ fn a_standby_s_query_is_cancelled_before_rows_that_it_sees_lose_their_entries() 
     let left = unmerged(&mut writer);
     assert!(left < 10, "{left} entries of one row are left");
     standby.catch_up(&primary);
-    // Cancelled; or ended, since it was between two statements.
     let seen = old.query(ROW, &[]).map(|rows| rows.len());
     let error = seen.expect_err("an old snapshot lives on; it sees so many of its 1 row");
-    let ended = error.code().is_none_or(|code| {
-        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::ADMIN_SHUTDOWN].contains(code)
-    });
-    assert!(ended, "{error:?}");
+    assert!(is_conflict(&error), "{error:?}");
     assert_eq!(new.query_one(ROW, &[]).unwrap().get::<_, i32>(0), 60);
     let told = horizons(&primary, &mut writer, &begin);
     assert_eq!(told.len(), 1, "{told:?}");
@@ -134,8 +141,7 @@ fn a_standby_s_query_is_cancelled_before_rows_that_it_sees_lose_their_entries() 
         assert_eq!(client.query_one(ROW, &[]).unwrap().get::<_, i32>(0), 261);
         check(&mut client, "t_k");
         Subject::of("t").assert_exact(&mut client);
-        let log = cluster.log();
-        assert!(!log.contains("inconsistent page") && !log.contains("PANIC"), "{log}");
+        assert_replayed_alike(cluster);
     }
 }
 
@@ -181,11 +187,7 @@ fn a_standby_s_query_is_cancelled_before_dead_rows_are_marked_that_it_sees() {
     if !is_learned() {
         return println!("skipped: a B-tree's hints are not replayed");
     }
-    let primary = Cluster::start_with(
-        "wal_level = replica\nmax_wal_senders = 4\nhot_standby_feedback = off\n\
-         max_standby_streaming_delay = 100ms\nwal_consistency_checking = all\n\
-         wal_keep_size = 1GB",
-    );
+    let primary = Cluster::start_with(SHARP);
     let mut writer = session(&primary);
     // Two rows a page, and room: a full page is pruned, which tells standbys too.
     writer
@@ -229,10 +231,7 @@ fn a_standby_s_query_is_cancelled_before_dead_rows_are_marked_that_it_sees() {
     standby.catch_up(&primary);
     let counted = seen(&mut old);
     let error = counted.expect_err("an old snapshot lives on; it sees so many of its 600 rows");
-    let ended = error.code().is_none_or(|code| {
-        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::ADMIN_SHUTDOWN].contains(code)
-    });
-    assert!(ended, "{error:?}");
+    assert!(is_conflict(&error), "{error:?}");
     assert_eq!(seen(&mut new).unwrap(), 400);
     Subject::of("t").assert_exact(&mut new);
     check(&mut new, "t_k");
@@ -244,7 +243,6 @@ fn a_standby_s_query_is_cancelled_before_dead_rows_are_marked_that_it_sees() {
         assert_eq!(seen(&mut client).unwrap(), 400);
         Subject::of("t").assert_exact(&mut client);
         check(&mut client, "t_k");
-        let log = cluster.log();
-        assert!(!log.contains("inconsistent page") && !log.contains("PANIC"), "{log}");
+        assert_replayed_alike(cluster);
     }
 }

@@ -41,14 +41,14 @@ fn waits_for_a_pin(client: &mut Client, pid: i32) -> bool {
     client.query_one(event, &[&pid]).unwrap().get::<_, i64>(0) == 1
 }
 
-fn expect_rows(cluster: &Cluster, rows: usize) {
+fn expect_rows(cluster: &Cluster, table: &str, rows: usize) {
     let mut client = writer(cluster);
-    let subject = Subject::of("u");
+    let subject = Subject::of(table);
     assert_eq!(subject.rows(&mut client).unwrap().len(), rows);
     subject.assert_exact(&mut client);
-    client.script("VACUUM (INDEX_CLEANUP on) u").unwrap();
+    client.script(&format!("VACUUM (INDEX_CLEANUP on) {table}")).unwrap();
     subject.assert_exact(&mut client);
-    assert_eq!(check(&mut client, "u_k").lost_pages, 0);
+    assert_eq!(check(&mut client, &format!("{table}_k")).lost_pages, 0);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn vacuum_gives_no_tid_to_another_row_while_an_insert_takes_its_entry_out() {
     insert.join().unwrap().1.unwrap();
     vacuum.join().unwrap().1.unwrap();
     watcher.script("INSERT INTO u SELECT g, g FROM generate_series(6001, 6400) g").unwrap();
-    expect_rows(&cluster, 1_800);
+    expect_rows(&cluster, "u", 1_800);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn an_insert_that_found_dead_rows_before_a_merge_moved_them_takes_nothing_out() 
     other.script("INSERT INTO u SELECT g, g FROM generate_series(5001, 8000) g").unwrap();
     stop.release();
     insert.join().unwrap().1.unwrap();
-    expect_rows(&cluster, 4_000);
+    expect_rows(&cluster, "u", 4_000);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn an_insert_that_found_dead_rows_before_their_leaf_was_split_takes_out_what_is_
         .unwrap();
     stop.release();
     insert.join().unwrap().1.unwrap();
-    expect_rows(&cluster, 3_000);
+    expect_rows(&cluster, "u", 3_000);
 }
 
 #[test]
@@ -111,10 +111,10 @@ fn a_merge_waits_for_an_insert_that_takes_entries_out_of_a_leaf() {
     stop.release();
     insert.join().unwrap().1.unwrap();
     merge.join().unwrap().1.unwrap();
-    expect_rows(&cluster, 1_000);
+    expect_rows(&cluster, "u", 1_000);
 }
 
-/// A session with dead rows in leaves that it marks for everybody, held before it does so.
+/// A session with dead rows in leaves that it marks for all sessions, held before it does so.
 fn held_before_marks(cluster: &Cluster) -> (Stop, JoinHandle<Outcome>) {
     let mut client = writer(cluster);
     client
@@ -132,16 +132,6 @@ fn held_before_marks(cluster: &Cluster) -> (Stop, JoinHandle<Outcome>) {
     (stop, scan)
 }
 
-fn expect_rows_of_m(cluster: &Cluster, rows: usize) {
-    let mut client = writer(cluster);
-    let subject = Subject::of("m");
-    assert_eq!(subject.rows(&mut client).unwrap().len(), rows);
-    subject.assert_exact(&mut client);
-    client.script("VACUUM (INDEX_CLEANUP on) m").unwrap();
-    subject.assert_exact(&mut client);
-    assert_eq!(check(&mut client, "m_k").lost_pages, 0);
-}
-
 #[test]
 fn vacuum_gives_no_tid_to_another_row_while_a_scan_marks_dead_entries() {
     let cluster = Cluster::start_with_stops("");
@@ -157,7 +147,7 @@ fn vacuum_gives_no_tid_to_another_row_while_a_scan_marks_dead_entries() {
     scan.join().unwrap().1.unwrap();
     vacuum.join().unwrap().1.unwrap();
     watcher.script("INSERT INTO m SELECT g, -g FROM generate_series(301, 600) g").unwrap();
-    expect_rows_of_m(&cluster, 2_600);
+    expect_rows(&cluster, "m", 2_600);
 }
 
 #[test]
@@ -174,5 +164,5 @@ fn a_scan_that_is_ended_before_it_marks_dead_entries_leaves_everything_as_it_is(
         .unwrap();
     stop.release();
     let _ = scan.join();
-    expect_rows_of_m(&cluster, 2_300);
+    expect_rows(&cluster, "m", 2_300);
 }

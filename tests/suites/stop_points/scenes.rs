@@ -29,6 +29,9 @@ const DENSE: &str =
 const MARKED: &str =
     "ALTER INDEX t_k RESET (fillfactor); REINDEX INDEX t_k; DELETE FROM t WHERE id % 6 = 0;
      VACUUM (INDEX_CLEANUP on) t";
+/// Full leaves, of which the first half has dead rows only.
+const BEHEADED: &str =
+    "ALTER INDEX t_k RESET (fillfactor); REINDEX INDEX t_k; DELETE FROM t WHERE k < 0";
 const MERGE_AND_DELETE: &str = "SELECT learned_retrain('t_k'); DELETE FROM t WHERE id % 3 = 0";
 
 const fn scene(
@@ -76,6 +79,7 @@ pub(super) const SCENES: &[Scene] = &[
     scene("FreedOne", 0, "", MERGE, false),
     scene("FreedOne", 100, "", MERGE, false),
     scene("MergedBeforeFree", 1, "", MERGE, false),
+    scene("MarkBeforeLock", 0, BEHEADED, "SELECT k FROM t ORDER BY k LIMIT 1", false),
     scene("BeforeMap", 0, MARKED, "SELECT count(*) FROM t WHERE k > 0", true),
     scene("SweepBeforeFree", 0, MERGE_AND_DELETE, VACUUM, false),
     scene("VacuumSwept", 0, DELETE, VACUUM, false),

@@ -202,6 +202,13 @@ impl<'a> Leaf<'a> {
         self.tombstone_list().as_chunks::<2>().0.iter().map(|slot| u16::from_le_bytes(*slot))
     }
 
+    /// Whether the leaf itself lists a slot as dead.
+    #[inline]
+    pub(crate) fn lists(&self, slot: usize) -> bool {
+        let listed = self.tombstone_list().as_chunks::<2>().0;
+        listed.binary_search_by_key(&slot, |dead| u16::from_le_bytes(*dead).into()).is_ok()
+    }
+
     fn tombstone_list(&self) -> &'a [u8] {
         let listed = if self.marks.tombstone_page == 0 { self.tombstones() } else { 0 };
         let start = usize::from(self.header.tombstones_at);

@@ -9,11 +9,13 @@ use rand::{Rng, SeedableRng};
 
 use super::build::{BuildOptions, Builder};
 use super::check::{CheckReport, check};
-use super::delta::{Unique, insert, insert_unique};
+use super::delta::{Candidate, Table, Unique, insert, insert_unique, remove_killed};
 use super::directory::Directory;
+use super::mark::mark_killed;
 use super::merge::{Limits, Step, merge_step};
+use super::scan::{Direction, Guard, Scan};
 use super::vacuum::bulk_delete;
-use crate::entry::{Entry, Fence, HeapTid};
+use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault::Fault;
 use crate::fault::testing::{inject, set_full_at};
 use crate::key::Key;
@@ -54,6 +56,51 @@ fn tid(number: u64) -> HeapTid {
     HeapTid::new(block, (number % 50) as u16 + 1)
 }
 
+/// A table of which some rows are dead to all, and the entries that were marked or taken out.
+struct DeadRows<'d> {
+    dead: &'d HashSet<HeapTid>,
+    removed: BTreeSet<Entry>,
+}
+
+impl Table for DeadRows<'_> {
+    type Horizon = ();
+
+    fn find_dead(&mut self, _: Block, candidates: &mut [Candidate], _: bool) {
+        for candidate in candidates {
+            candidate.dead = self.dead.contains(&candidate.tid);
+        }
+    }
+
+    fn before_removal(&mut self, (): (), entries: &[Entry]) {
+        self.removed.extend(entries);
+    }
+}
+
+/// A scan of everything that meets dead rows, and marks many of them for all sessions. Returns their entries.
+fn mark_some(
+    store: &LoggedStore,
+    directory: &mut Directory,
+    dead: &HashSet<HeapTid>,
+) -> BTreeSet<Entry> {
+    let mut table = DeadRows { dead, removed: BTreeSet::new() };
+    let mut scan: Scan<Block> = Scan::new();
+    scan.restart(store, Guard::Nothing);
+    scan.intervals_mut().set(Key::MIN, Key::MAX);
+    while let Some(entry) = scan.next(store, directory, Direction::Forward).unwrap() {
+        if dead.contains(&entry.tid) {
+            scan.kill_current();
+            let many = scan.remember_kills(store, directory, false).unwrap();
+            if let Some(position) = many.in_active {
+                remove_killed(store, directory, position, &mut table).unwrap();
+            }
+            if let Some(position) = many.in_leaf {
+                mark_killed(store, directory, position, true, &mut table).unwrap();
+            }
+        }
+    }
+    table.removed
+}
+
 impl Life {
     fn of(seed: u64) -> Life {
         let mut random = StdRng::seed_from_u64(seed);
@@ -79,7 +126,16 @@ impl Life {
         let mut done = vec![Done { records: 0, entries: entries.clone() }];
         let mut spare = Vec::new();
         for _ in 0..40 {
-            match random.random_range(0..12) {
+            match random.random_range(0..13) {
+                12 => {
+                    let dead: HashSet<HeapTid> = entries
+                        .iter()
+                        .map(|entry| entry.tid)
+                        .filter(|_| random.random_range(0..3) == 0)
+                        .collect();
+                    let removed = mark_some(&store, &mut directory, &dead);
+                    entries.retain(|entry| !removed.contains(entry));
+                }
                 0 => {
                     let dies = random.random_range(2..8);
                     let dead: HashSet<HeapTid> = entries

@@ -229,14 +229,23 @@ impl Directory {
     }
 
     fn try_leaves_to_merge<S: Store>(&mut self, store: &S) -> Attempt<u64> {
-        let mut found = 0;
+        let (mut found, word) = (0, self.state.word);
         for which in [Which::Active, Which::Frozen] {
+            // Pages below the watermark are gone.
+            let from = if which == Which::Frozen { self.state.watermark } else { Fence::MIN };
             let Some(routes) = self.delta(store, which)? else { continue };
             let Some(lows) = routes.leaf_lows() else { return Ok(self.state.leaves.into()) };
+            let lows = &lows[lows.partition_point(|&low| low <= from).saturating_sub(1)..];
             // In a large tree a few parts say enough of the others.
             let step = lows.len().div_ceil(MOST_PARTS);
-            let lows: Vec<Fence> = listed(lows.iter().copied().step_by(step));
+            let mut lows: Vec<Fence> = listed(lows.iter().copied().step_by(step));
+            // The first page begins before its entries do, as far as before all keys.
+            if let Some(first) = routes.first_entry(store, word, from)? {
+                lows[0] = Fence::at(first);
+            }
+            // The last one, and then those that lie before the one that was counted.
             let mut above = self.leaves().saturating_sub(1);
+            found += 1;
             for &low in lows.iter().rev() {
                 // Not counted as lookups, which would load the whole directory.
                 let first = match &self.model {
@@ -245,7 +254,7 @@ impl Directory {
                     }
                     _ => self.route_by_pages(store, low)?.map_or(0, |leaf| leaf.ordinal),
                 };
-                found += (above.saturating_sub(first) + 1).min(step * USUAL_ENTRIES) as u64;
+                found += above.saturating_sub(first).min(step * USUAL_ENTRIES) as u64;
                 above = first;
             }
         }
@@ -278,13 +287,10 @@ impl Directory {
         store: &S,
         which: Which,
     ) -> Attempt<Option<(&mut Routes, &Killed)>> {
-        self.delta(store, which)?;
-        let tree = match which {
-            Which::Active => self.state.active,
-            Which::Frozen => self.state.frozen,
-        };
-        let routes = self.deltas[which as usize].as_mut();
-        Ok(routes.filter(|routes| Some(routes.tree()) == tree).map(|routes| (routes, &self.killed)))
+        if self.delta(store, which)?.is_none() {
+            return Ok(None);
+        }
+        Ok(self.deltas[which as usize].as_mut().map(|routes| (routes, &self.killed)))
     }
 
     /// Asks the processor for what looking a position up in the delta trees will read.

@@ -102,7 +102,7 @@ impl Slots {
     }
 }
 
-/// Dead rows of one page that are worth a record in the log.
+/// New dead entries of one page that are worth a record in the log, at least.
 const MANY_UNMARKED: usize = 32;
 /// Whether more dead rows of a page are expected to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +111,8 @@ pub(in crate::tree) enum Expected {
     Soon,
     /// By another one.
     Later,
-    /// All of the page was read.
-    None,
+    /// No more: the scan has read the page to its end.
+    Nothing,
 }
 
 /// Words that a page takes besides its bits, about.
@@ -188,7 +188,7 @@ impl Killed {
         self.young.get(place).or_else(|| self.old.get(place))
     }
 
-    /// Whether so many rows of a page's entries are known to be dead that it is worth telling everybody.
+    /// Whether this session knows enough new dead entries of a page to write a record that marks them for all sessions.
     pub(in crate::tree) fn is_worth_marking(&self, place: &Place, more: Expected) -> bool {
         self.of(place).is_some_and(|slots| {
             // Marking takes longer the more marks there are already: not again and again for a few more.
@@ -197,12 +197,12 @@ impl Killed {
                 && match more {
                     Expected::Soon => is_part(4),
                     Expected::Later => is_part(16),
-                    Expected::None => true,
+                    Expected::Nothing => true,
                 }
         })
     }
 
-    /// Says that everybody was told, as far as that was possible.
+    /// Notes that the entries of a page that are known to be dead were marked for all sessions, as far as that was possible.
     pub(in crate::tree) fn were_marked(&mut self, place: &Place) {
         let [young, old] = [&mut self.young, &mut self.old];
         if let Some(slots) = young.get_mut(place).or_else(|| old.get_mut(place)) {

@@ -1,8 +1,8 @@
-//! Marking entries of published leaves as dead, for everybody: by tombstones.
+//! Marking entries of published leaves as dead, for all sessions: by tombstones.
 //!
 //! VACUUM does so for the rows that it removes. Before it comes, a session does so for the rows that its scans have found
-//! dead to all ([`mark_killed`]): they need not be looked up again by anyone. Both have the exclusion, so slots of one
-//! leaf are marked by one at a time, and no merge copies the leaf meanwhile.
+//! dead to all ([`mark_killed`]): no other session has to look them up again. Both have the exclusion, so one session at a
+//! time marks slots, and no merge copies the leaf meanwhile.
 
 use super::attempt::Attempt;
 use super::delta::{Candidate, Table};
@@ -75,7 +75,7 @@ pub(super) fn mark<'s, S: Update>(
             if injected(Fault::LogMapFirst) {
                 store.change(&mut [(&mut map_guard, &edits), (&mut page, &marks)]);
             } else {
-                // The leaf first: whoever reads both locks them in this order, and so does replay.
+                // The leaf first: readers lock the two pages in this order, and so does replay.
                 store.change(&mut [(&mut page, &marks), (&mut map_guard, &edits)]);
             }
             return Ok(Marked { verdict, entries, map: Some(map) });
@@ -90,7 +90,7 @@ pub(super) fn mark<'s, S: Update>(
             return Ok(Marked { verdict: Verdict { new: 0, ..verdict }, entries, map: None });
         }
         // The list is full. A new page cannot be made under the lock of another, so this
-        // leaf is judged again after that: only who has the exclusion marks entries.
+        // leaf is judged again after that: only the session with the exclusion marks entries.
         let map = tombstone::map(&leaf, block, &verdict.dead);
         drop(page);
         map_page = Some(store.create(&map));
@@ -113,7 +113,7 @@ pub fn mark_killed<S: Update, T: Table>(
     let Some(at) = undisturbed(directory.route(&excluded, position))? else { return Ok(0) };
     let known = undisturbed(unmarked(&excluded, directory, at))?;
     directory.killed().were_marked(&Place::of_leaf(at));
-    // Who has the exclusion keeps VACUUM from removing entries, so each TID that has one here is that of its row.
+    // The exclusion keeps VACUUM from removing entries, so each heap TID that has one here is still that of its row.
     let mut slots: Vec<u16> = Vec::new();
     let mut removed: Vec<(T::Horizon, Vec<Entry>)> = Vec::new();
     for some in known.chunks(MOST_AT_ONCE) {

@@ -27,6 +27,8 @@ mod damage_tests;
 #[cfg(test)]
 mod directory_tests;
 #[cfg(test)]
+mod mark_tests;
+#[cfg(test)]
 mod misplaced_tests;
 #[cfg(test)]
 mod removal_tests;

@@ -39,7 +39,7 @@ use super::attempt::{Attempt, lock_current, read_current};
 use super::budget::{Budget, Share};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::cpu;
-use crate::entry::{Block, Fence};
+use crate::entry::{Block, Entry, Fence};
 use crate::memory::{Add, listed, with_room};
 use crate::page::PageBytes;
 use crate::page::delta::{self, CAPACITY, Child, Delta, Tree};
@@ -199,6 +199,24 @@ impl Routes {
     /// Where the leaves begin, as far as they are known; none in a large tree.
     pub(in crate::tree) fn leaf_lows(&self) -> Option<&[Fence]> {
         (self.level == 0).then_some(&self.lows)
+    }
+
+    /// The first entry of the leaf that a position belongs to, from there on; none if there is none in this leaf.
+    pub(in crate::tree) fn first_entry<S: Store>(
+        &mut self,
+        store: &S,
+        word: u64,
+        from: Fence,
+    ) -> Attempt<Option<Entry>> {
+        let tree = self.tree;
+        let (page, block) = self.read_leaf(store, word, from, Side::At)?;
+        let node = open(&page, tree).map_err(|error| error.at(block))?;
+        let mut first: Option<Entry> = None;
+        node.visit(from, Fence::MAX, |_, entry| {
+            first = Some(first.map_or(entry, |first| first.min(entry)));
+        })
+        .map_err(|corruption| corruption.at(block))?;
+        Ok(first)
     }
 
     /// Leaves of the tree, as far as they are known; an estimate in a large tree.

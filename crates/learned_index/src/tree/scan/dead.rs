@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 
-use super::Scan;
+use super::{Direction, Scan};
 use crate::corruption::Corruption;
 use crate::entry::Fence;
 use crate::fault::{Fault, injected};
@@ -15,10 +15,10 @@ use crate::tree::directory::{Directory, LeafRef};
 use crate::tree::killed::{Place, Slots};
 use crate::tree::vacuum::lock_map;
 
-/// The dead slots of a leaf. `map` is the page that marks them, if there is one.
+/// The dead slots of a leaf. `map` is the page that marks them, if there is one; otherwise the leaf lists them.
 struct Dead<'a, G> {
+    leaf: Leaf<'a>,
     map: Option<G>,
-    listed: Vec<u16>,
     killed: Option<&'a Slots>,
 }
 
@@ -27,7 +27,7 @@ impl<G: Deref<Target = PageBytes>> Dead<'_, G> {
     fn has(&self, slot: usize) -> bool {
         let marked = match &self.map {
             Some(map) => tombstone::is_dead(map, slot),
-            None => self.listed.binary_search(&(slot as u16)).is_ok(),
+            None => self.leaf.lists(slot),
         };
         marked || self.killed.is_some_and(|killed| killed.has(slot))
     }
@@ -73,56 +73,43 @@ impl<G: Deref<Target = PageBytes>> Dead<'_, G> {
 fn dead_of<'a, S: Store>(
     store: &'a S,
     directory: &'a Directory,
-    leaf: &Leaf<'_>,
+    leaf: &Leaf<'a>,
     at: LeafRef,
 ) -> Attempt<Dead<'a, S::Page<'a>>> {
     let map = lock_map(store, directory.state().word, leaf, at.block)?;
-    let listed = leaf.listed_tombstones().collect();
-    Ok(Dead { map, listed, killed: directory.killed_in(&Place::of_leaf(at)) })
+    Ok(Dead { leaf: *leaf, map, killed: directory.killed_in(&Place::of_leaf(at)) })
 }
 
 impl<P> Scan<P> {
-    /// Where a leaf's first entry is, from `from` on and before `to`, that is not dead; `to` if there is none. A long
-    /// run of dead entries is not copied to be dropped.
-    pub(super) fn skip_dead_from<S: Store<Pin = P>>(
+    /// Takes the dead entries off the end of a range within a leaf at which the scan begins: a long run of them is not
+    /// copied to be dropped. An empty range if all of it is dead.
+    pub(super) fn skip_dead<S: Store<Pin = P>>(
         &self,
         store: &S,
         directory: &Directory,
         leaf: &Leaf<'_>,
         at: LeafRef,
         (from, to): (Fence, Fence),
-    ) -> Attempt<Fence> {
+        direction: Direction,
+    ) -> Attempt<(Fence, Fence)> {
         if !may_have_dead(directory, leaf, at) {
-            return Ok(from);
+            return Ok((from, to));
         }
         let named = |corruption: Corruption| corruption.at(at.block);
         let (start, end) = (leaf.slot_of(from).map_err(named)?, leaf.slot_of(to).map_err(named)?);
-        match dead_of(store, directory, leaf, at)?.first_living(start, end) {
-            living if living == start => Ok(from),
-            living if living >= end => Ok(to),
-            living => Ok(Fence::at(leaf.entry(living).map_err(named)?)),
-        }
-    }
-
-    /// The same for the last entry: the position behind it, or `from`.
-    pub(super) fn skip_dead_before<S: Store<Pin = P>>(
-        &self,
-        store: &S,
-        directory: &Directory,
-        leaf: &Leaf<'_>,
-        at: LeafRef,
-        (from, to): (Fence, Fence),
-    ) -> Attempt<Fence> {
-        if !may_have_dead(directory, leaf, at) {
-            return Ok(to);
-        }
-        let named = |corruption: Corruption| corruption.at(at.block);
-        let (start, end) = (leaf.slot_of(from).map_err(named)?, leaf.slot_of(to).map_err(named)?);
-        match dead_of(store, directory, leaf, at)?.last_living(start, end) {
-            living if living == end => Ok(to),
-            living if living <= start => Ok(from),
-            living => Ok(Fence::past(leaf.entry(living - 1).map_err(named)?)),
-        }
+        let dead = dead_of(store, directory, leaf, at)?;
+        Ok(match direction {
+            Direction::Forward => match dead.first_living(start, end) {
+                living if living == start => (from, to),
+                living if living >= end => (to, to),
+                living => (Fence::at(leaf.entry(living).map_err(named)?), to),
+            },
+            Direction::Backward => match dead.last_living(start, end) {
+                living if living == end => (from, to),
+                living if living <= start => (from, from),
+                living => (from, Fence::past(leaf.entry(living - 1).map_err(named)?)),
+            },
+        })
     }
 
     /// Takes the dead entries out of what was just copied from a leaf, from the `first`-th on. The leaf is still

@@ -20,12 +20,12 @@ use crate::tree::attempt::{Attempt, read_current, settled};
 use crate::tree::directory::{Directory, LeafRef, Which};
 use crate::tree::killed::{Expected, Place};
 
-/// Entries that are said to be dead before they are remembered, at the most: those of a portion.
+/// A scan takes at most this many entries for dead before it looks for their slots: a portion has no more.
 const MOST_AT_ONCE: usize = 2 * LARGEST_PORTION;
 /// Entries of a leaf between two that are dead, for each dead one, up to which all of them are decoded at once.
 const DENSE: usize = 16;
 
-/// Positions of pages of which so many entries are known to be dead that it is worth telling everybody.
+/// Positions of pages with enough dead entries for a record in the log that marks them for all sessions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ManyDead {
     /// In a leaf, for [`crate::tree::mark::mark_killed`].
@@ -60,7 +60,7 @@ impl<P> Scan<P> {
     /// and none ever will. Not to be said on a standby, whose primary goes by other snapshots.
     #[inline]
     pub fn kill_current(&mut self) {
-        // Who goes to and fro may say so of an entry again and again.
+        // A merge join or a cursor that goes back meets the same dead rows again.
         if let Position::At(entry) = self.place
             && self.kills.entries.len() < MOST_AT_ONCE
         {
@@ -117,7 +117,7 @@ impl<P> Scan<P> {
                 many.in_active = many_dead;
             }
         }
-        // Mostly all are of one place.
+        // Mostly one page has all of them.
         let mut rest = if left == 0 { &[] } else { entries };
         while let Some(&first) = rest.first() {
             let Some(at) = directory.route(store, Fence::at(first))? else { break };
@@ -129,7 +129,7 @@ impl<P> Scan<P> {
             let place = Place::of_leaf(at);
             let slots = remember_in_leaf(directory, &leaf, at, &rest[..within])?;
             let all = slots.start == 0 || slots.end == leaf.entries();
-            let more = if all { Expected::None } else { more };
+            let more = if all { Expected::Nothing } else { more };
             let killed = directory.killed();
             if killed.is_worth_marking(&place, more) {
                 many.in_leaf = Some(Fence::at(first));

@@ -188,7 +188,7 @@ impl<P> Scan<P> {
         }
     }
 
-    /// [`Scan::keep`] of a leaf, of which so many slots are dead.
+    /// [`Scan::keep`] of a leaf that has `dead` tombstones.
     #[inline]
     pub(super) fn keep_leaf<S: Store<Pin = P>>(&mut self, page: S::Page<'_>, dead: usize) {
         if self.guard == Guard::Checks {
@@ -256,7 +256,7 @@ impl<P> Scan<P> {
         let mut index = self.interval_after(from);
         if let &[interval] = self.intervals.as_slice() {
             let range = (from.max(Fence::before(interval.low)), end_of(&interval).min(bound));
-            from = self.skip_dead_from(store, directory, &leaf, at, range)?;
+            (from, _) = self.skip_dead(store, directory, &leaf, at, range, Direction::Forward)?;
         }
         let intervals = self.intervals.as_slice();
         self.ranges.clear();
@@ -400,7 +400,7 @@ impl<P> Scan<P> {
         let mut bound = bound.max(leaf.low());
         if let &[interval] = self.intervals.as_slice() {
             let range = (Fence::before(interval.low).max(bound), to.min(end_of(&interval)));
-            to = self.skip_dead_before(store, directory, &leaf, at, range)?;
+            (_, to) = self.skip_dead(store, directory, &leaf, at, range, Direction::Backward)?;
         }
         let intervals = self.intervals.as_slice();
         let mut left = intervals.partition_point(|interval| Fence::before(interval.low) < to);
