@@ -315,8 +315,8 @@ impl OpenScan {
         }
     }
 
-    /// Remembers which of the rows that were returned are dead, as the core has found. `ends`: the scan does. A damaged page is left to those
-    /// who need it.
+    /// Remembers which of the rows that were returned are dead, as the core has found. `ends`: the scan does. If a page
+    /// turns out to be damaged, the error is left to the statement that needs the page.
     ///
     /// # Safety
     /// `scan` is the one that this belongs to.
@@ -405,6 +405,10 @@ unsafe extern "C-unwind" fn copy_and_return(
         let direction = direction_of(direction);
         let open = open_scan(scan);
         open.remember_kills(scan, false);
+        if open.scan.end_if_exhausted(&open.store, direction) {
+            open.rest();
+            return false;
+        }
         let found = open.next(scan, direction);
         open.rest();
         match found {

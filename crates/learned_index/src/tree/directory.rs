@@ -304,6 +304,12 @@ impl Directory {
         Ok(())
     }
 
+    /// Whether any rows are known to be dead to all.
+    #[inline]
+    pub(super) fn has_killed(&self) -> bool {
+        !self.killed.is_empty()
+    }
+
     /// The slots of a page whose rows are known to be dead to all.
     #[inline]
     pub(super) fn killed_in(&self, place: &Place) -> Option<&Slots> {

@@ -178,11 +178,16 @@ impl Killed {
         (self.words[0] + self.words[1]) * size_of::<u64>()
     }
 
+    /// Whether nothing at all is known, as mostly.
+    #[inline]
+    pub(in crate::tree) fn is_empty(&self) -> bool {
+        self.words == [0; 2]
+    }
+
     /// What is known of a page's entries.
     #[inline]
     pub(in crate::tree) fn of(&self, place: &Place) -> Option<&Slots> {
-        // Mostly nothing at all is known.
-        if self.young.is_empty() && self.old.is_empty() {
+        if self.is_empty() {
             return None;
         }
         self.young.get(place).or_else(|| self.old.get(place))

@@ -145,5 +145,6 @@ impl<P> Scan<P> {
 /// Whether any entry of a leaf may be dead.
 #[inline]
 pub(super) fn may_have_dead(directory: &Directory, leaf: &Leaf<'_>, at: LeafRef) -> bool {
-    leaf.tombstones() > 0 || directory.killed_in(&Place::of_leaf(at)).is_some()
+    leaf.tombstones() > 0
+        || (directory.has_killed() && directory.killed_in(&Place::of_leaf(at)).is_some())
 }

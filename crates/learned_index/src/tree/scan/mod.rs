@@ -353,6 +353,17 @@ impl<P> Scan<P> {
         }
     }
 
+    /// Ends the scan where nothing is known to come after the portion, which costs nothing. Whether it did.
+    #[inline]
+    pub fn end_if_exhausted<S: Store<Pin = P>>(&mut self, store: &S, direction: Direction) -> bool {
+        let ends = self.exhausted.take() == Some(direction) && matches!(self.place, Place::At(_));
+        if ends {
+            self.forget(store);
+            self.end(direction);
+        }
+        ends
+    }
+
     /// Copies the entries next to the current place. False at the end.
     #[inline(always)]
     fn copy_portion<S: Store<Pin = P>, L: PredicateLocks>(
@@ -362,12 +373,10 @@ impl<P> Scan<P> {
         direction: Direction,
         locks: &mut L,
     ) -> Result<bool> {
-        let place = self.place;
-        if self.exhausted.take() == Some(direction) && matches!(place, Place::At(_)) {
-            self.forget(store);
-            self.end(direction);
+        if self.end_if_exhausted(store, direction) {
             return Ok(false);
         }
+        let place = self.place;
         std::mem::swap(&mut self.pins, &mut self.old_pins);
         self.kills.forget();
         if L::LOCKS {
