@@ -21,7 +21,7 @@ const MEASURED: c_int = 0;
 const LEAST_MERGED: u64 = 50_000;
 /// Rows for each page that a merge writes anew: as many bytes of log a row as a B-tree takes to split its pages.
 const ROWS_PER_PAGE: u64 = 200;
-/// But one row in so many may wait at the most, in pages that take three times the space of leaves.
+/// At most a fifth of the rows wait, whatever they cost: they are in pages that take three times the space of leaves.
 const MOST_WAITING_PART: u64 = 5;
 /// And no more rows than sessions remember the pages of.
 const MOST_WAITING: u64 = 2_500_000;

@@ -306,7 +306,7 @@ fn reload_configuration() {
     }
 }
 
-/// Merges one range. [`Merged::Turn`] if it was the last one, whoever waits.
+/// Merges one range. [`Merged::Turn`] if it was the last one, whether another database waits or not.
 ///
 /// # Safety
 /// `index` is an open learned index.

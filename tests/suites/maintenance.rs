@@ -284,7 +284,7 @@ fn rows_at_the_end_are_merged_before_as_many_that_are_all_over_the_table() {
     }
     let cluster = Cluster::start();
     let mut client = cluster.connect();
-    // VACUUM merges what pays, whoever else may.
+    // VACUUM merges what pays, also where no worker does.
     client
         .script(
             "CREATE TABLE t (k int8) WITH (autovacuum_enabled = off);

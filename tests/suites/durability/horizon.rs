@@ -230,7 +230,7 @@ fn a_standby_s_query_is_cancelled_before_dead_rows_are_marked_that_it_sees() {
     assert!(!horizons(&primary, &mut writer, &begin).is_empty(), "no horizon was told");
     standby.catch_up(&primary);
     let counted = seen(&mut old);
-    let error = counted.expect_err("an old snapshot lives on; it sees so many of its 600 rows");
+    let error = counted.expect_err("an old snapshot lives on; rows that it sees, of 600");
     assert!(is_conflict(&error), "{error:?}");
     assert_eq!(seen(&mut new).unwrap(), 400);
     Subject::of("t").assert_exact(&mut new);
