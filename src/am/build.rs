@@ -3,8 +3,6 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 use learned_index::entry::HeapTid;
-use learned_index::key::{Key, NullClass};
-use learned_index::page::meta::Identity;
 use learned_index::stop::{StopPoint, stop_at};
 use learned_index::store::memory::MemoryStore;
 use learned_index::store::{BulkStore, Store};
@@ -12,11 +10,11 @@ use learned_index::tree::build::Builder;
 use learned_index::tree::load::{BuildError, Loader, Uniqueness};
 use pgrx::prelude::*;
 
-use super::carried::carrying;
-use super::options::Options;
 use super::unique_violation::duplicate_in_table;
-use crate::key_type::{KeyOrder, KeyType};
-use crate::storage;
+use crate::column::Column;
+use crate::column::tid::heap_tid;
+use crate::relation::{OpenIndex, OpenTable};
+use crate::report::carried::carrying;
 use crate::storage::bulk::BulkPages;
 use crate::storage::spill::TemporaryRuns;
 
@@ -33,28 +31,11 @@ struct Build {
     loader: Loader<BulkPages, TemporaryRuns, fn() -> TemporaryRuns>,
     /// Code, heap TID and whether it is alive of rows that wait for the loader; room for [`ROWS_AT_ONCE`].
     rows: Vec<(u64, HeapTid, bool)>,
-    key_type: KeyType,
-    order: KeyOrder,
+    column: Column,
     entries: u64,
     /// Why there will be no index. It is reported after the scan of the table, whose frames would
     /// strip the constraint's name from the error.
     failed: Option<BuildError>,
-}
-
-/// The identity of an index that is built now.
-///
-/// # Safety
-/// `index` is open.
-unsafe fn new_identity(index: pg_sys::Relation) -> (Identity, KeyType, KeyOrder) {
-    // SAFETY: by contract.
-    let (key_type, order) = unsafe { (KeyType::of_index(index), KeyOrder::of_index(index)) };
-    let identity = Identity {
-        incarnation: rand::random(),
-        key_type: key_type.number(),
-        descending: order.descending,
-        nulls_first: order.nulls_first,
-    };
-    (identity, key_type, order)
 }
 
 fn enter_phase(phase: i64) {
@@ -76,25 +57,26 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
 ) -> *mut pg_sys::IndexBuildResult {
     // SAFETY: by contract the relations are open and the index is empty.
     unsafe {
-        if pg_sys::RelationGetNumberOfBlocksInFork(index, pg_sys::ForkNumber::MAIN_FORKNUM) != 0 {
-            let name = storage::index_name(index);
-            error!("index \"{name}\" already contains data");
+        let (table, index) = (OpenTable::new(heap), OpenIndex::new(index));
+        let main = pg_sys::ForkNumber::MAIN_FORKNUM;
+        if pg_sys::RelationGetNumberOfBlocksInFork(index.raw(), main) != 0 {
+            error!("index \"{}\" already contains data", index.name());
         }
-        let (identity, key_type, order) = new_identity(index);
+        let column = Column::of_index(index);
         let memory = (pg_sys::maintenance_work_mem as usize).saturating_mul(1024);
-        let pages = BulkPages::new(index, pg_sys::ForkNumber::MAIN_FORKNUM);
+        let pages = BulkPages::new(index, main);
         let new_spill: fn() -> TemporaryRuns = TemporaryRuns::default;
         let unique = uniqueness(info);
         #[cfg(not(feature = "pg18"))]
         if unique.is_some() && is_new(index, info) {
-            warn_of_unique(heap);
+            warn_of_unique(table);
         }
-        let loader =
-            Loader::new(pages, identity, Options::of(index).build(), unique, memory, new_spill);
+        let (identity, options) = (column.new_identity(), index.options().build());
+        let loader = Loader::new(pages, identity, options, unique, memory, new_spill);
         let rows = Vec::with_capacity(ROWS_AT_ONCE);
-        let mut build = Build { loader, rows, key_type, order, entries: 0, failed: None };
+        let mut build = Build { loader, rows, column, entries: 0, failed: None };
         enter_phase(PHASE_SCAN);
-        let heap_tuples = scan_table(heap, index, info, &mut build);
+        let heap_tuples = scan_table(table, index, info, &mut build);
         build.load_rows();
         enter_phase(PHASE_WRITE);
         stop_at(StopPoint::BuildScanned);
@@ -105,10 +87,10 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
         };
         let (pages, state) = match built {
             Ok(built) => built,
-            Err(error) => fail(heap, index, error, key_type, order),
+            Err(error) => fail(table, index, error, column),
         };
         if state.values + state.nulls != entries {
-            let name = storage::index_name(index);
+            let name = index.name();
             ereport!(
                 ERROR,
                 PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
@@ -145,25 +127,18 @@ unsafe fn uniqueness(info: *const pg_sys::IndexInfo) -> Option<Uniqueness> {
 /// REINDEX CONCURRENTLY with the index that is to replace the old one: these two look alike here.
 ///
 /// # Safety
-/// `index` is open and `info` valid.
+/// `info` is valid.
 #[cfg(not(feature = "pg18"))]
-unsafe fn is_new(index: pg_sys::Relation, info: *const pg_sys::IndexInfo) -> bool {
-    // SAFETY: by contract; rd_index of an open index is valid.
-    unsafe {
-        // InvalidSubTransactionId of c.h is 0.
-        let created_here = (*index).rd_createSubid != 0;
-        created_here || (*info).ii_Concurrent && !(*(*index).rd_index).indisvalid
-    }
+unsafe fn is_new(index: OpenIndex, info: *const pg_sys::IndexInfo) -> bool {
+    // SAFETY: by contract.
+    let concurrent = unsafe { (*info).ii_Concurrent };
+    index.is_created_here() || concurrent && !index.definition().indisvalid
 }
 
 /// Tells what the core does not do with unique indexes that are not B-trees.
-///
-/// # Safety
-/// `heap` is open.
 #[cfg(not(feature = "pg18"))]
-unsafe fn warn_of_unique(heap: pg_sys::Relation) {
-    // SAFETY: by contract.
-    let table = unsafe { storage::index_name(heap) };
+fn warn_of_unique(table: OpenTable) {
+    let table = table.name();
     let detail = if cfg!(feature = "pg15") {
         "Before version 18, PostgreSQL supports it only where all unique indexes are B-trees."
     } else {
@@ -180,37 +155,23 @@ unsafe fn warn_of_unique(heap: pg_sys::Relation) {
 }
 
 /// Raises the error of a build.
-///
-/// # Safety
-/// The relations are open.
-unsafe fn fail(
-    heap: pg_sys::Relation,
-    index: pg_sys::Relation,
-    error: BuildError,
-    key_type: KeyType,
-    order: KeyOrder,
-) -> ! {
-    // SAFETY: by contract; the index has one column.
-    unsafe {
-        match error {
-            BuildError::Duplicate { key: Key { class, code } } => {
-                let is_null = class != NullClass::Value;
-                let value = match is_null {
-                    true => pg_sys::Datum::null(),
-                    false => key_type.decode(order.apply(code)),
-                };
-                duplicate_in_table(heap, index, &raw const value, &raw const is_null)
-            }
-            BuildError::Twice => {
-                let name = storage::index_name(index);
-                ereport!(
-                    ERROR,
-                    PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-                    format!("a row came twice while index \"{name}\" was built")
-                );
-            }
-            BuildError::Corruption(corruption) => storage::raise_corruption(index, corruption),
+fn fail(table: OpenTable, index: OpenIndex, error: BuildError, column: Column) -> ! {
+    match error {
+        BuildError::Duplicate { key } => {
+            let found = column.value(key);
+            let (value, is_null) = (found.unwrap_or(pg_sys::Datum::null()), found.is_none());
+            // SAFETY: the index has one column, and no page is locked.
+            unsafe { duplicate_in_table(table, index, &raw const value, &raw const is_null) }
         }
+        BuildError::Twice => {
+            let name = index.name();
+            ereport!(
+                ERROR,
+                PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                format!("a row came twice while index \"{name}\" was built")
+            );
+        }
+        BuildError::Corruption(corruption) => index.raise_corruption(corruption),
     }
 }
 
@@ -220,14 +181,12 @@ unsafe fn fail(
 /// # Safety
 /// As [`ambuild`].
 unsafe fn scan_table(
-    heap: pg_sys::Relation,
-    index: pg_sys::Relation,
+    table: OpenTable,
+    index: OpenIndex,
     info: *mut pg_sys::IndexInfo,
     build: &mut Build,
 ) -> f64 {
-    // SAFETY: the table access method of an open table is valid.
-    let scan = unsafe { (*(*heap).rd_tableam).index_build_range_scan };
-    let Some(scan) = scan else {
+    let Some(scan) = table.method().index_build_range_scan else {
         error!("the table access method cannot build indexes");
     };
     let state: *mut c_void = std::ptr::from_mut(build).cast();
@@ -239,8 +198,8 @@ unsafe fn scan_table(
                 #[allow(ffi_unwind_calls)]
                 || {
                     scan(
-                        heap,
-                        index,
+                        table.raw(),
+                        index.raw(),
                         info,
                         false,
                         false,
@@ -294,7 +253,7 @@ unsafe extern "C-unwind" fn add_row(
         if *is_null {
             return add_null(tid, alive, state);
         }
-        let code = build.order.apply(build.key_type.encode(*values));
+        let code = build.column.code(*values);
         // There is room for it: whoever adds the last one makes room.
         build.rows.push((code, heap_tid(&*tid), alive));
         if build.rows.len() == build.rows.capacity() {
@@ -323,12 +282,6 @@ unsafe extern "C-unwind" fn add_null(tid: pg_sys::ItemPointer, alive: bool, stat
     unsafe { (*state.cast::<Build>()).load_null(heap_tid(&*tid), alive) };
 }
 
-/// A heap TID of the core.
-pub(crate) fn heap_tid(tid: &pg_sys::ItemPointerData) -> HeapTid {
-    let block = u32::from(tid.ip_blkid.bi_hi) << 16 | u32::from(tid.ip_blkid.bi_lo);
-    HeapTid::new(block, tid.ip_posid)
-}
-
 /// Writes an empty index to the init fork of an unlogged one.
 ///
 /// # Safety
@@ -337,8 +290,9 @@ pub(crate) fn heap_tid(tid: &pg_sys::ItemPointerData) -> HeapTid {
 pub(crate) unsafe extern "C-unwind" fn ambuildempty(index: pg_sys::Relation) {
     // SAFETY: by contract the index is open and its init fork exists and is empty.
     unsafe {
-        let (identity, ..) = new_identity(index);
-        let builder = Builder::new(MemoryStore::new(), identity, Options::of(index).build());
+        let index = OpenIndex::new(index);
+        let identity = Column::of_index(index).new_identity();
+        let builder = Builder::new(MemoryStore::new(), identity, index.options().build());
         let (built, _) = builder.finish();
         let mut pages = BulkPages::new(index, pg_sys::ForkNumber::INIT_FORKNUM);
         for block in 0..built.blocks() {

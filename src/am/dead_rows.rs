@@ -5,7 +5,8 @@ use learned_index::page::delta::CAPACITY;
 use learned_index::tree::delta::{Candidate, Table};
 use pgrx::prelude::*;
 
-use super::scan::item_pointer;
+use crate::column::tid::item_pointer;
+use crate::relation::{OpenIndex, OpenTable};
 use crate::storage::horizon::log_conflict;
 
 /// What one entry gives back: more than nothing is asked for.
@@ -16,15 +17,15 @@ const WANTED_BYTES: i32 = CAPACITY as i32 / 2 * ENTRY_BYTES as i32;
 
 /// The table of an index.
 pub(crate) struct DeadRows {
-    index: pg_sys::Relation,
-    heap: pg_sys::Relation,
+    index: OpenIndex,
+    table: OpenTable,
 }
 
 impl DeadRows {
     /// # Safety
-    /// The relations are open as long as this lives, and this is no standby.
-    pub(crate) unsafe fn new(index: pg_sys::Relation, heap: pg_sys::Relation) -> DeadRows {
-        DeadRows { index, heap }
+    /// This is no standby.
+    pub(crate) unsafe fn new(index: OpenIndex, table: OpenTable) -> DeadRows {
+        DeadRows { index, table }
     }
 }
 
@@ -60,7 +61,7 @@ impl Table for DeadRows {
             })
             .collect();
         let mut asked = pg_sys::TM_IndexDeleteOp {
-            irel: self.index,
+            irel: self.index.raw(),
             iblknum: leaf,
             bottomup: !all,
             bottomupfreespace: WANTED_BYTES,
@@ -70,7 +71,7 @@ impl Table for DeadRows {
         };
         // SAFETY: the relations are open; the arrays have as many elements as it says, and the core permutes the
         // first and sets bits in the second. An error becomes a panic, which frees both.
-        let horizon = unsafe { pg_sys::table_index_delete_tuples(self.heap, &mut asked) };
+        let horizon = unsafe { pg_sys::table_index_delete_tuples(self.table.raw(), &mut asked) };
         // What is behind the last one that is dead was cut off, and what is before it is in another order.
         for answer in tids.iter().take(asked.ndeltids.max(0) as usize) {
             let row = answer.id as usize;
@@ -82,7 +83,7 @@ impl Table for DeadRows {
     }
 
     fn before_removal(&mut self, horizon: pg_sys::TransactionId, _: &[Entry]) {
-        // SAFETY: the relations are open; nothing is being logged.
-        unsafe { log_conflict(self.index, self.heap, horizon) };
+        // SAFETY: nothing is being logged.
+        unsafe { log_conflict(self.index, self.table, horizon) };
     }
 }

@@ -6,7 +6,8 @@
 
 use pgrx::prelude::*;
 
-use super::{build, cost, insert, options, scan, vacuum, validate};
+use super::{build, cost, insert, scan, vacuum, validate};
+use crate::relation::options;
 
 /// The strategies of a B-tree: `<`, `<=`, `=`, `>=`, `>`, numbered as btree numbers them.
 pub(super) const STRATEGIES: u16 = pg_sys::BTMaxStrategyNumber as u16;

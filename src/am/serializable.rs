@@ -15,7 +15,7 @@ use learned_index::predicate::{GROUPS, Held, Lock, MOST_PARTS, marker, parts_of}
 use learned_index::tree::scan::PredicateLocks;
 use pgrx::prelude::*;
 
-use super::scan::is_mvcc;
+use crate::relation::OpenIndex;
 
 // Of storage/predicate.h, which pgrx does not bind. All of them may raise errors: call them with a guard.
 unsafe extern "C-unwind" {
@@ -33,28 +33,35 @@ unsafe extern "C-unwind" {
     );
 }
 
-/// Whether a transaction takes part in what follows: predicate locks are for serializable ones, on tables that others
-/// see too.
+/// Whether a snapshot sees only what is committed for it: `IsMVCCSnapshot` of snapmgr.h.
 ///
 /// # Safety
-/// `index` is open.
+/// `snapshot` is null or valid.
+pub(super) unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
+    // SAFETY: by contract.
+    unsafe { snapshot.as_ref() }.is_some_and(|snapshot| {
+        snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC
+            || snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_HISTORIC_MVCC
+    })
+}
+
+/// Whether a transaction takes part in what follows: predicate locks are for serializable ones, on tables that others
+/// see too.
 #[inline]
-unsafe fn is_serializable(index: pg_sys::Relation) -> bool {
-    // SAFETY: the level is this session's own; rd_rel of an open relation is valid.
-    unsafe {
-        pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32
-            && (*(*index).rd_rel).relpersistence as u8 != pg_sys::RELPERSISTENCE_TEMP
-    }
+fn is_serializable(index: OpenIndex) -> bool {
+    // SAFETY: the level is this session's own.
+    let level = unsafe { pg_sys::XactIsoLevel };
+    level == pg_sys::XACT_SERIALIZABLE as i32 && !index.is_temporary()
 }
 
 /// Whether a scan has to lock what it reads.
 ///
 /// # Safety
-/// `index` is open; `snapshot` is null or valid.
+/// `snapshot` is null or valid.
 #[inline]
-pub(crate) unsafe fn locks_reads(index: pg_sys::Relation, snapshot: pg_sys::Snapshot) -> bool {
+pub(super) unsafe fn locks_reads(index: OpenIndex, snapshot: pg_sys::Snapshot) -> bool {
     // SAFETY: by contract.
-    unsafe { is_serializable(index) && is_mvcc(snapshot) }
+    is_serializable(index) && unsafe { is_mvcc(snapshot) }
 }
 
 /// What the transaction that runs, or ran last, has locked of each index.
@@ -80,8 +87,8 @@ fn transaction() -> pg_sys::LocalTransactionId {
 }
 
 /// The locks of a scan.
-pub(crate) struct ReadLocks {
-    index: pg_sys::Relation,
+pub(super) struct ReadLocks {
+    index: OpenIndex,
     snapshot: pg_sys::Snapshot,
     held: Held,
 }
@@ -90,14 +97,13 @@ pub(crate) struct ReadLocks {
 ///
 /// # Safety
 /// As [`locks_reads`], which has said so.
-pub(crate) unsafe fn with_read_locks<T>(
-    index: pg_sys::Relation,
+pub(super) unsafe fn with_read_locks<T>(
+    index: OpenIndex,
     snapshot: pg_sys::Snapshot,
     read: impl FnOnce(&mut ReadLocks) -> T,
 ) -> T {
     let transaction = transaction();
-    // SAFETY: by contract.
-    let oid = unsafe { (*index).rd_id };
+    let oid = index.oid();
     let held = TAKEN.with_borrow_mut(|taken| {
         if taken.transaction != transaction {
             *taken = Taken { transaction, ..Taken::default() };
@@ -119,7 +125,7 @@ impl PredicateLocks for ReadLocks {
     }
 
     fn lock(&mut self, lock: Lock) {
-        let (index, snapshot) = (self.index, self.snapshot);
+        let (index, snapshot) = (self.index.raw(), self.snapshot);
         let number = lock.number();
         // SAFETY: the index is open and the snapshot valid as long as the scan goes on; no page is locked.
         unsafe {
@@ -140,13 +146,14 @@ impl PredicateLocks for ReadLocks {
 /// lock is found here. The lock on the whole index is looked for last, as whoever replaces others by it takes it first.
 ///
 /// # Safety
-/// `index` is open, and none of its pages is locked by this session.
-pub(crate) unsafe fn check_readers(index: pg_sys::Relation, key: Key) {
+/// None of the index's pages is locked by this session.
+pub(super) unsafe fn check_readers(index: OpenIndex, key: Key) {
+    if !is_serializable(index) {
+        return;
+    }
+    let index = index.raw();
     // SAFETY: by contract.
     unsafe {
-        if !is_serializable(index) {
-            return;
-        }
         // Asking costs less than checking, which also looks at the whole index each time.
         let mut marked: [u32; GROUPS] = std::array::from_fn(marker);
         pg_sys::ffi::pg_guard_ffi_boundary(

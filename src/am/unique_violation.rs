@@ -7,11 +7,11 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-use pgrx::PgLogLevel;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::storage::index_name;
+use crate::relation::{OpenIndex, OpenTable};
+use crate::report::raise;
 
 // Without pgrx's guard: they are called while an error is being raised, from a frame that owns
 // nothing.
@@ -23,25 +23,25 @@ unsafe extern "C-unwind" {
 /// Raises the error of a new row whose key another living row has.
 ///
 /// # Safety
-/// The relations are open; `values` and `is_null` have an element for each column of the index.
+/// `values` and `is_null` have an element for each column of the index.
 /// No lock is held on any page: describing the key reads catalogs.
-pub(crate) unsafe fn duplicate_key(
-    heap: pg_sys::Relation,
-    index: pg_sys::Relation,
+pub(super) unsafe fn duplicate_key(
+    table: OpenTable,
+    index: OpenIndex,
     values: *const pg_sys::Datum,
     is_null: *const bool,
 ) -> ! {
     // SAFETY: by contract.
     unsafe {
         let key = describe(index, values, is_null);
-        let name = index_name(index);
+        let name = index.name();
         let violation = Violation {
             code: PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
             message: format!("duplicate key value violates unique constraint \"{name}\""),
             detail: key.map(|key| format!("Key {key} already exists.")),
             hint: None,
         };
-        violation.raise(heap, index)
+        violation.raise(table, index)
     }
 }
 
@@ -49,9 +49,9 @@ pub(crate) unsafe fn duplicate_key(
 ///
 /// # Safety
 /// As [`duplicate_key`].
-pub(crate) unsafe fn duplicate_in_table(
-    heap: pg_sys::Relation,
-    index: pg_sys::Relation,
+pub(super) unsafe fn duplicate_in_table(
+    table: OpenTable,
+    index: OpenIndex,
     values: *const pg_sys::Datum,
     is_null: *const bool,
 ) -> ! {
@@ -61,32 +61,32 @@ pub(crate) unsafe fn duplicate_in_table(
             Some(key) => format!("Key {key} is duplicated."),
             None => "Duplicate keys exist.".to_owned(),
         };
-        let name = index_name(index);
+        let name = index.name();
         let violation = Violation {
             code: PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
             message: format!("could not create unique index \"{name}\""),
             detail: Some(detail),
             hint: None,
         };
-        violation.raise(heap, index)
+        violation.raise(table, index)
     }
 }
 
 /// Raises the error of a deferred check that has not met the entry of its own row.
 ///
 /// # Safety
-/// The relations are open. No lock is held on any page.
-pub(crate) unsafe fn own_entry_missing(heap: pg_sys::Relation, index: pg_sys::Relation) -> ! {
+/// No lock is held on any page.
+pub(super) unsafe fn own_entry_missing(table: OpenTable, index: OpenIndex) -> ! {
     // SAFETY: by contract.
     unsafe {
-        let name = index_name(index);
+        let name = index.name();
         let violation = Violation {
             code: PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
             message: format!("failed to re-find tuple within index \"{name}\""),
             detail: None,
             hint: Some("This may be because of a non-immutable index expression."),
         };
-        violation.raise(heap, index)
+        violation.raise(table, index)
     }
 }
 
@@ -95,13 +95,14 @@ pub(crate) unsafe fn own_entry_missing(heap: pg_sys::Relation, index: pg_sys::Re
 /// # Safety
 /// As [`duplicate_key`].
 unsafe fn describe(
-    index: pg_sys::Relation,
+    index: OpenIndex,
     values: *const pg_sys::Datum,
     is_null: *const bool,
 ) -> Option<String> {
     // SAFETY: by contract; the core only reads the arrays. It returns NULL or a C string.
     unsafe {
-        let key = pg_sys::BuildIndexValueDescription(index, values.cast_mut(), is_null.cast_mut());
+        let key =
+            pg_sys::BuildIndexValueDescription(index.raw(), values.cast_mut(), is_null.cast_mut());
         (!key.is_null()).then(|| CStr::from_ptr(key).to_string_lossy().into_owned())
     }
 }
@@ -125,10 +126,10 @@ struct Violation {
 
 impl Violation {
     /// # Safety
-    /// The relations are open.
-    unsafe fn raise(self, heap: pg_sys::Relation, index: pg_sys::Relation) -> ! {
+    /// No lock is held on any page.
+    unsafe fn raise(self, table: OpenTable, index: OpenIndex) -> ! {
         // SAFETY: by contract.
-        unsafe { name_constraint_in(self.code, heap, index) };
+        unsafe { name_constraint_in(self.code, table, index) };
         let mut report = ErrorReport::new(self.code, self.message, "learned");
         if let Some(detail) = self.detail {
             report = report.set_detail(detail);
@@ -136,20 +137,15 @@ impl Violation {
         if let Some(hint) = self.hint {
             report = report.set_hint(hint);
         }
-        report.report(PgLogLevel::ERROR);
-        unreachable!("an ERROR does not return")
+        raise(report)
     }
 }
 
 /// Has the fields added to the error with this code that is raised next.
 ///
 /// # Safety
-/// The relations are open, within a transaction, and that error follows at once.
-unsafe fn name_constraint_in(
-    code: PgSqlErrorCode,
-    heap: pg_sys::Relation,
-    index: pg_sys::Relation,
-) {
+/// Within a transaction, and that error follows at once.
+unsafe fn name_constraint_in(code: PgSqlErrorCode, table: OpenTable, index: OpenIndex) {
     // SAFETY: the names of open relations are C strings, and the copies live as long as the
     // (sub)transaction, which is aborted only after the error was reported. The callback need not
     // be taken back: whoever catches an error puts the stack of callbacks back as it was.
@@ -169,9 +165,9 @@ unsafe fn name_constraint_in(
                 arg: fields.cast(),
             },
             code: code as c_int,
-            schema: copy(pg_sys::get_namespace_name((*(*heap).rd_rel).relnamespace)),
-            table: copy((*(*heap).rd_rel).relname.data.as_ptr()),
-            constraint: copy((*(*index).rd_rel).relname.data.as_ptr()),
+            schema: copy(pg_sys::get_namespace_name(table.class().relnamespace)),
+            table: copy(table.class().relname.data.as_ptr()),
+            constraint: copy(index.class().relname.data.as_ptr()),
         });
         pg_sys::error_context_stack = &raw mut (*fields).link;
     }

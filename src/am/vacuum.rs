@@ -9,11 +9,11 @@ use learned_index::tree::merge::delta_entries;
 use learned_index::tree::vacuum::bulk_delete;
 use pgrx::prelude::*;
 
-use super::options::Options;
-use super::scan::item_pointer;
-use crate::maintenance::{self, Exclusion};
+use crate::column::tid::item_pointer;
+use crate::merge::cleanup::finish_vacuum;
+use crate::merge::exclusion::Exclusion;
+use crate::relation::OpenIndex;
 use crate::storage::buffers::IndexStore;
-use crate::storage::raise_corruption;
 
 /// Removes the entries of dead rows. Also how CREATE INDEX CONCURRENTLY lists all TIDs: the
 /// callback must see each entry, whatever it answers.
@@ -29,7 +29,7 @@ pub(crate) unsafe extern "C-unwind" fn ambulkdelete(
 ) -> *mut pg_sys::IndexBulkDeleteResult {
     // SAFETY: by contract.
     unsafe {
-        let index = (*info).index;
+        let index = OpenIndex::new((*info).index);
         let store = IndexStore::for_vacuum(index, (*info).strategy);
         let Some(callback) = callback else {
             error!("ambulkdelete without a callback");
@@ -43,8 +43,8 @@ pub(crate) unsafe extern "C-unwind" fn ambulkdelete(
             )
         };
         let exclusion = Exclusion::wait(index);
-        match bulk_delete(&store, Options::of(index).build(), is_dead, delay) {
-            Err(corruption) => raise_corruption(index, corruption),
+        match bulk_delete(&store, index.options().build(), is_dead, delay) {
+            Err(corruption) => index.raise_corruption(corruption),
             Ok(found) => {
                 exclusion.release();
                 store.release();
@@ -73,15 +73,15 @@ pub(crate) unsafe extern "C-unwind" fn amvacuumcleanup(
         if (*info).analyze_only {
             return stats;
         }
-        let index = (*info).index;
+        let index = OpenIndex::new((*info).index);
         let store = IndexStore::for_vacuum(index, (*info).strategy);
         let counted = !stats.is_null();
-        let entries = maintenance::finish_vacuum(index, &store, counted, delay).and_then(|()| {
+        let entries = finish_vacuum(&store, counted, delay).and_then(|()| {
             let (_, state) = read_meta(&store, &mut 0)?;
             Ok(state.values + state.nulls + delta_entries(&store)?)
         });
         match entries {
-            Err(corruption) => raise_corruption(index, corruption),
+            Err(corruption) => index.raise_corruption(corruption),
             Ok(entries) => {
                 store.release();
                 let stats = existing_or_new(stats);

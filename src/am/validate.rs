@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use crate::key_type::KeyType;
+use crate::column::key_type::KeyType;
 
 /// What is wrong with an operator class `$1`, one sentence a row.
 ///

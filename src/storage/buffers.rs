@@ -18,7 +18,8 @@ use learned_index::store::{Hint, Store, Update};
 use pgrx::prelude::*;
 
 use super::{pins, wal};
-use crate::memory::expect_reserve;
+use crate::relation::OpenIndex;
+use crate::report::memory::expect_reserve;
 
 /// Functions of bufmgr.c that raise no error for a pinned buffer, so that calling them needs none of the
 /// guards that pgrx puts around every function of the server, which cost more than they do.
@@ -36,14 +37,14 @@ mod unguarded {
 
 const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
-/// An index as a store. As valid as the relation: as long as a callback, or an open scan, has it.
+/// An index as a store.
 ///
 /// The metapage stays pinned from the first look at the state word until [`IndexStore::release`], or until
 /// [`IndexStore::rest`] where too many are.
 /// There is no destructor for that: an open scan is dropped after the transaction's abort has
 /// released its pins.
 pub(crate) struct IndexStore {
-    index: pg_sys::Relation,
+    index: OpenIndex,
     /// The metapage's buffer, pinned; 0: not yet.
     metapage: Cell<pg_sys::Buffer>,
     metapage_hint: Cell<Hint>,
@@ -66,17 +67,15 @@ pub(crate) struct LockedPage<'s> {
 pub(crate) struct Pin(pg_sys::Buffer);
 
 impl IndexStore {
-    /// # Safety
-    /// `index` stays open, and locked as the use asks for, as long as the store is used.
-    pub(crate) unsafe fn new(index: pg_sys::Relation) -> IndexStore {
-        // SAFETY: by contract; no strategy lives for ever.
+    pub(crate) fn new(index: OpenIndex) -> IndexStore {
+        // SAFETY: no strategy lives for ever.
         unsafe { IndexStore::for_vacuum(index, std::ptr::null_mut()) }
     }
 
     /// # Safety
-    /// As [`IndexStore::new`]; `strategy` lives as long.
+    /// `strategy` is null, or lives as long as the store.
     pub(crate) unsafe fn for_vacuum(
-        index: pg_sys::Relation,
+        index: OpenIndex,
         strategy: pg_sys::BufferAccessStrategy,
     ) -> IndexStore {
         IndexStore {
@@ -88,6 +87,12 @@ impl IndexStore {
             #[cfg(any(feature = "pg15", feature = "pg16"))]
             aging: Cell::new(std::ptr::null_mut()),
         }
+    }
+
+    /// The index.
+    #[inline]
+    pub(crate) fn index(&self) -> OpenIndex {
+        self.index
     }
 
     /// Releases the metapage.
@@ -110,18 +115,13 @@ impl IndexStore {
         if self.rests.get() {
             return true;
         }
-        let keeps = self.metapage.get() != 0 && pins::keep_one(self.is_temporary());
+        let keeps = self.metapage.get() != 0 && pins::keep_one(self.index.is_temporary());
         if keeps {
             self.rests.set(true)
         } else {
             self.release()
         }
         keeps
-    }
-
-    fn is_temporary(&self) -> bool {
-        // SAFETY: rd_rel of an open relation is valid.
-        unsafe { (*(*self.index).rd_rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_TEMP }
     }
 
     /// From here on every leaf that is read raises "snapshot too old" if it was changed after a snapshot that is
@@ -162,7 +162,7 @@ impl IndexStore {
         // SAFETY: `read_under` was promised that it is valid, the relation is open.
         unsafe {
             if lsn_of(page) > (*snapshot).lsn {
-                pg_sys::TestForOldSnapshot_impl(snapshot, self.index);
+                pg_sys::TestForOldSnapshot_impl(snapshot, self.index.raw());
             }
         }
     }
@@ -211,7 +211,7 @@ impl IndexStore {
                 check_for_interrupts!();
             }
             // SAFETY: the relation is open.
-            unsafe { pg_sys::GetRecordedFreeSpace(self.index, block) >= FREE }
+            unsafe { pg_sys::GetRecordedFreeSpace(self.index.raw(), block) >= FREE }
         };
         (1..self.blocks()).filter(is_offered).count() as Block
     }
@@ -240,7 +240,7 @@ impl IndexStore {
     /// Writes over a locked page.
     fn overwrite(&self, page: &LockedPage<'_>, new: &PageBytes) {
         // SAFETY: the page is locked exclusively.
-        unsafe { wal::write_whole(page.buffer, new, wal::needs_wal(self.index)) };
+        unsafe { wal::write_whole(page.buffer, new, self.index.needs_wal()) };
     }
 
     fn pin_page(&self, block: Block, hint: Hint) -> pg_sys::Buffer {
@@ -250,15 +250,15 @@ impl IndexStore {
         // SAFETY: the relation is open. A recent buffer that has another page by now is refused.
         unsafe {
             #[cfg(feature = "pg15")]
-            let file = (*self.index).rd_node;
+            let file = (*self.index.raw()).rd_node;
             #[cfg(not(feature = "pg15"))]
-            let file = (*self.index).rd_locator;
+            let file = (*self.index.raw()).rd_locator;
             // Temporary tables have buffers of their own, with negative numbers.
             if recent > 0 && pg_sys::ReadRecentBuffer(file, MAIN, block, recent) {
                 return recent;
             }
             pg_sys::ReadBufferExtended(
-                self.index,
+                self.index.raw(),
                 MAIN,
                 block,
                 pg_sys::ReadBufferMode::RBM_NORMAL,
@@ -366,13 +366,13 @@ impl Store for IndexStore {
 
     fn prefetch(&self, block: Block) -> Hint {
         // SAFETY: the relation is open.
-        let ahead = unsafe { pg_sys::PrefetchBuffer(self.index, MAIN, block) };
+        let ahead = unsafe { pg_sys::PrefetchBuffer(self.index.raw(), MAIN, block) };
         ahead.recent_buffer as Hint
     }
 
     fn blocks(&self) -> Block {
         // SAFETY: the relation is open.
-        unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.index, MAIN) }
+        unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.index.raw(), MAIN) }
     }
 }
 
@@ -415,7 +415,7 @@ impl Update for IndexStore {
         self.overwrite(&locked, page);
         drop(locked);
         // SAFETY: the relation is open.
-        unsafe { pg_sys::RecordUsedIndexPage(self.index, block) };
+        unsafe { pg_sys::RecordUsedIndexPage(self.index.raw(), block) };
         true
     }
 
@@ -430,12 +430,12 @@ impl Update for IndexStore {
 
     fn offer(&self, block: Block) {
         // SAFETY: the relation is open.
-        unsafe { pg_sys::RecordFreeIndexPage(self.index, block) };
+        unsafe { pg_sys::RecordFreeIndexPage(self.index.raw(), block) };
     }
 
     fn spread_offers(&self) {
         // SAFETY: the relation is open.
-        unsafe { pg_sys::IndexFreeSpaceMapVacuum(self.index) };
+        unsafe { pg_sys::IndexFreeSpaceMapVacuum(self.index.raw()) };
     }
 
     fn create(&self, page: &PageBytes) -> Block {
@@ -443,7 +443,7 @@ impl Update for IndexStore {
         // under its lock. Whoever has it locked is quicker or looks at it for VACUUM.
         loop {
             // SAFETY: the relation is open.
-            let block = unsafe { pg_sys::GetFreeIndexPage(self.index) };
+            let block = unsafe { pg_sys::GetFreeIndexPage(self.index.raw()) };
             if block == pg_sys::InvalidBlockNumber {
                 break;
             }
@@ -458,17 +458,17 @@ impl Update for IndexStore {
         // SAFETY: the relation is open; the extension lock keeps others from taking the block.
         unsafe {
             let lock = pg_sys::ExclusiveLock as pg_sys::LOCKMODE;
-            pg_sys::LockRelationForExtension(self.index, lock);
+            pg_sys::LockRelationForExtension(self.index.raw(), lock);
             let buffer = pg_sys::ReadBufferExtended(
-                self.index,
+                self.index.raw(),
                 MAIN,
                 pg_sys::InvalidBlockNumber,
                 pg_sys::ReadBufferMode::RBM_ZERO_AND_LOCK,
                 self.strategy,
             );
-            pg_sys::UnlockRelationForExtension(self.index, lock);
+            pg_sys::UnlockRelationForExtension(self.index.raw(), lock);
             let locked = LockedPage { buffer, store: PhantomData };
-            wal::write_whole(buffer, page, wal::needs_wal(self.index));
+            wal::write_whole(buffer, page, self.index.needs_wal());
             // While it is still pinned.
             let block = pg_sys::BufferGetBlockNumber(buffer);
             drop(locked);
@@ -480,6 +480,6 @@ impl Update for IndexStore {
         let changes = pages.iter().map(|(page, edits)| (page.buffer, *edits));
         // SAFETY: the guards hold exclusive locks on different pages. Edits come from the layouts
         // of learned_index, which keep them within the page and set pd_lower with the bytes.
-        unsafe { wal::write_edits(changes, wal::needs_wal(self.index)) };
+        unsafe { wal::write_edits(changes, self.index.needs_wal()) };
     }
 }

@@ -7,7 +7,8 @@ use learned_index::store::BulkStore;
 use pgrx::prelude::*;
 
 use super::wal;
-use crate::memory::expect_reserve;
+use crate::relation::OpenIndex;
+use crate::report::memory::expect_reserve;
 
 /// Pages by which the file grows at once: for more than 8 of them PostgreSQL 16 and later reserve the space, where they
 /// would write zeros otherwise (`mdzeroextend` of md.c).
@@ -15,7 +16,7 @@ const PAGES_AT_ONCE: usize = 16;
 
 /// A fork of a new index, which nobody else reads or extends.
 pub(crate) struct BulkPages {
-    index: pg_sys::Relation,
+    index: OpenIndex,
     fork: pg_sys::ForkNumber::Type,
     next: Block,
     /// Pages in the file.
@@ -26,8 +27,8 @@ pub(crate) struct BulkPages {
 
 impl BulkPages {
     /// # Safety
-    /// `index` is open, new and empty in this fork, and stays open as long as this lives.
-    pub(crate) unsafe fn new(index: pg_sys::Relation, fork: pg_sys::ForkNumber::Type) -> BulkPages {
+    /// `index` is new, and empty in this fork.
+    pub(crate) unsafe fn new(index: OpenIndex, fork: pg_sys::ForkNumber::Type) -> BulkPages {
         BulkPages { index, fork, next: 0, len: 0, waiting: Vec::new() }
     }
 
@@ -37,8 +38,8 @@ impl BulkPages {
         // SAFETY: the relation is open and the pages exist. An init fork is always logged: it is
         // what an unlogged index becomes after a crash.
         unsafe {
-            if self.fork == pg_sys::ForkNumber::INIT_FORKNUM || wal::needs_wal(self.index) {
-                pg_sys::log_newpage_range(self.index, self.fork, 0, self.len, true);
+            if self.fork == pg_sys::ForkNumber::INIT_FORKNUM || self.index.needs_wal() {
+                pg_sys::log_newpage_range(self.index.raw(), self.fork, 0, self.len, true);
             }
         }
     }
@@ -53,7 +54,7 @@ impl BulkPages {
         // unlocked one is only read, by the one process that knows the relation.
         unsafe {
             let buffer = pg_sys::ReadBufferExtended(
-                self.index,
+                self.index.raw(),
                 self.fork,
                 block,
                 mode,
@@ -100,7 +101,8 @@ impl BulkPages {
     fn extend_by(&self, pages: &[PageBytes]) -> (Block, usize) {
         let mut buffers = [pg_sys::InvalidBuffer as pg_sys::Buffer; PAGES_AT_ONCE];
         let mut extended = 0;
-        let relation = pg_sys::BufferManagerRelation { rel: self.index, ..Default::default() };
+        let relation =
+            pg_sys::BufferManagerRelation { rel: self.index.raw(), ..Default::default() };
         // SAFETY: the relation is open, and there is room for as many buffers as are asked for. They come pinned.
         unsafe {
             let first = pg_sys::ExtendBufferedRelBy(

@@ -4,23 +4,15 @@ use std::ffi::CString;
 
 use pgrx::pg_sys;
 
+use crate::relation::OpenIndex;
+
 /// Bytes that must be free for what nobody has asked for.
 const ROOM: u64 = 64 << 20;
 
 /// Whether there is room for pages that are good to have and no more. A statement that only reads must not fail
 /// for want of them.
-///
-/// # Safety
-/// `index` is open.
-pub(crate) unsafe fn has_room(index: pg_sys::Relation) -> bool {
-    // SAFETY: by contract.
-    let tablespace = unsafe {
-        #[cfg(feature = "pg15")]
-        let file = (*index).rd_node.spcNode;
-        #[cfg(not(feature = "pg15"))]
-        let file = (*index).rd_locator.spcOid;
-        file
-    };
+pub(crate) fn has_room(index: OpenIndex) -> bool {
+    let tablespace = pg_sys::Oid::from(index.file().tablespace);
     // A server process works in its data directory (relpath.h).
     let directory = match tablespace {
         pg_sys::DEFAULTTABLESPACE_OID => "base".to_owned(),

@@ -11,7 +11,7 @@ use std::mem::offset_of;
 
 use pgrx::pg_sys;
 
-use super::wal;
+use crate::relation::{OpenIndex, OpenTable};
 
 /// `XLOG_BTREE_REUSE_PAGE` of nbtxlog.h: the same from version 15 on.
 const REUSE_PAGE: u8 = 0xD0;
@@ -62,22 +62,19 @@ const _: () = assert!(LOGGED == 25 && size_of::<ReusePage>() == 32);
 /// logged where no standby can have the index, or where what removed the rows from the table has told the horizon.
 ///
 /// # Safety
-/// The relations are open. Not within a critical section.
+/// Not within a critical section.
 pub(crate) unsafe fn log_conflict(
-    index: pg_sys::Relation,
-    heap: pg_sys::Relation,
+    index: OpenIndex,
+    table: OpenTable,
     horizon: pg_sys::TransactionId,
 ) {
-    // SAFETY: the index is open; wal_level is a setting of this process.
-    let for_standbys = unsafe {
-        wal::needs_wal(index) && pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32
-    };
+    // SAFETY: wal_level is a setting of this process.
+    let replicates = unsafe { pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32 };
     let horizon = u32::from(horizon);
-    if !for_standbys || horizon < FIRST_NORMAL {
+    if !replicates || !index.needs_wal() || horizon < FIRST_NORMAL {
         return;
     }
-    // SAFETY: by contract.
-    let mut record = unsafe { record_of(index, heap, horizon) };
+    let mut record = record_of(index, table, horizon);
     // SAFETY: nothing is being logged; the data lives until the insertion is over. An error leaves nothing begun
     // that the transaction's abort does not reset.
     unsafe {
@@ -87,27 +84,18 @@ pub(crate) unsafe fn log_conflict(
     }
 }
 
-/// # Safety
-/// The relations are open.
-unsafe fn record_of(index: pg_sys::Relation, heap: pg_sys::Relation, horizon: u32) -> ReusePage {
-    // SAFETY: by contract; the next transaction ID is read under its lock.
-    let (relation, next) = unsafe { (&*index, pg_sys::ReadNextFullTransactionId().value) };
+fn record_of(index: OpenIndex, table: OpenTable, horizon: u32) -> ReusePage {
+    // SAFETY: the next transaction ID is read under its lock.
+    let next = unsafe { pg_sys::ReadNextFullTransactionId().value };
+    let file = index.file();
     #[cfg(feature = "pg15")]
-    let file = relation.rd_node;
-    #[cfg(not(feature = "pg15"))]
-    let file = relation.rd_locator;
-    #[cfg(feature = "pg15")]
-    let _ = heap;
+    let _ = table;
     ReusePage {
-        #[cfg(feature = "pg15")]
-        file: [file.spcNode.to_u32(), file.dbNode.to_u32(), u32::from(file.relNode)],
-        #[cfg(not(feature = "pg15"))]
-        file: [file.spcOid.to_u32(), file.dbOid.to_u32(), u32::from(file.relNumber)],
+        file: [file.tablespace, file.database, file.number],
         block: 0,
         horizon: widened(horizon, next),
         #[cfg(not(feature = "pg15"))]
-        // SAFETY: by contract.
-        is_catalog: u8::from(unsafe { is_decoded_with(heap) }),
+        is_catalog: table.is_decoded_with().into(),
         #[cfg(not(feature = "pg15"))]
         padding: [0; 7],
     }
@@ -119,21 +107,4 @@ fn widened(xid: u32, next: u64) -> u64 {
     let this_epoch = next & !u64::from(u32::MAX);
     let full = this_epoch | u64::from(xid);
     if full < next { full } else { full.saturating_sub(1 << 32) }
-}
-
-/// Whether logical decoding looks rows of a table up: `RelationIsAccessibleInLogicalDecoding` of rel.h.
-///
-/// # Safety
-/// `table` is open.
-#[cfg(not(feature = "pg15"))]
-unsafe fn is_decoded_with(table: pg_sys::Relation) -> bool {
-    // SAFETY: by contract; wal_level is a setting of this process. The options of a plain table are StdRdOptions.
-    unsafe {
-        let logical = pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_LOGICAL as i32;
-        let kind = (*(*table).rd_rel).relkind as u8;
-        let options = (*table).rd_options.cast::<pg_sys::StdRdOptions>();
-        let user_catalog = matches!(kind, pg_sys::RELKIND_RELATION | pg_sys::RELKIND_MATVIEW)
-            && options.as_ref().is_some_and(|options| options.user_catalog_table);
-        logical && wal::needs_wal(table) && (pg_sys::IsCatalogRelation(table) || user_catalog)
-    }
 }

@@ -11,17 +11,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use learned_index::corruption::{Corruption, Result};
+use learned_index::corruption::Result;
 use learned_index::memory::listed;
-use learned_index::page::meta::Identity;
 use learned_index::store::Hint;
 use learned_index::tree::budget::Budget;
 use learned_index::tree::directory::Directory;
-use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 use super::buffers::IndexStore;
-use crate::key_type::{KeyOrder, KeyType};
+use crate::column::Column;
+use crate::relation::File;
 
 /// Memory for all directories of a session, in kilobytes.
 static DIRECTORY_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(64 * 1024);
@@ -45,11 +44,8 @@ pub(crate) fn directory_memory() -> usize {
     DIRECTORY_MEMORY.get() as usize * 1024
 }
 
-/// Identifies the file of an index: tablespace, database, file number, backend of a temporary one.
-type FileKey = (u32, u32, u32, i32);
-
 /// The directory of the index that was used last.
-type Last = Option<(FileKey, Rc<RefCell<Directory>>, Hint)>;
+type Last = Option<(File, Rc<RefCell<Directory>>, Hint)>;
 
 struct Known {
     meta_hint: Hint,
@@ -65,7 +61,7 @@ const FORGOTTEN_AHEAD: usize = 8;
 const BETWEEN_RECLAIMS: u64 = 1000;
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<FileKey, Known>> = RefCell::new(HashMap::new());
+    static KNOWN: RefCell<HashMap<File, Known>> = RefCell::new(HashMap::new());
     /// The one that was used last.
     static LAST: RefCell<Last> = const { RefCell::new(None) };
     static CLOCK: Cell<u64> = const { Cell::new(0) };
@@ -75,26 +71,9 @@ thread_local! {
     static NEXT_RECLAIM: Cell<u64> = const { Cell::new(0) };
 }
 
-fn key_of(index: pg_sys::Relation) -> FileKey {
-    // SAFETY: the caller has the relation open.
-    let relation = unsafe { &*index };
-    #[cfg(feature = "pg15")]
-    let file = (relation.rd_node.spcNode, relation.rd_node.dbNode, relation.rd_node.relNode);
-    #[cfg(not(feature = "pg15"))]
-    let file =
-        (relation.rd_locator.spcOid, relation.rd_locator.dbOid, relation.rd_locator.relNumber);
-    (file.0.to_u32(), file.1.to_u32(), u32::from(file.2), relation.rd_backend)
-}
-
 /// The directory of an index, in its state of now.
-///
-/// # Safety
-/// `index` is an open learned index, and `store` reads it.
-pub(crate) unsafe fn directory_of(
-    index: pg_sys::Relation,
-    store: &IndexStore,
-) -> Result<Rc<RefCell<Directory>>> {
-    let key = key_of(index);
+pub(crate) fn directory_of(store: &IndexStore) -> Result<Rc<RefCell<Directory>>> {
+    let key = store.index().file();
     let now = CLOCK.replace(CLOCK.get() + 1);
     BUDGET.with(|budget| keep_within(budget, directory_memory()));
     if let Some((directory, meta_hint)) = recall(&key, now) {
@@ -107,8 +86,7 @@ pub(crate) unsafe fn directory_of(
     }
     let budget = BUDGET.with(Rc::clone);
     let opened = Directory::open_within(store, &budget)?;
-    // SAFETY: by contract.
-    unsafe { expect_own(index, opened.identity()) }?;
+    Column::of_index(store.index()).expect(opened.identity())?;
     let directory = Rc::new(RefCell::new(opened));
     let meta_hint = store.metapage_hint();
     LAST.set(None);
@@ -124,7 +102,7 @@ pub(crate) unsafe fn directory_of(
 }
 
 /// What is known of an index, and that it was used now.
-fn recall(key: &FileKey, now: u64) -> Option<(Rc<RefCell<Directory>>, Hint)> {
+fn recall(key: &File, now: u64) -> Option<(Rc<RefCell<Directory>>, Hint)> {
     // One index after the other, row after row: that is how inserts and nested loops go.
     let last = LAST.with_borrow(|last| {
         let (known, directory, hint) = last.as_ref()?;
@@ -140,27 +118,6 @@ fn recall(key: &FileKey, now: u64) -> Option<(Rc<RefCell<Directory>>, Hint)> {
     });
     LAST.set(found.as_ref().map(|(directory, hint)| (*key, directory.clone(), *hint)));
     found
-}
-
-/// Checks that a metapage is that of an index like this one: a file of another learned index
-/// would give wrong answers.
-///
-/// # Safety
-/// `index` is an open learned index.
-unsafe fn expect_own(index: pg_sys::Relation, identity: &Identity) -> Result<()> {
-    // SAFETY: by contract.
-    let (key_type, order) = unsafe { (KeyType::of_index(index), KeyOrder::of_index(index)) };
-    let foreign = |expected, found| Err(Corruption::new(expected, found).at(0));
-    if identity.key_type != key_type.number() {
-        return foreign("a metapage of this index's key type", identity.key_type.into());
-    }
-    if identity.descending != order.descending {
-        return foreign("a metapage of this index's order", identity.descending.into());
-    }
-    if identity.nulls_first != order.nulls_first {
-        return foreign("a metapage of this index's order of NULLs", identity.nulls_first.into());
-    }
-    Ok(())
 }
 
 /// Follows a change of the setting, and makes room that was missed with a page locked.
@@ -198,9 +155,9 @@ fn forget_least_used(budget: &Budget, bytes: usize, newest: bool) -> bool {
         if fits(limit) && known.len() <= MOST_DIRECTORIES {
             return;
         }
-        let mut by_age: Vec<(u64, FileKey)> =
+        let mut by_age: Vec<(u64, File)> =
             listed(known.iter().map(|(&key, known)| (known.used, key)));
-        by_age.sort_unstable();
+        by_age.sort_unstable_by_key(|&(used, _)| used);
         let last = by_age.pop().filter(|_| newest);
         for (_, key) in by_age {
             let few = known.len() <= MOST_DIRECTORIES - MOST_DIRECTORIES / FORGOTTEN_AHEAD;
@@ -216,7 +173,7 @@ fn forget_least_used(budget: &Budget, bytes: usize, newest: bool) -> bool {
     fits(limit)
 }
 
-fn forget(known: &mut HashMap<FileKey, Known>, key: FileKey) {
+fn forget(known: &mut HashMap<File, Known>, key: File) {
     let Some(found) = known.get(&key) else { return };
     if let Ok(mut directory) = found.directory.try_borrow_mut() {
         directory.forget();

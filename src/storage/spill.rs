@@ -6,7 +6,7 @@ use learned_index::memory::Room;
 use learned_index::sort::Spill;
 use pgrx::prelude::*;
 
-use crate::memory::expect_reserve;
+use crate::report::memory::expect_reserve;
 
 /// `SEEK_SET` of stdio.h.
 const SEEK_SET: std::ffi::c_int = 0;

@@ -18,29 +18,6 @@ const _: () = assert!(pg_sys::XLR_NORMAL_MAX_BLOCK_ID as usize == MAX_BLOCKS);
 /// The resource manager that replays plain byte ranges.
 const RM_GENERIC_ID: pg_sys::RmgrId = pg_sys::RmgrIds::RM_GENERIC_ID as pg_sys::RmgrId;
 
-/// `InvalidSubTransactionId` of c.h.
-const NO_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
-
-/// Whether changes of a relation are logged: `RelationNeedsWAL` of rel.h.
-///
-/// # Safety
-/// `relation` is open.
-pub(crate) unsafe fn needs_wal(relation: pg_sys::Relation) -> bool {
-    // SAFETY: by contract.
-    let relation = unsafe { &*relation };
-    // SAFETY: rd_rel of an open relation is valid.
-    let permanent =
-        unsafe { (*relation.rd_rel).relpersistence } as u8 == pg_sys::RELPERSISTENCE_PERMANENT;
-    #[cfg(feature = "pg15")]
-    let first_subid = relation.rd_firstRelfilenodeSubid;
-    #[cfg(not(feature = "pg15"))]
-    let first_subid = relation.rd_firstRelfilelocatorSubid;
-    // SAFETY: a setting of this process.
-    let logged_anyway = unsafe { pg_sys::wal_level } >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32;
-    let old_file = relation.rd_createSubid == NO_SUBTRANSACTION && first_subid == NO_SUBTRANSACTION;
-    permanent && (logged_anyway || old_file)
-}
-
 /// Runs `change` in a critical section: an error in it would be a PANIC.
 ///
 /// # Safety

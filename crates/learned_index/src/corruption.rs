@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::entry::Block;
 
+const THIS_VERSION: &str = "the format that this version reads";
+
 /// A page whose bytes cannot be what this crate wrote.
 ///
 /// Bytes from disk are hostile input: every decoder returns this instead of panicking.
@@ -25,6 +27,16 @@ impl Corruption {
     /// A corruption of a page that the caller has yet to name.
     pub const fn new(expected: &'static str, found: u64) -> Corruption {
         Corruption { block: None, expected, found }
+    }
+
+    /// A page of another version than [`FORMAT_VERSION`](crate::page::FORMAT_VERSION).
+    pub(crate) const fn other_version(found: u32) -> Corruption {
+        Corruption::new(THIS_VERSION, found as u64)
+    }
+
+    /// The version that was found, if that is what is wrong with the page.
+    pub fn version(&self) -> Option<u64> {
+        (self.expected == THIS_VERSION).then_some(self.found)
     }
 
     /// Names the page, unless an inner layer has done so.

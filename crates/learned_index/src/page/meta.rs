@@ -8,14 +8,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::delta::Tree;
 use super::edit::{Edit, difference};
 use super::{
-    CONTENT_START, PageBytes, PageKind, StoredFence, expect_kind, new_page, read, seal, set_lower,
-    verify_seal, write,
+    CONTENT_START, FORMAT_VERSION, PageBytes, PageKind, StoredFence, expect_kind, new_page, read,
+    seal, set_lower, verify_seal, write,
 };
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence};
 
 const MAGIC: u32 = 0x4C52_4E44;
-const LAYOUT_VERSION: u32 = 2;
 
 /// No fence has changed since the model was trained.
 pub const NOTHING_STALE: (u64, u64) = (u64::MAX, 0);
@@ -145,7 +144,7 @@ pub fn encode(identity: &Identity, state: &State) -> PageBytes {
     let mut page = new_page(PageKind::Meta, state.epoch);
     let stored = StoredIdentity {
         magic: MAGIC,
-        version: LAYOUT_VERSION,
+        version: FORMAT_VERSION.into(),
         incarnation: identity.incarnation,
         key_type: identity.key_type,
         descending: identity.descending.into(),
@@ -194,7 +193,9 @@ fn stored_state(state: &State) -> StoredState {
 pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
     let stored: StoredIdentity = read(page, IDENTITY_AT);
     ensure(stored.magic == MAGIC, "the metapage of a learned index", stored.magic.into())?;
-    ensure(stored.version == LAYOUT_VERSION, "metapage version 2", stored.version.into())?;
+    if stored.version != u32::from(FORMAT_VERSION) {
+        return Err(Corruption::other_version(stored.version));
+    }
     expect_kind(page, PageKind::Meta, "a metapage")?;
     verify_seal(page)?;
     ensure(stored.code_bits == CODE_BITS, "key codes of 64 bits", stored.code_bits.into())?;

@@ -253,7 +253,9 @@ pub(crate) fn verify_whole(page: &PageBytes) -> Result<()> {
 pub(crate) fn expect_kind(page: &PageBytes, kind: PageKind, expected: &'static str) -> Result<()> {
     let trailer: Trailer = read(page, CONTENT_END);
     ensure(trailer.magic == TRAILER_MAGIC, "a page of a learned index", trailer.magic.into())?;
-    ensure(trailer.version == FORMAT_VERSION, "page version 2", trailer.version.into())?;
+    if trailer.version != FORMAT_VERSION {
+        return Err(Corruption::other_version(trailer.version.into()));
+    }
     ensure(trailer.kind == kind as u8, expected, trailer.kind.into())
 }
 

@@ -50,14 +50,13 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The parameters of an open index; the defaults where none are set.
+    /// The parameters as the core keeps them; the defaults where none are set.
     ///
     /// # Safety
-    /// `index` is an open relation of this access method.
-    pub(crate) unsafe fn of(index: pg_sys::Relation) -> Options {
-        // SAFETY: by contract the relation is open; its rd_options are null or were made by
-        // amoptions below, and so are a StoredOptions.
-        let stored = unsafe { (*index).rd_options.cast::<StoredOptions>().as_ref() };
+    /// `stored` is null, or was made by [`amoptions`].
+    pub(super) unsafe fn stored_at(stored: *const pg_sys::bytea) -> Options {
+        // SAFETY: by contract; what amoptions makes is a StoredOptions.
+        let stored = unsafe { stored.cast::<StoredOptions>().as_ref() };
         let Some(stored) = stored else {
             return Options {
                 model: ModelChoice::Auto,

@@ -9,7 +9,9 @@ use learned_index::key::{Interval, Intervals, Key};
 use learned_index::memory::with_room;
 use pgrx::prelude::*;
 
-use crate::key_type::{KeyOrder, KeyType, type_name};
+use crate::column::Column;
+use crate::column::key_type::{KeyType, type_name};
+use crate::report::refuse;
 
 /// Seconds from 1970 to 2000, the epochs of `pg_time_t` and of timestamps.
 const EPOCH_DIFFERENCE: i64 = 10_957 * 86_400;
@@ -26,18 +28,17 @@ const REAL_OFFSET: i64 = 86_400;
 /// that do not match, so that each row has to be checked.
 ///
 /// # Safety
-/// The keys are those of a scan on an index of this type and order.
+/// The keys are those of a scan on an index of this column.
 pub(crate) unsafe fn set_intervals(
     keys: &[pg_sys::ScanKeyData],
-    key_type: KeyType,
-    order: KeyOrder,
+    column: Column,
     intervals: &mut Intervals,
 ) -> bool {
     let mut exact = true;
     intervals.set(Key::MIN, Key::MAX);
     for (number, key) in keys.iter().enumerate() {
         // SAFETY: by contract.
-        let selected = unsafe { select(key, key_type, order, &mut exact) };
+        let selected = unsafe { select(key, column, &mut exact) };
         match selected {
             Selection::One(interval) if number == 0 => {
                 intervals.set_union([interval]);
@@ -66,15 +67,11 @@ impl From<Option<Interval>> for Selection {
 /// # Safety
 /// As [`set_intervals`].
 #[inline]
-unsafe fn select(
-    key: &pg_sys::ScanKeyData,
-    key_type: KeyType,
-    order: KeyOrder,
-    exact: &mut bool,
-) -> Selection {
+unsafe fn select(key: &pg_sys::ScanKeyData, column: Column, exact: &mut bool) -> Selection {
+    let key_type = column.key_type;
     let flags = key.sk_flags as u32;
     if flags & pg_sys::SK_SEARCHNULL != 0 {
-        return Selection::One(Interval::point(order.null_key()));
+        return Selection::One(Interval::point(column.null_key()));
     }
     if flags & pg_sys::SK_SEARCHNOTNULL != 0 {
         return Selection::One(Interval { low: Key::value(0), high: Key::value(u64::MAX) });
@@ -100,7 +97,7 @@ unsafe fn select(
         // SAFETY: the argument is of the key's subtype, whose Datums are those of the value type.
         let cut = unsafe { cut(key_type, value_type, value) };
         *exact &= cut.is_exact();
-        interval(cut, comparison, order)
+        interval(cut, comparison, column)
     };
     if flags & pg_sys::SK_SEARCHARRAY == 0 {
         return interval_of(key.sk_argument).into();
@@ -117,7 +114,7 @@ unsafe fn select(
 #[cold]
 fn refuse_value(key_type: KeyType, value_type: pg_sys::Oid) -> ! {
     let (key, value) = (type_name(key_type.oid()), type_name(value_type));
-    crate::am::refuse(
+    refuse(
         PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
         format!("access method \"learned\" cannot compare type {key} with type {value}"),
         "Remove the operators that compare these types from the operator family.",
@@ -125,10 +122,10 @@ fn refuse_value(key_type: KeyType, value_type: pg_sys::Oid) -> ! {
 }
 
 #[inline]
-fn interval(cut: Cut, comparison: Comparison, order: KeyOrder) -> Option<Interval> {
+fn interval(cut: Cut, comparison: Comparison, column: Column) -> Option<Interval> {
     let (first, last) = cut.select(comparison)?;
-    let (low, high) = match order.descending {
-        true => (order.apply(last), order.apply(first)),
+    let (low, high) = match column.descending {
+        true => (column.in_order(last), column.in_order(first)),
         false => (first, last),
     };
     Some(Interval { low: Key::value(low), high: Key::value(high) })

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use pgrx::prelude::*;
 
+use crate::relation::OpenIndex;
+
 /// The most workers that may merge at a time.
-pub(super) const SEATS: usize = 64;
+pub(crate) const SEATS: usize = 64;
 const DATABASES: usize = 64;
 const FAILURES: usize = 128;
 
@@ -29,36 +31,29 @@ const LONGEST_REST: i64 = 300_000_000;
 const REMEMBERED: i64 = 3_600_000_000;
 
 /// The time in microseconds.
-pub(super) fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     // SAFETY: it only reads the clock.
     unsafe { pg_sys::GetCurrentTimestamp() }
 }
 
 /// Names the file of an index, which REINDEX changes, or a whole database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Subject(u64);
+pub(crate) struct Subject(u64);
 
 impl Subject {
-    pub(super) fn database(database: pg_sys::Oid) -> Subject {
+    pub(crate) fn database(database: pg_sys::Oid) -> Subject {
         Subject(u64::from(database.to_u32()) << 32)
     }
 
-    /// # Safety
-    /// `index` is open.
-    pub(super) unsafe fn file_of(index: pg_sys::Relation) -> Subject {
-        // SAFETY: by contract.
-        let relation = unsafe { &*index };
-        #[cfg(feature = "pg15")]
-        let (database, number) = (relation.rd_node.dbNode, relation.rd_node.relNode);
-        #[cfg(not(feature = "pg15"))]
-        let (database, number) = (relation.rd_locator.dbOid, relation.rd_locator.relNumber);
-        Subject(u64::from(database.to_u32()) << 32 | u64::from(u32::from(number)))
+    pub(crate) fn file_of(index: OpenIndex) -> Subject {
+        let file = index.file();
+        Subject(u64::from(file.database) << 32 | u64::from(file.number))
     }
 }
 
 /// The board. Every value of every field is valid: whatever memory holds at first.
 #[repr(C)]
-pub(super) struct Board {
+pub(crate) struct Board {
     coming: [Coming; SEATS],
     waiting: [Waiting; DATABASES],
     failures: [Failure; FAILURES],
@@ -126,7 +121,7 @@ impl Board {
 
     /// The server's board. Where shared memory has no room for it, one of this process alone, with which each
     /// session counts failures for itself. Call it with nothing locked.
-    pub(super) fn get() -> &'static Board {
+    pub(crate) fn get() -> &'static Board {
         static OWN: Board = Board::new();
         static SHARED: AtomicPtr<Board> = AtomicPtr::new(std::ptr::null_mut());
         let mut board = SHARED.load(Ordering::Relaxed);
@@ -148,7 +143,7 @@ impl Board {
     }
 
     /// Takes the right to ask for a worker for a seat, unless another session has asked a short while ago.
-    pub(super) fn claim(&self, seat: usize, subject: Subject) -> bool {
+    pub(crate) fn claim(&self, seat: usize, subject: Subject) -> bool {
         let (coming, now) = (&self.coming[seat], now());
         let since = coming.since.load(ORDER);
         if Coming::is_valid(since, now)
@@ -165,7 +160,7 @@ impl Board {
     }
 
     /// A worker has come to the seat, or was not asked for after all.
-    pub(super) fn unclaim(&self, seat: usize) {
+    pub(crate) fn unclaim(&self, seat: usize) {
         if let Some(coming) = self.coming.get(seat) {
             coming.subject.store(0, ORDER);
             coming.since.store(0, ORDER);
@@ -173,7 +168,7 @@ impl Board {
     }
 
     /// Whether a worker is about to come for this.
-    pub(super) fn is_coming(&self, subject: Subject) -> bool {
+    pub(crate) fn is_coming(&self, subject: Subject) -> bool {
         let now = now();
         self.coming.iter().any(|coming| {
             coming.subject.load(ORDER) == subject.0
@@ -183,7 +178,7 @@ impl Board {
 
     /// Notes that a database has something to merge for which there is no seat. The next worker that has a
     /// seat to give sees it.
-    pub(super) fn wait(&self, database: pg_sys::Oid) {
+    pub(crate) fn wait(&self, database: pg_sys::Oid) {
         if self.waits(database) {
             return;
         }
@@ -196,13 +191,13 @@ impl Board {
     }
 
     /// Whether a database waits.
-    pub(super) fn waits(&self, database: pg_sys::Oid) -> bool {
+    pub(crate) fn waits(&self, database: pg_sys::Oid) -> bool {
         let database = database.to_u32();
         self.waiting.iter().any(|waiting| waiting.database.load(ORDER) == database)
     }
 
     /// Takes the note back, before looking for what there is to merge. Whether there was one.
-    pub(super) fn answer(&self, database: pg_sys::Oid) -> bool {
+    pub(crate) fn answer(&self, database: pg_sys::Oid) -> bool {
         let mut found = false;
         for waiting in &self.waiting {
             found |= waiting.database.compare_exchange(database.to_u32(), 0, ORDER, ORDER).is_ok();
@@ -211,7 +206,7 @@ impl Board {
     }
 
     /// The databases that wait, but those that are left alone; the one that has waited longest comes first.
-    pub(super) fn waiting(&self) -> Vec<pg_sys::Oid> {
+    pub(crate) fn waiting(&self) -> Vec<pg_sys::Oid> {
         let mut found: Vec<(i64, u32)> = self
             .waiting
             .iter()
@@ -227,7 +222,7 @@ impl Board {
     }
 
     /// Whether merging this has failed a short while ago, so that it is left alone.
-    pub(super) fn rests(&self, subject: Subject) -> bool {
+    pub(crate) fn rests(&self, subject: Subject) -> bool {
         let now = now();
         self.failure_of(subject).is_some_and(|failure| {
             let left = failure.until.load(ORDER).saturating_sub(now);
@@ -237,7 +232,7 @@ impl Board {
     }
 
     /// Notes that merging this has failed, and returns how long it is left alone.
-    pub(super) fn failed(&self, subject: Subject) -> Duration {
+    pub(crate) fn failed(&self, subject: Subject) -> Duration {
         let now = now();
         let known = self.failure_of(subject);
         let times = known
@@ -256,7 +251,7 @@ impl Board {
     }
 
     /// Notes that this can be merged.
-    pub(super) fn works(&self, subject: Subject) {
+    pub(crate) fn works(&self, subject: Subject) {
         if let Some(failure) = self.failure_of(subject) {
             failure.subject.store(0, ORDER);
         }

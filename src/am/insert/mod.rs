@@ -1,24 +1,26 @@
 //! Insertion of one entry.
+//!
+//! - [`unique`]: what each row with the same key is to the new one
+
+mod unique;
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use learned_index::corruption::{Corruption, Result};
+use learned_index::corruption::Result;
 use learned_index::entry::Entry;
-use learned_index::key::Key;
-use learned_index::page::meta::Identity;
 use learned_index::tree::delta::{self, Row, Unique};
 use learned_index::tree::directory::Directory;
 use pgrx::prelude::*;
 
-use super::build::heap_tid;
 use super::dead_rows::DeadRows;
 use super::serializable::check_readers;
-use super::unique::{Found, UniqueCheck, Waiting, needs_check};
-use crate::key_type::{KeyOrder, KeyType};
-use crate::maintenance;
+use crate::column::Column;
+use crate::merge::growth::after_growth;
+use crate::relation::{OpenIndex, OpenTable};
 use crate::storage::buffers::IndexStore;
-use crate::storage::{raise_corruption, session};
+use crate::storage::session;
+use unique::{Found, UniqueCheck, Waiting, needs_check};
 
 /// Adds a row to the index. Whether it is certain to be unique, for a check that may be partial.
 ///
@@ -38,15 +40,16 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
 ) -> bool {
     // SAFETY: by contract.
     unsafe {
+        let (index, table) = (OpenIndex::new(index), OpenTable::new(heap));
         let store = IndexStore::new(index);
-        let inserted = session::directory_of(index, &store).and_then(|directory| {
-            let key = key_of(directory.borrow().identity(), *values, *is_null)?;
-            let entry = Entry { key, tid: heap_tid(&*tid) };
+        let inserted = session::directory_of(&store).and_then(|directory| {
+            let column = Column::of_identity(directory.borrow().identity())?;
+            let entry = column.entry(values, is_null, tid);
             let inserted = if needs_check(index, *is_null, check_unique) {
-                let row = NewRow { index, heap, values, is_null, entry, index_unchanged };
+                let row = NewRow { index, table, values, is_null, entry, index_unchanged };
                 row.insert_unique(&store, &directory, check_unique)?
             } else {
-                let mut dead_rows = DeadRows::new(index, heap);
+                let mut dead_rows = DeadRows::new(index, table);
                 let mut directory = directory.borrow_mut();
                 let grew = delta::insert_removing(
                     &store,
@@ -57,34 +60,22 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
                 )?;
                 Inserted { unique: true, grew }
             };
-            Ok((inserted, key))
+            Ok((inserted, entry.key))
         });
         match inserted {
-            Err(corruption) => raise_corruption(index, corruption),
+            Err(corruption) => index.raise_corruption(corruption),
             Ok((inserted, key)) => {
                 store.release();
                 if check_unique != pg_sys::IndexUniqueCheck::UNIQUE_CHECK_EXISTING {
                     check_readers(index, key);
                 }
                 if inserted.grew {
-                    maintenance::after_growth(index);
+                    after_growth(index);
                 }
                 inserted.unique
             }
         }
     }
-}
-
-/// The key of a value of the index's column.
-fn key_of(identity: &Identity, value: pg_sys::Datum, is_null: bool) -> Result<Key> {
-    let Identity { key_type, descending, nulls_first, .. } = *identity;
-    let order = KeyOrder { descending, nulls_first };
-    if is_null {
-        return Ok(order.null_key());
-    }
-    let unknown = Corruption::new("the number of a key type", key_type.into()).at(0);
-    let key_type = KeyType::of_number(key_type).ok_or(unknown)?;
-    Ok(Key::value(order.apply(key_type.encode(value))))
 }
 
 struct Inserted {
@@ -96,8 +87,8 @@ struct Inserted {
 
 /// The row that is inserted.
 struct NewRow {
-    index: pg_sys::Relation,
-    heap: pg_sys::Relation,
+    index: OpenIndex,
+    table: OpenTable,
     values: *const pg_sys::Datum,
     is_null: *const bool,
     entry: Entry,
@@ -116,7 +107,7 @@ impl NewRow {
     /// is there already, and only the check is made.
     ///
     /// # Safety
-    /// The relations are open, the pointers valid.
+    /// The pointers are valid.
     unsafe fn insert_unique(
         &self,
         store: &IndexStore,
@@ -127,9 +118,7 @@ impl NewRow {
         let partial = mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_PARTIAL;
         let mut checked = true;
         loop {
-            // SAFETY: by contract.
-            let mut check =
-                unsafe { UniqueCheck::new(self.heap, self.index, self.entry.tid, mode) };
+            let mut check = UniqueCheck::new(self.table, self.index, self.entry.tid, mode);
             let mut unique = true;
             // SAFETY: the relations are open, and this transaction inserts the row.
             let look = |tid| match unsafe { check.look(tid) } {
@@ -144,7 +133,7 @@ impl NewRow {
                 Found::Wait(waiting) => ControlFlow::Break(Stop::Wait(waiting)),
             };
             // SAFETY: the relations are open, and a standby inserts nothing.
-            let mut dead_rows = unsafe { DeadRows::new(self.index, self.heap) };
+            let mut dead_rows = unsafe { DeadRows::new(self.index, self.table) };
             let outcome = delta::insert_unique_removing(
                 store,
                 &mut directory.borrow_mut(),

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
-use super::Exclusion;
 use super::board::{Board, Subject};
+use super::exclusion::Exclusion;
 use super::seats::{Seat, is_undisturbed, limit};
-use super::worker::omendb_learned_retrain_main;
+use crate::relation::OpenIndex;
 
 const LIBRARY: &[u8] = b"omendb_learned";
+/// The worker's main function, in `worker`.
 const FUNCTION: &CStr = c"omendb_learned_retrain_main";
 /// What pg_stat_activity shows.
 const TYPE: &CStr = c"learned retrain";
@@ -29,12 +30,12 @@ thread_local! {
 }
 
 /// What a worker is told.
-pub(super) struct Order {
-    pub(super) database: pg_sys::Oid,
+pub(crate) struct Order {
+    pub(crate) database: pg_sys::Oid,
     /// The index to begin with. Invalid: whichever needs it most.
-    pub(super) index: pg_sys::Oid,
+    pub(crate) index: pg_sys::Oid,
     /// The seat that was free.
-    pub(super) seat: usize,
+    pub(crate) seat: usize,
 }
 
 /// What became of asking.
@@ -47,24 +48,19 @@ enum Answer {
     NoSlot,
 }
 
-/// Has an index merged, now or when a worker has time for it.
-///
-/// # Safety
-/// `index` is open, and nothing is locked or pinned.
-pub(super) unsafe fn start(index: pg_sys::Relation) {
+/// Has an index merged, now or when a worker has time for it. Nothing is locked or pinned.
+pub(super) fn start(index: OpenIndex) {
     if limit() == 0 || NEXT.get().is_some_and(|next| Instant::now() < next) {
         return;
     }
     let board = Board::get();
-    // SAFETY: by contract.
-    let (oid, subject) = unsafe { ((*index).rd_id, Subject::file_of(index)) };
+    let (oid, subject) = (index.oid(), Subject::file_of(index));
     // Whoever merges it, or is about to, looks once more after it has left the seat.
     if board.rests(subject) || board.is_coming(subject) || !Seat::of_index(oid).is_free() {
         return;
     }
     // Where somebody else has the exclusion, VACUUM most often, which merges at its end, a worker could only wait.
-    // SAFETY: the index is open.
-    if unsafe { Exclusion::try_take(index) }.map(Exclusion::release).is_none() {
+    if Exclusion::try_take(index).map(Exclusion::release).is_none() {
         return;
     }
     // SAFETY: a variable of this process, set when it connected.
@@ -87,7 +83,7 @@ pub(super) unsafe fn start(index: pg_sys::Relation) {
 ///
 /// # Safety
 /// Within a transaction.
-pub(super) unsafe fn start_for_waiting(but: Option<pg_sys::Oid>) -> bool {
+pub(crate) unsafe fn start_for_waiting(but: Option<pg_sys::Oid>) -> bool {
     let board = Board::get();
     for database in board.waiting().into_iter().filter(|&database| Some(database) != but) {
         let subject = Subject::database(database);
@@ -159,7 +155,7 @@ impl Order {
     ///
     /// # Safety
     /// Within the main function of a worker, which was given the argument.
-    pub(super) unsafe fn of_this_worker(argument: pg_sys::Datum) -> Order {
+    pub(crate) unsafe fn of_this_worker(argument: pg_sys::Datum) -> Order {
         // SAFETY: by contract the entry of the worker is its own.
         let extra = unsafe { &(*pg_sys::MyBgworkerEntry).bgw_extra };
         let number = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|i| extra[at + i] as u8));
@@ -192,7 +188,8 @@ unsafe extern "C" {
 /// take 95 bytes: there a long one is named from the server's own directory, and where it lies elsewhere the worker has to
 /// search for the library. From 17 on there is room for any path, and 18 takes `$libdir/` for the name alone.
 fn library(room: usize) -> Vec<u8> {
-    let main = omendb_learned_retrain_main as *const c_void;
+    // Any function of this library.
+    let here = library as *const c_void;
     let mut found = DlInfo {
         file: std::ptr::null(),
         base: std::ptr::null_mut(),
@@ -202,7 +199,7 @@ fn library(room: usize) -> Vec<u8> {
     // SAFETY: the address is that of a function of this library; the file's name, if there is one, is a C string that
     // stays as long as the library is loaded. pkglib_path is one too.
     let (path, directory) = unsafe {
-        if dladdr(main, &mut found) == 0 || found.file.is_null() {
+        if dladdr(here, &mut found) == 0 || found.file.is_null() {
             return LIBRARY.to_vec();
         }
         let directory = CStr::from_ptr((&raw const pg_sys::pkglib_path).cast());

@@ -11,9 +11,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use learned_index::memory::{SMALL, on_exhaustion};
-use pgrx::PgLogLevel;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+
+use super::raise as raise_error;
 
 /// Bytes of the reserve, in pieces that `malloc` takes from its heap and not from the system one by
 /// one. Nobody writes to them, so that they cost address space and no memory.
@@ -120,10 +121,10 @@ fn fill() {
 /// Raises the error. What is needed to report it comes from the reserve.
 fn raise(bytes: usize) -> ! {
     spend();
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY, "out of memory", "learned")
-        .set_detail(format!("Failed on request of size {bytes}."))
-        .report(PgLogLevel::ERROR);
-    unreachable!("an ERROR does not return")
+    raise_error(
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY, "out of memory", "learned")
+            .set_detail(format!("Failed on request of size {bytes}.")),
+    )
 }
 
 /// Registers the error.

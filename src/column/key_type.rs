@@ -1,8 +1,9 @@
 //! The types of keys that have codes, and how Datums become codes.
 
 use learned_index::key::code::{from_f64, from_i64, to_f64, to_i64};
-use learned_index::key::{Key, NullClass};
 use pgrx::prelude::*;
+
+use crate::report::refuse;
 
 /// A type that a learned index can be built on. The numbers are stored in the metapage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,18 +83,6 @@ impl KeyType {
             KeyType::Date | KeyType::Timestamp | KeyType::TimestampTz => KeyType::Date,
             KeyType::Oid | KeyType::Time => self,
         }
-    }
-
-    /// The key type of an open index. An error where its operator class is not one of ours, so
-    /// that an order which the codes do not have is refused and never answered wrongly.
-    ///
-    /// # Safety
-    /// `index` is an open index with one column.
-    pub(crate) unsafe fn of_index(index: pg_sys::Relation) -> KeyType {
-        // SAFETY: an open index has the operator class's input type and support functions.
-        let (type_oid, compare) =
-            unsafe { (*(*index).rd_opcintype, pg_sys::index_getprocid(index, 1, 1)) };
-        KeyType::with_order(type_oid, compare).unwrap_or_else(|| refuse(type_oid))
     }
 
     /// The key type of a SQL type, if its codes have the order of this comparison function.
@@ -177,43 +166,12 @@ pub(crate) fn type_name(type_oid: pg_sys::Oid) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn refuse(type_oid: pg_sys::Oid) -> ! {
+/// Refuses an operator class.
+pub(super) fn refuse_type(type_oid: pg_sys::Oid) -> ! {
     let name = type_name(type_oid);
-    crate::am::refuse(
+    refuse(
         PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
         format!("access method \"learned\" does not support type {name} with this operator class"),
         SUPPORTED_TYPES,
     )
-}
-
-/// The order of an index's column, as its definition says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyOrder {
-    pub(crate) descending: bool,
-    pub(crate) nulls_first: bool,
-}
-
-impl KeyOrder {
-    /// # Safety
-    /// `index` is an open index with one column.
-    pub(crate) unsafe fn of_index(index: pg_sys::Relation) -> KeyOrder {
-        // SAFETY: an ordered index has an option for each column.
-        let options = unsafe { *(*index).rd_indoption } as u32;
-        KeyOrder {
-            descending: options & pg_sys::INDOPTION_DESC != 0,
-            nulls_first: options & pg_sys::INDOPTION_NULLS_FIRST != 0,
-        }
-    }
-
-    /// From a value's code to the code in the index's order, and back.
-    #[inline]
-    pub(crate) fn apply(self, code: u64) -> u64 {
-        if self.descending { !code } else { code }
-    }
-
-    /// The key of NULL.
-    pub(crate) fn null_key(self) -> Key {
-        let class = if self.nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast };
-        Key { class, code: 0 }
-    }
 }

@@ -7,8 +7,8 @@ use pgrx::PgLogLevel;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
-use super::board::{Board, Subject};
 use super::opened::OpenedIndex;
+use crate::merge::board::{Board, Subject};
 
 /// The index that is being worked on, once it is open.
 #[derive(Default)]
@@ -20,9 +20,8 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Says which index it is: in pg_stat_activity, and in the log if it fails.
     pub(super) fn is_about(&self, opened: &OpenedIndex, what: &str) {
-        // SAFETY: it is open.
-        self.subject.set(Some(unsafe { Subject::file_of(opened.index) }));
-        let name = opened.name();
+        self.subject.set(Some(Subject::file_of(opened.index)));
+        let name = opened.index.qualified_name();
         report_activity(Some(&format!("{what} {name}")));
         self.name.replace(name);
     }

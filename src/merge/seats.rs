@@ -25,25 +25,25 @@ pub(crate) fn register_settings() {
 }
 
 /// How many workers of the server may merge at a time.
-pub(super) fn limit() -> usize {
+pub(crate) fn limit() -> usize {
     (MAX_MERGE_WORKERS.get().max(0) as usize).min(SEATS)
 }
 
 const MODE: pg_sys::LOCKMODE = pg_sys::ExclusiveLock as pg_sys::LOCKMODE;
 
 /// A seat, whether somebody has it or not.
-pub(super) struct Seat(pg_sys::LOCKTAG);
+pub(crate) struct Seat(pg_sys::LOCKTAG);
 
 impl Seat {
     /// The seat of an index of this database.
-    pub(super) fn of_index(index: pg_sys::Oid) -> Seat {
+    pub(crate) fn of_index(index: pg_sys::Oid) -> Seat {
         // SAFETY: a variable of this process, set when it connected.
         let database = unsafe { pg_sys::MyDatabaseId };
         Seat::new(database.to_u32(), index.to_u32(), 1)
     }
 
     /// One of the server's seats, which all databases share.
-    pub(super) fn of_server(number: usize) -> Seat {
+    pub(crate) fn of_server(number: usize) -> Seat {
         Seat::new(0, number as u32, 2)
     }
 
@@ -61,17 +61,17 @@ impl Seat {
     }
 
     /// Takes the seat for this process, unless another has it. An ERROR does not give it back.
-    pub(super) fn try_take(&self) -> bool {
+    pub(crate) fn try_take(&self) -> bool {
         self.try_lock(true) != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
     }
 
     /// Gives the seat back.
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         self.unlock(true);
     }
 
     /// Whether no process has the seat, this one included.
-    pub(super) fn is_free(&self) -> bool {
+    pub(crate) fn is_free(&self) -> bool {
         let result = self.try_lock(false);
         if result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
             self.unlock(false);
@@ -96,7 +96,7 @@ impl Seat {
 ///
 /// # Safety
 /// Within a transaction.
-pub(super) unsafe fn is_undisturbed(database: pg_sys::Oid) -> bool {
+pub(crate) unsafe fn is_undisturbed(database: pg_sys::Oid) -> bool {
     let tag = pg_sys::LOCKTAG {
         locktag_field1: 0,
         locktag_field2: pg_sys::DatabaseRelationId.to_u32(),

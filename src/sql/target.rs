@@ -2,13 +2,13 @@
 
 use pgrx::prelude::*;
 
-use crate::am::{self, refuse};
-use crate::storage::index_name;
+use crate::relation::{OpenIndex, OpenTable};
+use crate::report::refuse;
 
 /// An open learned index and its table.
 pub(super) struct Target {
-    pub(super) table: pg_sys::Relation,
-    pub(super) index: pg_sys::Relation,
+    pub(super) table: OpenTable,
+    pub(super) index: OpenIndex,
 }
 
 impl Target {
@@ -32,10 +32,9 @@ impl Target {
             } else {
                 pg_sys::try_relation_open(oid, mode as pg_sys::LOCKMODE)
             };
-            if index.is_null() || !am::is_learned(index) {
-                refuse_other(oid);
-            }
-            let target = Target { table, index };
+            let opened = if index.is_null() { None } else { OpenIndex::of_relation(index) };
+            let index = opened.unwrap_or_else(|| refuse_other(oid));
+            let target = Target { table: OpenTable::new(table), index };
             target.expect_own();
             target.expect_ready();
             target
@@ -43,42 +42,29 @@ impl Target {
     }
 
     /// Closes both; their locks stay to the end of the transaction, as those of every command do.
-    ///
-    /// # Safety
-    /// They are open.
-    pub(super) unsafe fn close(self) {
-        // SAFETY: by contract.
+    pub(super) fn close(self) {
+        // SAFETY: they are open.
         unsafe {
-            pg_sys::relation_close(self.index, 0);
-            pg_sys::relation_close(self.table, 0);
+            pg_sys::relation_close(self.index.raw(), 0);
+            pg_sys::relation_close(self.table.raw(), 0);
         }
     }
 
     /// The index's name.
     pub(super) fn name(&self) -> String {
-        // SAFETY: it is open.
-        unsafe { index_name(self.index) }
-    }
-
-    fn persistence(&self) -> u8 {
-        // SAFETY: rd_rel of an open relation is valid.
-        unsafe { (*(*self.index).rd_rel).relpersistence as u8 }
-    }
-
-    /// Whether its pages are not logged, so that a standby does not have them.
-    pub(super) fn is_unlogged(&self) -> bool {
-        self.persistence() == pg_sys::RELPERSISTENCE_UNLOGGED
+        self.index.name()
     }
 
     fn expect_own(&self) {
-        // SAFETY: the index is open.
-        let (own, local) = unsafe {
-            let (oid, user) = ((*self.index).rd_id, pg_sys::GetUserId());
+        let oid = self.index.oid();
+        // SAFETY: within a transaction.
+        let own = unsafe {
+            let user = pg_sys::GetUserId();
             #[cfg(feature = "pg15")]
             let own = pg_sys::pg_class_ownercheck(oid, user);
             #[cfg(not(feature = "pg15"))]
             let own = pg_sys::object_ownercheck(pg_sys::RelationRelationId, oid, user);
-            (own, (*self.index).rd_islocaltemp)
+            own
         };
         if !own {
             refuse(
@@ -87,7 +73,7 @@ impl Target {
                 "Only the owner of an index may retrain or check it.",
             );
         }
-        if self.persistence() == pg_sys::RELPERSISTENCE_TEMP && !local {
+        if self.index.is_temporary_elsewhere() {
             refuse(
                 PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
                 format!("cannot access temporary index \"{}\" of another session", self.name()),
@@ -97,8 +83,7 @@ impl Target {
     }
 
     fn expect_ready(&self) {
-        // SAFETY: the index is open.
-        if !unsafe { am::is_ready(self.index) } {
+        if !self.index.is_ready() {
             refuse(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("index \"{}\" is not ready", self.name()),

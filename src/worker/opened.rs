@@ -1,15 +1,13 @@
 //! An index that a worker has opened, without ever waiting for a lock.
 
-use std::ffi::CStr;
-
 use pgrx::prelude::*;
 
-use crate::am;
+use crate::relation::OpenIndex;
 
 /// An open learned index that takes inserts, and its table.
 pub(super) struct OpenedIndex {
     table: pg_sys::Relation,
-    pub(super) index: pg_sys::Relation,
+    pub(super) index: OpenIndex,
 }
 
 pub(super) enum Opened {
@@ -49,12 +47,14 @@ pub(super) unsafe fn open(oid: pg_sys::Oid) -> Opened {
             pg_sys::relation_close(table, locked);
             return Opened::Gone;
         }
-        let opened = OpenedIndex { table, index };
-        if am::is_learned(index) && am::is_ready(index) {
-            return Opened::Index(opened);
+        match OpenIndex::of_relation(index).filter(OpenIndex::is_ready) {
+            Some(index) => Opened::Index(OpenedIndex { table, index }),
+            None => {
+                pg_sys::relation_close(index, locked);
+                pg_sys::relation_close(table, locked);
+                Opened::Gone
+            }
         }
-        opened.close();
-        Opened::Gone
     }
 }
 
@@ -64,21 +64,8 @@ impl OpenedIndex {
         let keep = pg_sys::NoLock as pg_sys::LOCKMODE;
         // SAFETY: both are open.
         unsafe {
-            pg_sys::relation_close(self.index, keep);
+            pg_sys::relation_close(self.index.raw(), keep);
             pg_sys::relation_close(self.table, keep);
-        }
-    }
-
-    /// The index's name with its schema, quoted where SQL needs it.
-    pub(super) fn name(&self) -> String {
-        // SAFETY: the index is open, and its name a NUL-terminated NameData; the schema is null if it is gone.
-        // What the core gives is a C string.
-        unsafe {
-            let class = &*(*self.index).rd_rel;
-            let schema = pg_sys::get_namespace_name(class.relnamespace);
-            let name = class.relname.data.as_ptr();
-            let quoted = pg_sys::quote_qualified_identifier(schema, name);
-            CStr::from_ptr(quoted).to_string_lossy().into_owned()
         }
     }
 }

@@ -10,29 +10,26 @@ use learned_index::entry::HeapTid;
 use learned_index::key::Key;
 use pgrx::prelude::*;
 
-use super::carried::carrying;
-use super::scan::item_pointer;
-use super::serializable::check_readers;
-use super::unique_violation;
+use crate::am::serializable::check_readers;
+use crate::am::unique_violation;
+use crate::column::tid::item_pointer;
+use crate::relation::{OpenIndex, OpenTable};
+use crate::report::carried::carrying;
 
 /// Whether a new entry has to be checked: not where the core does not ask, and not for NULL, unless
 /// NULLs are declared not to be distinct.
-///
-/// # Safety
-/// `index` is open.
-pub(crate) unsafe fn needs_check(
-    index: pg_sys::Relation,
+pub(super) fn needs_check(
+    index: OpenIndex,
     is_null: bool,
     mode: pg_sys::IndexUniqueCheck::Type,
 ) -> bool {
-    // SAFETY: rd_index of an open index is valid.
-    let nulls_not_distinct = unsafe { (*(*index).rd_index).indnullsnotdistinct };
+    let nulls_not_distinct = index.definition().indnullsnotdistinct;
     mode != pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO && (!is_null || nulls_not_distinct)
 }
 
 /// What a row with the same key is to the new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(super) enum Found {
     /// Dead to all, for ever.
     Dead,
     /// No longer in the way of anybody, or removed by this transaction, or the new row itself: go on with the next. It
@@ -48,16 +45,16 @@ pub(crate) enum Found {
 
 /// Whose end to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Waiting {
+pub(super) struct Waiting {
     xid: pg_sys::TransactionId,
     /// Not 0: only for the end of this speculative insertion.
     speculative_token: u32,
 }
 
 /// The check of one new row.
-pub(crate) struct UniqueCheck {
-    heap: pg_sys::Relation,
-    index: pg_sys::Relation,
+pub(super) struct UniqueCheck {
+    table: OpenTable,
+    index: OpenIndex,
     own: HeapTid,
     mode: pg_sys::IndexUniqueCheck::Type,
     /// Sees what is committed, what this transaction did, and what others have yet to commit: of
@@ -67,11 +64,10 @@ pub(crate) struct UniqueCheck {
 }
 
 impl UniqueCheck {
-    /// # Safety
-    /// The relations are open as long as this lives, and `own` is the new row's TID.
-    pub(crate) unsafe fn new(
-        heap: pg_sys::Relation,
-        index: pg_sys::Relation,
+    /// `own` is the new row's TID.
+    pub(super) fn new(
+        table: OpenTable,
+        index: OpenIndex,
         own: HeapTid,
         mode: pg_sys::IndexUniqueCheck::Type,
     ) -> UniqueCheck {
@@ -79,7 +75,7 @@ impl UniqueCheck {
             snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY,
             ..Default::default()
         };
-        UniqueCheck { heap, index, own, mode, dirty, own_found: false }
+        UniqueCheck { table, index, own, mode, dirty, own_found: false }
     }
 
     /// Looks at the table for the row of an entry with the new row's key. Locks pages of the table
@@ -87,7 +83,7 @@ impl UniqueCheck {
     ///
     /// # Safety
     /// Within the transaction that inserts.
-    pub(crate) unsafe fn look(&mut self, tid: HeapTid) -> Found {
+    pub(super) unsafe fn look(&mut self, tid: HeapTid) -> Found {
         let recheck = self.mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_EXISTING;
         if recheck && tid == self.own {
             self.own_found = true;
@@ -96,7 +92,7 @@ impl UniqueCheck {
         check_for_interrupts!();
         let mut dead = false;
         // SAFETY: the table is open, and the snapshot outlives the call.
-        if !unsafe { is_visible(self.heap, tid, &raw mut self.dirty, &raw mut dead) } {
+        if !unsafe { is_visible(self.table, tid, &raw mut self.dirty, &raw mut dead) } {
             return if dead { Found::Dead } else { Found::Nothing };
         }
         if self.mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_PARTIAL {
@@ -116,7 +112,7 @@ impl UniqueCheck {
     ///
     /// # Safety
     /// No page is locked or pinned: this may take as long as the other transaction does.
-    pub(crate) unsafe fn wait(&self, waiting: Waiting) {
+    pub(super) unsafe fn wait(&self, waiting: Waiting) {
         // SAFETY: the index is open; the TID is for the error's context only.
         unsafe {
             carrying(|| {
@@ -125,7 +121,7 @@ impl UniqueCheck {
                 } else {
                     pg_sys::XactLockTableWait(
                         waiting.xid,
-                        self.index,
+                        self.index.raw(),
                         &mut item_pointer(self.own),
                         pg_sys::XLTW_Oper::XLTW_InsertIndex,
                     );
@@ -143,16 +139,16 @@ impl UniqueCheck {
     ///
     /// # Safety
     /// Within the transaction that inserts.
-    pub(crate) unsafe fn own_row_is_live(&self) -> bool {
+    pub(super) unsafe fn own_row_is_live(&self) -> bool {
         // SAFETY: the table is open, and the snapshot is a constant of the core.
         unsafe {
             let dead = std::ptr::null_mut();
-            is_visible(self.heap, self.own, &raw mut pg_sys::SnapshotSelfData, dead)
+            is_visible(self.table, self.own, &raw mut pg_sys::SnapshotSelfData, dead)
         }
     }
 
     /// Whether the end of a recheck finds that the entry of the row itself was not there.
-    pub(crate) fn own_row_is_missing(&self) -> bool {
+    pub(super) fn own_row_is_missing(&self) -> bool {
         self.mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_EXISTING && !self.own_found
     }
 
@@ -161,7 +157,7 @@ impl UniqueCheck {
     ///
     /// # Safety
     /// No page is locked. `values` and `is_null` are what the core passed to the insertion.
-    pub(crate) unsafe fn raise(
+    pub(super) unsafe fn raise(
         &self,
         key: Key,
         values: *const pg_sys::Datum,
@@ -170,7 +166,7 @@ impl UniqueCheck {
         // SAFETY: the relations are open, the rest is by contract.
         unsafe {
             check_readers(self.index, key);
-            unique_violation::duplicate_key(self.heap, self.index, values, is_null)
+            unique_violation::duplicate_key(self.table, self.index, values, is_null)
         }
     }
 
@@ -178,9 +174,9 @@ impl UniqueCheck {
     ///
     /// # Safety
     /// No page is locked.
-    pub(crate) unsafe fn missing_own_row(&self) -> ! {
+    pub(super) unsafe fn missing_own_row(&self) -> ! {
         // SAFETY: the relations are open, the rest is by contract.
-        unsafe { unique_violation::own_entry_missing(self.heap, self.index) }
+        unsafe { unique_violation::own_entry_missing(self.table, self.index) }
     }
 }
 
@@ -188,9 +184,9 @@ impl UniqueCheck {
 /// whether all rows of the chain are dead to all.
 ///
 /// # Safety
-/// `heap` is open, the snapshot valid, and `dead` valid or null.
+/// The snapshot is valid, and `dead` valid or null.
 unsafe fn is_visible(
-    heap: pg_sys::Relation,
+    table: OpenTable,
     tid: HeapTid,
     snapshot: pg_sys::Snapshot,
     dead: *mut bool,
@@ -198,5 +194,5 @@ unsafe fn is_visible(
     // The core moves the TID along the chain.
     let mut tid = item_pointer(tid);
     // SAFETY: by contract.
-    unsafe { pg_sys::table_index_fetch_tuple_check(heap, &raw mut tid, snapshot, dead) }
+    unsafe { pg_sys::table_index_fetch_tuple_check(table.raw(), &raw mut tid, snapshot, dead) }
 }

@@ -1,25 +1,36 @@
 //! Index scans.
+//!
+//! - [`quals`]: from the keys of a scan to the intervals that it visits
+//! - [`heap_ahead`]: asking for heap pages before they are needed
+//! - [`killed`]: marking the dead rows that scans have found
+//! - [`visible`]: what the table says of entries that nothing keeps from VACUUM
+
+mod heap_ahead;
+mod killed;
+mod quals;
+mod visible;
 
 use std::cell::RefCell;
 use std::ffi::c_int;
 use std::rc::Rc;
 
 use learned_index::corruption::Result;
-use learned_index::entry::{Entry, HeapTid};
-use learned_index::key::NullClass;
+use learned_index::entry::Entry;
 use learned_index::tree::directory::Directory;
 use learned_index::tree::scan::{Direction, Guard, NoLocks, Scan};
 use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
-use super::heap_ahead::HeapAhead;
-use super::killed::mark_for_all_sessions;
-use super::serializable::{locks_reads, with_read_locks};
-use super::visible::{MapPage, TableRows};
-use crate::key_type::{KeyOrder, KeyType};
-use crate::quals;
+use super::serializable::{is_mvcc, locks_reads, with_read_locks};
+use crate::column::Column;
+use crate::column::tid::item_pointer;
+use crate::column::tuple::ReturnedTuple;
+use crate::relation::OpenIndex;
 use crate::storage::buffers::{IndexStore, Pin};
-use crate::storage::{raise_corruption, session};
+use crate::storage::session;
+use heap_ahead::HeapAhead;
+use killed::mark_for_all_sessions;
+use visible::{MapPage, TableRows};
 
 /// What an open scan keeps between calls. Lives in a memory context of its own, whose end drops
 /// it; pins are released by `amendscan`, or by the transaction's abort.
@@ -34,41 +45,11 @@ struct OpenScan {
     map: MapPage,
     /// Whether this run of the scan has been counted.
     counted: bool,
-    key_type: KeyType,
-    order: KeyOrder,
+    column: Column,
     /// Whether the keys describe more than what matches, so that the executor must check.
     recheck: bool,
-    /// The index tuples that index-only scans return: of the current value, and of NULL.
+    /// What an index-only scan returns.
     tuple: ReturnedTuple,
-    null_tuple: ReturnedTuple,
-}
-
-/// An index tuple of one fixed-width column: the header of itup.h, then the value at its place.
-#[repr(C, align(8))]
-struct ReturnedTuple {
-    header: pg_sys::IndexTupleData,
-    content: [u8; 8],
-}
-
-const _: () = assert!(size_of::<ReturnedTuple>() == 16);
-
-impl ReturnedTuple {
-    /// A tuple without a NULL has its value after the header; one with a NULL has the bit map
-    /// there, in which a clear bit is a NULL.
-    fn new(flags: u32) -> ReturnedTuple {
-        let t_info = (size_of::<ReturnedTuple>() as u32 | flags) as u16;
-        let header = pg_sys::IndexTupleData { t_info, ..Default::default() };
-        ReturnedTuple { header, content: [0; 8] }
-    }
-}
-
-/// A heap TID as the core has it.
-pub(crate) fn item_pointer(tid: HeapTid) -> pg_sys::ItemPointerData {
-    let block = tid.block();
-    pg_sys::ItemPointerData {
-        ip_blkid: pg_sys::BlockIdData { bi_hi: (block >> 16) as u16, bi_lo: block as u16 },
-        ip_posid: tid.offset(),
-    }
 }
 
 /// Whether an index-only scan can return the column: not where codes do not tell all of a value.
@@ -81,7 +62,8 @@ pub(crate) unsafe extern "C-unwind" fn amcanreturn(
     _column: c_int,
 ) -> bool {
     // SAFETY: by contract.
-    unsafe { KeyType::of_index(index).decodes_exactly() }
+    let column = Column::of_index(unsafe { OpenIndex::new(index) });
+    column.key_type.decodes_exactly()
 }
 
 /// Begins a scan.
@@ -104,20 +86,19 @@ pub(crate) unsafe extern "C-unwind" fn ambeginscan(
             pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
             pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
         );
+        let open_index = OpenIndex::new(index);
         let open = OpenScan {
             context,
-            store: IndexStore::new(index),
+            store: IndexStore::new(open_index),
             directory: None,
             scan: Scan::new(),
             heap_ahead: HeapAhead::new(),
             guard: Guard::Nothing,
             map: MapPage::default(),
             counted: false,
-            key_type: KeyType::of_index(index),
-            order: KeyOrder::of_index(index),
+            column: Column::of_index(open_index),
             recheck: false,
-            tuple: ReturnedTuple::new(0),
-            null_tuple: ReturnedTuple::new(pg_sys::INDEX_NULL_MASK),
+            tuple: ReturnedTuple::new(),
         };
         let open = PgMemoryContexts::For(context).leak_and_drop_on_delete(open);
         (*scan).opaque = open.cast();
@@ -162,8 +143,7 @@ pub(crate) unsafe extern "C-unwind" fn amrescan(
             Ok(count) if count > 0 => std::slice::from_raw_parts((*scan).keyData, count),
             _ => &[],
         };
-        open.recheck =
-            quals::set_intervals(own_keys, open.key_type, open.order, open.scan.intervals_mut());
+        open.recheck = quals::set_intervals(own_keys, open.column, open.scan.intervals_mut());
     }
 }
 
@@ -218,29 +198,13 @@ unsafe fn count_search(scan: pg_sys::IndexScanDesc) {
     }
 }
 
-/// Whether a snapshot sees only what is committed for it: `IsMVCCSnapshot` of snapmgr.h.
-///
-/// # Safety
-/// `snapshot` is null or valid.
-pub(super) unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
-    // SAFETY: by contract.
-    unsafe { snapshot.as_ref() }.is_some_and(|snapshot| {
-        snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC
-            || snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_HISTORIC_MVCC
-    })
-}
-
 impl OpenScan {
     /// The directory, looked up once per scan: the index is not rebuilt while it is open.
-    ///
-    /// # Safety
-    /// `index` is the scan's.
-    unsafe fn directory(&mut self, index: pg_sys::Relation) -> Result<Rc<RefCell<Directory>>> {
+    fn directory(&mut self) -> Result<Rc<RefCell<Directory>>> {
         if let Some(directory) = &self.directory {
             return Ok(directory.clone());
         }
-        // SAFETY: by contract.
-        let directory = unsafe { session::directory_of(index, &self.store) }?;
+        let directory = session::directory_of(&self.store)?;
         self.directory = Some(directory.clone());
         Ok(directory)
     }
@@ -258,7 +222,7 @@ impl OpenScan {
         unsafe {
             let directory = self.begin(scan)?;
             let directory = &mut directory.borrow_mut();
-            let (index, snapshot) = ((*scan).indexRelation, (*scan).xs_snapshot);
+            let (index, snapshot) = (self.store.index(), (*scan).xs_snapshot);
             let store = &self.store;
             if self.guard == Guard::Checks {
                 // In recovery: nobody is serializable there.
@@ -285,7 +249,7 @@ impl OpenScan {
         unsafe {
             let directory = self.begin(scan)?;
             let directory = &mut directory.borrow_mut();
-            let (index, snapshot) = ((*scan).indexRelation, (*scan).xs_snapshot);
+            let (index, snapshot) = (self.store.index(), (*scan).xs_snapshot);
             let store = &self.store;
             if locks_reads(index, snapshot) {
                 let read =
@@ -307,7 +271,7 @@ impl OpenScan {
                 self.counted = true;
                 count_search(scan);
             }
-            let directory = self.directory((*scan).indexRelation)?;
+            let directory = self.directory()?;
             if directory.borrow().leaves() == 0 {
                 self.store.test_age_of_metapage();
             }
@@ -351,16 +315,6 @@ impl OpenScan {
             self.map.release();
         }
     }
-
-    /// The index tuple of an entry, valid until the next one.
-    fn tuple_of(&mut self, entry: Entry) -> pg_sys::IndexTuple {
-        if entry.key.class != NullClass::Value {
-            return &raw mut self.null_tuple.header;
-        }
-        let code = self.order.apply(entry.key.code);
-        self.tuple.content = self.key_type.stored_value(code);
-        &raw mut self.tuple.header
-    }
 }
 
 /// The next entry in the given direction.
@@ -401,7 +355,6 @@ unsafe extern "C-unwind" fn copy_and_return(
 ) -> bool {
     // SAFETY: by contract.
     unsafe {
-        let index = (*scan).indexRelation;
         let direction = direction_of(direction);
         let open = open_scan(scan);
         open.remember_kills(scan, false);
@@ -412,7 +365,7 @@ unsafe extern "C-unwind" fn copy_and_return(
         let found = open.next(scan, direction);
         open.rest();
         match found {
-            Err(corruption) => raise_corruption(index, corruption),
+            Err(corruption) => open.store.index().raise_corruption(corruption),
             Ok(None) => false,
             Ok(Some(entry)) => {
                 open.heap_ahead.begin_portion(direction == Direction::Forward);
@@ -460,7 +413,7 @@ unsafe fn return_entry(scan: pg_sys::IndexScanDesc, entry: Entry) -> bool {
         (*scan).xs_heaptid = item_pointer(entry.tid);
         (*scan).xs_recheck = open.recheck;
         if (*scan).xs_want_itup {
-            (*scan).xs_itup = open.tuple_of(entry);
+            (*scan).xs_itup = open.tuple.of_key(open.column, entry.key);
         }
     }
     true
@@ -478,14 +431,13 @@ pub(crate) unsafe extern "C-unwind" fn amgetbitmap(
     // SAFETY: by contract.
     unsafe {
         let open = open_scan(scan);
-        let index = (*scan).indexRelation;
         let recheck = open.recheck;
         let mut pointers: Vec<pg_sys::ItemPointerData> = Vec::new();
         let mut total = 0;
         open.scan.take_all();
         loop {
             match open.next_tids(scan) {
-                Err(corruption) => raise_corruption(index, corruption),
+                Err(corruption) => open.store.index().raise_corruption(corruption),
                 Ok(false) => {
                     open.rest();
                     return total;

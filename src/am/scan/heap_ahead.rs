@@ -8,6 +8,8 @@ use learned_index::entry::HeapTid;
 use learned_index::page::PAGE_SIZE;
 use pgrx::prelude::*;
 
+use crate::relation::OpenTable;
+
 const PAGE_HEADER: usize = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
 const LINE_POINTER: usize = size_of::<pg_sys::ItemIdData>();
 /// Rows that a scan returns before anything is asked for.
@@ -17,8 +19,8 @@ const MOST: usize = 32;
 
 /// How far ahead of a scan heap pages were asked for.
 pub(crate) struct HeapAhead {
-    /// Null: nothing is asked for.
-    table: pg_sys::Relation,
+    /// None: nothing is asked for.
+    table: Option<OpenTable>,
     /// Rows to ask for ahead. Not many more than were returned, so that a scan that ends early has not asked for
     /// many in vain.
     rows: usize,
@@ -33,13 +35,7 @@ pub(crate) struct HeapAhead {
 impl HeapAhead {
     /// For a scan that has not been started.
     pub(crate) fn new() -> HeapAhead {
-        HeapAhead {
-            table: std::ptr::null_mut(),
-            rows: 0,
-            ask_at: usize::MAX,
-            asked: 0,
-            row_bytes: 0,
-        }
+        HeapAhead { table: None, rows: 0, ask_at: usize::MAX, asked: 0, row_bytes: 0 }
     }
 
     /// For a scan that starts. Most of them end before anything is asked for.
@@ -52,10 +48,11 @@ impl HeapAhead {
         unsafe {
             // An index-only scan goes to few rows.
             let asks = !(*scan).xs_want_itup && pg_sys::effective_io_concurrency > 0;
-            self.table = if asks { (*scan).heapRelation } else { std::ptr::null_mut() };
+            let heap = (*scan).heapRelation;
+            self.table = (asks && !heap.is_null()).then(|| OpenTable::new(heap));
         }
         self.rows = 0;
-        self.ask_at = if self.table.is_null() { usize::MAX } else { FIRST };
+        self.ask_at = if self.table.is_none() { usize::MAX } else { FIRST };
         self.asked = 0;
     }
 
@@ -68,7 +65,7 @@ impl HeapAhead {
     /// A scan goes on with other entries, or in the other direction.
     pub(crate) fn begin_portion(&mut self, forward: bool) {
         self.asked = 0;
-        self.ask_at = match self.table.is_null() || !forward {
+        self.ask_at = match self.table.is_none() || !forward {
             true => usize::MAX,
             false if self.rows == 0 => FIRST,
             false => 0,
@@ -76,21 +73,17 @@ impl HeapAhead {
     }
 
     /// Asks for the pages of the next rows after `current`.
-    ///
-    /// # Safety
-    /// The scan's table is open.
-    pub(crate) unsafe fn ask(&mut self, tids: &[HeapTid], current: usize) {
+    pub(crate) fn ask(&mut self, tids: &[HeapTid], current: usize) {
+        let Some(table) = self.table else { return };
         if self.rows == 0 {
-            // SAFETY: by contract; an open table has its access method's functions and its row of pg_class.
-            unsafe {
-                if (*self.table).rd_tableam != pg_sys::GetHeapamTableAmRoutine() {
-                    // Another kind of table may have no such pages.
-                    (self.table, self.ask_at) = (std::ptr::null_mut(), usize::MAX);
-                    return;
-                }
-                let class = (*self.table).rd_rel;
-                self.row_bytes = row_bytes((*class).reltuples, (*class).relpages);
+            // SAFETY: a constant of the core.
+            let heap = unsafe { pg_sys::GetHeapamTableAmRoutine() };
+            if !std::ptr::eq(table.method(), heap) {
+                // Another kind of table may have no such pages.
+                (self.table, self.ask_at) = (None, usize::MAX);
+                return;
             }
+            self.row_bytes = row_bytes(table.class().reltuples, table.class().relpages);
         }
         self.rows = (2 * self.rows).clamp(FIRST, MOST);
         let from = self.asked.max(current + 1);
@@ -98,8 +91,7 @@ impl HeapAhead {
         let mut before = from.checked_sub(1).and_then(|last| tids.get(last)).map(|tid| tid.block());
         for tid in tids.get(from..to).unwrap_or(&[]) {
             if before.replace(tid.block()) != Some(tid.block()) {
-                // SAFETY: by contract.
-                unsafe { ask_for_row(self.table, *tid, self.row_bytes) };
+                ask_for_row(table, *tid, self.row_bytes);
             }
         }
         self.asked = to;
@@ -124,14 +116,11 @@ const _: () = assert!(row_bytes(-1.0, 10) == 0 && row_bytes(1e9, 1) == 0);
 /// Asks the operating system for a heap page; or, if it is in shared buffers, the processor for what reading a row
 /// of it reads: the buffer's header, the page's, the line pointer, and the row where it is if it was inserted into an
 /// empty page after others of the same size.
-///
-/// # Safety
-/// `table` is open.
-unsafe fn ask_for_row(table: pg_sys::Relation, tid: HeapTid, row_bytes: usize) {
-    // SAFETY: by contract. Nothing is read of the buffer, which is not pinned, but its address.
+fn ask_for_row(table: OpenTable, tid: HeapTid, row_bytes: usize) {
+    // SAFETY: the table is open. Nothing is read of the buffer, which is not pinned, but its address.
     unsafe {
         let main = pg_sys::ForkNumber::MAIN_FORKNUM;
-        let buffer = pg_sys::PrefetchBuffer(table, main, tid.block()).recent_buffer;
+        let buffer = pg_sys::PrefetchBuffer(table.raw(), main, tid.block()).recent_buffer;
         // Of a temporary table it is negative, of a page that is not in memory 0.
         let Ok(buffer @ 1..) = usize::try_from(buffer) else { return };
         prefetch(pg_sys::BufferDescriptors.wrapping_add(buffer - 1).cast());

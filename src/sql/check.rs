@@ -4,8 +4,6 @@ use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 
 use learned_index::corruption::Result;
-use learned_index::entry::Entry;
-use learned_index::key::Key;
 use learned_index::store::Store;
 use learned_index::tree::check::{CheckReport, check, contains};
 use learned_index::tree::directory::Directory;
@@ -13,12 +11,12 @@ use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
 use super::target::Target;
-use crate::am::build::heap_tid;
-use crate::am::carried::carrying;
-use crate::am::refuse;
-use crate::key_type::{KeyOrder, KeyType};
+use crate::column::Column;
+use crate::relation::OpenTable;
+use crate::report::carried::carrying;
+use crate::report::refuse;
 use crate::storage::buffers::IndexStore;
-use crate::storage::{raise_corruption, raise_missing_row, session};
+use crate::storage::session;
 
 #[pg_extern(sql = "
 CREATE FUNCTION learned_check(index regclass, heapallindexed bool DEFAULT false, verify_model bool DEFAULT true)
@@ -69,7 +67,7 @@ unsafe fn check_index(
     // SAFETY: by contract; what is opened here is closed here.
     unsafe {
         let target = Target::open(oid, pg_sys::AccessShareLock);
-        if target.is_unlogged() && pg_sys::RecoveryInProgress() {
+        if target.index.is_unlogged() && pg_sys::RecoveryInProgress() {
             refuse(
                 PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
                 format!("cannot check unlogged index \"{}\" during recovery", target.name()),
@@ -80,15 +78,15 @@ unsafe fn check_index(
         let snapshot = heapallindexed.then(|| take_snapshot(&target));
         let store = IndexStore::new(target.index);
         // Also tells whether the file is that of an index like this one.
-        let outcome = session::directory_of(target.index, &store)
-            .and_then(|_| check(&store, verify_model, |_| {}));
+        let outcome =
+            session::directory_of(&store).and_then(|_| check(&store, verify_model, |_| {}));
         let report = match outcome {
             Ok(report) => report,
-            Err(corruption) => raise_corruption(target.index, corruption),
+            Err(corruption) => target.index.raise_corruption(corruption),
         };
         if let Some(snapshot) = snapshot {
             if let Err(corruption) = check_table(&target, &store, snapshot) {
-                raise_corruption(target.index, corruption);
+                target.index.raise_corruption(corruption);
             }
             pg_sys::UnregisterSnapshot(snapshot);
         }
@@ -104,9 +102,9 @@ unsafe fn check_index(
 /// # Safety
 /// Within a transaction.
 unsafe fn take_snapshot(target: &Target) -> pg_sys::Snapshot {
-    // SAFETY: rd_index and the tuple of an open index are valid.
+    // SAFETY: by contract.
     unsafe {
-        let form = &*(*target.index).rd_index;
+        let form = target.index.definition();
         if !form.indisvalid {
             refuse(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -118,7 +116,7 @@ unsafe fn take_snapshot(target: &Target) -> pg_sys::Snapshot {
         // As in verify_nbtree.c: rows of an old snapshot may be in no index that was built after
         // it, where a chain of HOT updates was broken.
         let one_snapshot = pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as c_int;
-        let created = xmin_of((*target.index).rd_indextuple);
+        let created = xmin_of(target.index.definition_tuple());
         if form.indcheckxmin
             && one_snapshot
             && !pg_sys::TransactionIdPrecedes(created, (*snapshot).xmin)
@@ -137,10 +135,10 @@ unsafe fn take_snapshot(target: &Target) -> pg_sys::Snapshot {
 ///
 /// # Safety
 /// `tuple` is valid.
-unsafe fn xmin_of(tuple: pg_sys::HeapTuple) -> pg_sys::TransactionId {
+unsafe fn xmin_of(tuple: &pg_sys::HeapTupleData) -> pg_sys::TransactionId {
     // SAFETY: by contract; a tuple on disk has the fields of a heap tuple.
     unsafe {
-        let header = &*(*tuple).t_data;
+        let header = &*tuple.t_data;
         let frozen = pg_sys::HEAP_XMIN_FROZEN as u16;
         match header.t_infomask & frozen == frozen {
             true => pg_sys::FrozenTransactionId,
@@ -154,8 +152,7 @@ struct Rows<'a> {
     target: &'a Target,
     store: &'a IndexStore,
     directory: Directory,
-    key_type: KeyType,
-    order: KeyOrder,
+    column: Column,
 }
 
 /// Looks up every row that a snapshot sees.
@@ -173,12 +170,11 @@ unsafe fn check_table(
             target,
             store,
             directory: Directory::open(store, session::directory_memory())?,
-            key_type: KeyType::of_index(target.index),
-            order: KeyOrder::of_index(target.index),
+            column: Column::of_index(target.index),
         };
         // Expressions and predicates are the owner's code.
         let as_owner = AsOwner::of(target.table);
-        let info = pg_sys::BuildIndexInfo(target.index);
+        let info = pg_sys::BuildIndexInfo(target.index.raw());
         // An MVCC snapshot, and nothing to be checked for uniqueness.
         (*info).ii_Concurrent = true;
         (*info).ii_Unique = false;
@@ -186,7 +182,7 @@ unsafe fn check_table(
         (*info).ii_ExclusionProcs = std::ptr::null_mut();
         (*info).ii_ExclusionStrats = std::ptr::null_mut();
         let scan = pg_sys::table_beginscan_strat(
-            target.table,
+            target.table.raw(),
             snapshot,
             0,
             std::ptr::null_mut(),
@@ -196,8 +192,8 @@ unsafe fn check_table(
         // It ends the scan. An error in an expression keeps its CONTEXT.
         carrying(|| {
             pg_sys::table_index_build_scan(
-                target.table,
-                target.index,
+                target.table.raw(),
+                target.index.raw(),
                 info,
                 true,
                 false,
@@ -224,14 +220,11 @@ unsafe extern "C-unwind" fn check_row(
     // SAFETY: the core passes one column's value, and the state that check_table gave it.
     unsafe {
         let rows = &mut *state.cast::<Rows<'_>>();
-        let key = match *is_null {
-            true => rows.order.null_key(),
-            false => Key::value(rows.order.apply(rows.key_type.encode(*values))),
-        };
-        let entry = Entry { key, tid: heap_tid(&*tid) };
+        let entry = rows.column.entry(values, is_null, tid);
+        let index = rows.target.index;
         match contains(rows.store, &mut rows.directory, entry) {
-            Err(corruption) => raise_corruption(rows.target.index, corruption),
-            Ok(false) => raise_missing_row(rows.target.index, rows.target.table, entry.tid),
+            Err(corruption) => index.raise_corruption(corruption),
+            Ok(false) => index.raise_missing_row(rows.target.table, entry.tid),
             Ok(true) => {}
         }
     }
@@ -247,16 +240,14 @@ struct AsOwner {
 }
 
 impl AsOwner {
-    /// # Safety
-    /// `table` is open.
-    unsafe fn of(table: pg_sys::Relation) -> AsOwner {
+    fn of(table: OpenTable) -> AsOwner {
         let (mut user, mut context) = (pg_sys::InvalidOid, MaybeUninit::uninit());
-        // SAFETY: by contract; both are set by the first call.
+        // SAFETY: both are set by the first call.
         unsafe {
             pg_sys::GetUserIdAndSecContext(&mut user, context.as_mut_ptr());
             let context = context.assume_init();
             pg_sys::SetUserIdAndSecContext(
-                (*(*table).rd_rel).relowner,
+                table.class().relowner,
                 context | pg_sys::SECURITY_RESTRICTED_OPERATION as c_int,
             );
             let settings = pg_sys::NewGUCNestLevel();

@@ -9,6 +9,13 @@
 //! catalog lookups: it holds nothing back for long, and between two ranges whoever waits for a lock on the table or
 //! the index gets it. It never waits for such a lock itself. It keeps the core's handling of signals, so that it ends
 //! at once when told to.
+//!
+//! - [`due`]: which indexes need to be merged
+//! - [`opened`], [`attempt`]: working on one that may be locked, or damaged
+
+mod attempt;
+mod due;
+mod opened;
 
 use std::ffi::c_int;
 use std::time::Duration;
@@ -21,16 +28,17 @@ use learned_index::tree::merge::Step;
 use learned_index::tree::vacuum::sweep;
 use pgrx::prelude::*;
 
-use super::attempt::{Attempt, attempt, in_transaction};
-use super::board::{Board, Subject};
-use super::due::due;
-use super::opened::{Opened, open};
-use super::seats::{Seat, is_undisturbed, limit};
-use super::start::{Order, start_for_waiting};
-use super::{Demand, Exclusion, merge_range};
-use crate::am::options::Options;
+use crate::merge::board::{Board, Subject};
+use crate::merge::exclusion::Exclusion;
+use crate::merge::range::{Demand, merge_range};
+use crate::merge::seats::{Seat, is_undisturbed, limit};
+use crate::merge::start::{Order, start_for_waiting};
+use crate::merge::wait::wait;
+use crate::relation::OpenIndex;
 use crate::storage::buffers::IndexStore;
-use crate::storage::raise_corruption;
+use attempt::{Attempt, attempt, in_transaction};
+use due::due;
+use opened::{Opened, open};
 
 /// Tries to merge an index that somebody else has locked, and the time between two.
 const TRIES: usize = 20;
@@ -113,20 +121,6 @@ unsafe extern "C-unwind" {
 // They have these numbers on every system that PostgreSQL runs on.
 const SIGHUP: c_int = 1;
 const SIGTERM: c_int = 15;
-
-/// Sleeps, unless the process is told something.
-pub(super) fn wait(time: Duration) {
-    // SAFETY: this process's own latch.
-    unsafe {
-        pg_sys::WaitLatch(
-            pg_sys::MyLatch,
-            (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32,
-            time.as_millis() as std::ffi::c_long,
-            pg_sys::PG_WAIT_EXTENSION,
-        );
-        pg_sys::ResetLatch(pg_sys::MyLatch);
-    }
-}
 
 /// What became of one range.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -307,34 +301,26 @@ fn reload_configuration() {
 }
 
 /// Merges one range. [`Merged::Turn`] if it was the last one, whether another database waits or not.
-///
-/// # Safety
-/// `index` is an open learned index.
-unsafe fn merge_open(index: pg_sys::Relation, first: bool, spare: &mut Vec<Block>) -> Merged {
-    // SAFETY: by contract.
-    unsafe {
-        // Turned off since the worker was started.
-        if !Options::of(index).auto_retrain {
-            return Merged::Gone;
-        }
-        let Some(exclusion) = Exclusion::try_take(index) else { return Merged::Busy };
-        let store = IndexStore::new(index);
-        let step = merge_or_resume(index, &store, first, spare);
-        match step {
-            Err(corruption) => raise_corruption(index, corruption),
-            Ok(step) => {
-                exclusion.release();
-                if step == Step::Idle {
-                    offer_to_all(&store, spare);
-                }
-                store.release();
-                match step {
-                    Step::Idle => Merged::TooLittle,
-                    Step::Published { dropped: true, .. } => Merged::Turn,
-                    Step::Published { .. } => Merged::Range,
-                }
-            }
-        }
+fn merge_open(index: OpenIndex, first: bool, spare: &mut Vec<Block>) -> Merged {
+    // Turned off since the worker was started.
+    if !index.options().auto_retrain {
+        return Merged::Gone;
+    }
+    let Some(exclusion) = Exclusion::try_take(index) else { return Merged::Busy };
+    let store = IndexStore::new(index);
+    let step = match merge_or_resume(&store, first, spare) {
+        Err(corruption) => index.raise_corruption(corruption),
+        Ok(step) => step,
+    };
+    exclusion.release();
+    if step == Step::Idle {
+        offer_to_all(&store, spare);
+    }
+    store.release();
+    match step {
+        Step::Idle => Merged::TooLittle,
+        Step::Published { dropped: true, .. } => Merged::Turn,
+        Step::Published { .. } => Merged::Range,
     }
 }
 
@@ -344,14 +330,7 @@ fn offer_to_all(store: &IndexStore, spare: &mut Vec<Block>) {
     spare.clear();
 }
 
-/// # Safety
-/// As [`merge_open`].
-unsafe fn merge_or_resume(
-    index: pg_sys::Relation,
-    store: &IndexStore,
-    first: bool,
-    spare: &mut Vec<Block>,
-) -> Result<Step> {
+fn merge_or_resume(store: &IndexStore, first: bool, spare: &mut Vec<Block>) -> Result<Step> {
     if first && read_meta(store, &mut 0)?.1.frozen.is_some() {
         // The session that began this merge did not end it: the pages that it wrote would add up, should it
         // fail again and again.
@@ -359,6 +338,5 @@ unsafe fn merge_or_resume(
             check_for_interrupts!();
         })?;
     }
-    // SAFETY: by contract.
-    unsafe { merge_range(index, store, Demand::Threshold, spare) }
+    merge_range(store, Demand::Threshold, spare)
 }

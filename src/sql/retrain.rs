@@ -1,5 +1,7 @@
 //! `learned_retrain(regclass)`: merge now.
 
+use std::time::Duration;
+
 use learned_index::corruption::Result;
 use learned_index::store::Update;
 use learned_index::tree::directory::read_meta;
@@ -7,15 +9,18 @@ use learned_index::tree::merge::Step;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
-use super::board::{Board, Subject};
 use super::target::Target;
-use super::{Demand, Exclusion, merge_range};
-use crate::am::refuse;
+use crate::merge::board::{Board, Subject};
+use crate::merge::exclusion::Exclusion;
+use crate::merge::range::{Demand, merge_range};
+use crate::merge::wait::wait;
+use crate::relation::OpenIndex;
+use crate::report::refuse;
 use crate::storage::buffers::IndexStore;
-use crate::storage::{index_name, raise_corruption};
 
-/// Tries to get the exclusion, a tenth of a second apart, before the caller is told.
+/// Tries to get the exclusion before the caller is told, and the time between two.
 const TRIES: usize = 100;
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// What was done.
 #[derive(Default)]
@@ -59,7 +64,7 @@ unsafe fn retrain(oid: pg_sys::Oid) -> Report {
         let target = Target::open(oid, pg_sys::RowExclusiveLock);
         let report = match merge_everything(target.index) {
             Ok(report) => report,
-            Err(corruption) => raise_corruption(target.index, corruption),
+            Err(corruption) => target.index.raise_corruption(corruption),
         };
         Board::get().works(Subject::file_of(target.index));
         target.close();
@@ -68,12 +73,8 @@ unsafe fn retrain(oid: pg_sys::Oid) -> Report {
 }
 
 /// Merges until nothing is left of what was there at the beginning.
-///
-/// # Safety
-/// `index` is an open learned index.
-unsafe fn merge_everything(index: pg_sys::Relation) -> Result<Report> {
-    // SAFETY: by contract.
-    let store = unsafe { IndexStore::new(index) };
+fn merge_everything(index: OpenIndex) -> Result<Report> {
+    let store = IndexStore::new(index);
     let mut report = Report::default();
     let mut spare = Vec::new();
     // A tree that is being merged already, and the one that takes inserts now.
@@ -81,13 +82,9 @@ unsafe fn merge_everything(index: pg_sys::Relation) -> Result<Report> {
     let mut trees = usize::from(state.frozen.is_some()) + usize::from(state.active.is_some());
     while trees > 0 {
         check_for_interrupts!();
-        // SAFETY: by contract.
-        let step = unsafe {
-            let exclusion = take_exclusion(index);
-            let step = merge_range(index, &store, Demand::All, &mut spare)?;
-            exclusion.release();
-            step
-        };
+        let exclusion = take_exclusion(index);
+        let step = merge_range(&store, Demand::All, &mut spare)?;
+        exclusion.release();
         match step {
             Step::Idle => break,
             Step::Published { merged, leaves, dropped } => {
@@ -104,22 +101,17 @@ unsafe fn merge_everything(index: pg_sys::Relation) -> Result<Report> {
     Ok(report)
 }
 
-/// # Safety
-/// `index` is open.
-unsafe fn take_exclusion(index: pg_sys::Relation) -> Exclusion {
+fn take_exclusion(index: OpenIndex) -> Exclusion {
     for _ in 0..TRIES {
-        // SAFETY: by contract.
-        if let Some(exclusion) = unsafe { Exclusion::try_take(index) } {
+        if let Some(exclusion) = Exclusion::try_take(index) {
             return exclusion;
         }
-        super::worker::wait(std::time::Duration::from_millis(100));
+        wait(BETWEEN_TRIES);
         check_for_interrupts!();
     }
-    // SAFETY: by contract.
-    let name = unsafe { index_name(index) };
     refuse(
         PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
-        format!("index \"{name}\" is being vacuumed or retrained"),
+        format!("index \"{}\" is being vacuumed or retrained", index.name()),
         "Try again when VACUUM or the background worker has finished.",
     )
 }

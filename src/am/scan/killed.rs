@@ -10,8 +10,9 @@ use learned_index::tree::mark::mark_killed;
 use learned_index::tree::scan::ManyDead;
 use pgrx::prelude::*;
 
-use super::dead_rows::DeadRows;
-use crate::maintenance::Exclusion;
+use crate::am::dead_rows::DeadRows;
+use crate::merge::exclusion::Exclusion;
+use crate::relation::OpenTable;
 use crate::storage::buffers::IndexStore;
 use crate::storage::disk::has_room;
 
@@ -27,12 +28,12 @@ pub(super) unsafe fn mark_for_all_sessions(
 ) -> Result<()> {
     // SAFETY: by contract.
     unsafe {
-        let (index, heap) = ((*scan).indexRelation, (*scan).heapRelation);
+        let (index, heap) = (store.index(), (*scan).heapRelation);
         // Workers and their leader share heavyweight locks: the exclusion would not keep one of them from another.
         if heap.is_null() || pg_sys::IsInParallelMode() {
             return Ok(());
         }
-        let mut rows = DeadRows::new(index, heap);
+        let mut rows = DeadRows::new(index, OpenTable::new(heap));
         if let Some(position) = many.in_active {
             remove_killed(store, directory, position, &mut rows)?;
         }

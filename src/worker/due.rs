@@ -3,13 +3,11 @@
 use pgrx::prelude::*;
 
 use super::attempt::{Attempt, attempt, in_transaction};
-use super::board::{Board, Subject};
 use super::opened::{Opened, open};
-use super::seats::is_undisturbed;
-use super::{is_due, need_of};
-use crate::am::options::Options;
+use crate::merge::board::{Board, Subject};
+use crate::merge::need::{is_due, need_of};
+use crate::merge::seats::is_undisturbed;
 use crate::storage::buffers::IndexStore;
-use crate::storage::raise_corruption;
 
 /// How much an index needs to be merged: entries that wait, as a multiple of those at which it is merged.
 type Need = f64;
@@ -102,15 +100,13 @@ unsafe fn look_at(index: pg_sys::Oid, attempt: &Attempt) -> Option<Need> {
         };
         attempt.is_about(&opened, "looking at index");
         let relation = opened.index;
-        let options = Options::of(relation);
         let mut need = None;
-        if options.auto_retrain && !Board::get().rests(Subject::file_of(relation)) {
+        if relation.options().auto_retrain && !Board::get().rests(Subject::file_of(relation)) {
             let store = IndexStore::new(relation);
-            let found = is_due(relation, &store, &options, false).and_then(|due| {
-                due.then(|| need_of(relation, &store, &options, false)).transpose()
-            });
+            let found = is_due(&store, false)
+                .and_then(|due| due.then(|| need_of(&store, false)).transpose());
             match found {
-                Err(corruption) => raise_corruption(relation, corruption),
+                Err(corruption) => relation.raise_corruption(corruption),
                 Ok(found) => need = found,
             }
             store.release();

@@ -9,7 +9,8 @@ use learned_index::page::PAGE_SIZE;
 use learned_index::tree::scan::Visibility;
 use pgrx::prelude::*;
 
-use super::scan::item_pointer;
+use crate::column::tid::item_pointer;
+use crate::relation::OpenTable;
 
 unsafe extern "C-unwind" {
     /// Of access/visibilitymap.h, which pgrx does not bind everywhere. Raises errors: call it with a guard.
@@ -62,7 +63,7 @@ impl MapPage {
 
 /// A table under the snapshot of a scan, for one portion.
 pub(crate) struct TableRows<'s> {
-    heap: pg_sys::Relation,
+    table: OpenTable,
     snapshot: pg_sys::Snapshot,
     /// The page of the visibility map that was read last. The scan keeps it.
     map: &'s mut MapPage,
@@ -76,8 +77,9 @@ impl TableRows<'_> {
     /// `scan` is an index scan with a table and a snapshot, both valid as long as this lives.
     pub(crate) unsafe fn of(scan: pg_sys::IndexScanDesc, map: &mut MapPage) -> TableRows<'_> {
         // SAFETY: by contract.
-        let (heap, snapshot) = unsafe { ((*scan).heapRelation, (*scan).xs_snapshot) };
-        TableRows { heap, snapshot, map, fetch: ptr::null_mut(), slot: ptr::null_mut() }
+        let (table, snapshot) =
+            unsafe { (OpenTable::new((*scan).heapRelation), (*scan).xs_snapshot) };
+        TableRows { table, snapshot, map, fetch: ptr::null_mut(), slot: ptr::null_mut() }
     }
 
     /// Gives back what reading rows needed. Not a destructor: after an error the transaction's abort does it.
@@ -87,7 +89,7 @@ impl TableRows<'_> {
         }
         // SAFETY: both were made by `begin`, and are not used any more.
         unsafe {
-            let end = (*(*self.heap).rd_tableam).index_fetch_end;
+            let end = self.table.method().index_fetch_end;
             if let Some(end) = end {
                 pg_sys::ffi::pg_guard_ffi_boundary(
                     #[allow(ffi_unwind_calls)]
@@ -101,7 +103,7 @@ impl TableRows<'_> {
     /// Whether all rows of a block are visible to everybody, as another page of the map says.
     #[cold]
     fn read_map(&mut self, block: Block) -> bool {
-        let (heap, map): (_, *mut pg_sys::Buffer) = (self.heap, &mut self.map.buffer);
+        let (heap, map): (_, *mut pg_sys::Buffer) = (self.table.raw(), &mut self.map.buffer);
         // SAFETY: the table is open; the buffer is this scan's, and exchanged for the one of the right page.
         let status = unsafe {
             pg_sys::ffi::pg_guard_ffi_boundary(
@@ -116,9 +118,9 @@ impl TableRows<'_> {
     fn begin(&mut self) {
         // SAFETY: the table is open; every table access method has this function.
         unsafe {
-            self.slot = pg_sys::table_slot_create(self.heap, ptr::null_mut());
-            if let Some(begin) = (*(*self.heap).rd_tableam).index_fetch_begin {
-                let heap = self.heap;
+            self.slot = pg_sys::table_slot_create(self.table.raw(), ptr::null_mut());
+            if let Some(begin) = self.table.method().index_fetch_begin {
+                let heap = self.table.raw();
                 self.fetch = pg_sys::ffi::pg_guard_ffi_boundary(
                     #[allow(ffi_unwind_calls)]
                     || begin(heap),
@@ -150,7 +152,7 @@ impl Visibility for TableRows<'_> {
         // SAFETY: the table is open, the snapshot valid, and fetch and slot were made for it. An MVCC snapshot sees
         // one row of a HOT chain at most, so there is no need to call again.
         unsafe {
-            let Some(read) = (*(*self.heap).rd_tableam).index_fetch_tuple else { return true };
+            let Some(read) = self.table.method().index_fetch_tuple else { return true };
             let mut tid = item_pointer(tid);
             let mut call_again = false;
             let (fetch, snapshot, slot) = (self.fetch, self.snapshot, self.slot);

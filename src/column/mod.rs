@@ -1,0 +1,125 @@
+//! The column of an index: how its values become keys, and keys values again.
+//!
+//! - [`key_type`]: the types, and the codes of their values
+//! - [`tuple`]: the index tuples that index-only scans return
+//! - [`tid`]: heap TIDs, as the core has them and as the pure crate has them
+
+pub(crate) mod key_type;
+pub(crate) mod tid;
+pub(crate) mod tuple;
+
+use learned_index::corruption::{Corruption, Result};
+use learned_index::entry::Entry;
+use learned_index::key::{Key, NullClass};
+use learned_index::page::meta::Identity;
+use pgrx::prelude::*;
+
+use crate::relation::OpenIndex;
+use key_type::{KeyType, refuse_type};
+use tid::heap_tid;
+
+/// The type and the order of an index's column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) key_type: KeyType,
+    pub(crate) descending: bool,
+    nulls_first: bool,
+}
+
+impl Column {
+    /// The column of an index. An error where its operator class is not one of ours, so that an order which the codes
+    /// do not have is refused and never answered wrongly.
+    pub(crate) fn of_index(index: OpenIndex) -> Column {
+        let (type_oid, compare) = index.column_order();
+        let options = index.column_options();
+        Column {
+            key_type: KeyType::with_order(type_oid, compare)
+                .unwrap_or_else(|| refuse_type(type_oid)),
+            descending: options & pg_sys::INDOPTION_DESC != 0,
+            nulls_first: options & pg_sys::INDOPTION_NULLS_FIRST != 0,
+        }
+    }
+
+    /// The column that a metapage tells of.
+    pub(crate) fn of_identity(identity: &Identity) -> Result<Column> {
+        let Identity { key_type, descending, nulls_first, .. } = *identity;
+        let unknown = Corruption::new("the number of a key type", key_type.into()).at(0);
+        let key_type = KeyType::of_number(key_type).ok_or(unknown)?;
+        Ok(Column { key_type, descending, nulls_first })
+    }
+
+    /// What the metapage of a new index tells of it.
+    pub(crate) fn new_identity(self) -> Identity {
+        Identity {
+            incarnation: rand::random(),
+            key_type: self.key_type.number(),
+            descending: self.descending,
+            nulls_first: self.nulls_first,
+        }
+    }
+
+    /// Checks that a metapage is that of an index like this one: a file of another learned index would give wrong
+    /// answers.
+    pub(crate) fn expect(self, identity: &Identity) -> Result<()> {
+        let foreign = |expected, found| Err(Corruption::new(expected, found).at(0));
+        if identity.key_type != self.key_type.number() {
+            return foreign("a metapage of this index's key type", identity.key_type.into());
+        }
+        if identity.descending != self.descending {
+            return foreign("a metapage of this index's order", identity.descending.into());
+        }
+        if identity.nulls_first != self.nulls_first {
+            return foreign(
+                "a metapage of this index's order of NULLs",
+                identity.nulls_first.into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// From a value's code to the code in the index's order, and back.
+    #[inline]
+    pub(crate) fn in_order(self, code: u64) -> u64 {
+        if self.descending { !code } else { code }
+    }
+
+    /// The code of a value, in the index's order.
+    #[inline]
+    pub(crate) fn code(self, value: pg_sys::Datum) -> u64 {
+        self.in_order(self.key_type.encode(value))
+    }
+
+    /// The key of a value, or of NULL.
+    #[inline]
+    pub(crate) fn key(self, value: pg_sys::Datum, is_null: bool) -> Key {
+        if is_null { self.null_key() } else { Key::value(self.code(value)) }
+    }
+
+    /// The key of NULL.
+    pub(crate) fn null_key(self) -> Key {
+        let class = if self.nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast };
+        Key { class, code: 0 }
+    }
+
+    /// The value of a key, or `None` of NULL.
+    pub(crate) fn value(self, key: Key) -> Option<pg_sys::Datum> {
+        let is_value = key.class == NullClass::Value;
+        is_value.then(|| self.key_type.decode(self.in_order(key.code)))
+    }
+
+    /// The entry of a row.
+    ///
+    /// # Safety
+    /// The pointers are valid, to the value of one column and to the TID, as the core passes them to callbacks.
+    #[inline]
+    pub(crate) unsafe fn entry(
+        self,
+        values: *const pg_sys::Datum,
+        is_null: *const bool,
+        tid: pg_sys::ItemPointer,
+    ) -> Entry {
+        // SAFETY: by contract.
+        let (value, is_null, tid) = unsafe { (*values, *is_null, &*tid) };
+        Entry { key: self.key(value, is_null), tid: heap_tid(tid) }
+    }
+}

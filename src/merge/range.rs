@@ -1,0 +1,32 @@
+//! Merging one range.
+
+use learned_index::corruption::Result;
+use learned_index::entry::Block;
+use learned_index::tree::directory::read_meta;
+use learned_index::tree::merge::{Limits, Step, merge_step};
+
+use super::need::is_due;
+use crate::storage::buffers::IndexStore;
+
+/// How much must be in the delta tree for it to be merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// Anything.
+    All,
+    /// As much as the index's options say. What is being merged is merged to its end.
+    Threshold,
+}
+
+/// Merges one range. The caller has the exclusion.
+pub(crate) fn merge_range(
+    store: &IndexStore,
+    demand: Demand,
+    spare: &mut Vec<Block>,
+) -> Result<Step> {
+    let (_, state) = read_meta(store, &mut 0)?;
+    if demand == Demand::Threshold && !is_due(store, false)? {
+        return Ok(Step::Idle);
+    }
+    let options = store.index().options();
+    merge_step(store, options.build(), Limits::for_leaves(state.leaves), 1, spare)
+}

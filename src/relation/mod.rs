@@ -1,0 +1,298 @@
+//! Open relations: an index of ours, and its table.
+//!
+//! A callback makes them of what the core has passed, once. From there on they are safe to ask.
+
+pub(crate) mod options;
+
+use std::ffi::CStr;
+use std::ops::Deref;
+
+use learned_index::corruption::Corruption;
+use learned_index::entry::HeapTid;
+use learned_index::page::FORMAT_VERSION;
+use pgrx::prelude::*;
+
+use crate::report::refuse;
+use options::{Options, amoptions};
+
+/// `InvalidSubTransactionId` of c.h.
+const NO_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
+
+/// A relation that is open, and locked as its use asks for, as long as this value and its copies are used.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenRelation(pg_sys::Relation);
+
+/// An open learned index.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenIndex(OpenRelation);
+
+/// The open table of an index.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenTable(OpenRelation);
+
+impl Deref for OpenIndex {
+    type Target = OpenRelation;
+
+    #[inline]
+    fn deref(&self) -> &OpenRelation {
+        &self.0
+    }
+}
+
+impl Deref for OpenTable {
+    type Target = OpenRelation;
+
+    #[inline]
+    fn deref(&self) -> &OpenRelation {
+        &self.0
+    }
+}
+
+/// The file of a relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct File {
+    pub(crate) tablespace: u32,
+    pub(crate) database: u32,
+    pub(crate) number: u32,
+    /// The session of a temporary relation; -1 of all others.
+    pub(crate) backend: i32,
+}
+
+impl OpenRelation {
+    /// What functions of the core take.
+    #[inline]
+    pub(crate) fn raw(&self) -> pg_sys::Relation {
+        self.0
+    }
+
+    #[inline]
+    fn data(&self) -> &pg_sys::RelationData {
+        // SAFETY: whoever made this has promised that the relation is open.
+        unsafe { &*self.0 }
+    }
+
+    /// Its row of pg_class.
+    #[inline]
+    pub(crate) fn class(&self) -> &pg_sys::FormData_pg_class {
+        // SAFETY: rd_rel of an open relation is valid.
+        unsafe { &*self.data().rd_rel }
+    }
+
+    #[inline]
+    pub(crate) fn oid(&self) -> pg_sys::Oid {
+        self.data().rd_id
+    }
+
+    pub(crate) fn name(&self) -> String {
+        // SAFETY: a name is a NameData, which ends with a NUL.
+        let name = unsafe { CStr::from_ptr(self.class().relname.data.as_ptr()) };
+        name.to_string_lossy().into_owned()
+    }
+
+    /// The name with its schema, quoted where SQL needs it.
+    pub(crate) fn qualified_name(&self) -> String {
+        let class = self.class();
+        // SAFETY: within a transaction, as everything that has a relation open; the schema is null if it is gone.
+        // What the core gives is a C string.
+        unsafe {
+            let schema = pg_sys::get_namespace_name(class.relnamespace);
+            let name = class.relname.data.as_ptr();
+            let quoted = pg_sys::quote_qualified_identifier(schema, name);
+            CStr::from_ptr(quoted).to_string_lossy().into_owned()
+        }
+    }
+
+    #[inline]
+    pub(crate) fn file(&self) -> File {
+        let relation = self.data();
+        #[cfg(feature = "pg15")]
+        let (tablespace, database, number) =
+            (relation.rd_node.spcNode, relation.rd_node.dbNode, relation.rd_node.relNode);
+        #[cfg(not(feature = "pg15"))]
+        let (tablespace, database, number) =
+            (relation.rd_locator.spcOid, relation.rd_locator.dbOid, relation.rd_locator.relNumber);
+        File {
+            tablespace: tablespace.to_u32(),
+            database: database.to_u32(),
+            number: u32::from(number),
+            backend: relation.rd_backend,
+        }
+    }
+
+    #[inline]
+    fn persistence(&self) -> u8 {
+        self.class().relpersistence as u8
+    }
+
+    #[inline]
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.persistence() == pg_sys::RELPERSISTENCE_TEMP
+    }
+
+    /// Whether it is a temporary one that another session has made.
+    pub(crate) fn is_temporary_elsewhere(&self) -> bool {
+        self.is_temporary() && !self.data().rd_islocaltemp
+    }
+
+    /// Whether its pages are not logged, so that a standby does not have them.
+    pub(crate) fn is_unlogged(&self) -> bool {
+        self.persistence() == pg_sys::RELPERSISTENCE_UNLOGGED
+    }
+
+    /// Whether this transaction has made its file.
+    fn has_new_file(&self) -> bool {
+        let relation = self.data();
+        #[cfg(feature = "pg15")]
+        let first = relation.rd_firstRelfilenodeSubid;
+        #[cfg(not(feature = "pg15"))]
+        let first = relation.rd_firstRelfilelocatorSubid;
+        relation.rd_createSubid != NO_SUBTRANSACTION || first != NO_SUBTRANSACTION
+    }
+
+    /// Whether no other session can see it: it is temporary, or this transaction made it.
+    pub(crate) fn is_private(&self) -> bool {
+        self.is_temporary() || self.has_new_file()
+    }
+
+    /// Whether its changes are logged: `RelationNeedsWAL` of rel.h.
+    pub(crate) fn needs_wal(&self) -> bool {
+        // SAFETY: a setting of this process.
+        let always = unsafe { pg_sys::wal_level } >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32;
+        self.persistence() == pg_sys::RELPERSISTENCE_PERMANENT && (always || !self.has_new_file())
+    }
+}
+
+impl OpenIndex {
+    /// # Safety
+    /// `relation` is an index of this access method, open and locked as said of [`OpenRelation`].
+    #[inline]
+    pub(crate) unsafe fn new(relation: pg_sys::Relation) -> OpenIndex {
+        OpenIndex(OpenRelation(relation))
+    }
+
+    /// An open relation, if it is an index of this access method.
+    ///
+    /// # Safety
+    /// `relation` is open and locked as said of [`OpenRelation`].
+    pub(crate) unsafe fn of_relation(relation: pg_sys::Relation) -> Option<OpenIndex> {
+        let ours = amoptions as unsafe extern "C-unwind" fn(_, _) -> _;
+        let open = OpenRelation(relation);
+        // SAFETY: rd_indam of an open index is valid or null.
+        let method = unsafe { open.data().rd_indam.as_ref() };
+        let is_ours = open.class().relkind as u8 == pg_sys::RELKIND_INDEX
+            && method
+                .and_then(|method| method.amoptions)
+                .is_some_and(|options| std::ptr::fn_addr_eq(options, ours));
+        is_ours.then_some(OpenIndex(open))
+    }
+
+    /// Its row of pg_index.
+    pub(crate) fn definition(&self) -> &pg_sys::FormData_pg_index {
+        // SAFETY: rd_index of an open index is valid.
+        unsafe { &*self.data().rd_index }
+    }
+
+    /// That row as a tuple.
+    pub(crate) fn definition_tuple(&self) -> &pg_sys::HeapTupleData {
+        // SAFETY: rd_indextuple of an open index is valid.
+        unsafe { &*self.data().rd_indextuple }
+    }
+
+    /// Whether it takes inserts: not while its pages are being built by CREATE INDEX or REINDEX CONCURRENTLY, nor after
+    /// that has failed.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.definition().indisready
+    }
+
+    /// Whether this transaction has created it, and not only its file.
+    #[cfg(not(feature = "pg18"))]
+    pub(crate) fn is_created_here(&self) -> bool {
+        self.data().rd_createSubid != NO_SUBTRANSACTION
+    }
+
+    /// The type of its column, and the comparison function of the column's operator class.
+    pub(crate) fn column_order(&self) -> (pg_sys::Oid, pg_sys::Oid) {
+        // SAFETY: an open index has the operator class's input type and support functions for each column, and one
+        // column at least.
+        unsafe { (*self.data().rd_opcintype, pg_sys::index_getprocid(self.raw(), 1, 1)) }
+    }
+
+    /// `INDOPTION_` bits of its column.
+    pub(crate) fn column_options(&self) -> u32 {
+        // SAFETY: an ordered index has an option for each column, and one column at least.
+        unsafe { *self.data().rd_indoption as u32 }
+    }
+
+    /// Its storage parameters.
+    pub(crate) fn options(&self) -> Options {
+        // SAFETY: they are null, or were made by `amoptions` of this index's access method.
+        unsafe { Options::stored_at(self.data().rd_options) }
+    }
+
+    /// Raises the error of a page that cannot be what this version of the extension wrote. Nothing that has to be
+    /// released by its destructor may be held.
+    pub(crate) fn raise_corruption(&self, corruption: Corruption) -> ! {
+        let name = self.name();
+        if let Some(found) = corruption.version() {
+            refuse(
+                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!(
+                    "index \"{name}\" has format {found}; this version of omendb_learned reads {FORMAT_VERSION}"
+                ),
+                "REINDEX it, or install the version that wrote it.",
+            );
+        }
+        let place = corruption.block.map_or(String::new(), |block| format!(" at block {block}"));
+        refuse(
+            PgSqlErrorCode::ERRCODE_INDEX_CORRUPTED,
+            format!(
+                "index \"{name}\" is corrupted{place}: expected {}, found {}",
+                corruption.expected, corruption.found
+            ),
+            "Please REINDEX it.",
+        )
+    }
+
+    /// Raises the error that a row of the table is not in the index.
+    pub(crate) fn raise_missing_row(&self, table: OpenTable, tid: HeapTid) -> ! {
+        let (index, table) = (self.name(), table.name());
+        let place = format!("({},{})", tid.block(), tid.offset());
+        refuse(
+            PgSqlErrorCode::ERRCODE_INDEX_CORRUPTED,
+            format!(
+                "index \"{index}\" is corrupted: expected an entry for row {place} of table \"{table}\", found none"
+            ),
+            "Please REINDEX it.",
+        )
+    }
+}
+
+impl OpenTable {
+    /// # Safety
+    /// `relation` is a table, open and locked as said of [`OpenRelation`].
+    #[inline]
+    pub(crate) unsafe fn new(relation: pg_sys::Relation) -> OpenTable {
+        OpenTable(OpenRelation(relation))
+    }
+
+    /// The functions of its access method.
+    #[inline]
+    pub(crate) fn method(&self) -> &pg_sys::TableAmRoutine {
+        // SAFETY: every open table has them.
+        unsafe { &*self.data().rd_tableam }
+    }
+
+    /// Whether logical decoding looks rows of the table up: `RelationIsAccessibleInLogicalDecoding` of rel.h.
+    #[cfg(not(feature = "pg15"))]
+    pub(crate) fn is_decoded_with(&self) -> bool {
+        // SAFETY: wal_level is a setting of this process. The options of a plain table are StdRdOptions.
+        unsafe {
+            let logical = pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_LOGICAL as i32;
+            let kind = self.class().relkind as u8;
+            let options = self.data().rd_options.cast::<pg_sys::StdRdOptions>();
+            let user_catalog = matches!(kind, pg_sys::RELKIND_RELATION | pg_sys::RELKIND_MATVIEW)
+                && options.as_ref().is_some_and(|options| options.user_catalog_table);
+            logical && self.needs_wal() && (pg_sys::IsCatalogRelation(self.raw()) || user_catalog)
+        }
+    }
+}

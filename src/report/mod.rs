@@ -1,0 +1,25 @@
+//! How an error reaches the user.
+//!
+//! - [`refuse`]: an error that the user can do something about
+//! - [`carried`]: what an error of the core loses on its way through Rust, and gets back
+//! - [`backtraces`]: why no error shows where in this library it was raised
+//! - [`memory`]: what happens when memory runs out
+
+pub(crate) mod backtraces;
+pub(crate) mod carried;
+pub(crate) mod memory;
+
+use pgrx::PgLogLevel;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// Raises an error that the user can do something about.
+pub(crate) fn refuse(code: PgSqlErrorCode, message: String, hint: &str) -> ! {
+    raise(ErrorReport::new(code, message, "learned").set_hint(hint))
+}
+
+/// Raises an error.
+pub(crate) fn raise(report: ErrorReport) -> ! {
+    report.report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
