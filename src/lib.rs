@@ -43,3 +43,16 @@ pub extern "C-unwind" fn _PG_init() {
     // SAFETY: all settings are registered; the core copies the name.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"omendb_learned".as_ptr()) };
 }
+
+/// What `cargo pgrx test` asks for: how to start the server.
+#[cfg(test)]
+#[allow(unreachable_pub)] // the macros of pgrx-tests name it
+pub mod pg_test {
+    /// Nothing has to be set up.
+    pub fn setup(_options: Vec<&str>) {}
+
+    /// Settings of the server.
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        vec!["fsync = off"]
+    }
+}

@@ -13,6 +13,8 @@ mod handler;
 mod insert;
 mod scan;
 mod serializable;
+#[cfg(any(test, feature = "pg_test"))]
+mod tests;
 mod unique_violation;
 mod vacuum;
 mod validate;

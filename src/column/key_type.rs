@@ -22,7 +22,7 @@ pub(crate) enum KeyType {
 }
 
 /// All of them, with the comparison function of their btree operator class.
-const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 10] = [
+pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 10] = [
     (KeyType::Int2, pg_sys::INT2OID, pg_sys::F_BTINT2CMP),
     (KeyType::Int4, pg_sys::INT4OID, pg_sys::F_BTINT4CMP),
     (KeyType::Int8, pg_sys::INT8OID, pg_sys::F_BTINT8CMP),

@@ -8,6 +8,9 @@ pub(crate) mod key_type;
 pub(crate) mod tid;
 pub(crate) mod tuple;
 
+#[cfg(any(test, feature = "pg_test"))]
+pub(crate) mod tests;
+
 use learned_index::corruption::{Corruption, Result};
 use learned_index::entry::Entry;
 use learned_index::key::{Key, NullClass};

@@ -3,6 +3,8 @@
 //! A callback makes them of what the core has passed, once. From there on they are safe to ask.
 
 pub(crate) mod options;
+#[cfg(any(test, feature = "pg_test"))]
+pub(crate) mod tests;
 
 use std::ffi::CStr;
 use std::ops::Deref;

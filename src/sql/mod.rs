@@ -7,3 +7,5 @@
 mod check;
 mod retrain;
 mod target;
+#[cfg(any(test, feature = "pg_test"))]
+mod tests;

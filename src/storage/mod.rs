@@ -15,6 +15,8 @@ pub(crate) mod horizon;
 mod pins;
 pub(crate) mod session;
 pub(crate) mod spill;
+#[cfg(any(test, feature = "pg_test"))]
+mod tests;
 pub(crate) mod wal;
 
 use learned_index::page::PAGE_SIZE;

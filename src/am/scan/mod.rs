@@ -8,6 +8,8 @@
 mod heap_ahead;
 mod killed;
 mod quals;
+#[cfg(any(test, feature = "pg_test"))]
+mod quals_tests;
 mod visible;
 
 use std::cell::RefCell;
