@@ -229,3 +229,14 @@ CREATE OPERATOR CLASS oid_ops DEFAULT FOR TYPE pg_catalog.oid USING learned FAMI
     FUNCTION 1 pg_catalog.btoidcmp(pg_catalog.oid, pg_catalog.oid),
     FUNCTION 2 pg_catalog.btoidsortsupport(pg_catalog.internal),
     FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+CREATE OPERATOR FAMILY bool_ops USING learned;
+
+CREATE OPERATOR CLASS bool_ops DEFAULT FOR TYPE pg_catalog.bool USING learned FAMILY bool_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.btboolcmp(pg_catalog.bool, pg_catalog.bool),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);

@@ -19,10 +19,11 @@ pub(crate) enum KeyType {
     Time = 8,
     Timestamp = 9,
     TimestampTz = 10,
+    Bool = 11,
 }
 
 /// All of them, with the comparison function of their btree operator class.
-pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 10] = [
+pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 11] = [
     (KeyType::Int2, pg_sys::INT2OID, pg_sys::F_BTINT2CMP),
     (KeyType::Int4, pg_sys::INT4OID, pg_sys::F_BTINT4CMP),
     (KeyType::Int8, pg_sys::INT8OID, pg_sys::F_BTINT8CMP),
@@ -33,10 +34,11 @@ pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 10] = [
     (KeyType::Time, pg_sys::TIMEOID, pg_sys::F_TIME_CMP),
     (KeyType::Timestamp, pg_sys::TIMESTAMPOID, pg_sys::F_TIMESTAMP_CMP),
     (KeyType::TimestampTz, pg_sys::TIMESTAMPTZOID, pg_sys::F_TIMESTAMPTZ_CMP),
+    (KeyType::Bool, pg_sys::BOOLOID, pg_sys::F_BTBOOLCMP),
 ];
 
 /// What a HINT says about types.
-pub(crate) const SUPPORTED_TYPES: &str = "Supported types are smallint, integer, bigint, oid, real, double precision, date, time, timestamp and timestamp with time zone, with their default operator classes.";
+pub(crate) const SUPPORTED_TYPES: &str = "Supported types are boolean, smallint, integer, bigint, oid, real, double precision, date, time, timestamp and timestamp with time zone, with their default operator classes.";
 
 impl KeyType {
     /// The key type of a SQL type, if it has codes.
@@ -81,7 +83,7 @@ impl KeyType {
             KeyType::Int2 | KeyType::Int4 | KeyType::Int8 => KeyType::Int2,
             KeyType::Float4 | KeyType::Float8 => KeyType::Float4,
             KeyType::Date | KeyType::Timestamp | KeyType::TimestampTz => KeyType::Date,
-            KeyType::Oid | KeyType::Time => self,
+            KeyType::Oid | KeyType::Time | KeyType::Bool => self,
         }
     }
 
@@ -114,6 +116,7 @@ impl KeyType {
                 from_i64(bits as i64)
             }
             KeyType::Oid => (bits as u32).into(),
+            KeyType::Bool => (bits as u8 != 0).into(),
             KeyType::Float4 => from_f64(f32::from_bits(bits as u32).into()),
             KeyType::Float8 => from_f64(f64::from_bits(bits)),
         }
@@ -130,6 +133,7 @@ impl KeyType {
                 number.to_ne_bytes()
             }
             KeyType::Oid => padded((code as u32).to_ne_bytes()),
+            KeyType::Bool => padded([code as u8]),
             KeyType::Float4 => padded((to_f64(code) as f32).to_ne_bytes()),
             KeyType::Float8 => to_f64(code).to_ne_bytes(),
         }
@@ -141,7 +145,7 @@ impl KeyType {
         match self {
             KeyType::Float4 => pg_sys::Datum::from((to_f64(code) as f32).to_bits()),
             KeyType::Float8 => pg_sys::Datum::from(to_f64(code).to_bits()),
-            KeyType::Oid => pg_sys::Datum::from(code),
+            KeyType::Oid | KeyType::Bool => pg_sys::Datum::from(code),
             // Shorter integers lie in a Datum with their sign extended.
             _ => pg_sys::Datum::from(number),
         }

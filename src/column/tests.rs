@@ -10,7 +10,7 @@ use crate::relation::OpenIndex;
 use crate::relation::tests::new_index;
 
 /// Values of each type, as SQL writes them, in no order.
-const VALUES: [(KeyType, &[&str]); 10] = [
+const VALUES: [(KeyType, &[&str]); 11] = [
     (KeyType::Int2, &["0", "-1", "1", "-32768", "32767", "4711"]),
     (KeyType::Int4, &["0", "-1", "1", "-2147483648", "2147483647"]),
     (KeyType::Int8, &["0", "-1", "1", "-9223372036854775808", "9223372036854775807"]),
@@ -20,6 +20,7 @@ const VALUES: [(KeyType, &[&str]); 10] = [
     (KeyType::Date, &["2000-01-01", "4713-01-01 BC", "5874897-12-31", "-infinity", "infinity"]),
     (KeyType::Time, &["00:00", "24:00", "12:34:56.789012"]),
     (KeyType::Timestamp, &["2000-01-01", "1999-12-31 23:59", "-infinity", "infinity"]),
+    (KeyType::Bool, &["true", "false"]),
     (KeyType::TimestampTz, &["2000-01-01 UTC", "1969-07-20 20:17 UTC", "-infinity", "infinity"]),
 ];
 

@@ -14,9 +14,10 @@ pub enum SqlType {
     Time,
     Timestamp,
     Timestamptz,
+    Bool,
 }
 
-use SqlType::{Date, Float4, Float8, Int2, Int4, Int8, Oid, Time, Timestamp, Timestamptz};
+use SqlType::{Bool, Date, Float4, Float8, Int2, Int4, Int8, Oid, Time, Timestamp, Timestamptz};
 
 /// A value: integers as they are, dates as days and times as microseconds since 2000-01-01 (or
 /// midnight), `i64::MIN` and `i64::MAX` for the infinities of dates and timestamps.
@@ -31,8 +32,8 @@ const DAY: i64 = 86_400_000_000;
 
 impl SqlType {
     /// Every indexable type.
-    pub const ALL: [SqlType; 10] =
-        [Int2, Int4, Int8, Oid, Float4, Float8, Date, Time, Timestamp, Timestamptz];
+    pub const ALL: [SqlType; 11] =
+        [Int2, Int4, Int8, Oid, Float4, Float8, Date, Time, Timestamp, Timestamptz, Bool];
 
     /// The type's name in SQL.
     pub fn name(self) -> &'static str {
@@ -47,6 +48,7 @@ impl SqlType {
             Time => "time",
             Timestamp => "timestamp",
             Timestamptz => "timestamptz",
+            Bool => "bool",
         }
     }
 
@@ -58,6 +60,7 @@ impl SqlType {
             Float4 | Float8 => &[Float4, Float8],
             Date | Timestamp | Timestamptz => &[Date, Timestamp, Timestamptz],
             Time => &[Time],
+            Bool => &[Bool],
         }
     }
 
@@ -72,6 +75,7 @@ impl SqlType {
             Int2 => (i16::MIN.into(), i16::MAX.into()),
             Int4 => (i32::MIN.into(), i32::MAX.into()),
             Oid => (0, u32::MAX.into()),
+            Bool => (0, 1),
             Date => (-2_451_545, 2_145_031_948),
             Time => (0, DAY),
             Timestamp | Timestamptz => (-211_813_488_000_000_000, 9_223_371_331_199_999_999),
