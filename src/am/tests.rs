@@ -40,7 +40,9 @@ mod tests {
                 let query = format!("SELECT {what} FROM t WHERE {condition}");
                 let [our_start, our_total, our_rows] = costs("ours", &query);
                 let [their_start, their_total, their_rows] = costs("theirs", &query);
-                assert_eq!(our_rows, their_rows, "{query}");
+                // Before 18 the planner looks up the least and greatest values in B-trees only.
+                let same = (our_rows - their_rows).abs() <= 0.01 * their_rows;
+                assert!(same, "{query}: {our_rows} {their_rows}");
                 assert!(
                     our_start > 0.0 && our_start <= their_start,
                     "{query}: {our_start} {their_start}"

@@ -247,10 +247,7 @@ impl OpenIndex {
         let place = corruption.block.map_or(String::new(), |block| format!(" at block {block}"));
         refuse(
             PgSqlErrorCode::ERRCODE_INDEX_CORRUPTED,
-            format!(
-                "index \"{name}\" is corrupted{place}: expected {}, found {}",
-                corruption.expected, corruption.found
-            ),
+            format!("index \"{name}\" is corrupted{place}: {corruption}"),
             "Please REINDEX it.",
         )
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::bits::{Packed, packed_len};
 use super::elias_fano::{EliasFano, Shape};
 use super::line::{Line, MAX_POSITIONS};
-use crate::corruption::{Corruption, Result, ensure};
+use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that};
 
 /// Bytes of the part of a header that every form has: form, width, shift, flags, base.
 pub(crate) const HEADER_LEN: usize = 12;
@@ -56,7 +56,7 @@ enum Offsets<'a> {
 }
 
 fn byte(bytes: &[u8], at: usize) -> Result<u8> {
-    bytes.get(at).copied().ok_or(Corruption::new("a sequence header within the page", at as u64))
+    bytes.get(at).copied().ok_or(Corruption::not("a sequence header within the page"))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
@@ -68,20 +68,20 @@ fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
         .get(at..)
         .and_then(|tail| tail.first_chunk())
         .map(|chunk| u64::from_le_bytes(*chunk))
-        .ok_or(Corruption::new("a sequence header within the page", at as u64))
+        .ok_or(Corruption::not("a sequence header within the page"))
 }
 
 impl<'a> Sequence<'a> {
     /// Reads the header of a sequence of `count` values at the start of `bytes`, which may go on
     /// behind it. Returns the view and the sequence's length in bytes.
     pub fn parse(bytes: &'a [u8], count: usize) -> Result<(Sequence<'a>, usize)> {
-        ensure(count <= MAX_POSITIONS, "at most 65536 values in a sequence", count as u64)?;
+        ensure_at_most(count, MAX_POSITIONS, "values in a sequence")?;
         if byte(bytes, 0)? != FormTag::Runs as u8 {
             let (plain, len) = Plain::parse(bytes, count)?;
             return Ok((Sequence { count, form: Form::Plain(plain) }, len));
         }
         let runs = usize::from(u16_at(bytes, 2)?);
-        ensure(runs > 0 && runs <= count, "one to `count` runs", runs as u64)?;
+        ensure(runs > 0 && runs <= count, "as many runs as values, or fewer", runs as u64)?;
         let (values, values_len) = Plain::parse(bytes.get(4..).unwrap_or(&[]), runs)?;
         let ends_at = 4 + values_len;
         let (ends, ends_len) = Plain::parse(bytes.get(ends_at..).unwrap_or(&[]), runs)?;
@@ -198,7 +198,7 @@ impl<'a> Plain<'a> {
         }
         ensure(width <= 64, "a width of at most 64 bits", width.into())?;
         let body = |at: usize, len: usize| {
-            ensure(at + len <= bytes.len(), "a sequence within the page", (at + len) as u64)?;
+            ensure_that(at + len <= bytes.len(), "a sequence within the page")?;
             Ok(&bytes[at..])
         };
         let offsets = match tag {
@@ -222,9 +222,7 @@ impl<'a> Plain<'a> {
                 ensure(width < 64, "a low width below 64 bits", width.into())?;
                 let sequence = EliasFano::new(body(at, shape.len(count))?, shape);
                 at += shape.len(count);
-                Offsets::EliasFano(
-                    sequence.ok_or(Corruption::new("an Elias-Fano body", at as u64))?,
-                )
+                Offsets::EliasFano(sequence.ok_or(Corruption::not("an Elias-Fano body"))?)
             }
             other => return Err(Corruption::new("a known sequence form", other.into())),
         };

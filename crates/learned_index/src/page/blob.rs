@@ -6,7 +6,7 @@ use super::{
     CONTENT_END, CONTENT_START, PageBytes, PageKind, expect_kind, new_page, read, seal, set_lower,
     verify_seal, write,
 };
-use crate::corruption::{Result, ensure};
+use crate::corruption::{Result, ensure_at_most};
 use crate::entry::Block;
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -40,6 +40,6 @@ pub fn decode(page: &PageBytes) -> Result<(&[u8], Option<Block>)> {
     verify_seal(page)?;
     let header: Header = read(page, CONTENT_START);
     let len = header.len as usize;
-    ensure(len <= CAPACITY, "bytes that fit the page", header.len.into())?;
+    ensure_at_most(len, CAPACITY, "bytes of a model in a page")?;
     Ok((&page[BYTES_AT..BYTES_AT + len], (header.next != 0).then_some(header.next)))
 }

@@ -19,7 +19,7 @@ use super::{
     CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, birth, expect_kind, lower_edit,
     new_page, read, seal, set_lower, verify_seal, write,
 };
-use crate::corruption::{Result, ensure};
+use crate::corruption::{Result, ensure, ensure_at_most, ensure_that};
 use crate::cpu::LINE;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault;
@@ -133,7 +133,7 @@ impl StoredEntry {
 
     fn entry(&self) -> Result<Entry> {
         let whole = self.class_and_check >> 2 == self.check();
-        ensure(whole && self.tid_offset != 0, "whole delta entries", self.class_and_check.into())?;
+        ensure_that(whole && self.tid_offset != 0, "whole delta entries")?;
         let class = match self.class_and_check & 3 {
             0 => NullClass::NullsFirst,
             1 => NullClass::Value,
@@ -233,15 +233,10 @@ impl<'a> Delta<'a> {
         ensure(birth(page) == tree, "a page of this delta tree", birth(page))?;
         let header: Header = read(page, HEADER_AT);
         let most = if header.level == 0 { CAPACITY } else { CHILDREN };
-        let fits = usize::from(header.sorted) <= most;
-        ensure(fits, "entries that fit a delta page", header.sorted.into())?;
+        ensure_at_most(header.sorted.into(), most, "entries in a delta page")?;
         let delta = Delta { page, header };
-        ensure(delta.low() < delta.high(), "fences that ascend", header.level.into())?;
-        ensure(
-            header.level == 0 || header.sorted > 0,
-            "a delta page with children",
-            header.level.into(),
-        )?;
+        ensure_that(delta.low() < delta.high(), "fences that ascend")?;
+        ensure_that(header.level == 0 || header.sorted > 0, "a delta page with children")?;
         Ok(delta)
     }
 
@@ -255,10 +250,10 @@ impl<'a> Delta<'a> {
         for slot in 0..count {
             let entry = self.stored(slot).entry()?;
             let inside = self.low() <= Fence::at(entry) && Fence::at(entry) < self.high();
-            ensure(inside, "delta entries within the fences", slot as u64)?;
+            ensure_that(inside, "delta entries within the fences")?;
         }
         let rest = self.page.get(ENTRIES_AT + count * ENTRY_LEN..CONTENT_END).unwrap_or(&[]);
-        ensure(rest.iter().all(|&byte| byte == 0), "no entries behind the last", count as u64)
+        ensure_that(rest.iter().all(|&byte| byte == 0), "no entries behind the last")
     }
 
     /// The first position that belongs to the page.

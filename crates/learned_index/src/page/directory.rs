@@ -6,7 +6,7 @@ use super::{
     CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, expect_kind, new_page, read,
     seal, set_lower, verify_seal, write,
 };
-use crate::corruption::{Result, ensure};
+use crate::corruption::{Result, ensure_at_most, ensure_that};
 use crate::entry::{Block, Fence};
 
 /// One child of a directory page.
@@ -75,7 +75,7 @@ pub fn decode(page: &PageBytes) -> Result<(u16, Vec<Child>)> {
     verify_seal(page)?;
     let header: Header = read(page, CONTENT_START);
     let count = usize::from(header.children);
-    ensure(count <= CAPACITY, "at most 254 children", count as u64)?;
+    ensure_at_most(count, CAPACITY, "children")?;
     let children: Vec<Child> = (0..count)
         .map(|index| {
             let stored: StoredChild = read(page, CHILDREN_AT + index * size_of::<StoredChild>());
@@ -88,6 +88,6 @@ pub fn decode(page: &PageBytes) -> Result<(u16, Vec<Child>)> {
         })
         .collect();
     let ascending = children.is_sorted_by(|left, right| left.low < right.low);
-    ensure(ascending, "ascending fences", header.children.into())?;
+    ensure_that(ascending, "fences that ascend")?;
     Ok((header.level, children))
 }

@@ -15,7 +15,7 @@ use super::{
     tombstone,
 };
 use crate::codec::Sequence;
-use crate::corruption::{Corruption, Result, ensure};
+use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that};
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Key, NullClass};
 use crate::memory::Room;
@@ -138,13 +138,13 @@ impl<'a> Leaf<'a> {
         let marks: Marks = read(page, MARKS_AT);
         let header: Header = read(page, HEADER_AT);
         let entries = header.entries as usize;
-        ensure(entries <= MAX_ENTRIES, "at most 65088 entries in a leaf", entries as u64)?;
+        ensure_at_most(entries, MAX_ENTRIES, "entries in a leaf")?;
         let blocks = usize::from(header.blocks);
         let table_end = TABLE_AT + blocks * BLOCK_START_LEN;
         let tombstones_at = usize::from(header.tombstones_at);
-        ensure(table_end <= tombstones_at, "a block table within the leaf", table_end as u64)?;
-        ensure(tombstones_at <= CONTENT_END, "blocks within the page", tombstones_at as u64)?;
-        ensure((blocks == 0) == (entries == 0), "blocks for the entries", blocks as u64)?;
+        ensure_that(table_end <= tombstones_at, "a block table within the leaf")?;
+        ensure_that(tombstones_at <= CONTENT_END, "blocks within the page")?;
+        ensure_that((blocks == 0) == (entries == 0), "blocks for the entries")?;
         let class = match header.class {
             0 => NullClass::NullsFirst,
             1 => NullClass::Value,
@@ -153,7 +153,7 @@ impl<'a> Leaf<'a> {
         };
         let leaf = Leaf { page, marks, header, class };
         let check = tombstone::marks_check(&marks, leaf.tombstone_list());
-        ensure(marks.check == check, "whole tombstone marks", marks.check.into())?;
+        ensure(marks.check == check, "the check of the tombstone marks", marks.check.into())?;
         Ok(leaf)
     }
 
@@ -255,7 +255,7 @@ impl<'a> Leaf<'a> {
         let start = self.start(block);
         let first_slot = usize::from(start.first_slot);
         let end = self.slots_before(block + 1);
-        ensure(first_slot < end && end <= self.entries(), "blocks that ascend", end as u64)?;
+        ensure_that(first_slot < end && end <= self.entries(), "blocks that ascend")?;
         // Up to the end of the page: reading a few bytes beyond a sequence is its fast path.
         let bytes = self.page.get(usize::from(start.offset)..).unwrap_or(&[]);
         let (codes, len) = Sequence::parse(bytes, end - first_slot)?;
@@ -461,7 +461,7 @@ impl<'a> Leaf<'a> {
             }
             let view = self.block(block)?;
             let block_end = self.slots_before(block + 1);
-            ensure(view.first_slot <= slot && slot < block_end, "slots that ascend", slot as u64)?;
+            ensure_that(view.first_slot <= slot && slot < block_end, "slots that ascend")?;
             let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
             view.codes.prefetch(from..to);
             view.tids.prefetch(from..to);

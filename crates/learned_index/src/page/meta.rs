@@ -192,7 +192,11 @@ fn stored_state(state: &State) -> StoredState {
 /// Reads a metapage.
 pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
     let stored: StoredIdentity = read(page, IDENTITY_AT);
-    ensure(stored.magic == MAGIC, "the metapage of a learned index", stored.magic.into())?;
+    ensure(
+        stored.magic == MAGIC,
+        "the magic number of a learned index's metapage",
+        stored.magic.into(),
+    )?;
     if stored.version != u32::from(FORMAT_VERSION) {
         return Err(Corruption::other_version(stored.version));
     }

@@ -23,7 +23,7 @@ pub mod tombstone;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::corruption::{Corruption, Result, ensure};
+use crate::corruption::{Corruption, Result, ensure, ensure_that};
 use crate::entry::{Fence, HeapTid};
 
 pub use edit::{Edit, apply};
@@ -215,10 +215,10 @@ pub(crate) fn verify_rest(page: &PageBytes, end: usize) -> Result<()> {
         && usize::from(upper) == CONTENT_END
         && usize::from(special) == CONTENT_END
         && version == PAGESIZE_VERSION;
-    ensure(standard, "a page header of PostgreSQL", upper.into())?;
-    ensure(usize::from(lower) == end, "content that ends where the header says", lower.into())?;
+    ensure_that(standard, "a page header of PostgreSQL")?;
+    ensure(usize::from(lower) == end, "pd_lower where the content ends", lower.into())?;
     let hole = page.get(end..CONTENT_END).unwrap_or(&[]);
-    ensure(hole.iter().all(|&byte| byte == 0), "nothing in the hole", end as u64)
+    ensure_that(hole.iter().all(|&byte| byte == 0), "nothing in the hole")
 }
 
 /// Where PostgreSQL's header says that the content ends.
@@ -235,7 +235,7 @@ pub(crate) fn verify_whole(page: &PageBytes) -> Result<()> {
         // These have no seal.
         let plain = [trailer.birth, trailer.checksum.into(), trailer.padding.into()];
         let sealed = u32::from(trailer.sealed_from) + u32::from(trailer.sealed_to);
-        ensure(plain == [0; 3] && sealed == 0, "the trailer of a tombstone page", trailer.birth)?;
+        ensure_that(plain == [0; 3] && sealed == 0, "the trailer of a tombstone page")?;
         return verify_rest(page, CONTENT_END);
     }
     verify_seal(page)?;
@@ -252,7 +252,11 @@ pub(crate) fn verify_whole(page: &PageBytes) -> Result<()> {
 #[inline]
 pub(crate) fn expect_kind(page: &PageBytes, kind: PageKind, expected: &'static str) -> Result<()> {
     let trailer: Trailer = read(page, CONTENT_END);
-    ensure(trailer.magic == TRAILER_MAGIC, "a page of a learned index", trailer.magic.into())?;
+    ensure(
+        trailer.magic == TRAILER_MAGIC,
+        "the magic number of a learned index",
+        trailer.magic.into(),
+    )?;
     if trailer.version != FORMAT_VERSION {
         return Err(Corruption::other_version(trailer.version.into()));
     }

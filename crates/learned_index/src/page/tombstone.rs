@@ -107,7 +107,7 @@ pub(crate) fn map_edits(leaf: &Leaf<'_>, page: &PageBytes, dead: &[u16]) -> Vec<
 pub(crate) fn expect_map(page: &PageBytes, leaf: &Leaf<'_>, block: Block) -> Result<()> {
     expect_kind(page, PageKind::Tombstones, "a tombstone page")?;
     let found: u32 = read(page, CONTENT_START);
-    ensure(found == block, "the tombstone page of this leaf", found.into())?;
+    ensure(found == block, "the tombstone page of this leaf's block", found.into())?;
     let check: u32 = read(page, CHECK_AT);
     ensure(check == map_check(leaf, page), "the check of the tombstones", check.into())
 }
