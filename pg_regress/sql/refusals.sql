@@ -1,5 +1,5 @@
 -- What is not supported says so, and what to do instead.
-CREATE TABLE t (k int8, s text, n numeric, u uuid, b bool);
+CREATE TABLE t (k int8, s text, n numeric, u uuid, b bytea);
 CREATE INDEX ON t USING learned (s);
 CREATE INDEX ON t USING learned (n);
 CREATE INDEX ON t USING learned (u);
