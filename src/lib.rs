@@ -25,6 +25,8 @@ mod sql;
 #[cfg(feature = "stop_points")]
 mod stop_points;
 
+// The guards around foreign functions are looked for here.
+use pgrx::pg_sys::ffi;
 use pgrx::prelude::*;
 
 pgrx::pg_module_magic!(name, version);
@@ -46,7 +48,7 @@ pub extern "C-unwind" fn _PG_init() {
 
 /// What `cargo pgrx test` asks for: how to start the server.
 #[cfg(test)]
-#[allow(unreachable_pub)] // the macros of pgrx-tests name it
+#[expect(unreachable_pub, reason = "the macros of pgrx-tests name it")]
 pub mod pg_test {
     /// Nothing has to be set up.
     pub fn setup(_options: Vec<&str>) {}

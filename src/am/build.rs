@@ -195,7 +195,7 @@ unsafe fn scan_table(
     unsafe {
         carrying(|| {
             pg_sys::ffi::pg_guard_ffi_boundary(
-                #[allow(ffi_unwind_calls)]
+                #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
                 || {
                     scan(
                         table.raw(),

@@ -12,7 +12,7 @@ const PAGE_CPU_MULTIPLIER: f64 = 50.0;
 ///
 /// # Safety
 /// Called by the planner with a valid path and places for the results.
-#[allow(clippy::too_many_arguments)] // the core's signature
+#[expect(clippy::too_many_arguments, reason = "the core's signature")]
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amcostestimate(
     root: *mut pg_sys::PlannerInfo,

@@ -11,26 +11,39 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use learned_index::key::Key;
-use learned_index::predicate::{GROUPS, Held, Lock, MOST_PARTS, marker, parts_of};
+use learned_index::predicate::{GROUPS, Held, Lock, marker, parts_of};
 use learned_index::tree::scan::PredicateLocks;
 use pgrx::prelude::*;
 
 use crate::relation::OpenIndex;
 
-// Of storage/predicate.h, which pgrx does not bind. All of them may raise errors: call them with a guard.
-unsafe extern "C-unwind" {
-    fn PredicateLockRelation(relation: pg_sys::Relation, snapshot: pg_sys::Snapshot);
-    fn PredicateLockPage(
-        relation: pg_sys::Relation,
-        block: pg_sys::BlockNumber,
-        snapshot: pg_sys::Snapshot,
-    );
-    fn PageIsPredicateLocked(relation: pg_sys::Relation, block: pg_sys::BlockNumber) -> bool;
-    fn CheckForSerializableConflictIn(
-        relation: pg_sys::Relation,
-        tid: pg_sys::ItemPointer,
-        block: pg_sys::BlockNumber,
-    );
+use predicate_h::{
+    CheckForSerializableConflictIn, PageIsPredicateLocked, PredicateLockPage, PredicateLockRelation,
+};
+
+/// Of storage/predicate.h, which pgrx does not bind. All of them may raise errors.
+#[expect(non_snake_case, reason = "the core's names")]
+mod predicate_h {
+    use pgrx::prelude::*;
+
+    #[pg_guard]
+    unsafe extern "C-unwind" {
+        pub(super) fn PredicateLockRelation(relation: pg_sys::Relation, snapshot: pg_sys::Snapshot);
+        pub(super) fn PredicateLockPage(
+            relation: pg_sys::Relation,
+            block: pg_sys::BlockNumber,
+            snapshot: pg_sys::Snapshot,
+        );
+        pub(super) fn PageIsPredicateLocked(
+            relation: pg_sys::Relation,
+            block: pg_sys::BlockNumber,
+        ) -> bool;
+        pub(super) fn CheckForSerializableConflictIn(
+            relation: pg_sys::Relation,
+            tid: pg_sys::ItemPointer,
+            block: pg_sys::BlockNumber,
+        );
+    }
 }
 
 /// Whether a snapshot sees only what is committed for it: `IsMVCCSnapshot` of snapmgr.h.
@@ -129,13 +142,10 @@ impl PredicateLocks for ReadLocks {
         let number = lock.number();
         // SAFETY: the index is open and the snapshot valid as long as the scan goes on; no page is locked.
         unsafe {
-            pg_sys::ffi::pg_guard_ffi_boundary(
-                #[allow(ffi_unwind_calls)]
-                || match number {
-                    Some(number) => PredicateLockPage(index, number, snapshot),
-                    None => PredicateLockRelation(index, snapshot),
-                },
-            );
+            match number {
+                Some(number) => PredicateLockPage(index, number, snapshot),
+                None => PredicateLockRelation(index, snapshot),
+            }
         }
     }
 }
@@ -155,34 +165,15 @@ pub(super) unsafe fn check_readers(index: OpenIndex, key: Key) {
     // SAFETY: by contract.
     unsafe {
         // Asking costs less than checking, which also looks at the whole index each time.
-        let mut marked: [u32; GROUPS] = std::array::from_fn(marker);
-        pg_sys::ffi::pg_guard_ffi_boundary(
-            #[allow(ffi_unwind_calls)]
-            || {
-                for number in &mut marked {
-                    *number = PageIsPredicateLocked(index, *number).into();
-                }
-            },
-        );
-        let (mut numbers, mut count) = ([0; MOST_PARTS], 0);
+        let marked: [bool; GROUPS] =
+            std::array::from_fn(|group| PageIsPredicateLocked(index, marker(group)));
+        let no_row = std::ptr::null_mut();
         parts_of(key, |part| {
-            if marked[part.group()] != 0 {
-                numbers[count] = part.number();
-                count += 1;
+            let number = part.number();
+            if marked[part.group()] && PageIsPredicateLocked(index, number) {
+                CheckForSerializableConflictIn(index, no_row, number);
             }
         });
-        let numbers = &numbers[..count];
-        let no_row = std::ptr::null_mut();
-        pg_sys::ffi::pg_guard_ffi_boundary(
-            #[allow(ffi_unwind_calls)]
-            || {
-                for &number in numbers {
-                    if PageIsPredicateLocked(index, number) {
-                        CheckForSerializableConflictIn(index, no_row, number);
-                    }
-                }
-                CheckForSerializableConflictIn(index, no_row, pg_sys::InvalidBlockNumber);
-            },
-        );
+        CheckForSerializableConflictIn(index, no_row, pg_sys::InvalidBlockNumber);
     }
 }

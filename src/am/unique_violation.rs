@@ -177,7 +177,7 @@ unsafe fn name_constraint_in(code: PgSqlErrorCode, table: OpenTable, index: Open
 unsafe extern "C-unwind" fn add_fields(fields: *mut c_void) {
     // SAFETY: `name_constraint_in` made the fields, which live until the transaction is aborted. The core
     // copies the strings. This frame owns nothing, should one of the calls raise an error.
-    #[allow(ffi_unwind_calls)]
+    #[expect(ffi_unwind_calls, reason = "this frame owns nothing that an error could leave behind")]
     unsafe {
         let fields = &*fields.cast::<Fields>();
         if geterrcode() != fields.code {

@@ -38,7 +38,7 @@ pub(crate) unsafe extern "C-unwind" fn ambulkdelete(
             let mut pointer = item_pointer(tid);
             // An error of the callback becomes a panic, which runs our destructors.
             pg_sys::ffi::pg_guard_ffi_boundary(
-                #[allow(ffi_unwind_calls)]
+                #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
                 || callback(&mut pointer, callback_state),
             )
         };

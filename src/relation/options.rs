@@ -189,7 +189,10 @@ pub(crate) fn register() {
 ///
 /// # Safety
 /// Called by the core, with an array of text or 0.
-#[allow(clippy::needless_update)] // PostgreSQL 18 has one more field
+#[cfg_attr(
+    not(feature = "pg18"),
+    expect(clippy::needless_update, reason = "18 has one more field")
+)]
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amoptions(
     reloptions: pg_sys::Datum,

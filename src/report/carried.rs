@@ -89,7 +89,7 @@ pub(crate) unsafe fn carrying<T>(call: impl FnOnce() -> T) -> T {
 unsafe extern "C-unwind" fn on_report(carrier: *mut c_void) {
     // SAFETY: `carrying` made the carrier, which lives until the transaction is aborted. This frame owns
     // nothing, should one of the calls raise an error.
-    #[allow(ffi_unwind_calls)]
+    #[expect(ffi_unwind_calls, reason = "this frame owns nothing that an error could leave behind")]
     unsafe {
         let carrier = &mut *carrier.cast::<Carrier>();
         if carrier.passed {
@@ -126,7 +126,7 @@ unsafe extern "C-unwind" fn on_report(carrier: *mut c_void) {
 /// Called from an error context callback.
 unsafe fn add(error: &pg_sys::ErrorData) {
     // SAFETY: the core copies the strings, which are null or C strings. This frame owns nothing.
-    #[allow(ffi_unwind_calls)]
+    #[expect(ffi_unwind_calls, reason = "this frame owns nothing that an error could leave behind")]
     unsafe {
         if !error.context.is_null() {
             errcontext_msg(c"%s".as_ptr(), error.context);

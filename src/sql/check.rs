@@ -27,7 +27,6 @@ COMMENT ON FUNCTION learned_check(regclass, bool, bool) IS
     'checks every page of a learned index and, with heapallindexed, that every visible row is in it';
 REVOKE ALL ON FUNCTION learned_check(regclass, bool, bool) FROM PUBLIC;
 ")]
-#[allow(clippy::type_complexity)] // a row of numbers
 fn learned_check(
     index: pg_sys::Oid,
     heapallindexed: bool,

@@ -111,10 +111,8 @@ type Handler = unsafe extern "C-unwind" fn(c_int);
 
 unsafe extern "C-unwind" {
     /// The handler of SIGTERM in sessions, in tcop/postgres.c.
-    #[allow(ffi_unwind_calls)]
     fn die(signal: c_int);
     /// The handler of SIGHUP in sessions, in postmaster/interrupt.c.
-    #[allow(ffi_unwind_calls)]
     fn SignalHandlerForConfigReload(signal: c_int);
 }
 

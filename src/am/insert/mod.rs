@@ -26,7 +26,7 @@ use unique::{Found, UniqueCheck, Waiting, needs_check};
 ///
 /// # Safety
 /// Called by the core with open relations, the value of one column, and its row's TID.
-#[allow(clippy::too_many_arguments)] // the core's signature
+#[expect(clippy::too_many_arguments, reason = "the core's signature")]
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn aminsert(
     index: pg_sys::Relation,

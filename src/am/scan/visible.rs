@@ -12,8 +12,9 @@ use pgrx::prelude::*;
 use crate::column::tid::item_pointer;
 use crate::relation::OpenTable;
 
+#[pg_guard]
 unsafe extern "C-unwind" {
-    /// Of access/visibilitymap.h, which pgrx does not bind everywhere. Raises errors: call it with a guard.
+    /// Of access/visibilitymap.h, which pgrx does not bind everywhere.
     fn visibilitymap_get_status(
         heap: pg_sys::Relation,
         block: pg_sys::BlockNumber,
@@ -92,7 +93,7 @@ impl TableRows<'_> {
             let end = self.table.method().index_fetch_end;
             if let Some(end) = end {
                 pg_sys::ffi::pg_guard_ffi_boundary(
-                    #[allow(ffi_unwind_calls)]
+                    #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
                     || end(self.fetch),
                 );
             }
@@ -105,12 +106,7 @@ impl TableRows<'_> {
     fn read_map(&mut self, block: Block) -> bool {
         let (heap, map): (_, *mut pg_sys::Buffer) = (self.table.raw(), &mut self.map.buffer);
         // SAFETY: the table is open; the buffer is this scan's, and exchanged for the one of the right page.
-        let status = unsafe {
-            pg_sys::ffi::pg_guard_ffi_boundary(
-                #[allow(ffi_unwind_calls)]
-                || visibilitymap_get_status(heap, block, map),
-            )
-        };
+        let status = unsafe { visibilitymap_get_status(heap, block, map) };
         self.map.number = block / BLOCKS_OF_PAGE;
         u32::from(status) & pg_sys::VISIBILITYMAP_ALL_VISIBLE != 0
     }
@@ -122,7 +118,7 @@ impl TableRows<'_> {
             if let Some(begin) = self.table.method().index_fetch_begin {
                 let heap = self.table.raw();
                 self.fetch = pg_sys::ffi::pg_guard_ffi_boundary(
-                    #[allow(ffi_unwind_calls)]
+                    #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
                     || begin(heap),
                 );
             }
@@ -157,7 +153,7 @@ impl Visibility for TableRows<'_> {
             let mut call_again = false;
             let (fetch, snapshot, slot) = (self.fetch, self.snapshot, self.slot);
             pg_sys::ffi::pg_guard_ffi_boundary(
-                #[allow(ffi_unwind_calls)]
+                #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
                 || read(fetch, &raw mut tid, snapshot, slot, &raw mut call_again, ptr::null_mut()),
             )
         }
