@@ -254,7 +254,7 @@ unsafe extern "C-unwind" fn add_row(
             return add_null(tid, alive, state);
         }
         let code = build.column.code(*values);
-        // There is room for it: whoever adds the last one makes room.
+        // There is room for it: the callback that adds the last one makes room.
         build.rows.push((code, heap_tid(&*tid), alive));
         if build.rows.len() == build.rows.capacity() {
             load_rows(state);

@@ -153,7 +153,7 @@ impl PredicateLocks for ReadLocks {
 /// Fails if this transaction cannot be serialized with one that has read where this key is.
 ///
 /// To be called when the entry is in: a scan that locked before it read the place has either found the entry, or its
-/// lock is found here. The lock on the whole index is looked for last, as whoever replaces others by it takes it first.
+/// lock is found here. The lock on the whole index is looked for last, because a session that replaces others by it takes it first.
 ///
 /// # Safety
 /// None of the index's pages is locked by this session.

@@ -148,7 +148,7 @@ impl Violation {
 unsafe fn name_constraint_in(code: PgSqlErrorCode, table: OpenTable, index: OpenIndex) {
     // SAFETY: the names of open relations are C strings, and the copies live as long as the
     // (sub)transaction, which is aborted only after the error was reported. The callback need not
-    // be taken back: whoever catches an error puts the stack of callbacks back as it was.
+    // be taken back: the code that catches an error restores the stack of callbacks.
     unsafe {
         let context = pg_sys::CurTransactionContext;
         let copy = |name: *const c_char| -> *const c_char {

@@ -10,7 +10,7 @@ use super::start::start;
 use crate::relation::OpenIndex;
 use crate::storage::buffers::IndexStore;
 
-/// Ranges that one insert merges at the most, where only its own session can.
+/// At most so many ranges are merged by one insert, where only its own session can.
 const RANGES_AT_ONCE: usize = 4;
 
 /// Called with nothing locked: starts a worker if there is enough to merge. Where no worker could see the index, this

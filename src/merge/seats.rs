@@ -31,7 +31,7 @@ pub(crate) fn limit() -> usize {
 
 const MODE: pg_sys::LOCKMODE = pg_sys::ExclusiveLock as pg_sys::LOCKMODE;
 
-/// A seat, whether somebody has it or not.
+/// A seat, whether a worker has it or not.
 pub(crate) struct Seat(pg_sys::LOCKTAG);
 
 impl Seat {

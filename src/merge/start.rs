@@ -55,11 +55,11 @@ pub(super) fn start(index: OpenIndex) {
     }
     let board = Board::get();
     let (oid, subject) = (index.oid(), Subject::file_of(index));
-    // Whoever merges it, or is about to, looks once more after it has left the seat.
+    // A worker that merges it, or is about to, looks once more after it has left the seat.
     if board.rests(subject) || board.is_coming(subject) || !Seat::of_index(oid).is_free() {
         return;
     }
-    // Where somebody else has the exclusion, VACUUM most often, which merges at its end, a worker could only wait.
+    // Where another session has the exclusion, most often VACUUM, which merges at its end, a worker could only wait.
     if Exclusion::try_take(index).map(Exclusion::release).is_none() {
         return;
     }

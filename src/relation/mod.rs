@@ -69,7 +69,7 @@ impl OpenRelation {
 
     #[inline]
     fn data(&self) -> &pg_sys::RelationData {
-        // SAFETY: whoever made this has promised that the relation is open.
+        // SAFETY: the caller of `new` has promised that the relation is open.
         unsafe { &*self.0 }
     }
 

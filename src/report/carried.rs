@@ -29,14 +29,14 @@ struct Carrier {
     link: pg_sys::ErrorContextCallback,
     /// Outlives subtransactions that begin later, as those of functions that are called.
     context: pg_sys::MemoryContext,
-    /// The last error that was raised within; somebody there may have caught it.
+    /// The last error that was raised within; the code there may have caught it.
     error: *mut pg_sys::ErrorData,
     /// Whether a panic has passed: what is reported from now on is that error, once more.
     passed: bool,
 }
 
 /// Takes the callback back, unless a panic passes: then it is needed for the report. It need not be taken
-/// back after that: whoever catches an error puts the stack of callbacks back as it was.
+/// back after that: the code that catches an error restores the stack of callbacks.
 struct Installed(*mut Carrier);
 
 impl Drop for Installed {
@@ -57,7 +57,7 @@ impl Drop for Installed {
     }
 }
 
-/// Calls what may raise an error of somebody else's making: of a function in an expression, or of a wait.
+/// Calls code that may raise an error which is not of this library: of a function in an expression, or of a wait.
 ///
 /// # Safety
 /// Within a transaction.

@@ -87,7 +87,7 @@ fn spend() -> bool {
     for piece in &RESERVE {
         let piece = piece.swap(std::ptr::null_mut(), Ordering::Relaxed);
         if !piece.is_null() {
-            // SAFETY: it was allocated with this layout, and nobody else has it any more.
+            // SAFETY: it was allocated with this layout, and no other pointer to it is left.
             unsafe { System.dealloc(piece, LAYOUT) };
         }
     }

@@ -126,7 +126,7 @@ impl IndexStore {
 
     /// From here on every leaf that is read raises "snapshot too old" if it was changed after a snapshot that is
     /// older than `old_snapshot_threshold` allows: VACUUM may have removed what such a snapshot sees. (An entry that is
-    /// removed changes the leaf that had it, and whoever moves the entries of a leaf writes another one.)
+    /// removed changes the leaf that had it, and a merge that moves the entries of a leaf writes another one.)
     ///
     /// # Safety
     /// `snapshot` is null, or valid as long as the store is read.
@@ -186,8 +186,8 @@ impl IndexStore {
         self.metapage.get().max(0) as Hint
     }
 
-    /// The build that the metapage says it is of, unchecked. Nobody builds an index anew that
-    /// somebody else has open.
+    /// The build that the metapage says it is of, unchecked. No session rebuilds an
+    /// index that another one has open.
     pub(crate) fn incarnation(&self) -> u64 {
         // SAFETY: the page is pinned, and these bytes do not change.
         meta::incarnation(unsafe { &*wal::page_of(self.pinned_metapage()) })
@@ -224,7 +224,7 @@ impl IndexStore {
         buffer
     }
 
-    /// Pins a block that may be free, and locks it if nobody else has it locked.
+    /// Pins a block that may be free, and locks it if no other session has it locked.
     fn try_lock(&self, block: Block) -> Option<LockedPage<'_>> {
         let buffer = self.pin_page(block, 0);
         // SAFETY: the buffer is pinned.
@@ -404,7 +404,7 @@ impl Update for IndexStore {
     }
 
     fn reuse(&self, block: Block, page: &PageBytes) -> bool {
-        // Whoever remembers free blocks may do so beyond a TRUNCATE, which begins a new file.
+        // A session may remember free blocks beyond a TRUNCATE, which begins a new file.
         if block >= self.blocks() {
             return false;
         }
@@ -440,7 +440,7 @@ impl Update for IndexStore {
 
     fn create(&self, page: &PageBytes) -> Block {
         // The free space map may be wrong in any way: what counts is what the page says of itself
-        // under its lock. Whoever has it locked is quicker or looks at it for VACUUM.
+        // under its lock. A session that has it locked was quicker, or vacuums.
         loop {
             // SAFETY: the relation is open.
             let block = unsafe { pg_sys::GetFreeIndexPage(self.index.raw()) };

@@ -14,7 +14,7 @@ use crate::report::memory::expect_reserve;
 /// would write zeros otherwise (`mdzeroextend` of md.c).
 const PAGES_AT_ONCE: usize = 16;
 
-/// A fork of a new index, which nobody else reads or extends.
+/// A fork of a new index, which no other session reads or extends.
 pub(crate) struct BulkPages {
     index: OpenIndex,
     fork: pg_sys::ForkNumber::Type,
@@ -83,7 +83,7 @@ impl BulkPages {
         let mut rest = self.waiting.as_slice();
         while !rest.is_empty() {
             let (first, written) = self.extend_by(rest);
-            assert_eq!(first, self.len, "somebody else extends a new index");
+            assert_eq!(first, self.len, "another session extends a new index");
             self.len += written as Block;
             rest = &rest[written..];
         }
@@ -155,7 +155,7 @@ impl BulkStore for BulkPages {
     fn read_back(&mut self, block: Block) -> Box<PageBytes> {
         self.extend();
         let mode = pg_sys::ReadBufferMode::RBM_NORMAL;
-        // SAFETY: the buffer is pinned, and nobody else writes to it.
+        // SAFETY: the buffer is pinned, and no other session writes to it.
         self.with_buffer(block, mode, |bytes| unsafe { Box::new(*bytes) }).1
     }
 

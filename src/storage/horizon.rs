@@ -101,7 +101,7 @@ fn record_of(index: OpenIndex, table: OpenTable, horizon: u32) -> ReusePage {
     }
 }
 
-/// The full ID of a transaction that has begun, hence before `next`: a horizon in the future would be in conflict with
+/// The full ID of a transaction that has begun, so before `next`: a horizon in the future would be in conflict with
 /// nothing.
 fn widened(xid: u32, next: u64) -> u64 {
     let this_epoch = next & !u64::from(u32::MAX);

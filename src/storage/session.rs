@@ -53,7 +53,7 @@ struct Known {
     used: u64,
 }
 
-/// Directories that a session keeps at the most, however small they are.
+/// At most so many directories are kept by a session, however small they are.
 const MOST_DIRECTORIES: usize = 1000;
 /// One in so many bytes and directories is forgotten in addition, so that not every lookup has to make room.
 const FORGOTTEN_AHEAD: usize = 8;

@@ -11,7 +11,7 @@ use learned_index::memory::Room;
 use learned_index::page::{Edit, PageBytes, apply};
 use pgrx::pg_sys;
 
-/// Blocks in a record at the most: what replay of generic records has room for.
+/// At most so many blocks are in a record: what replay of generic records has room for.
 pub(crate) const MAX_BLOCKS: usize = 4;
 const _: () = assert!(pg_sys::XLR_NORMAL_MAX_BLOCK_ID as usize == MAX_BLOCKS);
 

@@ -1,13 +1,13 @@
 //! The background worker that merges.
 //!
 //! It is bound to a database, and merges the index that it was started for, then the others that have enough to
-//! merge while somebody waits, the neediest first. When another database waits and no seat of the server is free it
+//! merge while its database waits for a worker, the neediest first. When another database waits and no seat of the server is free it
 //! gives its own away before it begins with the next index, or once more with the same: rows may come as fast as they
 //! are merged. When nobody waits it ends at once.
 //!
 //! An index is merged range by range, each in a transaction of its own, for which it takes no snapshot but those of
-//! catalog lookups: it holds nothing back for long, and between two ranges whoever waits for a lock on the table or
-//! the index gets it. It never waits for such a lock itself. It keeps the core's handling of signals, so that it ends
+//! catalog lookups: it holds nothing back for long, and between two ranges a session that waits for a lock on the
+//! table or the index gets it. It never waits for such a lock itself. It keeps the core's handling of signals, so that it ends
 //! at once when told to.
 //!
 //! - [`due`]: which indexes need to be merged
@@ -40,7 +40,7 @@ use attempt::{Attempt, attempt, in_transaction};
 use due::due;
 use opened::{Opened, open};
 
-/// Tries to merge an index that somebody else has locked, and the time between two.
+/// Tries to merge an index that another session has locked, and the time between two.
 const TRIES: usize = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 /// Tries to take the seat that was free when the worker was asked for, and the time between two.
@@ -124,13 +124,13 @@ const SIGTERM: c_int = 15;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Merged {
     Range,
-    /// The last range of a frozen tree. There may be enough again, but somebody waits.
+    /// The last range of a frozen tree. There may be enough again, but a database waits.
     Turn,
     /// There is less than the threshold.
     TooLittle,
     /// There is no such index, or it is not for workers any more, or merging it has failed.
     Gone,
-    /// Somebody else has the exclusion, or the table or the index is locked.
+    /// Another session has the exclusion, or the table or the index is locked.
     Busy,
     /// The worker has to end.
     Leave,
@@ -144,8 +144,8 @@ struct Worker {
 }
 
 impl Worker {
-    /// Merges an index, and all that have enough to merge if it is invalid; then those that have, as long as somebody
-    /// in the database waits for a seat.
+    /// Merges an index; if it is invalid, all indexes that have enough to merge. Goes on with those that have enough as
+    /// long as this database waits for a seat.
     fn merge_all(&self, first: pg_sys::Oid) {
         let mut indexes = vec![first];
         let mut given = first != pg_sys::InvalidOid;
@@ -209,8 +209,8 @@ impl Worker {
         in_transaction(|| unsafe { !start_for_waiting(Some(self.database)) })
     }
 
-    /// Merges range after range until there is less than the threshold; or, where somebody waits, until all is merged that
-    /// was there when the tree was frozen. The look at what is due then comes back to the index.
+    /// Merges range after range until there is less than the threshold. Where a database waits, only until everything is
+    /// merged that was there when the tree was frozen: [`due`] then comes back to the index.
     fn merge_index(&self, index: pg_sys::Oid) -> Merged {
         let seat = Seat::of_index(index);
         let mut spare = Vec::new();

@@ -14,7 +14,7 @@ pub(super) enum Opened {
     Index(OpenedIndex),
     /// There is no such index, or its pages are not there yet.
     Gone,
-    /// Somebody has the table or the index locked.
+    /// Another session has the table or the index locked.
     Busy,
 }
 

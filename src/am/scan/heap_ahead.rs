@@ -14,7 +14,7 @@ const PAGE_HEADER: usize = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp)
 const LINE_POINTER: usize = size_of::<pg_sys::ItemIdData>();
 /// Rows that a scan returns before anything is asked for.
 const FIRST: usize = 4;
-/// Rows that are asked for ahead of the one returned, at the most.
+/// At most so many rows are asked for ahead of the one returned.
 const MOST: usize = 32;
 
 /// How far ahead of a scan heap pages were asked for.

@@ -16,7 +16,7 @@ use crate::relation::OpenTable;
 use crate::storage::buffers::IndexStore;
 use crate::storage::disk::has_room;
 
-/// Marks the entries of dead rows where many were found, unless somebody merges or vacuums the index meanwhile.
+/// Marks the entries of dead rows where many were found, unless another session merges or vacuums the index meanwhile.
 ///
 /// # Safety
 /// `scan` is valid, and its transaction did not begin in recovery; `store` is its index.

@@ -211,7 +211,7 @@ impl OpenScan {
         Ok(directory)
     }
 
-    /// The next entry, of those that have to be copied first.
+    /// The next entry, where more entries have to be copied first.
     ///
     /// # Safety
     /// `scan` is the one that this belongs to.
