@@ -3,7 +3,8 @@
 //! This crate is the glue between PostgreSQL and the pure [`learned_index`] crate:
 //! access-method callbacks, Datums, shared buffers and WAL. What the index *is* lives there.
 //!
-//! The modules are floors, the lowest first. Each uses those below it, and none above; `scripts/lint` checks that.
+//! The modules are floors, the lowest first. Each uses those below it, and none above;
+//! `scripts/lint` checks that.
 #![deny(ffi_unwind_calls)]
 
 mod report;

@@ -1,10 +1,10 @@
 //! Stop points in a server: what a session does at one. Only in builds for tests.
 //!
-//! A test holds a session by a file in the directory `learned_stops` of the data directory, named like
-//! the stop point. The file says whom to hold: a process ID or `any`, and then, if it is a number, how
-//! often to pass before stopping. The session that is held writes `NAME.reached` with its process
-//! ID, and goes on when the file of the stop point is gone. Files work in every process, under
-//! every lock, on standbys, and need nothing to be set up.
+//! A test holds a session by a file in the directory `learned_stops` of the data directory, named
+//! like the stop point. The file says whom to hold: a process ID or `any`, and then, if it is a
+//! number, how often to pass before stopping. The session that is held writes `NAME.reached` with
+//! its process ID, and goes on when the file of the stop point is gone. Files work in every
+//! process, under every lock, on standbys, and need nothing to be set up.
 
 use std::fs;
 use std::path::Path;

@@ -29,7 +29,8 @@ const ROWS_AT_ONCE: usize = 256;
 /// What the callback of the table scan works with.
 struct Build {
     loader: Loader<BulkPages, TemporaryRuns, fn() -> TemporaryRuns>,
-    /// Code, heap TID and whether it is alive of rows that wait for the loader; room for [`ROWS_AT_ONCE`].
+    /// Code, heap TID and whether it is alive of rows that wait for the loader; room for
+    /// [`ROWS_AT_ONCE`].
     rows: Vec<(u64, HeapTid, bool)>,
     column: Column,
     entries: u64,
@@ -237,8 +238,8 @@ impl Build {
 
 /// Adds one row to the index that is being built.
 ///
-/// Most rows only wait: that needs none of the guards that pgrx puts around a callback, since nothing on the way
-/// panics or calls the server.
+/// Most rows only wait: that needs none of the guards that pgrx puts around a callback, since
+/// nothing on the way panics or calls the server.
 unsafe extern "C-unwind" fn add_row(
     _index: pg_sys::Relation,
     tid: pg_sys::ItemPointer,

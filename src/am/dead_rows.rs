@@ -1,4 +1,5 @@
-//! Which rows of index entries are dead to all, as the table's access method says, for taking out their entries.
+//! Which rows of index entries are dead to all, as the table's access method says, for taking out
+//! their entries.
 
 use learned_index::entry::{Block, Entry};
 use learned_index::page::delta::CAPACITY;
@@ -11,8 +12,8 @@ use crate::storage::horizon::log_conflict;
 
 /// What one entry gives back: more than nothing is asked for.
 const ENTRY_BYTES: i16 = 16;
-/// What is wanted at once where it is not known which rows are dead: half a page of entries. The table's method looks
-/// at a few of its pages for that, and gives up at the first one without any.
+/// What is wanted at once where it is not known which rows are dead: half a page of entries. The
+/// table's method looks at a few of its pages for that, and gives up at the first one without any.
 const WANTED_BYTES: i32 = CAPACITY as i32 / 2 * ENTRY_BYTES as i32;
 
 /// The table of an index.
@@ -33,7 +34,8 @@ impl Table for DeadRows {
     /// The last transaction that removed one of the rows.
     type Horizon = pg_sys::TransactionId;
 
-    /// As `_bt_delitems_delete_check` of nbtpage.c asks, but that nothing is claimed to be dead: that would be believed.
+    /// As `_bt_delitems_delete_check` of nbtpage.c asks, but that nothing is claimed to be dead:
+    /// that would be believed.
     fn find_dead(
         &mut self,
         leaf: Block,
@@ -69,10 +71,12 @@ impl Table for DeadRows {
             deltids: tids.as_mut_ptr(),
             status: status.as_mut_ptr(),
         };
-        // SAFETY: the relations are open; the arrays have as many elements as it says, and the core permutes the
-        // first and sets bits in the second. An error becomes a panic, which frees both.
+        // SAFETY: the relations are open; the arrays have as many elements as it says, and the core
+        // permutes the first and sets bits in the second. An error becomes a panic, which frees
+        // both.
         let horizon = unsafe { pg_sys::table_index_delete_tuples(self.table.raw(), &mut asked) };
-        // What is behind the last one that is dead was cut off, and what is before it is in another order.
+        // What is behind the last one that is dead was cut off, and what is before it is in another
+        // order.
         for answer in tids.iter().take(asked.ndeltids.max(0) as usize) {
             let row = answer.id as usize;
             if let (Some(candidate), Some(status)) = (candidates.get_mut(row), status.get(row)) {

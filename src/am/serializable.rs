@@ -1,11 +1,13 @@
-//! Predicate locks: what a serializable transaction reads of an index, and whom a row that it inserts concerns.
+//! Predicate locks: what a serializable transaction reads of an index, and whom a row that it
+//! inserts concerns.
 //!
-//! The core knows locks on a relation and on its blocks. A block's number is but a number to it: here it stands for a
-//! part of the keys (`learned_index::predicate`). Such a lock holds wherever entries are moved to, and needs no
-//! care when a page is split or an index merged. Where the index goes away, the core makes a lock on the table of it.
+//! The core knows locks on a relation and on its blocks. A block's number is but a number to it:
+//! here it stands for a part of the keys (`learned_index::predicate`). Such a lock holds wherever
+//! entries are moved to, and needs no care when a page is split or an index merged. Where the index
+//! goes away, the core makes a lock on the table of it.
 //!
-//! Readers lock, then read; writers insert, then look for locks. So either the reader finds the entry, or the writer
-//! finds the lock (PROTOCOL.md, "Serializable").
+//! Readers lock, then read; writers insert, then look for locks. So either the reader finds the
+//! entry, or the writer finds the lock (PROTOCOL.md, "Serializable").
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -58,8 +60,8 @@ pub(super) unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
     })
 }
 
-/// Whether a transaction takes part in what follows: predicate locks are for serializable ones, on tables that others
-/// see too.
+/// Whether a transaction takes part in what follows: predicate locks are for serializable ones, on
+/// tables that others see too.
 #[inline]
 fn is_serializable(index: OpenIndex) -> bool {
     // SAFETY: the level is this session's own.
@@ -88,7 +90,8 @@ thread_local! {
     static TAKEN: RefCell<Taken> = RefCell::default();
 }
 
-/// The number of this session's transaction. A session never has two at once, and numbers them one after the other.
+/// The number of this session's transaction. A session never has two at once, and numbers them one
+/// after the other.
 fn transaction() -> pg_sys::LocalTransactionId {
     // SAFETY: a session that reads an index has an entry among the processes.
     let process = unsafe { &*pg_sys::MyProc };
@@ -140,7 +143,8 @@ impl PredicateLocks for ReadLocks {
     fn lock(&mut self, lock: Lock) {
         let (index, snapshot) = (self.index.raw(), self.snapshot);
         let number = lock.number();
-        // SAFETY: the index is open and the snapshot valid as long as the scan goes on; no page is locked.
+        // SAFETY: the index is open and the snapshot valid as long as the scan goes on; no page is
+        // locked.
         unsafe {
             match number {
                 Some(number) => PredicateLockPage(index, number, snapshot),
@@ -152,8 +156,9 @@ impl PredicateLocks for ReadLocks {
 
 /// Fails if this transaction cannot be serialized with one that has read where this key is.
 ///
-/// To be called when the entry is in: a scan that locked before it read the place has either found the entry, or its
-/// lock is found here. The lock on the whole index is looked for last, because a session that replaces others by it takes it first.
+/// To be called when the entry is in: a scan that locked before it read the place has either found
+/// the entry, or its lock is found here. The lock on the whole index is looked for last, because a
+/// session that replaces others by it takes it first.
 ///
 /// # Safety
 /// None of the index's pages is locked by this session.

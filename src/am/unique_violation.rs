@@ -175,8 +175,8 @@ unsafe fn name_constraint_in(code: PgSqlErrorCode, table: OpenTable, index: Open
 
 /// Completes the error that is being reported.
 unsafe extern "C-unwind" fn add_fields(fields: *mut c_void) {
-    // SAFETY: `name_constraint_in` made the fields, which live until the transaction is aborted. The core
-    // copies the strings. This frame owns nothing, should one of the calls raise an error.
+    // SAFETY: `name_constraint_in` made the fields, which live until the transaction is aborted.
+    // The core copies the strings. This frame owns nothing, should one of the calls raise an error.
     #[expect(ffi_unwind_calls, reason = "this frame owns nothing that an error could leave behind")]
     unsafe {
         let fields = &*fields.cast::<Fields>();

@@ -86,7 +86,8 @@ pub(crate) unsafe extern "C-unwind" fn amvacuumcleanup(
                 store.release();
                 let stats = existing_or_new(stats);
                 (*stats).num_pages = store.blocks();
-                // Now, and not when the sweep counted them: merging has freed pages since, and used some.
+                // Now, and not when the sweep counted them: merging has freed pages since, and used
+                // some.
                 let free = store.offered();
                 (*stats).pages_free = free;
                 // Core's methods count the reusable pages among the deleted ones.

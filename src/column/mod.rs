@@ -30,8 +30,8 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// The column of an index. An error where its operator class is not one of ours, so that an order which the codes
-    /// do not have is refused and never answered wrongly.
+    /// The column of an index. An error where its operator class is not one of ours, so that an
+    /// order which the codes do not have is refused and never answered wrongly.
     pub(crate) fn of_index(index: OpenIndex) -> Column {
         let (type_oid, compare) = index.column_order();
         let options = index.column_options();
@@ -61,8 +61,8 @@ impl Column {
         }
     }
 
-    /// Checks that a metapage is that of an index like this one: a file of another learned index would give wrong
-    /// answers.
+    /// Checks that a metapage is that of an index like this one: a file of another learned index
+    /// would give wrong answers.
     pub(crate) fn expect(self, identity: &Identity) -> Result<()> {
         let foreign = |expected, found| Err(Corruption::new(expected, found).at(0));
         if identity.key_type != self.key_type.number() {
@@ -113,7 +113,8 @@ impl Column {
     /// The entry of a row.
     ///
     /// # Safety
-    /// The pointers are valid, to the value of one column and to the TID, as the core passes them to callbacks.
+    /// The pointers are valid, to the value of one column and to the TID, as the core passes them
+    /// to callbacks.
     #[inline]
     pub(crate) unsafe fn entry(
         self,

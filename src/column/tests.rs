@@ -1,4 +1,5 @@
-//! Values to keys and back, inside a server. The oracle is what the core says of the values themselves.
+//! Values to keys and back, inside a server. The oracle is what the core says of the values
+//! themselves.
 
 use learned_index::key::{Key, NullClass};
 use pgrx::prelude::*;

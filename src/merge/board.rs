@@ -1,10 +1,11 @@
-//! What all sessions of a server know of merging: which workers are about to come, which databases wait for
-//! one, and which indexes are left alone because merging them has failed.
+//! What all sessions of a server know of merging: which workers are about to come, which databases
+//! wait for one, and which indexes are left alone because merging them has failed.
 //!
-//! The board lies in shared memory, which is asked for when the first session needs it: without preloading the
-//! server keeps some room for that. All of it is hints. Who may merge is decided by locks; an entry that
-//! is missing, late or wrong costs a worker that finds nothing to do, or a wait until the next insert. So fields are
-//! written one by one, and where there is no room for an entry it is left out.
+//! The board lies in shared memory, which is asked for when the first session needs it: without
+//! preloading the server keeps some room for that. All of it is hints. Who may merge is decided by
+//! locks; an entry that is missing, late or wrong costs a worker that finds nothing to do, or a
+//! wait until the next insert. So fields are written one by one, and where there is no room for an
+//! entry it is left out.
 
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -88,8 +89,8 @@ struct Failure {
 const ORDER: Ordering = Ordering::SeqCst;
 
 impl Coming {
-    /// `now` may be a little earlier than `since`: another process may have written that after this one read the clock. Such
-    /// an entry is not one of a worker that never came.
+    /// `now` may be a little earlier than `since`: another process may have written that after this
+    /// one read the clock. Such an entry is not one of a worker that never came.
     fn is_valid(since: i64, now: i64) -> bool {
         since != 0 && (-COMING..COMING).contains(&(now.saturating_sub(since)))
     }
@@ -119,8 +120,8 @@ impl Board {
         }
     }
 
-    /// The server's board. Where shared memory has no room for it, one of this process alone, with which each
-    /// session counts failures for itself. Call it with nothing locked.
+    /// The server's board. Where shared memory has no room for it, one of this process alone, with
+    /// which each session counts failures for itself. Call it with nothing locked.
     pub(crate) fn get() -> &'static Board {
         static OWN: Board = Board::new();
         static SHARED: AtomicPtr<Board> = AtomicPtr::new(std::ptr::null_mut());
@@ -128,8 +129,8 @@ impl Board {
         if board.is_null() {
             board = PgTryBuilder::new(|| {
                 let mut found = false;
-                // SAFETY: no lock is held that the error, which is caught here, would have to let go; the
-                // core has released its own by then.
+                // SAFETY: no lock is held that the error, which is caught here, would have to let
+                // go; the core has released its own by then.
                 unsafe { pg_sys::ShmemInitStruct(NAME.as_ptr(), size_of::<Board>(), &mut found) }
                     .cast::<Board>()
             })
@@ -137,12 +138,13 @@ impl Board {
             .execute();
             SHARED.store(board, Ordering::Relaxed);
         }
-        // SAFETY: the core gave memory of this size, aligned to a cache line, which stays as long as the
-        // process lives. All fields are atomic, and valid whatever they hold.
+        // SAFETY: the core gave memory of this size, aligned to a cache line, which stays as long
+        // as the process lives. All fields are atomic, and valid whatever they hold.
         unsafe { &*board }
     }
 
-    /// Takes the right to ask for a worker for a seat, unless another session has asked a short while ago.
+    /// Takes the right to ask for a worker for a seat, unless another session has asked a short
+    /// while ago.
     pub(crate) fn claim(&self, seat: usize, subject: Subject) -> bool {
         let (coming, now) = (&self.coming[seat], now());
         let since = coming.since.load(ORDER);
@@ -176,8 +178,8 @@ impl Board {
         })
     }
 
-    /// Notes that a database has something to merge for which there is no seat. The next worker that has a
-    /// seat to give sees it.
+    /// Notes that a database has something to merge for which there is no seat. The next worker
+    /// that has a seat to give sees it.
     pub(crate) fn wait(&self, database: pg_sys::Oid) {
         if self.waits(database) {
             return;
@@ -205,7 +207,8 @@ impl Board {
         found
     }
 
-    /// The databases that wait, but those that are left alone; the one that has waited longest comes first.
+    /// The databases that wait, but those that are left alone; the one that has waited longest
+    /// comes first.
     pub(crate) fn waiting(&self) -> Vec<pg_sys::Oid> {
         let mut found: Vec<(i64, u32)> = self
             .waiting

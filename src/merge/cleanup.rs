@@ -11,8 +11,8 @@ use super::exclusion::Exclusion;
 use super::range::{Demand, merge_range};
 use crate::storage::buffers::IndexStore;
 
-/// Gives back lost pages, if there may be some and `swept` does not say that it was done, and merges. Steps aside where
-/// another session merges. `delay` is called without any lock.
+/// Gives back lost pages, if there may be some and `swept` does not say that it was done, and
+/// merges. Steps aside where another session merges. `delay` is called without any lock.
 pub(crate) fn finish_vacuum(
     store: &IndexStore,
     swept: bool,
@@ -39,8 +39,8 @@ pub(crate) fn finish_vacuum(
     Ok(())
 }
 
-/// Whether this server has replayed the log since it was started, after a crash or as a standby. A crash may have lost pages,
-/// and the free space map is as old then as it was written last.
+/// Whether this server has replayed the log since it was started, after a crash or as a standby. A
+/// crash may have lost pages, and the free space map is as old then as it was written last.
 fn was_recovered() -> bool {
     // SAFETY: reads shared memory under its lock; nothing is asked for but the result.
     unsafe { pg_sys::GetXLogReplayRecPtr(std::ptr::null_mut()) != 0 }

@@ -30,7 +30,8 @@ impl Exclusion {
         taken.then_some(Exclusion { index })
     }
 
-    /// The same, but comes back a few times: a scan that marks dead entries has it for a moment only.
+    /// The same, but comes back a few times: a scan that marks dead entries has it for a moment
+    /// only.
     pub(crate) fn try_for_a_moment(index: OpenIndex) -> Option<Exclusion> {
         for _ in 0..MOMENTS {
             if let Some(exclusion) = Exclusion::try_take(index) {

@@ -13,8 +13,8 @@ use crate::storage::buffers::IndexStore;
 /// At most so many ranges are merged by one insert, where only its own session can.
 const RANGES_AT_ONCE: usize = 4;
 
-/// Called with nothing locked: starts a worker if there is enough to merge. Where no worker could see the index, this
-/// session merges itself.
+/// Called with nothing locked: starts a worker if there is enough to merge. Where no worker could
+/// see the index, this session merges itself.
 pub(crate) fn after_growth(index: OpenIndex) {
     if !index.options().auto_retrain {
         return;

@@ -1,4 +1,5 @@
-//! Merging the delta trees into the leaves: by a background worker, by VACUUM, by the session that inserts, on demand.
+//! Merging the delta trees into the leaves: by a background worker, by VACUUM, by the session that
+//! inserts, on demand.
 //!
 //! - [`exclusion`]: one at a time
 //! - [`range`]: the step: one range of leaves

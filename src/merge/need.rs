@@ -6,7 +6,8 @@ use learned_index::tree::merge::delta_entries;
 use crate::storage::buffers::IndexStore;
 use crate::storage::session;
 
-/// Whether an index is to be merged now. `known`: what this session knows of the delta trees is enough.
+/// Whether an index is to be merged now. `known`: what this session knows of the delta trees is
+/// enough.
 pub(crate) fn is_due(store: &IndexStore, known: bool) -> Result<bool> {
     // A merge that has begun goes on to its end.
     let begun = session::directory_of(store)?.borrow().state().frozen.is_some();

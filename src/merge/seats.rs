@@ -1,6 +1,7 @@
 //! The seats of workers: heavyweight locks, which the core releases however a process ends.
 //!
-//! A worker has a seat of the server as long as it lives, and the seat of an index while it merges it.
+//! A worker has a seat of the server as long as it lives, and the seat of an index while it merges
+//! it.
 
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
@@ -54,8 +55,8 @@ impl Seat {
             locktag_field3: object,
             locktag_field4: kind,
             locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-            // Locks of this method are released when a process ends in any way, those that a session
-            // holds included. The type keeps it apart from the locks that users take.
+            // Locks of this method are released when a process ends in any way, those that a
+            // session holds included. The type keeps it apart from the locks that users take.
             locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
         })
     }
@@ -91,8 +92,9 @@ impl Seat {
     }
 }
 
-/// Whether nobody is about to drop, copy, move or rename a database, or waits for it. If so, those commands wait until the
-/// end of the transaction. After that they wait for sessions of the database for five seconds only, and then fail.
+/// Whether nobody is about to drop, copy, move or rename a database, or waits for it. If so, those
+/// commands wait until the end of the transaction. After that they wait for sessions of the
+/// database for five seconds only, and then fail.
 ///
 /// # Safety
 /// Within a transaction.

@@ -1,8 +1,8 @@
 //! Asking for a background worker.
 //!
-//! A session asks when an insert of its has found enough to merge, for a seat of the server that is free. If there
-//! is none it notes on the board that its database waits, and a worker that has a seat to give does the rest.
-//! So the session need not come again.
+//! A session asks when an insert of its has found enough to merge, for a seat of the server that is
+//! free. If there is none it notes on the board that its database waits, and a worker that has a
+//! seat to give does the rest. So the session need not come again.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -59,7 +59,8 @@ pub(super) fn start(index: OpenIndex) {
     if board.rests(subject) || board.is_coming(subject) || !Seat::of_index(oid).is_free() {
         return;
     }
-    // Where another session has the exclusion, most often VACUUM, which merges at its end, a worker could only wait.
+    // Where another session has the exclusion, most often VACUUM, which merges at its end, a worker
+    // could only wait.
     if Exclusion::try_take(index).map(Exclusion::release).is_none() {
         return;
     }
@@ -70,7 +71,8 @@ pub(super) fn start(index: OpenIndex) {
         board.wait(database);
     }
     if answer == Answer::NoSeat {
-        // One may have become free meanwhile, and its worker not have seen that this database waits.
+        // One may have become free meanwhile, and its worker not have seen that this database
+        // waits.
         answer = ask(board, database, oid, subject);
     }
     if answer == Answer::NoSlot {
@@ -78,8 +80,8 @@ pub(super) fn start(index: OpenIndex) {
     }
 }
 
-/// Gives the free seats to the databases that wait, the one that has waited longest first. False if one goes on
-/// waiting because no seat is free.
+/// Gives the free seats to the databases that wait, the one that has waited longest first. False if
+/// one goes on waiting because no seat is free.
 ///
 /// # Safety
 /// Within a transaction.
@@ -181,12 +183,14 @@ unsafe extern "C" {
     fn dladdr(address: *const c_void, info: *mut DlInfo) -> c_int;
 }
 
-/// The name by which a worker finds the library that this session has loaded, of at most `room` bytes.
+/// The name by which a worker finds the library that this session has loaded, of at most `room`
+/// bytes.
 ///
-/// The worker loads it before it is connected to a database, with the `dynamic_library_path` of the server's
-/// configuration, while that of this session's role or database may be another. Therefore a path. PostgreSQL 15 and 16
-/// take 95 bytes: there a long one is named from the server's own directory, and where it lies elsewhere the worker has to
-/// search for the library. From 17 on there is room for any path, and 18 takes `$libdir/` for the name alone.
+/// The worker loads it before it is connected to a database, with the `dynamic_library_path` of the
+/// server's configuration, while that of this session's role or database may be another. Therefore
+/// a path. PostgreSQL 15 and 16 take 95 bytes: there a long one is named from the server's own
+/// directory, and where it lies elsewhere the worker has to search for the library. From 17 on
+/// there is room for any path, and 18 takes `$libdir/` for the name alone.
 fn library(room: usize) -> Vec<u8> {
     // Any function of this library.
     let here = library as *const c_void;
@@ -196,8 +200,8 @@ fn library(room: usize) -> Vec<u8> {
         symbol: std::ptr::null(),
         address: std::ptr::null_mut(),
     };
-    // SAFETY: the address is that of a function of this library; the file's name, if there is one, is a C string that
-    // stays as long as the library is loaded. pkglib_path is one too.
+    // SAFETY: the address is that of a function of this library; the file's name, if there is one,
+    // is a C string that stays as long as the library is loaded. pkglib_path is one too.
     let (path, directory) = unsafe {
         if dladdr(here, &mut found) == 0 || found.file.is_null() {
             return LIBRARY.to_vec();

@@ -20,7 +20,8 @@ use options::{Options, amoptions};
 /// `InvalidSubTransactionId` of c.h.
 const NO_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
 
-/// A relation that is open, and locked as its use asks for, as long as this value and its copies are used.
+/// A relation that is open, and locked as its use asks for, as long as this value and its copies
+/// are used.
 #[derive(Clone, Copy)]
 pub(crate) struct OpenRelation(pg_sys::Relation);
 
@@ -94,8 +95,8 @@ impl OpenRelation {
     /// The name with its schema, quoted where SQL needs it.
     pub(crate) fn qualified_name(&self) -> String {
         let class = self.class();
-        // SAFETY: within a transaction, as everything that has a relation open; the schema is null if it is gone.
-        // What the core gives is a C string.
+        // SAFETY: within a transaction, as everything that has a relation open; the schema is null
+        // if it is gone. What the core gives is a C string.
         unsafe {
             let schema = pg_sys::get_namespace_name(class.relnamespace);
             let name = class.relname.data.as_ptr();
@@ -200,8 +201,8 @@ impl OpenIndex {
         unsafe { &*self.data().rd_indextuple }
     }
 
-    /// Whether it takes inserts: not while its pages are being built by CREATE INDEX or REINDEX CONCURRENTLY, nor after
-    /// that has failed.
+    /// Whether it takes inserts: not while its pages are being built by CREATE INDEX or REINDEX
+    /// CONCURRENTLY, nor after that has failed.
     pub(crate) fn is_ready(&self) -> bool {
         self.definition().indisready
     }
@@ -214,8 +215,8 @@ impl OpenIndex {
 
     /// The type of its column, and the comparison function of the column's operator class.
     pub(crate) fn column_order(&self) -> (pg_sys::Oid, pg_sys::Oid) {
-        // SAFETY: an open index has the operator class's input type and support functions for each column, and one
-        // column at least.
+        // SAFETY: an open index has the operator class's input type and support functions for each
+        // column, and one column at least.
         unsafe { (*self.data().rd_opcintype, pg_sys::index_getprocid(self.raw(), 1, 1)) }
     }
 
@@ -231,8 +232,8 @@ impl OpenIndex {
         unsafe { Options::stored_at(self.data().rd_options) }
     }
 
-    /// Raises the error of a page that cannot be what this version of the extension wrote. Nothing that has to be
-    /// released by its destructor may be held.
+    /// Raises the error of a page that cannot be what this version of the extension wrote. Nothing
+    /// that has to be released by its destructor may be held.
     pub(crate) fn raise_corruption(&self, corruption: Corruption) -> ! {
         let name = self.name();
         if let Some(found) = corruption.version() {
@@ -281,10 +282,12 @@ impl OpenTable {
         unsafe { &*self.data().rd_tableam }
     }
 
-    /// Whether logical decoding looks rows of the table up: `RelationIsAccessibleInLogicalDecoding` of rel.h.
+    /// Whether logical decoding looks rows of the table up: `RelationIsAccessibleInLogicalDecoding`
+    /// of rel.h.
     #[cfg(not(feature = "pg15"))]
     pub(crate) fn is_decoded_with(&self) -> bool {
-        // SAFETY: wal_level is a setting of this process. The options of a plain table are StdRdOptions.
+        // SAFETY: wal_level is a setting of this process. The options of a plain table are
+        // StdRdOptions.
         unsafe {
             let logical = pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_LOGICAL as i32;
             let kind = self.class().relkind as u8;

@@ -19,9 +19,11 @@ const DEFAULT_FILLFACTOR: c_int = 100;
 const MEASURED: c_int = 0;
 /// Rows below which a merge is not worth its while, whatever share they are.
 const LEAST_MERGED: u64 = 50_000;
-/// Rows for each page that a merge writes anew: as many bytes of log a row as a B-tree takes to split its pages.
+/// Rows for each page that a merge writes anew: as many bytes of log a row as a B-tree takes to
+/// split its pages.
 const ROWS_PER_PAGE: u64 = 200;
-/// At most a fifth of the rows wait, whatever they cost: they are in pages that take three times the space of leaves.
+/// At most a fifth of the rows wait, whatever they cost: they are in pages that take three times
+/// the space of leaves.
 const MOST_WAITING_PART: u64 = 5;
 /// And no more rows than sessions remember the pages of.
 const MOST_WAITING: u64 = 2_500_000;
@@ -45,7 +47,8 @@ pub(crate) struct Options {
     pub(crate) fillfactor: u8,
     /// Whether a background worker merges the delta tree once it is large enough.
     pub(crate) auto_retrain: bool,
-    /// The share of rows in the delta tree at which they are merged, in percent: 1 to 100. None: when it pays.
+    /// The share of rows in the delta tree at which they are merged, in percent: 1 to 100. None:
+    /// when it pays.
     pub(crate) retrain_threshold: Option<u8>,
 }
 
@@ -82,10 +85,11 @@ impl Options {
         BuildOptions { model: self.model, fillfactor: self.fillfactor.into() }
     }
 
-    /// How much the delta trees of an index with `entries` in its leaves need to be merged: they are due from 1 on. By
-    /// default that is when as many rows wait as make the pages worth it that have to be written anew for them. Of rows
-    /// that are all over the table that is a good part of them, of rows behind all others it is few.
-    /// `waits` rows wait; `leaves` counts the pages that would be written anew for them.
+    /// How much the delta trees of an index with `entries` in its leaves need to be merged: they
+    /// are due from 1 on. By default that is when as many rows wait as make the pages worth it that
+    /// have to be written anew for them. Of rows that are all over the table that is a good part of
+    /// them, of rows behind all others it is few. `waits` rows wait; `leaves` counts the pages that
+    /// would be written anew for them.
     pub(crate) fn need(
         &self,
         entries: u64,

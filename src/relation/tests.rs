@@ -5,8 +5,8 @@ use pgrx::prelude::*;
 
 use super::OpenIndex;
 
-/// Runs statements that create an index `i` in a new schema, and opens it. It stays open until the transaction is rolled
-/// back.
+/// Runs statements that create an index `i` in a new schema, and opens it. It stays open until the
+/// transaction is rolled back.
 pub(crate) fn new_index(create: &str) -> OpenIndex {
     let run = |sql: &str| Spi::run(sql).unwrap_or_else(|error| error!("{error}"));
     let schemas =

@@ -3,12 +3,12 @@
 use std::backtrace::Backtrace;
 use std::env;
 
-/// Turns them off, whatever the server's environment says: pgrx adds one to each error of the core that passes through
-/// this library.
+/// Turns them off, whatever the server's environment says: pgrx adds one to each error of the core
+/// that passes through this library.
 ///
-/// The standard library looks at the environment once, when it is asked for the first backtrace, and remembers the
-/// answer. So it is asked here. Its answer is this library's alone: other extensions have a copy of their own, and the
-/// environment is afterwards what it was before.
+/// The standard library looks at the environment once, when it is asked for the first backtrace,
+/// and remembers the answer. So it is asked here. Its answer is this library's alone: other
+/// extensions have a copy of their own, and the environment is afterwards what it was before.
 pub(crate) fn turn_off() {
     // It comes before RUST_BACKTRACE.
     const VARIABLE: &str = "RUST_LIB_BACKTRACE";

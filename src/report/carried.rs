@@ -1,9 +1,10 @@
 //! What an error of the core loses on its way through Rust, and gets back.
 //!
-//! pgrx turns an error into a panic, so that destructors run, and raises it anew at the top. It carries the
-//! message, the DETAIL and the HINT. It does not carry the CONTEXT, the names of schema, table, column,
-//! type and constraint, the query that a function ran, and the DETAIL for the server's log alone. So these are
-//! taken from the first report, by an error context callback, and added to the second.
+//! pgrx turns an error into a panic, so that destructors run, and raises it anew at the top. It
+//! carries the message, the DETAIL and the HINT. It does not carry the CONTEXT, the names of
+//! schema, table, column, type and constraint, the query that a function ran, and the DETAIL for
+//! the server's log alone. So these are taken from the first report, by an error context callback,
+//! and added to the second.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
@@ -35,8 +36,8 @@ struct Carrier {
     passed: bool,
 }
 
-/// Takes the callback back, unless a panic passes: then it is needed for the report. It need not be taken
-/// back after that: the code that catches an error restores the stack of callbacks.
+/// Takes the callback back, unless a panic passes: then it is needed for the report. It need not be
+/// taken back after that: the code that catches an error restores the stack of callbacks.
 struct Installed(*mut Carrier);
 
 impl Drop for Installed {
@@ -57,7 +58,8 @@ impl Drop for Installed {
     }
 }
 
-/// Calls code that may raise an error which is not of this library: of a function in an expression, or of a wait.
+/// Calls code that may raise an error which is not of this library: of a function in an expression,
+/// or of a wait.
 ///
 /// # Safety
 /// Within a transaction.
@@ -87,8 +89,8 @@ pub(crate) unsafe fn carrying<T>(call: impl FnOnce() -> T) -> T {
 
 /// Called by the core for everything that is reported, after the callbacks of who runs deeper.
 unsafe extern "C-unwind" fn on_report(carrier: *mut c_void) {
-    // SAFETY: `carrying` made the carrier, which lives until the transaction is aborted. This frame owns
-    // nothing, should one of the calls raise an error.
+    // SAFETY: `carrying` made the carrier, which lives until the transaction is aborted. This frame
+    // owns nothing, should one of the calls raise an error.
     #[expect(ffi_unwind_calls, reason = "this frame owns nothing that an error could leave behind")]
     unsafe {
         let carrier = &mut *carrier.cast::<Carrier>();

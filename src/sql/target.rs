@@ -13,8 +13,8 @@ pub(super) struct Target {
 
 impl Target {
     /// Opens an index, and its table before it, as everybody does. Refuses what is not a learned
-    /// index, those that are not the caller's, temporary ones of other sessions, and those whose pages
-    /// are not there yet.
+    /// index, those that are not the caller's, temporary ones of other sessions, and those whose
+    /// pages are not there yet.
     ///
     /// # Safety
     /// Within a transaction.

@@ -21,8 +21,8 @@ use super::{pins, wal};
 use crate::relation::OpenIndex;
 use crate::report::memory::expect_reserve;
 
-/// Functions of bufmgr.c that raise no error for a pinned buffer, so that calling them needs none of the
-/// guards that pgrx puts around every function of the server, which cost more than they do.
+/// Functions of bufmgr.c that raise no error for a pinned buffer, so that calling them needs none
+/// of the guards that pgrx puts around every function of the server, which cost more than they do.
 mod unguarded {
     use std::ffi::c_int;
 
@@ -39,10 +39,9 @@ const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
 /// An index as a store.
 ///
-/// The metapage stays pinned from the first look at the state word until [`IndexStore::release`], or until
-/// [`IndexStore::rest`] where too many are.
-/// There is no destructor for that: an open scan is dropped after the transaction's abort has
-/// released its pins.
+/// The metapage stays pinned from the first look at the state word until [`IndexStore::release`],
+/// or until [`IndexStore::rest`] where too many are. There is no destructor for that: an open scan
+/// is dropped after the transaction's abort has released its pins.
 pub(crate) struct IndexStore {
     index: OpenIndex,
     /// The metapage's buffer, pinned; 0: not yet.
@@ -108,8 +107,8 @@ impl IndexStore {
         }
     }
 
-    /// Says that the scan returns to its caller, who may not come back for long. Releases the metapage unless this
-    /// is one of the few scans that may keep it; whether it is.
+    /// Says that the scan returns to its caller, who may not come back for long. Releases the
+    /// metapage unless this is one of the few scans that may keep it; whether it is.
     #[inline]
     pub(crate) fn rest(&self) -> bool {
         if self.rests.get() {
@@ -124,14 +123,16 @@ impl IndexStore {
         keeps
     }
 
-    /// From here on every leaf that is read raises "snapshot too old" if it was changed after a snapshot that is
-    /// older than `old_snapshot_threshold` allows: VACUUM may have removed what such a snapshot sees. (An entry that is
-    /// removed changes the leaf that had it, and a merge that moves the entries of a leaf writes another one.)
+    /// From here on every leaf that is read raises "snapshot too old" if it was changed after a
+    /// snapshot that is older than `old_snapshot_threshold` allows: VACUUM may have removed what
+    /// such a snapshot sees. (An entry that is removed changes the leaf that had it, and a merge
+    /// that moves the entries of a leaf writes another one.)
     ///
     /// # Safety
     /// `snapshot` is null, or valid as long as the store is read.
     pub(crate) unsafe fn read_under(&self, snapshot: pg_sys::Snapshot) {
-        // `TestForOldSnapshot` of bufmgr.h: such snapshots know how much had been written when they were taken.
+        // `TestForOldSnapshot` of bufmgr.h: such snapshots know how much had been written when they
+        // were taken.
         #[cfg(any(feature = "pg15", feature = "pg16"))]
         // SAFETY: by contract.
         unsafe {
@@ -167,7 +168,8 @@ impl IndexStore {
         }
     }
 
-    /// What a scan does that has no leaf to read: where everything was removed, the metapage alone tells when.
+    /// What a scan does that has no leaf to read: where everything was removed, the metapage alone
+    /// tells when.
     pub(crate) fn test_age_of_metapage(&self) {
         #[cfg(any(feature = "pg15", feature = "pg16"))]
         if !self.aging.get().is_null() {
@@ -201,8 +203,9 @@ impl IndexStore {
         self.metapage.get()
     }
 
-    /// The number of pages that the free space map offers: one page of it is read for 4,000 of the index. After a crash
-    /// it may offer some that are in use, until an insert has asked for them. Nothing may be locked.
+    /// The number of pages that the free space map offers: one page of it is read for 4,000 of the
+    /// index. After a crash it may offer some that are in use, until an insert has asked for them.
+    /// Nothing may be locked.
     pub(crate) fn offered(&self) -> Block {
         // What `GetFreeIndexPage` of indexfsm.c asks for.
         const FREE: usize = pg_sys::BLCKSZ as usize / 2;
@@ -331,8 +334,8 @@ impl Store for IndexStore {
     /// Asks for the buffer's header too.
     #[inline]
     fn expect(&self, hint: Hint) -> *const u8 {
-        // SAFETY: nothing is read but these variables of the server, which are set when it starts and never
-        // again; hints come from buffers.
+        // SAFETY: nothing is read but these variables of the server, which are set when it starts
+        // and never again; hints come from buffers.
         unsafe {
             if hint == 0 || i64::from(hint) > i64::from(pg_sys::NBuffers) {
                 return std::ptr::null();

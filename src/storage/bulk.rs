@@ -10,8 +10,8 @@ use super::wal;
 use crate::relation::OpenIndex;
 use crate::report::memory::expect_reserve;
 
-/// Pages by which the file grows at once: for more than 8 of them PostgreSQL 16 and later reserve the space, where they
-/// would write zeros otherwise (`mdzeroextend` of md.c).
+/// Pages by which the file grows at once: for more than 8 of them PostgreSQL 16 and later reserve
+/// the space, where they would write zeros otherwise (`mdzeroextend` of md.c).
 const PAGES_AT_ONCE: usize = 16;
 
 /// A fork of a new index, which no other session reads or extends.
@@ -90,20 +90,23 @@ impl BulkPages {
         self.waiting.clear();
     }
 
-    /// Extends the file by some of the pages. Returns the block of the first, and how many they are.
+    /// Extends the file by some of the pages. Returns the block of the first, and how many they
+    /// are.
     #[cfg(feature = "pg15")]
     fn extend_by(&self, pages: &[PageBytes]) -> (Block, usize) {
         (self.put(pg_sys::InvalidBlockNumber, &pages[0]), 1)
     }
 
-    /// Extends the file by some of the pages. Returns the block of the first, and how many they are.
+    /// Extends the file by some of the pages. Returns the block of the first, and how many they
+    /// are.
     #[cfg(not(feature = "pg15"))]
     fn extend_by(&self, pages: &[PageBytes]) -> (Block, usize) {
         let mut buffers = [pg_sys::InvalidBuffer as pg_sys::Buffer; PAGES_AT_ONCE];
         let mut extended = 0;
         let relation =
             pg_sys::BufferManagerRelation { rel: self.index.raw(), ..Default::default() };
-        // SAFETY: the relation is open, and there is room for as many buffers as are asked for. They come pinned.
+        // SAFETY: the relation is open, and there is room for as many buffers as are asked for.
+        // They come pinned.
         unsafe {
             let first = pg_sys::ExtendBufferedRelBy(
                 relation,
@@ -115,7 +118,8 @@ impl BulkPages {
                 &raw mut extended,
             );
             if extended == 0 {
-                // So it is with local buffers that are all pinned: the way for a single page says so.
+                // So it is with local buffers that are all pinned: the way for a single page says
+                // so.
                 return (self.put(pg_sys::InvalidBlockNumber, &pages[0]), 1);
             }
             let extended = extended as usize;

@@ -1,11 +1,12 @@
 //! Telling standbys which of their snapshots a removal would take rows from.
 //!
-//! An entry may go when no snapshot of this server sees its row any more. A standby may have older ones: unless it sends
-//! feedback, nobody here knows of them. So the removal says up to which transaction rows were removed, and replay
-//! cancels the queries of the standby that still need these rows, before it removes the entries. Generic records cannot
-//! say that, but a record of nbtree can, on its own: *reuse page* touches no page, and replay does nothing for it but to
-//! cancel these queries (`btree_xlog_reuse_page` of nbtxlog.c). VACUUM needs none: what it removes from the table itself
-//! has told the horizon before.
+//! An entry may go when no snapshot of this server sees its row any more. A standby may have older
+//! ones: unless it sends feedback, nobody here knows of them. So the removal says up to which
+//! transaction rows were removed, and replay cancels the queries of the standby that still need
+//! these rows, before it removes the entries. Generic records cannot say that, but a record of
+//! nbtree can, on its own: *reuse page* touches no page, and replay does nothing for it but to
+//! cancel these queries (`btree_xlog_reuse_page` of nbtxlog.c). VACUUM needs none: what it removes
+//! from the table itself has told the horizon before.
 
 use std::mem::offset_of;
 
@@ -17,7 +18,8 @@ use crate::relation::{OpenIndex, OpenTable};
 const REUSE_PAGE: u8 = 0xD0;
 const RM_BTREE_ID: pg_sys::RmgrId = pg_sys::RmgrIds::RM_BTREE_ID as pg_sys::RmgrId;
 
-/// `FirstNormalTransactionId` of transam.h: the ones below are never removed from a snapshot's view.
+/// `FirstNormalTransactionId` of transam.h: the ones below are never removed from a snapshot's
+/// view.
 const FIRST_NORMAL: u32 = 3;
 
 /// `xl_btree_reuse_page` of nbtxlog.h.
@@ -57,9 +59,10 @@ const _: () = assert!(LOGGED == 24);
 #[cfg(not(feature = "pg15"))]
 const _: () = assert!(LOGGED == 25 && size_of::<ReusePage>() == 32);
 
-/// Logs that entries of rows which this transaction, and those before it, removed are about to be taken out of an
-/// index. Must come before the record that takes them out; that the entries stay after all does no harm. Nothing is
-/// logged where no standby can have the index, or where what removed the rows from the table has told the horizon.
+/// Logs that entries of rows which this transaction, and those before it, removed are about to be
+/// taken out of an index. Must come before the record that takes them out; that the entries stay
+/// after all does no harm. Nothing is logged where no standby can have the index, or where what
+/// removed the rows from the table has told the horizon.
 ///
 /// # Safety
 /// Not within a critical section.
@@ -75,8 +78,8 @@ pub(crate) unsafe fn log_conflict(
         return;
     }
     let mut record = record_of(index, table, horizon);
-    // SAFETY: nothing is being logged; the data lives until the insertion is over. An error leaves nothing begun
-    // that the transaction's abort does not reset.
+    // SAFETY: nothing is being logged; the data lives until the insertion is over. An error leaves
+    // nothing begun that the transaction's abort does not reset.
     unsafe {
         pg_sys::XLogBeginInsert();
         pg_sys::XLogRegisterData((&raw mut record).cast(), LOGGED as _);
@@ -101,8 +104,8 @@ fn record_of(index: OpenIndex, table: OpenTable, horizon: u32) -> ReusePage {
     }
 }
 
-/// The full ID of a transaction that has begun, so before `next`: a horizon in the future would be in conflict with
-/// nothing.
+/// The full ID of a transaction that has begun, so before `next`: a horizon in the future would be
+/// in conflict with nothing.
 fn widened(xid: u32, next: u64) -> u64 {
     let this_epoch = next & !u64::from(u32::MAX);
     let full = this_epoch | u64::from(xid);

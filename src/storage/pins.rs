@@ -1,8 +1,9 @@
 //! How many metapages a session keeps pinned in scans that rest.
 //!
-//! A scan looks at the state word of its index again and again, which is in the metapage. Keeping it pinned makes a
-//! lookup faster. But a statement may have thousands of scans open, and between two calls each of
-//! them would hold a buffer. So some do, and the others pin it anew at the next call.
+//! A scan looks at the state word of its index again and again, which is in the metapage. Keeping
+//! it pinned makes a lookup faster. But a statement may have thousands of scans open, and between
+//! two calls each of them would hold a buffer. So some do, and the others pin it anew at the next
+//! call.
 
 use std::cell::Cell;
 
@@ -12,8 +13,8 @@ use pgrx::prelude::*;
 const MOST: i32 = 32;
 
 thread_local! {
-    /// How many scans do, of the transaction with this local number: an aborted one releases its pins without a
-    /// word, and no scan outlives its transaction.
+    /// How many scans do, of the transaction with this local number: an aborted one releases its
+    /// pins without a word, and no scan outlives its transaction.
     static RESTING: Cell<(u32, i32)> = const { Cell::new((0, 0)) };
 }
 
@@ -33,7 +34,8 @@ fn local_transaction() -> u32 {
     }
 }
 
-/// How many may, where all sessions share the buffers, or of this session's own. With few buffers, few.
+/// How many may, where all sessions share the buffers, or of this session's own. With few buffers,
+/// few.
 fn most(temporary: bool) -> i32 {
     // SAFETY: settings, which are read only.
     let share = unsafe {

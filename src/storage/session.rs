@@ -3,9 +3,9 @@
 //! Nothing here is trusted. Each scan reads the metapage once and drops what was remembered of
 //! another build of the index or of another state of it.
 //!
-//! All of it together takes no more memory than the session may use for it: what grows takes from a budget,
-//! and when that is spent, the directories that were not used for longest are forgotten. A scan that has one
-//! open keeps it, empty, and reads it through shared buffers from then on.
+//! All of it together takes no more memory than the session may use for it: what grows takes from a
+//! budget, and when that is spent, the directories that were not used for longest are forgotten. A
+//! scan that has one open keeps it, empty, and reads it through shared buffers from then on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -55,7 +55,8 @@ struct Known {
 
 /// At most so many directories are kept by a session, however small they are.
 const MOST_DIRECTORIES: usize = 1000;
-/// One in so many bytes and directories is forgotten in addition, so that not every lookup has to make room.
+/// One in so many bytes and directories is forgotten in addition, so that not every lookup has to
+/// make room.
 const FORGOTTEN_AHEAD: usize = 8;
 /// Lookups before room is looked for again where there was none.
 const BETWEEN_RECLAIMS: u64 = 1000;
@@ -142,9 +143,10 @@ fn reclaim(bytes: usize) {
     BUDGET.with(|budget| forget_least_used(budget, bytes, true));
 }
 
-/// Forgets directories, the least recently used first, until so many bytes more fit the budget, and then
-/// some; `newest` says whether the last one may go too. One that is being used this moment is borrowed, and
-/// stays as it is; one that a scan has open stays in its place, empty. Returns whether the bytes fit.
+/// Forgets directories, the least recently used first, until so many bytes more fit the budget, and
+/// then some; `newest` says whether the last one may go too. One that is being used this moment is
+/// borrowed, and stays as it is; one that a scan has open stays in its place, empty. Returns
+/// whether the bytes fit.
 #[cold]
 fn forget_least_used(budget: &Budget, bytes: usize, newest: bool) -> bool {
     let limit = budget.limit();

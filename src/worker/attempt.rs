@@ -27,8 +27,8 @@ impl Attempt {
     }
 }
 
-/// Runs `work` in a transaction of its own. If it raises an error, that is logged, the index is left alone for a
-/// while by all sessions, and the result is `None`.
+/// Runs `work` in a transaction of its own. If it raises an error, that is logged, the index is
+/// left alone for a while by all sessions, and the result is `None`.
 ///
 /// # Safety
 /// No transaction is open, and no lock is held but those that a session holds.
@@ -42,7 +42,8 @@ pub(super) unsafe fn attempt<T>(work: impl FnOnce(&Attempt) -> T) -> Option<T> {
     match result {
         Ok(result) => Some(result),
         Err(error) => {
-            // SAFETY: the transaction in which the error was raised is open; this releases all that it held.
+            // SAFETY: the transaction in which the error was raised is open; this releases all that
+            // it held.
             unsafe { pg_sys::AbortCurrentTransaction() };
             report(&error, &attempt);
             None

@@ -9,7 +9,8 @@ use crate::merge::need::{is_due, need_of};
 use crate::merge::seats::is_undisturbed;
 use crate::storage::buffers::IndexStore;
 
-/// How much an index needs to be merged: entries that wait, as a multiple of those at which it is merged.
+/// How much an index needs to be merged: entries that wait, as a multiple of those at which it is
+/// merged.
 type Need = f64;
 
 /// The indexes of this database that have enough to merge, the neediest first.

@@ -1,14 +1,15 @@
 //! The background worker that merges.
 //!
-//! It is bound to a database, and merges the index that it was started for, then the others that have enough to
-//! merge while its database waits for a worker, the neediest first. When another database waits and no seat of the server is free it
-//! gives its own away before it begins with the next index, or once more with the same: rows may come as fast as they
-//! are merged. When nobody waits it ends at once.
+//! It is bound to a database, and merges the index that it was started for, then the others that
+//! have enough to merge while its database waits for a worker, the neediest first. When another
+//! database waits and no seat of the server is free it gives its own away before it begins with the
+//! next index, or once more with the same: rows may come as fast as they are merged. When nobody
+//! waits it ends at once.
 //!
-//! An index is merged range by range, each in a transaction of its own, for which it takes no snapshot but those of
-//! catalog lookups: it holds nothing back for long, and between two ranges a session that waits for a lock on the
-//! table or the index gets it. It never waits for such a lock itself. It keeps the core's handling of signals, so that it ends
-//! at once when told to.
+//! An index is merged range by range, each in a transaction of its own, for which it takes no
+//! snapshot but those of catalog lookups: it holds nothing back for long, and between two ranges a
+//! session that waits for a lock on the table or the index gets it. It never waits for such a lock
+//! itself. It keeps the core's handling of signals, so that it ends at once when told to.
 //!
 //! - [`due`]: which indexes need to be merged
 //! - [`opened`], [`attempt`]: working on one that may be locked, or damaged
@@ -91,8 +92,8 @@ fn sit(seat: &Seat) -> bool {
     false
 }
 
-/// Makes SIGTERM end the process at the next check for interrupts, as it ends a session, and SIGHUP have it read the
-/// configuration again.
+/// Makes SIGTERM end the process at the next check for interrupts, as it ends a session, and SIGHUP
+/// have it read the configuration again.
 unsafe fn handle_signals() {
     // SAFETY: both are the core's own handlers.
     unsafe {
@@ -144,8 +145,8 @@ struct Worker {
 }
 
 impl Worker {
-    /// Merges an index; if it is invalid, all indexes that have enough to merge. Goes on with those that have enough as
-    /// long as this database waits for a seat.
+    /// Merges an index; if it is invalid, all indexes that have enough to merge. Goes on with those
+    /// that have enough as long as this database waits for a seat.
     fn merge_all(&self, first: pg_sys::Oid) {
         let mut indexes = vec![first];
         let mut given = first != pg_sys::InvalidOid;
@@ -155,13 +156,15 @@ impl Worker {
                 indexes = unsafe { due() };
             }
             if !self.merge_each(&indexes) {
-                // Something may be left. It has had its turn: an older note would put it in front of the others again.
+                // Something may be left. It has had its turn: an older note would put it in front
+                // of the others again.
                 self.board.answer(self.database);
                 self.board.wait(self.database);
                 return;
             }
             given = false;
-            // Taken back before the look at what is due: who notes it after that is seen the next time.
+            // Taken back before the look at what is due: who notes it after that is seen the next
+            // time.
             if !self.board.answer(self.database) {
                 return;
             }
@@ -183,7 +186,8 @@ impl Worker {
         }
         let mut has_merged = busy.len() < indexes.len();
         for _ in 0..TRIES {
-            // Who waits now is served before those that cannot be. They are looked at again with the others.
+            // Who waits now is served before those that cannot be. They are looked at again with
+            // the others.
             if busy.is_empty() || has_merged && self.board.waits(self.database) {
                 break;
             }
@@ -209,8 +213,9 @@ impl Worker {
         in_transaction(|| unsafe { !start_for_waiting(Some(self.database)) })
     }
 
-    /// Merges range after range until there is less than the threshold. Where a database waits, only until everything is
-    /// merged that was there when the tree was frozen: [`due`] then comes back to the index.
+    /// Merges range after range until there is less than the threshold. Where a database waits,
+    /// only until everything is merged that was there when the tree was frozen: [`due`] then comes
+    /// back to the index.
     fn merge_index(&self, index: pg_sys::Oid) -> Merged {
         let seat = Seat::of_index(index);
         let mut spare = Vec::new();
@@ -226,7 +231,8 @@ impl Worker {
             if ended != Merged::TooLittle {
                 return ended;
             }
-            // A session that found enough to merge after the last look, and the seat taken, has left it to this worker.
+            // A session that found enough to merge after the last look, and the seat taken, has
+            // left it to this worker.
             match self.merge_once(index, false, &mut spare) {
                 Merged::Range => first = false,
                 other => return other,
@@ -236,7 +242,8 @@ impl Worker {
         Merged::TooLittle
     }
 
-    /// Merges one range, in a transaction of its own. `first`: this worker has merged nothing of the index yet.
+    /// Merges one range, in a transaction of its own. `first`: this worker has merged nothing of
+    /// the index yet.
     fn merge_once(&self, index: pg_sys::Oid, first: bool, spare: &mut Vec<Block>) -> Merged {
         check_for_interrupts!();
         reload_configuration();
@@ -298,7 +305,8 @@ fn reload_configuration() {
     }
 }
 
-/// Merges one range. [`Merged::Turn`] if it was the last one, whether another database waits or not.
+/// Merges one range. [`Merged::Turn`] if it was the last one, whether another database waits or
+/// not.
 fn merge_open(index: OpenIndex, first: bool, spare: &mut Vec<Block>) -> Merged {
     // Turned off since the worker was started.
     if !index.options().auto_retrain {
@@ -330,8 +338,8 @@ fn offer_to_all(store: &IndexStore, spare: &mut Vec<Block>) {
 
 fn merge_or_resume(store: &IndexStore, first: bool, spare: &mut Vec<Block>) -> Result<Step> {
     if first && read_meta(store, &mut 0)?.1.frozen.is_some() {
-        // The session that began this merge did not end it: the pages that it wrote would add up, should it
-        // fail again and again.
+        // The session that began this merge did not end it: the pages that it wrote would add up,
+        // should it fail again and again.
         sweep(store, &mut || {
             check_for_interrupts!();
         })?;

@@ -18,8 +18,8 @@ pub(super) enum Opened {
     Busy,
 }
 
-/// Opens an index, if it still is there and nobody keeps others out: a worker that waited would hold its seat for
-/// nothing, and may be part of a deadlock.
+/// Opens an index, if it still is there and nobody keeps others out: a worker that waited would
+/// hold its seat for nothing, and may be part of a deadlock.
 ///
 /// # Safety
 /// Within a transaction, at whose end the locks are released.

@@ -33,8 +33,8 @@ impl Cluster {
         copy
     }
 
-    /// Starts this backup, and recovers it from the archive of its primary up to a restore point, after which it
-    /// is a primary of its own.
+    /// Starts this backup, and recovers it from the archive of its primary up to a restore point,
+    /// after which it is a primary of its own.
     pub fn recover(&self, archive: &Path, restore_point: &str) {
         self.add_settings(&format!(
             "archive_mode = off

@@ -219,7 +219,8 @@ impl Cluster {
         output(&mut self.command(program, arguments, more));
     }
 
-    /// What one of the client programs (`pgbench`) prints that connects to this cluster; it must succeed.
+    /// What one of the client programs (`pgbench`) prints that connects to this cluster; it must
+    /// succeed.
     pub fn client_program(&self, program: &str, arguments: &[&str]) -> String {
         let socket = ["--host", text(&self.dir), "--username", "postgres"];
         output(&mut self.command(program, &socket, arguments))

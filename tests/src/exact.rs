@@ -146,8 +146,9 @@ impl Subject {
         Ok(rows)
     }
 
-    /// Asserts that index scans of every kind, forwards and backwards, agree with a sequential scan,
-    /// and that the table's learned indexes are whole. Other sessions must not write meanwhile.
+    /// Asserts that index scans of every kind, forwards and backwards, agree with a sequential
+    /// scan, and that the table's learned indexes are whole. Other sessions must not write
+    /// meanwhile.
     pub fn assert_exact(&self, client: &mut Client) {
         self.compare(client, 6, &mut StdRng::seed_from_u64(1)).unwrap();
         let indexes = format!(

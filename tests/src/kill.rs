@@ -12,8 +12,8 @@ const REAPED_AFTER: Duration = Duration::from_secs(20);
 
 impl Cluster {
     /// SIGKILL for the postmaster and for every process that it has started. What stays is what a
-    /// power cut of a machine with a battery-backed disk leaves: files, a stale lock file, and shared memory that
-    /// nobody is attached to.
+    /// power cut of a machine with a battery-backed disk leaves: files, a stale lock file, and
+    /// shared memory that nobody is attached to.
     ///
     /// # Panics
     /// When the server is not running.
@@ -27,7 +27,8 @@ impl Cluster {
         let start = Instant::now();
         while family.iter().any(|&process| exists(process)) {
             if start.elapsed() > REAPED_AFTER {
-                // Dead, but nobody asks for its exit status: the next start would take it for alive.
+                // Dead, but nobody asks for its exit status: the next start would take it for
+                // alive.
                 println!(
                     "process {postmaster} is not reaped here: its lock file is removed by hand"
                 );

@@ -1,5 +1,5 @@
-//! What the whole-server tests stand on: throwaway clusters, sessions at work at the same time, index
-//! scans compared with sequential ones, and SQL values with neighbours.
+//! What the whole-server tests stand on: throwaway clusters, sessions at work at the same time,
+//! index scans compared with sequential ones, and SQL values with neighbours.
 //!
 //! `PG_CONFIG` names the PostgreSQL to test, with the extension already installed in it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

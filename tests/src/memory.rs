@@ -5,8 +5,8 @@ use postgres::Client;
 /// Memory of one session at one moment, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Footprint {
-    /// Writable memory of its own that the process has asked the kernel for, PostgreSQL's and Rust's alike:
-    /// VmData of `/proc/PID/status`.
+    /// Writable memory of its own that the process has asked the kernel for, PostgreSQL's and
+    /// Rust's alike: VmData of `/proc/PID/status`.
     pub data: i64,
     /// How much of that has ever been written: RssAnon.
     pub resident: i64,

@@ -33,7 +33,8 @@ pub fn is_arbiter(client: &mut Client) -> bool {
     !is_learned() || major_version(client) >= 18
 }
 
-/// Merges what was inserted into the index now, unless somebody else is at it. Tells whether it did.
+/// Merges what was inserted into the index now, unless somebody else is at it. Tells whether it
+/// did.
 ///
 /// # Errors
 /// Every error of the server but that the index is busy.
@@ -49,8 +50,8 @@ pub fn try_retrain(client: &mut Client, index: &str) -> Result<bool, postgres::E
     }
 }
 
-/// Merges what was inserted into the index, after whoever else is at it. Does nothing to an index of
-/// another access method.
+/// Merges what was inserted into the index, after whoever else is at it. Does nothing to an index
+/// of another access method.
 pub fn retrain(client: &mut Client, index: &str) {
     let start = Instant::now();
     while is_learned() && !try_retrain(client, index).unwrap() {
@@ -70,8 +71,8 @@ pub struct Checked {
     pub lost_pages: i64,
 }
 
-/// Entries that a worker leaves unmerged, at the most, in an index of less than a million rows: it goes by pages, takes
-/// 70% of each for used, and leaves 50,000 such entries alone.
+/// Entries that a worker leaves unmerged, at the most, in an index of less than a million rows: it
+/// goes by pages, takes 70% of each for used, and leaves 50,000 such entries alone.
 pub const LEFT_UNMERGED: i64 = 72_000;
 
 /// Has the index check itself, and looks every visible row of its table up in it.

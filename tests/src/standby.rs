@@ -33,8 +33,8 @@ impl Cluster {
         is_through()
     }
 
-    /// Makes this cluster, which is stopped, a standby of the one that took over from it. It has not been
-    /// started yet.
+    /// Makes this cluster, which is stopped, a standby of the one that took over from it. It has
+    /// not been started yet.
     pub fn rewind(&self, primary: &Cluster) {
         let (data, source) = (self.data(), primary.conninfo());
         let arguments = ["--target-pgdata", text(&data), "--source-server", &source];

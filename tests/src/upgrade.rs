@@ -9,12 +9,13 @@ use super::cluster::{output, text};
 const OLD: &str = "OMENDB_LEARNED_OLD_PG_CONFIG";
 
 impl Cluster {
-    /// A fresh running cluster of the older PostgreSQL that `OMENDB_LEARNED_OLD_PG_CONFIG` names, with the
-    /// extension; `Err` says why there is none.
+    /// A fresh running cluster of the older PostgreSQL that `OMENDB_LEARNED_OLD_PG_CONFIG` names,
+    /// with the extension; `Err` says why there is none.
     ///
     /// # Errors
-    /// Where the variable is not set, or names a PostgreSQL that is not older, or one whose catalogs have
-    /// column options (`pg_attver`, in Debian's 15.20) that `pg_upgrade` of later versions refuses.
+    /// Where the variable is not set, or names a PostgreSQL that is not older, or one whose
+    /// catalogs have column options (`pg_attver`, in Debian's 15.20) that `pg_upgrade` of later
+    /// versions refuses.
     pub fn start_old(settings: &str) -> Result<Self, String> {
         let pg_config = std::env::var(OLD).map_err(|_| format!("{OLD} is not set"))?;
         let old = Self::directory_of(pg_config);
@@ -44,8 +45,8 @@ impl Cluster {
         number.unwrap_or_else(|| panic!("a version without a number: {version}"))
     }
 
-    /// This cluster, which is stopped, upgraded by `pg_upgrade` with an option of its (`--copy`, `--link`). The result
-    /// has not been started yet.
+    /// This cluster, which is stopped, upgraded by `pg_upgrade` with an option of its (`--copy`,
+    /// `--link`). The result has not been started yet.
     pub fn upgraded(&self, how: &str, settings: &str) -> Self {
         let new = Self::initialised(Self::directory(), settings);
         let (old_data, new_data) = (self.data(), new.data());

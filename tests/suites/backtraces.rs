@@ -1,4 +1,5 @@
-//! Errors show no backtrace of Rust, though every server of these tests has RUST_BACKTRACE in its environment.
+//! Errors show no backtrace of Rust, though every server of these tests has RUST_BACKTRACE in its
+//! environment.
 
 use postgres::Client;
 use postgres::error::DbError;
@@ -13,7 +14,8 @@ fn assert_no_trace(text: &str) {
     }
 }
 
-/// Runs a statement that must fail with a message, and asserts that none of the error's fields has a backtrace.
+/// Runs a statement that must fail with a message, and asserts that none of the error's fields has
+/// a backtrace.
 fn fails(client: &mut Client, statement: &str, message: &str) {
     let error = client.batch_execute(statement).expect_err(statement);
     let error: &DbError = error.as_db_error().unwrap_or_else(|| panic!("{statement}: {error:?}"));

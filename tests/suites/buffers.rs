@@ -1,4 +1,5 @@
-//! Few buffers and many indexes: a statement that a B-tree gets through with its pins gets through here too.
+//! Few buffers and many indexes: a statement that a B-tree gets through with its pins gets through
+//! here too.
 
 use postgres::Client;
 use server_tests::{Cluster, Script, access_method, assert_plan};
@@ -22,8 +23,9 @@ fn create(client: &mut Client, persistence: &str, count: i32) {
 /// Statements with every partition's index open at once.
 fn expect_answers(client: &mut Client, count: i64) {
     client.script("SET enable_seqscan = off; SET enable_partition_pruning = off; SET enable_mergejoin = off; SET enable_hashjoin = off; SET enable_material = off; SET enable_sort = off; SET enable_bitmapscan = off").unwrap();
-    // Through all, and again and again through all: rescans of indexes that have been scanned. (Bitmap scans need a
-    // buffer of each table until the statement ends, whatever the access method.)
+    // Through all, and again and again through all: rescans of indexes that have been scanned.
+    // (Bitmap scans need a buffer of each table until the statement ends, whatever the access
+    // method.)
     for (query, node, answer) in [
         ("SELECT count(*) FROM p WHERE k >= 0", "Scan", 2 * count),
         ("SELECT count(id) FROM p WHERE k >= 0", "Index Scan", 2 * count),

@@ -212,7 +212,8 @@ fn retraining_while_vacuum_has_the_index_gives_up_and_says_why() {
     assert_eq!(merged, 1);
 }
 
-/// A temporary index is extended by some pages at once where there are buffers for them. Here cursors have all of them.
+/// A temporary index is extended by some pages at once where there are buffers for them. Here
+/// cursors have all of them.
 #[test]
 fn a_build_that_finds_no_local_buffer_fails() {
     const BUFFERS: usize = 100;

@@ -5,7 +5,8 @@ use server_tests::{
     Cluster, Script, Shutdown, Subject, access_method, assert_plan, check, is_learned, retrain,
 };
 
-/// Asserts that index scans of every kind agree with a sequential scan of `table (k int8, id int4)`.
+/// Asserts that index scans of every kind agree with a sequential scan of `table (k int8, id
+/// int4)`.
 fn assert_exact(client: &mut Client, table: &str) {
     Subject::of(table).assert_exact(client);
 }

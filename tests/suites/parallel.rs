@@ -1,5 +1,5 @@
-//! Index scans that run in parallel workers, which have to load the library, find the index and read it with the
-//! leader's snapshot.
+//! Index scans that run in parallel workers, which have to load the library, find the index and
+//! read it with the leader's snapshot.
 
 use postgres::Client;
 use server_tests::{

@@ -54,7 +54,8 @@ fn multicolumn_and_covering_indexes_are_refused() {
     }
 }
 
-/// So the only historic snapshots that read such an index are those of output plugins, in tables that say so.
+/// So the only historic snapshots that read such an index are those of output plugins, in tables
+/// that say so.
 #[test]
 fn catalogs_have_no_such_index() {
     let cluster = Cluster::start();

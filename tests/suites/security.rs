@@ -1,5 +1,5 @@
-//! What the extension must not do for people who want harm: who may see what is in pg_regress/sql/security.sql;
-//! here is what takes a database or a worker of its own.
+//! What the extension must not do for people who want harm: who may see what is in
+//! pg_regress/sql/security.sql; here is what takes a database or a worker of its own.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,9 @@ use server_tests::{
     Cluster, LEFT_UNMERGED, Script, check, in_background, is_learned, retrain, wait_until,
 };
 
-/// Objects that match better than the core's wherever a name is looked up in the search path, each of
-/// which fails if it is used. In the schema where the extension will be, and in the path before pg_catalog.
+/// Objects that match better than the core's wherever a name is looked up in the search path, each
+/// of which fails if it is used. In the schema where the extension will be, and in the path before
+/// pg_catalog.
 const HOSTILE: &str = "
     CREATE SCHEMA hostile;
     CREATE DOMAIN hostile.regclass AS pg_catalog.text;
@@ -185,8 +186,9 @@ fn no_advisory_lock_keeps_the_worker_from_its_seat() {
              CREATE INDEX t_k ON t USING learned (k)",
         )
         .unwrap();
-    // All that pg_advisory_lock can name: the fields of the lock of an index's seat are the class of access methods, the
-    // index, and 1, which is also what a lock of one number has there. A seat of the server has its number, from 0 on.
+    // All that pg_advisory_lock can name: the fields of the lock of an index's seat are the class
+    // of access methods, the index, and 1, which is also what a lock of one number has there. A
+    // seat of the server has its number, from 0 on.
     let mut stranger = cluster.connect();
     stranger.script("SET ROLE stranger").unwrap();
     let index: u32 = client.query_one("SELECT 't_k'::regclass::oid", &[]).unwrap().get(0);

@@ -32,8 +32,9 @@ pub(super) fn needs_check(
 pub(super) enum Found {
     /// Dead to all, for ever.
     Dead,
-    /// No longer in the way of anybody, or removed by this transaction, or the new row itself: go on with the next. It
-    /// stays so as long as this check goes on, and not for ever: this transaction may roll back to a savepoint.
+    /// No longer in the way of anybody, or removed by this transaction, or the new row itself: go
+    /// on with the next. It stays so as long as this check goes on, and not for ever: this
+    /// transaction may roll back to a savepoint.
     Nothing,
     /// A duplicate. When the check is partial, one that may yet go away: the insertion goes on and
     /// tells the core that the row may not be unique. Otherwise the insertion fails, if
@@ -79,7 +80,8 @@ impl UniqueCheck {
     }
 
     /// Looks at the table for the row of an entry with the new row's key. Locks pages of the table
-    /// and not of the index, so the index's may be locked. Where none is locked, this can be interrupted.
+    /// and not of the index, so the index's may be locked. Where none is locked, this can be
+    /// interrupted.
     ///
     /// # Safety
     /// Within the transaction that inserts.
@@ -152,8 +154,8 @@ impl UniqueCheck {
         self.mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_EXISTING && !self.own_found
     }
 
-    /// Raises the violation; or that the transaction cannot be serialized, where it has read that there
-    /// is no such row: no order of the transactions gives it both.
+    /// Raises the violation; or that the transaction cannot be serialized, where it has read that
+    /// there is no such row: no order of the transactions gives it both.
     ///
     /// # Safety
     /// No page is locked. `values` and `is_null` are what the core passed to the insertion.
@@ -180,8 +182,8 @@ impl UniqueCheck {
     }
 }
 
-/// Whether the snapshot sees a row of the HOT chain that begins at `tid`. If not, and `dead` is not null, it is set to
-/// whether all rows of the chain are dead to all.
+/// Whether the snapshot sees a row of the HOT chain that begins at `tid`. If not, and `dead` is not
+/// null, it is set to whether all rows of the chain are dead to all.
 ///
 /// # Safety
 /// The snapshot is valid, and `dead` valid or null.

@@ -1,7 +1,8 @@
-//! Asking for the heap pages of entries that a scan will return soon, from the disk and from memory.
+//! Asking for the heap pages of entries that a scan will return soon, from the disk and from
+//! memory.
 //!
-//! A B-tree's scans do not do that. Rows in another order than their keys are each a page read from the disk, or
-//! a few reads from memory that wait for each other; here they overlap.
+//! A B-tree's scans do not do that. Rows in another order than their keys are each a page read from
+//! the disk, or a few reads from memory that wait for each other; here they overlap.
 
 use learned_index::cpu::{LINE, prefetch};
 use learned_index::entry::HeapTid;
@@ -21,8 +22,8 @@ const MOST: usize = 32;
 pub(crate) struct HeapAhead {
     /// None: nothing is asked for.
     table: Option<OpenTable>,
-    /// Rows to ask for ahead. Not many more than were returned, so that a scan that ends early has not asked for
-    /// many in vain.
+    /// Rows to ask for ahead. Not many more than were returned, so that a scan that ends early has
+    /// not asked for many in vain.
     rows: usize,
     /// The place in the portion at which to ask again.
     ask_at: usize,
@@ -99,7 +100,8 @@ impl HeapAhead {
     }
 }
 
-/// Bytes that a row takes in its page, without its line pointer, by the statistics of its table; 0 without them.
+/// Bytes that a row takes in its page, without its line pointer, by the statistics of its table; 0
+/// without them.
 const fn row_bytes(rows: f32, pages: i32) -> usize {
     if rows < 1.0 || pages < 1 {
         return 0;
@@ -113,11 +115,12 @@ const fn row_bytes(rows: f32, pages: i32) -> usize {
 const _: () = assert!(row_bytes(185_000.0, 1_000) == 40 && row_bytes(1e7, 54_055) == 40);
 const _: () = assert!(row_bytes(-1.0, 10) == 0 && row_bytes(1e9, 1) == 0);
 
-/// Asks the operating system for a heap page; or, if it is in shared buffers, the processor for what reading a row
-/// of it reads: the buffer's header, the page's, the line pointer, and the row where it is if it was inserted into an
-/// empty page after others of the same size.
+/// Asks the operating system for a heap page; or, if it is in shared buffers, the processor for
+/// what reading a row of it reads: the buffer's header, the page's, the line pointer, and the row
+/// where it is if it was inserted into an empty page after others of the same size.
 fn ask_for_row(table: OpenTable, tid: HeapTid, row_bytes: usize) {
-    // SAFETY: the table is open. Nothing is read of the buffer, which is not pinned, but its address.
+    // SAFETY: the table is open. Nothing is read of the buffer, which is not pinned, but its
+    // address.
     unsafe {
         let main = pg_sys::ForkNumber::MAIN_FORKNUM;
         let buffer = pg_sys::PrefetchBuffer(table.raw(), main, tid.block()).recent_buffer;

@@ -1,7 +1,9 @@
-//! Marking the dead rows that the scans of a session have found, so that no other session looks them up.
+//! Marking the dead rows that the scans of a session have found, so that no other session looks
+//! them up.
 //!
-//! nbtree sets hints for that, which are not logged. Here dead entries are marked as VACUUM marks them, or taken out of the
-//! active delta tree, in a record of the log; a standby is told first which of its queries need the rows.
+//! nbtree sets hints for that, which are not logged. Here dead entries are marked as VACUUM marks
+//! them, or taken out of the active delta tree, in a record of the log; a standby is told first
+//! which of its queries need the rows.
 
 use learned_index::corruption::Result;
 use learned_index::tree::delta::remove_killed;
@@ -16,7 +18,8 @@ use crate::relation::OpenTable;
 use crate::storage::buffers::IndexStore;
 use crate::storage::disk::has_room;
 
-/// Marks the entries of dead rows where many were found, unless another session merges or vacuums the index meanwhile.
+/// Marks the entries of dead rows where many were found, unless another session merges or vacuums
+/// the index meanwhile.
 ///
 /// # Safety
 /// `scan` is valid, and its transaction did not begin in recovery; `store` is its index.
@@ -29,7 +32,8 @@ pub(super) unsafe fn mark_for_all_sessions(
     // SAFETY: by contract.
     unsafe {
         let (index, heap) = (store.index(), (*scan).heapRelation);
-        // Workers and their leader share heavyweight locks: the exclusion would not keep one of them from another.
+        // Workers and their leader share heavyweight locks: the exclusion would not keep one of
+        // them from another.
         if heap.is_null() || pg_sys::IsInParallelMode() {
             return Ok(());
         }

@@ -151,11 +151,11 @@ pub(crate) unsafe extern "C-unwind" fn amrescan(
 
 /// How the entries of a scan that starts are kept from VACUUM.
 ///
-/// A plain scan with an MVCC snapshot needs nothing: whatever row has the heap TID by the time the executor looks it
-/// up, the snapshot does not see it unless it is the right one. Everybody else may take a row for another that
-/// has got its heap TID since: a snapshot that is not MVCC sees it, and an index-only scan does
-/// not look. VACUUM waits for their pins. Replay waits for none; there, a scan that returns columns checks its
-/// entries itself.
+/// A plain scan with an MVCC snapshot needs nothing: whatever row has the heap TID by the time the
+/// executor looks it up, the snapshot does not see it unless it is the right one. Everybody else
+/// may take a row for another that has got its heap TID since: a snapshot that is not MVCC sees it,
+/// and an index-only scan does not look. VACUUM waits for their pins. Replay waits for none; there,
+/// a scan that returns columns checks its entries itself.
 ///
 /// # Safety
 /// `scan` is valid.
@@ -164,15 +164,16 @@ unsafe fn guard_of(scan: pg_sys::IndexScanDesc) -> Guard {
     unsafe {
         match ((*scan).xs_want_itup, is_mvcc((*scan).xs_snapshot)) {
             (false, true) => Guard::Nothing,
-            // Of a transaction that began in recovery. Once promoted, a server waits for pins; that checks are enough
-            // does not change then.
+            // Of a transaction that began in recovery. Once promoted, a server waits for pins; that
+            // checks are enough does not change then.
             (true, true) if (*scan).xactStartedInRecovery => Guard::Checks,
             _ => Guard::Pins,
         }
     }
 }
 
-/// Counts a search, at its first descent, for `pg_stat_all_indexes` and, from PostgreSQL 18 on, for EXPLAIN.
+/// Counts a search, at its first descent, for `pg_stat_all_indexes` and, from PostgreSQL 18 on, for
+/// EXPLAIN.
 ///
 /// # Safety
 /// `scan` is valid.
@@ -281,8 +282,9 @@ impl OpenScan {
         }
     }
 
-    /// Remembers which of the rows that were returned are dead, as the core has found. `ends`: the scan does. If a page
-    /// turns out to be damaged, the error is left to the statement that needs the page.
+    /// Remembers which of the rows that were returned are dead, as the core has found. `ends`: the
+    /// scan does. If a page turns out to be damaged, the error is left to the statement that needs
+    /// the page.
     ///
     /// # Safety
     /// `scan` is the one that this belongs to.
@@ -321,8 +323,8 @@ impl OpenScan {
 
 /// The next entry in the given direction.
 ///
-/// Most are copied already: returning them needs none of the guards that pgrx puts around a callback, since
-/// nothing on the way panics or calls the server.
+/// Most are copied already: returning them needs none of the guards that pgrx puts around a
+/// callback, since nothing on the way panics or calls the server.
 ///
 /// # Safety
 /// Called by the core with a scan of ours.

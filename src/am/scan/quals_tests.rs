@@ -61,7 +61,8 @@ fn holds(
 mod tests {
     use super::*;
 
-    /// Every value is in the intervals for which the operator is true; without a recheck, no other is.
+    /// Every value is in the intervals for which the operator is true; without a recheck, no other
+    /// is.
     #[pg_test]
     fn intervals_have_what_the_operators_select() {
         Spi::run("SET LOCAL timezone = 'Europe/Berlin'").unwrap_or_else(|error| error!("{error}"));

@@ -1,5 +1,6 @@
-//! What a table says of the entries that an index-only scan has copied, where nothing makes VACUUM wait for it: on a
-//! standby, whose replay waits for no pin. How the answers are used: `tree/scan/visible.rs` of the pure crate.
+//! What a table says of the entries that an index-only scan has copied, where nothing makes VACUUM
+//! wait for it: on a standby, whose replay waits for no pin. How the answers are used:
+//! `tree/scan/visible.rs` of the pure crate.
 
 use std::ptr;
 use std::sync::atomic::{Ordering, fence};
@@ -22,7 +23,8 @@ unsafe extern "C-unwind" {
     ) -> u8;
 }
 
-/// A page of the visibility map is the page header, and two bits for each block of the table (visibilitymap.c).
+/// A page of the visibility map is the page header, and two bits for each block of the table
+/// (visibilitymap.c).
 const MAP_HEADER: usize = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
 const BLOCKS_OF_BYTE: u32 = 4;
 const BLOCKS_OF_PAGE: u32 = (PAGE_SIZE - MAP_HEADER) as u32 * BLOCKS_OF_BYTE;
@@ -45,7 +47,8 @@ impl MapPage {
             return None;
         }
         let place = block % BLOCKS_OF_PAGE;
-        // SAFETY: the page is pinned, and the place within it. Others change its bytes one at a time.
+        // SAFETY: the page is pinned, and the place within it. Others change its bytes one at a
+        // time.
         let byte = unsafe {
             let page = pg_sys::BufferGetPage(self.buffer).cast::<u8>();
             page.add(MAP_HEADER + (place / BLOCKS_OF_BYTE) as usize).read_volatile()
@@ -83,7 +86,8 @@ impl TableRows<'_> {
         TableRows { table, snapshot, map, fetch: ptr::null_mut(), slot: ptr::null_mut() }
     }
 
-    /// Gives back what reading rows needed. Not a destructor: after an error the transaction's abort does it.
+    /// Gives back what reading rows needed. Not a destructor: after an error the transaction's
+    /// abort does it.
     pub(crate) fn finish(self) {
         if self.fetch.is_null() {
             return;
@@ -105,7 +109,8 @@ impl TableRows<'_> {
     #[cold]
     fn read_map(&mut self, block: Block) -> bool {
         let (heap, map): (_, *mut pg_sys::Buffer) = (self.table.raw(), &mut self.map.buffer);
-        // SAFETY: the table is open; the buffer is this scan's, and exchanged for the one of the right page.
+        // SAFETY: the table is open; the buffer is this scan's, and exchanged for the one of the
+        // right page.
         let status = unsafe { visibilitymap_get_status(heap, block, map) };
         self.map.number = block / BLOCKS_OF_PAGE;
         u32::from(status) & pg_sys::VISIBILITYMAP_ALL_VISIBLE != 0
@@ -145,8 +150,8 @@ impl Visibility for TableRows<'_> {
         if self.fetch.is_null() {
             self.begin();
         }
-        // SAFETY: the table is open, the snapshot valid, and fetch and slot were made for it. An MVCC snapshot sees
-        // one row of a HOT chain at most, so there is no need to call again.
+        // SAFETY: the table is open, the snapshot valid, and fetch and slot were made for it. An
+        // MVCC snapshot sees one row of a HOT chain at most, so there is no need to call again.
         unsafe {
             let Some(read) = self.table.method().index_fetch_tuple else { return true };
             let mut tid = item_pointer(tid);

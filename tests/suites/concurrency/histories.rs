@@ -1,9 +1,9 @@
-//! Random histories of serializable transactions, and whether some order of them one after the other explains what each
-//! has read.
+//! Random histories of serializable transactions, and whether some order of them one after the
+//! other explains what each has read.
 //!
-//! Rows are only inserted. So a transaction that read a range and did not find a row of it comes before the one that
-//! inserted the row, and one that found it comes after. If these say that a transaction comes before itself, no order
-//! explains them.
+//! Rows are only inserted. So a transaction that read a range and did not find a row of it comes
+//! before the one that inserted the row, and one that found it comes after. If these say that a
+//! transaction comes before itself, no order explains them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -42,7 +42,8 @@ type Rows<'r> = &'r [(i64, i64)];
 /// Which keys a statement has read, from the rows that it returned.
 type KeysRead = Box<dyn Fn(Rows<'_>) -> RangeInclusive<i64>>;
 
-/// Something to read around a key: the statement, and from the rows that it returns the keys that it has read.
+/// Something to read around a key: the statement, and from the rows that it returns the keys that
+/// it has read.
 fn some_read(random: &mut StdRng, base: i64) -> (String, KeysRead) {
     let low = base + random.random_range(0..KEYS);
     let high = low + random.random_range(0..12);

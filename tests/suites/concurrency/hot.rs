@@ -1,4 +1,5 @@
-//! Few rows that many sessions update over and over, so that inserts take out dead entries all the time.
+//! Few rows that many sessions update over and over, so that inserts take out dead entries all the
+//! time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 

@@ -63,8 +63,8 @@ fn of_two_transactions_that_write_what_the_other_has_read_one_fails() {
         for bitmap in ["on", "off"] {
             create(&mut client, rows);
             assert_eq!(write_skew(&cluster, bitmap, || ()), 1, "{rows} rows, bitmap {bitmap}");
-            // With the read keys' neighbours still unmerged, then with a merge after the reads, then
-            // with pages split or filled by somebody else.
+            // With the read keys' neighbours still unmerged, then with a merge after the reads,
+            // then with pages split or filled by somebody else.
             create(&mut client, rows);
             let insert = "INSERT INTO t SELECT g * 7 + 100000, g FROM generate_series(1, 50) g";
             client.script(insert).unwrap();
@@ -92,8 +92,8 @@ fn of_two_transactions_that_write_what_the_other_has_read_one_fails() {
 const SESSIONS: i64 = 4;
 const APART: i64 = 100_000;
 
-/// Each session reads and writes keys of its own, all of them at the same time. Returns how many transactions of how
-/// many failed.
+/// Each session reads and writes keys of its own, all of them at the same time. Returns how many
+/// transactions of how many failed.
 fn fail_apart(cluster: &Cluster, rounds: i64, mut between: impl FnMut(i64)) -> (usize, usize) {
     let mut clients: Vec<Client> = (0..SESSIONS).map(|_| begin(cluster)).collect();
     clients.iter_mut().for_each(|client| client.script("COMMIT").unwrap());

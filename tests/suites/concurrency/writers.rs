@@ -1,5 +1,5 @@
-//! The jobs that change the rows of positive ids of `t (k int8, id int4, note int4)` while others read
-//! it.
+//! The jobs that change the rows of positive ids of `t (k int8, id int4, note int4)` while others
+//! read it.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 

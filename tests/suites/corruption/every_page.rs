@@ -82,8 +82,9 @@ impl Template {
         Self { cluster, client, file, whole, foreign, cases: 0 }
     }
 
-    /// Drives the pages of all other databases out of the buffers. One that is read often survives several rounds of
-    /// the clock (`PM_MAX_USAGE_COUNT` in `buf_internals.h`), and each reading of `other` is two or three.
+    /// Drives the pages of all other databases out of the buffers. One that is read often survives
+    /// several rounds of the clock (`PM_MAX_USAGE_COUNT` in `buf_internals.h`), and each reading of
+    /// `other` is two or three.
     fn drive_out(&mut self) {
         self.client.script("CHECKPOINT").unwrap();
         for _ in 0..6 {

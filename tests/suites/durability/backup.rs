@@ -1,4 +1,5 @@
-//! Backups taken while others write, merge, vacuum and make indexes; and recovery to moments among all that.
+//! Backups taken while others write, merge, vacuum and make indexes; and recovery to moments among
+//! all that.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -16,8 +17,8 @@ use super::ledger::{self, Committed, Ledger};
 
 const SETTINGS: &str = "wal_level = replica\nmax_wal_senders = 4\ndeadlock_timeout = 50ms";
 
-/// Asserts that all indexes of a server that has just recovered are sound, stay so, and have lost nothing
-/// after vacuum.
+/// Asserts that all indexes of a server that has just recovered are sound, stay so, and have lost
+/// nothing after vacuum.
 fn assert_usable(client: &mut Client, rng: &mut StdRng) {
     ddl::repair(client, rng);
     ddl::assert_all_exact(client);

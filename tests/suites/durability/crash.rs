@@ -1,5 +1,5 @@
-//! Crashes amid writes and DDL: what was acknowledged is there, what was not is not, and every index is
-//! sound. `OMENDB_LEARNED_TEST_SECONDS` sets how many crashes a test survives.
+//! Crashes amid writes and DDL: what was acknowledged is there, what was not is not, and every
+//! index is sound. `OMENDB_LEARNED_TEST_SECONDS` sets how many crashes a test survives.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -112,8 +112,8 @@ fn replay_without_full_pages_gives_the_pages_that_were_written() {
     let cluster = Cluster::start_with("full_page_writes = off\nwal_consistency_checking = 'all'");
     let mut client = cluster.connect();
     ledger::create(&mut client);
-    // Core's comparison fails, for tables and B-trees too, where replay meets an empty page, which it passes
-    // over else: of a file that was dropped or cut off later on. So nothing may be.
+    // Core's comparison fails, for tables and B-trees too, where replay meets an empty page, which
+    // it passes over else: of a file that was dropped or cut off later on. So nothing may be.
     client.script("ALTER TABLE t SET (vacuum_truncate = off)").unwrap();
     survive_crashes(&cluster, false);
 }

@@ -1,5 +1,5 @@
-//! A primary and its streaming standby that both crash now and then, every page being compared with the
-//! primary's as it is replayed.
+//! A primary and its streaming standby that both crash now and then, every page being compared with
+//! the primary's as it is replayed.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::crash::{crash, crashes, upkeep};
 use super::ddl;
 use super::ledger::{self, Ledger};
 
-/// Both servers': replay compares each page it has changed with the image that came with the record, and
-/// panics at a difference.
+/// Both servers': replay compares each page it has changed with the image that came with the
+/// record, and panics at a difference.
 const SETTINGS: &str = "wal_level = replica
 max_wal_senders = 4
 wal_keep_size = 1GB
@@ -40,7 +40,8 @@ fn restart_amid_replay<'a>(standby: &'a Cluster, rng: &mut StdRng) -> Job<'a> {
     })
 }
 
-/// Waits for all that is written, and asserts that the standby has the primary's rows and answers right.
+/// Waits for all that is written, and asserts that the standby has the primary's rows and answers
+/// right.
 fn assert_follows(standby: &Cluster, primary: &Cluster) {
     standby.catch_up(primary);
     let subject = Subject::of("t");

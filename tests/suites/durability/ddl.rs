@@ -1,5 +1,5 @@
-//! Sessions that make, rebuild and drop indexes of the ledger's table beside its writers, and what a crash
-//! leaves of that.
+//! Sessions that make, rebuild and drop indexes of the ledger's table beside its writers, and what
+//! a crash leaves of that.
 
 use std::time::Duration;
 
@@ -71,7 +71,8 @@ pub(crate) fn jobs(cluster: &Cluster, round: u64) -> Vec<Job<'_>> {
 /// Whether an error comes of others that write, make and drop indexes of the same table.
 pub(crate) fn is_in_the_way(error: &postgres::Error) -> bool {
     let Some(error) = error.as_db_error() else { return false };
-    // The core says so when one drops an index concurrently that another one has just changed the state of.
+    // The core says so when one drops an index concurrently that another one has just changed the
+    // state of.
     let crossed = error.message() == "tuple concurrently updated";
     let codes = [
         SqlState::T_R_DEADLOCK_DETECTED,
@@ -83,8 +84,8 @@ pub(crate) fn is_in_the_way(error: &postgres::Error) -> bool {
     crossed || codes.contains(error.code())
 }
 
-/// Brings indexes that a crash has left invalid back, or drops them, as their owner would; returns how many
-/// there were.
+/// Brings indexes that a crash has left invalid back, or drops them, as their owner would; returns
+/// how many there were.
 pub(crate) fn repair(client: &mut Client, rng: &mut StdRng) -> usize {
     let invalid = "SELECT indexrelid::regclass::text FROM pg_index
                    WHERE indrelid = 't'::regclass AND NOT indisvalid";
@@ -104,8 +105,8 @@ pub(crate) fn repair(client: &mut Client, rng: &mut StdRng) -> usize {
     invalid.len()
 }
 
-/// Asserts that every index of the access method under test is sound, and that scans of one after the other
-/// are exact, the others being away. Takes back all that it does.
+/// Asserts that every index of the access method under test is sound, and that scans of one after
+/// the other are exact, the others being away. Takes back all that it does.
 pub(crate) fn assert_all_exact(client: &mut Client) {
     for name in names(client) {
         check(client, &name);

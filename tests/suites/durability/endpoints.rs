@@ -1,4 +1,5 @@
-//! The planner's look-ups of the least and the largest key, under a snapshot that sees all that VACUUM leaves.
+//! The planner's look-ups of the least and the largest key, under a snapshot that sees all that
+//! VACUUM leaves.
 
 use postgres::Client;
 use server_tests::{

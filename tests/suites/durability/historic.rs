@@ -1,4 +1,5 @@
-//! Historic snapshots: an output plugin reads a table, by its index, as it was when each change was made.
+//! Historic snapshots: an output plugin reads a table, by its index, as it was when each change was
+//! made.
 
 use postgres::Client;
 use server_tests::{
@@ -42,7 +43,8 @@ fn create(client: &mut Client) {
         .unwrap();
 }
 
-/// Changes `c`, and notes in `x` what there is, over and over; returns how many notes were committed.
+/// Changes `c`, and notes in `x` what there is, over and over; returns how many notes were
+/// committed.
 fn write(client: &mut Client) -> usize {
     let note = |key: usize| {
         format!(
@@ -123,7 +125,8 @@ fn an_output_plugin_on_a_standby_reads_a_table_by_the_index_as_it_was_at_each_ch
              ALTER SYSTEM SET wal_receiver_status_interval = '1s'; SELECT pg_reload_conf()",
         )
         .unwrap();
-    // The slot is made from a record of the transactions that run, which comes after the wish for it.
+    // The slot is made from a record of the transactions that run, which comes after the wish for
+    // it.
     let create_slot = "SELECT pg_create_logical_replication_slot('s', 'historic')";
     let created = server_tests::in_background(standby.connect(), create_slot);
     wait_until("the slot is made", || {

@@ -9,14 +9,17 @@ use server_tests::{
 
 /// The version of the row that a session sees by the index.
 const ROW: &str = "SELECT id FROM t WHERE k = 7";
-/// The row gets another version, and each index of it an entry. Only the one under test has the column that changed not.
+/// The row gets another version, and each index of it an entry. Only the one under test has the
+/// column that changed not.
 const UPDATE: &str = "UPDATE t SET id = id + 1 WHERE k = 7";
 
-/// A primary that goes by no snapshot of its standbys. Their delay is short, for old snapshots; nothing is measured.
+/// A primary that goes by no snapshot of its standbys. Their delay is short, for old snapshots;
+/// nothing is measured.
 const SHARP: &str = "wal_level = replica\nmax_wal_senders = 4\nhot_standby_feedback = off\n\
     max_standby_streaming_delay = 100ms\nwal_consistency_checking = all\nwal_keep_size = 1GB";
 
-/// Whether replay has ended what a session did: the statement, or between two statements the session.
+/// Whether replay has ended what a session did: the statement, or between two statements the
+/// session.
 fn is_conflict(error: &postgres::Error) -> bool {
     error.code().is_none_or(|code| {
         [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::ADMIN_SHUTDOWN].contains(code)
@@ -56,7 +59,8 @@ fn unmerged(client: &mut Client) -> i64 {
 
 /// The record in the log that tells standbys the horizon: how often, and the last one.
 fn horizons(cluster: &Cluster, client: &mut Client, from: &str) -> Vec<String> {
-    // What a commit has flushed ends with a record. No catalog changes: pruning one would cancel queries too.
+    // What a commit has flushed ends with a record. No catalog changes: pruning one would cancel
+    // queries too.
     client.script("SELECT pg_logical_emit_message(true, '', '')").unwrap();
     let end: String =
         client.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).unwrap().get(0);

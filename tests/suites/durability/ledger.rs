@@ -1,5 +1,5 @@
-//! Writers that write down what the server has acknowledged, to be compared with what is there after
-//! a crash, on a standby, or in a restored backup.
+//! Writers that write down what the server has acknowledged, to be compared with what is there
+//! after a crash, on a standby, or in a restored backup.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -32,8 +32,8 @@ fn apply(rows: &mut Rows, changes: &Changes) {
     }
 }
 
-/// A writer's rows as of its last acknowledged commit, and what its last transaction changes if that was not
-/// acknowledged.
+/// A writer's rows as of its last acknowledged commit, and what its last transaction changes if
+/// that was not acknowledged.
 #[derive(Default)]
 struct Log {
     acknowledged: Rows,
@@ -192,8 +192,8 @@ impl Ledger {
         self.logs.iter().map(|log| log.lock().unwrap().commits).sum()
     }
 
-    /// Asserts that the rows found are those that were acknowledged, or those and the whole of what was in doubt,
-    /// and takes the server's word for the latter. The writers must have ended.
+    /// Asserts that the rows found are those that were acknowledged, or those and the whole of what
+    /// was in doubt, and takes the server's word for the latter. The writers must have ended.
     pub(super) fn settle(&self, found: &[Row]) {
         let mut found = by_writer(found);
         for (writer, (log, rows)) in self.logs.iter().zip(&mut found).enumerate() {
@@ -206,8 +206,8 @@ impl Ledger {
         }
     }
 
-    /// Does something between the transactions of all writers, and returns with it what is committed at
-    /// that moment.
+    /// Does something between the transactions of all writers, and returns with it what is
+    /// committed at that moment.
     pub(super) fn between<T>(&self, what: impl FnOnce() -> T) -> (T, Committed) {
         let _no_transaction = self.transactions.write().unwrap();
         let answer = what();

@@ -1,5 +1,5 @@
-//! `old_snapshot_threshold` (PostgreSQL 15 and 16): VACUUM removes rows that an old snapshot still sees, so a scan with
-//! one must not believe a page that was changed since.
+//! `old_snapshot_threshold` (PostgreSQL 15 and 16): VACUUM removes rows that an old snapshot still
+//! sees, so a scan with one must not believe a page that was changed since.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use server_tests::{
     Cluster, Script, Shutdown, access_method, assert_plan, learned_options, major_version, retrain,
 };
 
-/// Where the entries are that go: in leaves, in a delta tree, or merged into leaves since; and which.
+/// Where the entries are that go: in leaves, in a delta tree, or merged into leaves since; and
+/// which.
 const CASES: [(&str, &str); 5] = [
     ("leaves", "id % 2 = 0"),
     ("delta", "id % 2 = 0"),
@@ -38,8 +39,9 @@ fn create(client: &mut Client, table: &str, kind: &str, dead: &str) {
         .unwrap();
 }
 
-/// The table is all-visible when it is read, so that nothing but the index can tell that it was changed. (The rows were
-/// dead before the snapshot: with a threshold that is so short no others are removed.)
+/// The table is all-visible when it is read, so that nothing but the index can tell that it was
+/// changed. (The rows were dead before the snapshot: with a threshold that is so short no others
+/// are removed.)
 #[test]
 fn a_scan_of_changed_pages_with_a_snapshot_that_is_too_old_is_an_error() {
     let cluster = Cluster::start();

@@ -1,4 +1,5 @@
-//! A primary that went on after its standby took over, and is made that one's standby by `pg_rewind`.
+//! A primary that went on after its standby took over, and is made that one's standby by
+//! `pg_rewind`.
 
 use postgres::Client;
 use server_tests::{

@@ -14,8 +14,8 @@ use server_tests::{
 
 use crate::concurrency::writers;
 
-/// Compares in one snapshot, unless replay cancels that to end a deadlock on a page. Returns the number
-/// of index scans.
+/// Compares in one snapshot, unless replay cancels that to end a deadlock on a page. Returns the
+/// number of index scans.
 fn compare(client: &mut Client, rng: &mut StdRng) -> usize {
     client.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").unwrap();
     let outcome = Subject::of("t").compare(client, 3, rng);

@@ -1,5 +1,5 @@
-//! Index-only scans on a standby while replay removes rows: a B-tree's replay waits for the scan's pins, ours waits
-//! for none.
+//! Index-only scans on a standby while replay removes rows: a B-tree's replay waits for the scan's
+//! pins, ours waits for none.
 
 use postgres::Client;
 use server_tests::{
@@ -10,9 +10,9 @@ use server_tests::{
 /// Rows of the table at the beginning, but for some that are not merged.
 const ROWS: i32 = 24_000;
 
-/// Scans that return a column, and scans that need none: the planner makes these index-only whatever the access
-/// method says that it can return. With each: rows that it copies together with its 200th, and that are in other
-/// pages of the table.
+/// Scans that return a column, and scans that need none: the planner makes these index-only
+/// whatever the access method says that it can return. With each: rows that it copies together with
+/// its 200th, and that are in other pages of the table.
 const SCANS: [(&str, &str); 6] = [
     ("SELECT 1 FROM t", "BETWEEN 380 AND 448"),
     ("SELECT k FROM t ORDER BY k", "BETWEEN 380 AND 448"),
@@ -71,7 +71,8 @@ fn values(client: &mut Client, query: &str) -> Vec<Option<i64>> {
     rows.iter().filter_map(value).collect()
 }
 
-/// Waits until replay is through, or waits for the pin that a cursor has of a page of the table; which of the two.
+/// Waits until replay is through, or waits for the pin that a cursor has of a page of the table;
+/// which of the two.
 fn replayed(standby: &Cluster, primary: &Cluster) -> bool {
     let mut watcher = standby.connect();
     let startup = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'";

@@ -1,5 +1,5 @@
-//! `pg_upgrade` from an older PostgreSQL, which `OMENDB_LEARNED_OLD_PG_CONFIG` names: the files of the
-//! indexes are taken over as they are.
+//! `pg_upgrade` from an older PostgreSQL, which `OMENDB_LEARNED_OLD_PG_CONFIG` names: the files of
+//! the indexes are taken over as they are.
 
 use server_tests::{Cluster, Script, Shutdown, Subject};
 

@@ -191,7 +191,8 @@ fn a_database_gets_its_turn_while_another_is_loaded_all_the_time() {
     for table in ["a", "b", "c"] {
         create(&mut client, table);
     }
-    // This one is due all the time and cannot be merged, so that there is always something left to do in its database.
+    // This one is due all the time and cannot be merged, so that there is always something left to
+    // do in its database.
     let mut locker = cluster.connect();
     locker.script("BEGIN; LOCK TABLE a IN ACCESS EXCLUSIVE MODE").unwrap();
     insert(&mut locker, "a", 80_000).unwrap();
@@ -245,8 +246,8 @@ fn failures(cluster: &Cluster) -> usize {
     cluster.log().lines().filter(|line| line.contains("could not merge index public.t_k")).count()
 }
 
-/// Inserts by three sessions, new ones again and again, into an index that cannot be merged, until that was tried so
-/// often; and asserts that it was tried more and more seldom.
+/// Inserts by three sessions, new ones again and again, into an index that cannot be merged, until
+/// that was tried so often; and asserts that it was tried more and more seldom.
 fn insert_in_vain(cluster: &Cluster, rows: u32, attempts: usize, meanwhile: impl FnMut() + Send) {
     let (before, start) = (failures(cluster), Instant::now());
     let job = |name: &str| {
@@ -329,7 +330,8 @@ fn a_full_disk_is_tried_more_and_more_seldom_and_again_when_there_is_space() {
         .unwrap();
     insert(&mut client, "t", 60_000).unwrap();
     client.script("CHECKPOINT").unwrap();
-    // Room for two pages now and then, less than a range of a merge needs: a session asks when its insert takes one.
+    // Room for two pages now and then, less than a range of a merge needs: a session asks when its
+    // insert takes one.
     let make_room = || {
         std::thread::sleep(Duration::from_millis(200));
         disk.resize(disk.used() + 16);
@@ -344,7 +346,8 @@ fn a_full_disk_is_tried_more_and_more_seldom_and_again_when_there_is_space() {
         insert(&mut client, "t", 1_000).unwrap();
         check(&mut client, "t_k").unmerged <= LEFT_UNMERGED
     });
-    // At once after it was merged otherwise, though it would have been left alone for 8 s: no insert comes later.
+    // At once after it was merged otherwise, though it would have been left alone for 8 s: no
+    // insert comes later.
     for statement in ["SELECT learned_retrain('t_k')", "VACUUM t"] {
         client.script("ALTER INDEX t_k SET (auto_retrain = off)").unwrap();
         insert(&mut client, "t", 80_000).unwrap();

@@ -1,4 +1,5 @@
-//! Tables with learned indexes of every kind, type and state, to be taken to another server or database.
+//! Tables with learned indexes of every kind, type and state, to be taken to another server or
+//! database.
 
 use postgres::Client;
 use server_tests::{Row, Script, SqlType, Subject, access_method, check, learned_options, retrain};

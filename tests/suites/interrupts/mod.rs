@@ -1,5 +1,5 @@
-//! Statements that are cancelled, run out of time, or lose their session, at any moment: afterwards nobody
-//! hangs, nothing stays locked or pinned, and the index is exact.
+//! Statements that are cancelled, run out of time, or lose their session, at any moment: afterwards
+//! nobody hangs, nothing stays locked or pinned, and the index is exact.
 
 mod cancel;
 mod terminate;
@@ -62,7 +62,8 @@ fn statement(kind: usize, session: u64, rng: &mut StdRng) -> String {
 /// Whether an error is one that a statement may end with here, besides those of being interrupted.
 fn is_expected(error: &postgres::Error) -> bool {
     let busy = [SqlState::OBJECT_IN_USE, SqlState::LOCK_NOT_AVAILABLE];
-    // A name that was looked up before REINDEX CONCURRENTLY gave it to the new index is that of the old one.
+    // A name that was looked up before REINDEX CONCURRENTLY gave it to the new index is that of the
+    // old one.
     let replaced = error.as_db_error().is_some_and(|error| {
         *error.code() == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE
             && error.message().contains("_ccold")
@@ -70,8 +71,8 @@ fn is_expected(error: &postgres::Error) -> bool {
     ddl::is_in_the_way(error) || replaced || error.code().is_some_and(|code| busy.contains(code))
 }
 
-/// Asserts that nothing has stayed of what was interrupted, while the sessions that it happened to are still
-/// connected and idle.
+/// Asserts that nothing has stayed of what was interrupted, while the sessions that it happened to
+/// are still connected and idle.
 fn assert_calm(cluster: &Cluster, rng: &mut StdRng) {
     let mut client = cluster.connect();
     let at_work =
@@ -84,7 +85,8 @@ fn assert_calm(cluster: &Cluster, rng: &mut StdRng) {
                  FROM pg_locks WHERE pid <> pg_backend_pid()";
     let locks: String = client.query_one(locks, &[]).unwrap().get(0);
     assert_eq!(locks, "", "locks that idle sessions hold");
-    // VACUUM locks each page for cleanup, which a pin left over would never let it: where rows are dead.
+    // VACUUM locks each page for cleanup, which a pin left over would never let it: where rows are
+    // dead.
     client
         .script("DELETE FROM t WHERE ctid IN (SELECT ctid FROM t WHERE k IS NOT NULL LIMIT 20)")
         .unwrap();

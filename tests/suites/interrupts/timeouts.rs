@@ -12,8 +12,9 @@ use crate::durability::ddl;
 
 use super::{KINDS, assert_calm, is_expected, session, start, statement};
 
-/// Takes a time limit back, which may be too short for that. If it runs out just when that is done, the error comes
-/// without having been asked for, and all later answers would be taken for those of other statements.
+/// Takes a time limit back, which may be too short for that. If it runs out just when that is done,
+/// the error comes without having been asked for, and all later answers would be taken for those of
+/// other statements.
 fn reset(cluster: &Cluster, client: &mut Client, setting: &str) {
     wait_until("the limit is gone", || client.batch_execute(&format!("SET {setting} = 0")).is_ok());
     let answer = client.query_one("SELECT 42", &[]);
@@ -26,8 +27,8 @@ fn code(outcome: Result<(), postgres::Error>) -> Option<SqlState> {
     outcome.err().map(|error| error.code().unwrap_or_else(|| panic!("{error:?}")).clone())
 }
 
-/// Runs the statement with more and more time, beginning with one millisecond, until it has succeeded a few
-/// times or there is no more time for it. Returns how often it ran out of time.
+/// Runs the statement with more and more time, beginning with one millisecond, until it has
+/// succeeded a few times or there is no more time for it. Returns how often it ran out of time.
 fn step_up(cluster: &Cluster, client: &mut Client, kind: usize, rng: &mut StdRng) -> u32 {
     let start = Instant::now();
     let (mut ran_out, mut succeeded) = (0, 0);

@@ -1,5 +1,5 @@
-//! What a session keeps of the indexes that it uses: thousands of them, more than it keeps directories of; and
-//! large ones that grow while it uses them.
+//! What a session keeps of the indexes that it uses: thousands of them, more than it keeps
+//! directories of; and large ones that grow while it uses them.
 
 use postgres::Client;
 use server_tests::{Cluster, Footprint, Script, access_method, is_learned, learned_options};
@@ -48,8 +48,8 @@ fn a_session_that_uses_more_indexes_than_it_can_remember_does_not_grow() {
 /// Indexes with large delta trees.
 const LARGE: u32 = 36;
 const ROWS: u32 = 40_000;
-/// For all of them together: about a tenth of what they take where they may. (To that comes what the heap of the process
-/// does not give back between what comes and goes.)
+/// For all of them together: about a tenth of what they take where they may. (To that comes what
+/// the heap of the process does not give back between what comes and goes.)
 const LIMIT: i64 = 256 << 10;
 
 /// Every third key of an index, each looked up alone, in one statement and so in one scan.

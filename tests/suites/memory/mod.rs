@@ -1,5 +1,5 @@
-//! A session may use learned indexes for months: what it needs of memory depends on what it does, and not
-//! on how often. `OMENDB_LEARNED_TEST_SECONDS` sets how often.
+//! A session may use learned indexes for months: what it needs of memory depends on what it does,
+//! and not on how often. `OMENDB_LEARNED_TEST_SECONDS` sets how often.
 
 mod ddl;
 mod directories;
@@ -8,15 +8,16 @@ mod rescans;
 use postgres::Client;
 use server_tests::{Footprint, test_duration};
 
-/// How often something is done in one of the halves that are compared: so many times for each second that
-/// tests may take.
+/// How often something is done in one of the halves that are compared: so many times for each
+/// second that tests may take.
 fn times(each_second: f64) -> u32 {
     (test_duration(1.0).as_secs_f64() * each_second) as u32
 }
 
-/// Does something so many times to warm up, and then as often again; asserts that the session takes at most
-/// so many bytes more for each time of the second half. What loses memory does so every time, while
-/// PostgreSQL's contexts double their blocks: a half that takes too much is followed by another, twice at most.
+/// Does something so many times to warm up, and then as often again; asserts that the session takes
+/// at most so many bytes more for each time of the second half. What loses memory does so every
+/// time, while PostgreSQL's contexts double their blocks: a half that takes too much is followed by
+/// another, twice at most.
 fn assert_flat(
     client: &mut Client,
     what: &str,

@@ -6,7 +6,8 @@ use server_tests::{Cluster, Script, access_method, assert_plan};
 use super::{assert_flat, times};
 
 const ROWS: u32 = 50_000;
-/// Bytes for each rescan. The heap of a process grows in steps of some 130 kB, which is less than this here.
+/// Bytes for each rescan. The heap of a process grows in steps of some 130 kB, which is less than
+/// this here.
 const ALLOWED: f64 = 10.0;
 
 /// Tables with rows in leaves, tombstones and delta trees.
@@ -24,8 +25,8 @@ fn create(client: &mut Client) {
         .unwrap();
 }
 
-/// Asserts that a nested loop over as many outer rows as there ever are takes no more memory for its later
-/// halves: within one execution, by a cursor that is moved on.
+/// Asserts that a nested loop over as many outer rows as there ever are takes no more memory for
+/// its later halves: within one execution, by a cursor that is moved on.
 fn assert_no_growth(client: &mut Client, settings: &str, inner: &str, wanted: &str) {
     client.script(&format!("RESET ALL; SET enable_seqscan = off; {settings}")).unwrap();
     let number = times(5_000.0);

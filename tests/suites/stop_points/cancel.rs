@@ -6,8 +6,8 @@ use server_tests::{Cluster, Script, Subject, check, in_background, pid_of, retra
 use super::scenes::{SCENES, Scene};
 use super::{add_rows, create, writer};
 
-/// Interrupts a statement at a stop point, and asserts that it leaves nothing behind: no lock, no pin,
-/// no page for good.
+/// Interrupts a statement at a stop point, and asserts that it leaves nothing behind: no lock, no
+/// pin, no page for good.
 fn interrupt_at(cluster: &Cluster, scene: &Scene, interrupt: &str) {
     let Scene { point, passes, before, statement, locked } = *scene;
     let name = format!("{interrupt} of {statement} at {point} ({passes})");

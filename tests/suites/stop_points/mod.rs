@@ -1,5 +1,5 @@
-//! Races produced on purpose, by holding one session at a stop point while others go on. They need a
-//! build of the extension for tests: `scripts/install --test`.
+//! Races produced on purpose, by holding one session at a stop point while others go on. They need
+//! a build of the extension for tests: `scripts/install --test`.
 
 mod apply;
 mod cancel;
@@ -64,8 +64,8 @@ fn add_rows(client: &mut Client, first: i32, number: i32) {
         .unwrap();
 }
 
-/// Holds a scan of all of `t` at a stop point while `meanwhile` happens, and asserts that it returns the
-/// rows of its snapshot, in order.
+/// Holds a scan of all of `t` at a stop point while `meanwhile` happens, and asserts that it
+/// returns the rows of its snapshot, in order.
 fn hold_scan(cluster: &Cluster, query: &str, point: &str, passes: u32, meanwhile: impl FnOnce()) {
     let mut client = reader(cluster);
     client.script("BEGIN ISOLATION LEVEL REPEATABLE READ").unwrap();

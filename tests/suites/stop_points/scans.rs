@@ -146,8 +146,8 @@ fn vacuum_waits_for_an_index_only_scan_whose_page_was_replaced_and_reused() {
     Subject::of("t").assert_exact(&mut other);
 }
 
-/// The check of an exclusion constraint is no index-only scan, and needs its pins all the same: its snapshot sees
-/// whatever row has the heap TID of a dead entry by then.
+/// The check of an exclusion constraint is no index-only scan, and needs its pins all the same: its
+/// snapshot sees whatever row has the heap TID of a dead entry by then.
 #[test]
 fn an_exclusion_check_takes_no_row_for_the_dead_one_that_had_its_heap_tid() {
     let cluster = cluster_with_rows("");

@@ -8,7 +8,8 @@ pub(super) struct Scene {
     /// What else has to happen first.
     pub(super) before: &'static str,
     pub(super) statement: &'static str,
-    /// Whether pages are locked there: then nothing interrupts the statement, and a checkpoint waits.
+    /// Whether pages are locked there: then nothing interrupts the statement, and a checkpoint
+    /// waits.
     pub(super) locked: bool,
 }
 
@@ -25,7 +26,8 @@ const REPEATED: &str = "INSERT INTO u SELECT g, g FROM generate_series(1, 2000) 
 const DENSE: &str =
     "ALTER INDEX t_k RESET (fillfactor); REINDEX INDEX t_k; DELETE FROM t WHERE id % 3 = 0";
 
-/// The same, with so many of them dead that the leaves have tombstone pages, and so few that they are kept.
+/// The same, with so many of them dead that the leaves have tombstone pages, and so few that they
+/// are kept.
 const MARKED: &str =
     "ALTER INDEX t_k RESET (fillfactor); REINDEX INDEX t_k; DELETE FROM t WHERE id % 6 = 0;
      VACUUM (INDEX_CLEANUP on) t";

@@ -44,8 +44,8 @@ fn a_scan_on_a_standby_survives_replayed_publishes_and_reuse() {
     assert!(!standby.log().contains("inconsistent page"), "{}", standby.log());
 }
 
-/// A scan that has copied a portion and not looked at the visibility map yet, or not looked at the leaf
-/// again: VACUUM and a merge are replayed, and heap TIDs are given to other rows.
+/// A scan that has copied a portion and not looked at the visibility map yet, or not looked at the
+/// leaf again: VACUUM and a merge are replayed, and heap TIDs are given to other rows.
 #[test]
 fn an_index_only_scan_on_a_standby_believes_no_map_that_is_younger_than_its_entries() {
     let primary = cluster_with_rows(

@@ -1,5 +1,6 @@
-//! Rows that are dead before VACUUM comes: versions of rows that are updated over and over, and rows that were rolled back.
-//! What they leave behind in the index is bounded, and they are in nobody's way.
+//! Rows that are dead before VACUUM comes: versions of rows that are updated over and over, and
+//! rows that were rolled back. What they leave behind in the index is bounded, and they are in
+//! nobody's way.
 
 use postgres::Client;
 use postgres::error::SqlState;

@@ -13,7 +13,8 @@ const PLAIN: &str =
 const FIRST: &str = "SELECT k FROM t ORDER BY k LIMIT 1";
 const LAST: &str = "SELECT k FROM t ORDER BY k DESC LIMIT 1";
 
-/// Makes `t (k, id)` with 20,000 rows, all in the leaves or all in the delta tree, and deletes the first 8,000 and the last.
+/// Makes `t (k, id)` with 20,000 rows, all in the leaves or all in the delta tree, and deletes the
+/// first 8,000 and the last.
 fn create(client: &mut Client, method: &str, in_leaves: bool) {
     let options = if method == "learned" { " WITH (auto_retrain = off)" } else { "" };
     client

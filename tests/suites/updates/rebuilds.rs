@@ -68,7 +68,8 @@ fn clustering_after_inserts_orders_the_heap() {
     Subject::of("t").assert_exact(&mut client);
 }
 
-/// CLUSTER reads the table through the index under `SnapshotAny`, and takes along what old snapshots still see.
+/// CLUSTER reads the table through the index under `SnapshotAny`, and takes along what old
+/// snapshots still see.
 #[test]
 fn clustering_keeps_the_versions_that_only_an_old_snapshot_sees() {
     let cluster = Cluster::start();
