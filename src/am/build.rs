@@ -143,11 +143,15 @@ fn warn_of_unique(table: OpenTable) {
     let detail = if cfg!(feature = "pg15") {
         "Before version 18, PostgreSQL supports it only where all unique indexes are B-trees."
     } else {
-        "Before version 18, PostgreSQL supports it only where all unique indexes are B-trees. Nor can the index be the replica identity of a table on a subscriber."
+        "Before version 18, PostgreSQL supports it only where all unique indexes are B-trees. Nor \
+         can the index be the replica identity of a table on a subscriber."
     };
     pg_sys::panic::ErrorReport::new(
         PgSqlErrorCode::ERRCODE_WARNING,
-        format!("INSERT ... ON CONFLICT will fail on table \"{table}\" while it has a unique index of access method \"learned\""),
+        format!(
+            "INSERT ... ON CONFLICT will fail on table \"{table}\" while it has a unique index of \
+             access method \"learned\""
+        ),
         "learned",
     )
     .set_detail(detail)

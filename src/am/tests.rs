@@ -69,7 +69,8 @@ mod tests {
     fn an_operator_class_with_another_order_is_not_valid() {
         let valid = Spi::get_one::<bool>(
             "SET LOCAL client_min_messages = error;
-             CREATE FUNCTION backwards(int8, int8) RETURNS int4 LANGUAGE sql IMMUTABLE AS 'SELECT btint8cmp($2, $1)';
+             CREATE FUNCTION backwards(int8, int8) RETURNS int4 LANGUAGE sql IMMUTABLE
+                 AS 'SELECT btint8cmp($2, $1)';
              CREATE OPERATOR CLASS backwards_ops FOR TYPE int8 USING learned AS
                 OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <,
                 FUNCTION 1 backwards(int8, int8);

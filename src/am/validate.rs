@@ -52,12 +52,14 @@ WHERE NOT CASE amprocnum
     WHEN 1 THEN prorettype = 'pg_catalog.int4'::pg_catalog.regtype
             AND arguments = pg_catalog.concat_ws(' ', amproclefttype, amprocrighttype)
     WHEN 2 THEN prorettype = 'pg_catalog.void'::pg_catalog.regtype
-            AND arguments = 'pg_catalog.internal'::pg_catalog.regtype::pg_catalog.oid::pg_catalog.text
+            AND arguments =
+                'pg_catalog.internal'::pg_catalog.regtype::pg_catalog.oid::pg_catalog.text
             AND amproclefttype = amprocrighttype
     WHEN 3 THEN prorettype = 'pg_catalog.bool'::pg_catalog.regtype
-            AND arguments = pg_catalog.concat_ws(' ', amproclefttype, amproclefttype, amprocrighttype,
-                                                 'pg_catalog.bool'::pg_catalog.regtype::pg_catalog.oid,
-                                                 'pg_catalog.bool'::pg_catalog.regtype::pg_catalog.oid)
+            AND arguments = pg_catalog.concat_ws(
+                ' ', amproclefttype, amproclefttype, amprocrighttype,
+                'pg_catalog.bool'::pg_catalog.regtype::pg_catalog.oid,
+                'pg_catalog.bool'::pg_catalog.regtype::pg_catalog.oid)
     WHEN 4 THEN prorettype = 'pg_catalog.bool'::pg_catalog.regtype
             AND arguments = 'pg_catalog.oid'::pg_catalog.regtype::pg_catalog.oid::pg_catalog.text
             AND amproclefttype = amprocrighttype
@@ -118,14 +120,16 @@ pub(crate) unsafe extern "C-unwind" fn amvalidate(opclass: pg_sys::Oid) -> bool 
 const CLASS: &str = "
 SELECT opcname::pg_catalog.text, opcintype, pg_catalog.format_type(opcintype, NULL),
        (SELECT amproc::pg_catalog.oid FROM pg_catalog.pg_amproc
-        WHERE amprocfamily = opcfamily AND amproclefttype = opcintype AND amprocrighttype = opcintype
+        WHERE amprocfamily = opcfamily
+          AND amproclefttype = opcintype AND amprocrighttype = opcintype
           AND amprocnum = 1)
 FROM pg_catalog.pg_opclass WHERE oid = $1";
 
 /// The types with which the operators of a class `$1` compare its own.
 const VALUE_TYPES: &str = "
 SELECT DISTINCT amoprighttype::pg_catalog.oid, pg_catalog.format_type(amoprighttype, NULL) AS name
-FROM pg_catalog.pg_amop JOIN pg_catalog.pg_opclass ON amopfamily = opcfamily AND amoplefttype = opcintype
+FROM pg_catalog.pg_amop
+JOIN pg_catalog.pg_opclass ON amopfamily = opcfamily AND amoplefttype = opcintype
 WHERE pg_opclass.oid = $1
 ORDER BY name";
 

@@ -38,7 +38,9 @@ pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 11] = [
 ];
 
 /// What a HINT says about types.
-pub(crate) const SUPPORTED_TYPES: &str = "Supported types are boolean, smallint, integer, bigint, oid, real, double precision, date, time, timestamp and timestamp with time zone, with their default operator classes.";
+pub(crate) const SUPPORTED_TYPES: &str = "Supported types are boolean, smallint, integer, \
+     bigint, oid, real, double precision, date, time, timestamp and timestamp with time zone, \
+     with their default operator classes.";
 
 impl KeyType {
     /// The key type of a SQL type, if it has codes.

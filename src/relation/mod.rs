@@ -240,7 +240,8 @@ impl OpenIndex {
             refuse(
                 PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
                 format!(
-                    "index \"{name}\" has format {found}; this version of omendb_learned reads {FORMAT_VERSION}"
+                    "index \"{name}\" has format {found}; this version of omendb_learned reads \
+                     {FORMAT_VERSION}"
                 ),
                 "REINDEX it, or install the version that wrote it.",
             );
@@ -260,7 +261,8 @@ impl OpenIndex {
         refuse(
             PgSqlErrorCode::ERRCODE_INDEX_CORRUPTED,
             format!(
-                "index \"{index}\" is corrupted: expected an entry for row {place} of table \"{table}\", found none"
+                "index \"{index}\" is corrupted: expected an entry for row {place} of table \
+                 \"{table}\", found none"
             ),
             "Please REINDEX it.",
         )

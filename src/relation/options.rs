@@ -178,7 +178,8 @@ pub(crate) fn register() {
             pg_sys::add_int_reloption(
                 kind,
                 c"retrain_threshold".as_ptr(),
-                c"Percentage of rows in the delta tree at which they are merged; by default when it pays".as_ptr(),
+                c"Percentage of unmerged rows at which they are merged; by default when it pays"
+                    .as_ptr(),
                 MEASURED,
                 1,
                 100,

@@ -45,7 +45,8 @@ mod tests {
     fn options_that_were_not_written_have_defaults() {
         let none = new_index("CREATE TABLE t (k int8); CREATE INDEX i ON t USING learned (k)");
         let some = new_index(
-            "CREATE TABLE t (k int8); CREATE INDEX i ON t USING learned (k) WITH (fillfactor = 100)",
+            "CREATE TABLE t (k int8); CREATE INDEX i ON t USING learned (k) WITH (fillfactor = \
+             100)",
         );
         let expected = Options {
             model: ModelChoice::Auto,

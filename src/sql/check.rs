@@ -19,12 +19,13 @@ use crate::storage::buffers::IndexStore;
 use crate::storage::session;
 
 #[pg_extern(sql = "
-CREATE FUNCTION learned_check(index regclass, heapallindexed bool DEFAULT false, verify_model bool DEFAULT true)
-    RETURNS TABLE (pages bigint, leaves bigint, entries bigint, dead_entries bigint, unmerged_entries bigint,
-                   free_pages bigint, lost_pages bigint)
+CREATE FUNCTION learned_check(
+    index regclass, heapallindexed bool DEFAULT false, verify_model bool DEFAULT true)
+    RETURNS TABLE (pages bigint, leaves bigint, entries bigint, dead_entries bigint,
+                   unmerged_entries bigint, free_pages bigint, lost_pages bigint)
     LANGUAGE c STRICT ROWS 1 PARALLEL RESTRICTED AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 COMMENT ON FUNCTION learned_check(regclass, bool, bool) IS
-    'checks every page of a learned index and, with heapallindexed, that every visible row is in it';
+    'checks each page of a learned index and, with heapallindexed, that each visible row is in it';
 REVOKE ALL ON FUNCTION learned_check(regclass, bool, bool) FROM PUBLIC;
 ")]
 fn learned_check(
@@ -108,7 +109,8 @@ unsafe fn take_snapshot(target: &Target) -> pg_sys::Snapshot {
             refuse(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("index \"{}\" is not valid", target.name()),
-                "It may lack rows because its build has failed: REINDEX or DROP it, or check it without heapallindexed.",
+                "It may lack rows because its build has failed: REINDEX or DROP it, or check it \
+                 without heapallindexed.",
             );
         }
         let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());

@@ -51,9 +51,8 @@ mod tests {
     #[pg_test(error = "must be owner of index i")]
     fn learned_check_is_for_the_owner() {
         run(TABLE);
-        run(
-            "CREATE ROLE somebody; GRANT EXECUTE ON FUNCTION learned_check TO somebody; SET LOCAL ROLE somebody",
-        );
+        run("CREATE ROLE somebody; GRANT EXECUTE ON FUNCTION learned_check TO somebody; SET \
+             LOCAL ROLE somebody");
         run("SELECT learned_check('i'::regclass)");
     }
 
@@ -71,7 +70,8 @@ mod tests {
     #[pg_test]
     fn the_handler_tells_what_the_index_can_do() {
         let can = "SELECT count(*) FILTER (WHERE pg_indexam_has_property(a.oid, p))
-            FROM pg_am a, unnest(ARRAY['can_order', 'can_unique', 'can_exclude', 'can_multi_col', 'can_include']) p
+            FROM pg_am a, unnest(ARRAY['can_order', 'can_unique', 'can_exclude', 'can_multi_col',
+                'can_include']) p
             WHERE a.amname = 'learned'";
         assert_eq!(number(can), Some(3), "ordered, unique, excluding; one column");
     }

@@ -30,7 +30,8 @@ pub(crate) fn register_settings() {
     GucRegistry::define_int_guc(
         c"omendb_learned.directory_memory",
         c"Memory in which a session keeps the directories and models of learned indexes.",
-        c"Those that were not used for longest are forgotten. A larger directory is read through shared buffers at each lookup.",
+        c"The session forgets those that it has not used for longest. It reads a larger directory \
+          through shared buffers at each lookup.",
         &DIRECTORY_MEMORY,
         0,
         i32::MAX / 2,

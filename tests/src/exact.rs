@@ -221,7 +221,8 @@ impl Subject {
         let sleepy = "random() > 0.002 OR pg_sleep(0.001)::text IS NOT NULL";
         let condition = condition.sql(key);
         let query = format!(
-            "SELECT count(*) FILTER (WHERE {sleepy}), 0 FROM {table} WHERE {condition} AND {predicate}"
+            "SELECT count(*) FILTER (WHERE {sleepy}), 0 FROM {table} WHERE {condition} AND \
+             {predicate}"
         );
         let plan = try_plan_of(client, &query)?;
         let scans = plan.contains("Index") || plan.contains("One-Time Filter: false");
@@ -270,7 +271,8 @@ impl Subject {
             some.iter().filter(|row| !others.contains(row)).take(5).copied().collect::<Vec<_>>()
         };
         format!(
-            "{path:?} differs from the sequential scan: {} rows instead of {}, missing {:?}, too many {:?}, or their order or number\n{query}",
+            "{path:?} differs from the sequential scan: {} rows instead of {}, missing {:?}, too \
+             many {:?}, or their order or number\n{query}",
             found.len(),
             expected.len(),
             only(expected, found),

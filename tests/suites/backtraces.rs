@@ -35,7 +35,8 @@ fn no_error_shows_a_backtrace_whatever_the_environment_says() {
     let mut client = cluster.connect();
     client
         .script(
-            "CREATE TABLE t (k int8, id int4); INSERT INTO t SELECT g, g FROM generate_series(1, 60000) g;
+            "CREATE TABLE t (k int8, id int4);
+                 INSERT INTO t SELECT g, g FROM generate_series(1, 60000) g;
              CREATE UNIQUE INDEX t_k ON t USING learned (k);
              CREATE TABLE damaged AS SELECT hashint8extended(k, 1) AS k FROM t;
              CREATE INDEX damaged_k ON damaged USING learned (k);

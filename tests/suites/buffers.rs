@@ -11,7 +11,8 @@ fn create(client: &mut Client, persistence: &str, count: i32) {
         .batch_execute(&format!(
             "CREATE {persistence} TABLE p (k int4, id int4) PARTITION BY RANGE (k);
              DO $$ BEGIN FOR i IN 0 .. {count} - 1 LOOP
-                 EXECUTE format('CREATE {persistence} TABLE p%s PARTITION OF p FOR VALUES FROM (%s) TO (%s)',
+                 EXECUTE format('CREATE {persistence} TABLE p%s PARTITION OF p FOR VALUES FROM \
+             (%s) TO (%s)',
                      i, i * 10, i * 10 + 10);
              END LOOP; END $$;
              INSERT INTO p SELECT g * 5, g FROM generate_series(0, 2 * {count} - 1) g;
@@ -22,7 +23,13 @@ fn create(client: &mut Client, persistence: &str, count: i32) {
 
 /// Statements with every partition's index open at once.
 fn expect_answers(client: &mut Client, count: i64) {
-    client.script("SET enable_seqscan = off; SET enable_partition_pruning = off; SET enable_mergejoin = off; SET enable_hashjoin = off; SET enable_material = off; SET enable_sort = off; SET enable_bitmapscan = off").unwrap();
+    client
+        .script(
+            "SET enable_seqscan = off; SET enable_partition_pruning = off; SET enable_mergejoin = \
+             off; SET enable_hashjoin = off; SET enable_material = off; SET enable_sort = off; \
+             SET enable_bitmapscan = off",
+        )
+        .unwrap();
     // Through all, and again and again through all: rescans of indexes that have been scanned.
     // (Bitmap scans need a buffer of each table until the statement ends, whatever the access
     // method.)

@@ -40,7 +40,8 @@ fn a_search_is_counted_when_it_is_made_and_not_when_it_is_prepared() {
     // A parallel bitmap scan, whose index one process reads.
     client
         .script(
-            "SET enable_indexscan = off; SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0;
+            "SET enable_indexscan = off; SET max_parallel_workers_per_gather = 2;
+                 SET parallel_setup_cost = 0;
              SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0",
         )
         .unwrap();
@@ -56,7 +57,12 @@ fn a_search_is_counted_when_it_is_made_and_not_when_it_is_prepared() {
     if major_version(&mut client) < 18 {
         return;
     }
-    client.script("RESET enable_indexscan; SET enable_bitmapscan = off; SET max_parallel_workers_per_gather = 0").unwrap();
+    client
+        .script(
+            "RESET enable_indexscan; SET enable_bitmapscan = off; SET \
+             max_parallel_workers_per_gather = 0",
+        )
+        .unwrap();
     for (query, count) in [
         ("SELECT * FROM generate_series(1, 0) g JOIN t ON k = g", 0),
         ("SELECT * FROM generate_series(1, 7) g JOIN t ON k = g", 7),

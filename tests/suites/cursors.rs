@@ -172,7 +172,8 @@ fn a_million_rescans_use_no_more_memory_than_a_few() {
     for (lateral, node) in shapes {
         let query = |probes: u32| {
             format!(
-                "SELECT count(*), sum(l.id) FROM generate_series(1, {probes}::int8) p, LATERAL ({lateral}) l"
+                "SELECT count(*), sum(l.id) FROM generate_series(1, {probes}::int8) p, LATERAL \
+                 ({lateral}) l"
             )
         };
         assert_plan(&mut client, &query(1_000_000), &["Nested Loop", node], &["Memoize"]);

@@ -116,7 +116,8 @@ fn an_error_of_an_expression_keeps_all_that_it_said() {
                      NULL;
                  END;
                  IF k = 2 THEN
-                     RAISE unique_violation USING MESSAGE = 'two', DETAIL = 'd', HINT = 'h', TABLE = 'x',
+                     RAISE unique_violation USING MESSAGE = 'two', DETAIL = 'd', HINT = 'h',
+                         TABLE = 'x',
                          COLUMN = 'y', CONSTRAINT = 'z', SCHEMA = 's', DATATYPE = 'w';
                  END IF;
                  RETURN k;

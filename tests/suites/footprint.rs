@@ -30,7 +30,8 @@ fn an_index_takes_no_more_bytes_a_row_than_promised() {
         (
             "microsecond timestamps with jitter",
             2.5,
-            "'2024-01-01'::timestamptz + g * interval '1 second' + random() * interval '0.1 second'",
+            "'2024-01-01'::timestamptz + g * interval '1 second' + random() * interval '0.1 \
+             second'",
         ),
         ("uniform over 62 bits in random order", 9.0, "(random() * 4611686018427387904)::int8"),
         ("ten duplicates a key, in order", 3.0, "(g / 10)::int8"),
@@ -63,7 +64,8 @@ fn a_warm_lookup_touches_one_index_page_and_a_first_one_no_more_than_a_btree() {
         .script(&format!(
             "SELECT setseed(0.75);
              CREATE TABLE l (k int8); CREATE TABLE b (k int8);
-             INSERT INTO l SELECT (random() * 4611686018427387904)::int8 FROM generate_series(1, {ROWS});
+             INSERT INTO l SELECT (random() * 4611686018427387904)::int8
+                 FROM generate_series(1, {ROWS});
              INSERT INTO b SELECT k FROM l;
              CREATE INDEX l_k ON l USING {} (k);
              CREATE INDEX b_k ON b USING btree (k);
@@ -77,7 +79,8 @@ fn a_warm_lookup_touches_one_index_page_and_a_first_one_no_more_than_a_btree() {
         .iter()
         .map(|row| row.get(0))
         .collect();
-    let settings = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan";
+    let settings = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = \
+                    force_generic_plan";
     let prepare = |client: &mut Client, table: &str| {
         client
             .script(&format!(
@@ -130,7 +133,8 @@ fn a_warm_lookup_touches_one_index_page_and_a_first_one_no_more_than_a_btree() {
         .unwrap();
     let joined = |client: &mut Client| {
         let query = format!(
-            "SELECT l.k FROM unnest('{{{probes}}}'::int8[]) p, LATERAL (SELECT k FROM l WHERE l.k = p OFFSET 0) l"
+            "SELECT l.k FROM unnest('{{{probes}}}'::int8[]) p, LATERAL (SELECT k FROM l WHERE l.k \
+             = p OFFSET 0) l"
         );
         let messages = client
             .simple_query(&format!(
@@ -160,7 +164,8 @@ fn a_warm_lookup_touches_one_index_page_and_a_first_one_no_more_than_a_btree() {
 /// Pages of the index that all sessions have read so far, wherever they were.
 fn pages_read(client: &mut Client) -> i64 {
     client.script("SELECT pg_stat_force_next_flush()").unwrap();
-    let read = "SELECT idx_blks_hit + idx_blks_read FROM pg_statio_user_indexes WHERE indexrelname = 't_k'";
+    let read = "SELECT idx_blks_hit + idx_blks_read FROM pg_statio_user_indexes WHERE \
+                indexrelname = 't_k'";
     client.query_one(read, &[]).unwrap().get(0)
 }
 

@@ -15,7 +15,8 @@ fn create(client: &mut Client, table: &str, kind: &str, rows: u32) {
     client
         .script(&format!(
             "CREATE {kind} TABLE {table} (k int8, id int4);
-             INSERT INTO {table} SELECT CASE WHEN g % 100 = 0 THEN NULL ELSE g END, g FROM generate_series(1, {rows}) g;
+             INSERT INTO {table} SELECT CASE WHEN g % 100 = 0 THEN NULL ELSE g END, g
+                 FROM generate_series(1, {rows}) g;
              CREATE INDEX {table}_k ON {table} USING {} (k);
              ANALYZE {table};",
             access_method()
@@ -59,7 +60,11 @@ fn rows_that_take_over_the_heap_places_of_vacuumed_ones_are_not_found_under_thei
         ))
         .unwrap();
     let recycled: i64 = client
-        .query_one("SELECT count(*) FROM t WHERE NOT live AND (ctid::text::point)[0] <= (SELECT max((ctid::text::point)[0]) FROM t WHERE live)", &[])
+        .query_one(
+            "SELECT count(*) FROM t WHERE NOT live AND (ctid::text::point)[0] <= (SELECT \
+             max((ctid::text::point)[0]) FROM t WHERE live)",
+            &[],
+        )
         .unwrap()
         .get(0);
     assert!(recycled > 5_000, "only {recycled} places were taken over: the test tests nothing");
@@ -71,7 +76,8 @@ fn rows_that_take_over_the_heap_places_of_vacuumed_ones_are_not_found_under_thei
             [("true", 10_000i64), ("k BETWEEN 101 AND 200", 50), ("k = 4242", 0), ("k = 4243", 1)]
         {
             let query = format!(
-                "SELECT count(id), count(*) FILTER (WHERE NOT live) FROM t WHERE {condition} AND live"
+                "SELECT count(id), count(*) FILTER (WHERE NOT live) FROM t WHERE {condition} AND \
+                 live"
             );
             assert_plan(&mut client, &query, &["t_k"], &["Seq Scan"]);
             let row = client.query_one(&query, &[]).unwrap();
@@ -147,7 +153,12 @@ fn an_index_survives_a_crash_right_after_it_was_made() {
     create(&mut client, "t", "", 20_000);
     create(&mut client, "small", "", 3);
     create(&mut client, "empty", "", 0);
-    client.script("CREATE TABLE d (k int8, id int4); INSERT INTO d SELECT g, g FROM generate_series(1, 20000) g").unwrap();
+    client
+        .script(
+            "CREATE TABLE d (k int8, id int4); INSERT INTO d SELECT g, g FROM generate_series(1, \
+             20000) g",
+        )
+        .unwrap();
     // Deleted rows give ambulkdelete something to log.
     client
         .script(&format!(
@@ -252,7 +263,8 @@ fn vacuum_reports_the_pages_that_can_be_used_again() {
         .script(
             "CREATE TABLE t (k int8, id int4);
              INSERT INTO t SELECT hashint8extended(g, 1), g FROM generate_series(1, 10000) g;
-             CREATE INDEX t_k ON t USING learned (k) WITH (retrain_threshold = 1, auto_retrain = off)",
+             CREATE INDEX t_k ON t USING learned (k)
+                 WITH (retrain_threshold = 1, auto_retrain = off)",
         )
         .unwrap();
     let insert = "INSERT INTO t SELECT hashint8extended(g, 2), g FROM generate_series(1, 80000) g";

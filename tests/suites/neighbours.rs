@@ -5,13 +5,17 @@ use postgres::Client;
 use server_tests::{Cluster, Script, SqlType, assert_plan, plan_of};
 
 const TABLES: &str = "
-    CREATE TABLE a (i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, d date, ts timestamp, tz timestamptz, o oid, t time);
+    CREATE TABLE a (i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, d date, ts timestamp,
+        tz timestamptz, o oid, t time);
     CREATE TABLE b (LIKE a); CREATE TABLE c (LIKE a);
-    INSERT INTO a SELECT g % 1000, g, g, g, g, '2000-01-01'::date + g % 3000, '2000-01-01'::timestamp + g * interval '1 hour',
-        '2000-01-01'::timestamptz + g * interval '1 hour', g::text::oid, '00:00'::time + g * interval '1 second' FROM generate_series(1, 5000) g;
+    INSERT INTO a SELECT g % 1000, g, g, g, g, '2000-01-01'::date + g % 3000,
+        '2000-01-01'::timestamp + g * interval '1 hour',
+        '2000-01-01'::timestamptz + g * interval '1 hour', g::text::oid,
+            '00:00'::time + g * interval '1 second' FROM generate_series(1, 5000) g;
     INSERT INTO b SELECT * FROM a WHERE i4 % 3 = 0; INSERT INTO c SELECT * FROM a WHERE i4 % 7 = 0;
     CREATE INDEX ON a (i4); CREATE INDEX ON a (i8); CREATE INDEX ON b (i8); CREATE INDEX ON c (i2);
-    CREATE INDEX ON a (f4); CREATE INDEX ON b (f8); CREATE INDEX ON a (d); CREATE INDEX ON b (ts); CREATE INDEX ON c (tz);
+    CREATE INDEX ON a (f4); CREATE INDEX ON b (f8); CREATE INDEX ON a (d); CREATE INDEX ON b (ts);
+        CREATE INDEX ON c (tz);
     CREATE INDEX ON a (i4, i8); CREATE UNIQUE INDEX ON a (o); CREATE INDEX ON a (t);
     VACUUM ANALYZE a, b, c;";
 
@@ -79,7 +83,8 @@ fn every_operator_class_validates() {
     let rows = client
         .query(
             "SELECT opcname::text, opcintype::regtype::text, opcdefault, amvalidate(c.oid)
-             FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod WHERE amname = 'learned' ORDER BY 2",
+             FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod WHERE amname = 'learned'
+                 ORDER BY 2",
             &[],
         )
         .unwrap();
@@ -105,15 +110,19 @@ fn the_operator_families_mirror_those_of_btree() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     let types = SqlType::ALL.map(SqlType::name).to_vec();
-    let family = "SELECT DISTINCT c.opcfamily FROM pg_opclass c JOIN pg_am a ON a.oid = c.opcmethod
-                  WHERE a.amname = $1 AND c.opcintype::regtype::text IN (SELECT t::regtype::text FROM unnest($2::text[]) t)
+    let family = "SELECT DISTINCT c.opcfamily FROM pg_opclass c JOIN pg_am a ON a.oid = \
+                  c.opcmethod
+                  WHERE a.amname = $1 AND c.opcintype::regtype::text IN (SELECT t::regtype::text
+                      FROM unnest($2::text[]) t)
                     AND c.opcdefault";
     let operators = format!(
-        "SELECT amoplefttype::regtype::text, amoprighttype::regtype::text, amopstrategy::int4, amopopr::regoperator::text, amoppurpose::text
+        "SELECT amoplefttype::regtype::text, amoprighttype::regtype::text, amopstrategy::int4,
+             amopopr::regoperator::text, amoppurpose::text
          FROM pg_amop WHERE amopfamily IN ({family}) ORDER BY 1, 2, 3"
     );
     let procedures = format!(
-        "SELECT amproclefttype::regtype::text, amprocrighttype::regtype::text, amprocnum::int4, amproc::regprocedure::text, ''
+        "SELECT amproclefttype::regtype::text, amprocrighttype::regtype::text, amprocnum::int4,
+             amproc::regprocedure::text, ''
          FROM pg_amproc WHERE amprocfamily IN ({family}) AND amprocnum = 1 ORDER BY 1, 2, 3"
     );
     for query in [operators, procedures] {
@@ -129,7 +138,11 @@ fn the_operator_families_mirror_those_of_btree() {
     }
     // Types that share a family in btree share one here.
     let families: i64 = client
-        .query_one("SELECT count(*) FROM pg_opfamily f JOIN pg_am a ON a.oid = opfmethod WHERE amname = 'learned'", &[])
+        .query_one(
+            "SELECT count(*) FROM pg_opfamily f JOIN pg_am a ON a.oid = opfmethod WHERE amname = \
+             'learned'",
+            &[],
+        )
         .unwrap()
         .get(0);
     assert_eq!(families, 5);

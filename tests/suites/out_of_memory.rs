@@ -175,7 +175,13 @@ fn vacuum_without_memory_fails_and_removes_what_is_dead_later() {
 fn a_session_without_memory_fails_to_read_and_to_write_and_goes_on() {
     let mut limited = Limited::start();
     limited.witness.script(&create("")).unwrap();
-    limited.witness.script("CREATE TABLE wanted AS SELECT array_agg(hashint8extended(g, 1)) AS keys FROM generate_series(1, 100000) g; VACUUM ANALYZE t").unwrap();
+    limited
+        .witness
+        .script(
+            "CREATE TABLE wanted AS SELECT array_agg(hashint8extended(g, 1)) AS keys FROM \
+             generate_series(1, 100000) g; VACUUM ANALYZE t",
+        )
+        .unwrap();
     let index = "SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off";
     let list = "SELECT count(*) FROM t WHERE k = ANY ((SELECT keys FROM wanted)::int8[])";
     let before = "SELECT count(*) FROM wanted";

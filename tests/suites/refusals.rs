@@ -38,7 +38,12 @@ fn types_without_an_operator_class_are_refused_with_a_hint() {
         );
         assert!(error.hint().is_some(), "{error:?}");
     }
-    client.script("CREATE DOMAIN positive AS int4 CHECK (VALUE > 0); CREATE TABLE s (k positive); CREATE INDEX ON s USING learned (k)").unwrap();
+    client
+        .script(
+            "CREATE DOMAIN positive AS int4 CHECK (VALUE > 0); CREATE TABLE s (k positive); \
+             CREATE INDEX ON s USING learned (k)",
+        )
+        .unwrap();
 }
 
 #[test]

@@ -29,18 +29,26 @@ const HOSTILE: &str = "
 fn hostile_members(client: &mut Client) {
     let copies = client
         .query(
-            "SELECT format('CREATE FUNCTION hostile.%I(%s) RETURNS %s LANGUAGE plpgsql AS $$ BEGIN RAISE ''hostile''; END $$',
+            "SELECT format('CREATE FUNCTION hostile.%I(%s) RETURNS %s LANGUAGE plpgsql AS $$ \
+             BEGIN RAISE ''hostile''; END $$',
                            proname, pg_get_function_identity_arguments(p.oid), prorettype::regtype)
-             FROM pg_amproc JOIN pg_proc p ON p.oid = amproc JOIN pg_opfamily f ON f.oid = amprocfamily
+             FROM pg_amproc JOIN pg_proc p ON p.oid = amproc
+                 JOIN pg_opfamily f ON f.oid = amprocfamily
              JOIN pg_am a ON a.oid = opfmethod
-             WHERE amname = 'btree' AND opfname IN ('integer_ops', 'float_ops', 'datetime_ops', 'time_ops', 'oid_ops')
-               AND NOT prorettype::regtype::text = 'internal' AND NOT 'internal'::regtype = ANY (proargtypes)
+             WHERE amname = 'btree'
+                 AND opfname IN ('integer_ops', 'float_ops', 'datetime_ops', 'time_ops', 'oid_ops')
+               AND NOT prorettype::regtype::text = 'internal'
+                   AND NOT 'internal'::regtype = ANY (proargtypes)
              UNION
-             SELECT format('CREATE OPERATOR hostile.%s (FUNCTION = %s, LEFTARG = %s, RIGHTARG = %s)',
+             SELECT format('CREATE OPERATOR hostile.%s (FUNCTION = %s, LEFTARG = %s, RIGHTARG = \
+             %s)',
                            oprname, oprcode, oprleft::regtype, oprright::regtype)
-             FROM pg_amop JOIN pg_operator o ON o.oid = amopopr JOIN pg_opfamily f ON f.oid = amopfamily
+             FROM pg_amop JOIN pg_operator o ON o.oid = amopopr
+                 JOIN pg_opfamily f ON f.oid = amopfamily
              JOIN pg_am a ON a.oid = opfmethod
-             WHERE amname = 'btree' AND opfname IN ('integer_ops', 'float_ops', 'datetime_ops', 'time_ops', 'oid_ops')",
+             WHERE amname = 'btree'
+                 AND opfname IN ('integer_ops', 'float_ops', 'datetime_ops', 'time_ops',
+                 'oid_ops')",
             &[],
         )
         .unwrap();
@@ -61,7 +69,8 @@ fn the_install_script_takes_nothing_from_a_hostile_schema() {
     hostile_members(&mut client);
     client
         .script(
-            "SET search_path = hostile, pg_catalog; CREATE EXTENSION omendb_learned SCHEMA hostile; RESET search_path",
+            "SET search_path = hostile, pg_catalog; CREATE EXTENSION omendb_learned SCHEMA \
+             hostile; RESET search_path",
         )
         .unwrap();
     // The same operators and functions as in btree's families of these names, by number.
@@ -72,7 +81,8 @@ fn the_install_script_takes_nothing_from_a_hostile_schema() {
         let family = if table == "pg_amop" { "amopfamily" } else { "amprocfamily" };
         let members = |method: &str| {
             format!(
-                "SELECT opfname, {columns} FROM pg_catalog.{table} JOIN pg_catalog.pg_opfamily f ON f.oid = {family}
+                "SELECT opfname, {columns} FROM pg_catalog.{table}
+                     JOIN pg_catalog.pg_opfamily f ON f.oid = {family}
                  JOIN pg_catalog.pg_am a ON a.oid = opfmethod WHERE amname = '{method}'"
             )
         };
@@ -88,9 +98,11 @@ fn the_install_script_takes_nothing_from_a_hostile_schema() {
     // Its own functions take and return the core's types, and are where they were asked for.
     let foreign = client
         .query(
-            "SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
+            "SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid
+                 AND d.classid = 'pg_proc'::regclass
              JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
-             WHERE extname = 'omendb_learned' AND (pronamespace <> 'hostile'::regnamespace OR EXISTS (
+             WHERE extname = 'omendb_learned'
+                 AND (pronamespace <> 'hostile'::regnamespace OR EXISTS (
                  SELECT FROM unnest(proallargtypes || proargtypes::oid[] || prorettype) AS used
                  JOIN pg_type t ON t.oid = used WHERE typnamespace <> 'pg_catalog'::regnamespace))",
             &[],
@@ -104,7 +116,8 @@ fn the_install_script_takes_nothing_from_a_hostile_schema() {
     // It works there, whatever the path is.
     client
         .script(
-            "CREATE TABLE t AS SELECT g AS k FROM generate_series(1, 1000) g; CREATE INDEX t_k ON t USING learned (k);
+            "CREATE TABLE t AS SELECT g AS k FROM generate_series(1, 1000) g;
+                 CREATE INDEX t_k ON t USING learned (k);
              SET search_path = hostile, pg_catalog, public; SET enable_seqscan = off",
         )
         .unwrap();
@@ -121,7 +134,8 @@ fn the_install_script_takes_nothing_from_a_hostile_schema() {
     assert_eq!(merged, 1);
     let valid: i64 = client
         .query_one(
-            "SELECT pg_catalog.count(*) FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_am a ON a.oid OPERATOR(pg_catalog.=) opcmethod
+            "SELECT pg_catalog.count(*) FROM pg_catalog.pg_opclass c
+                 JOIN pg_catalog.pg_am a ON a.oid OPERATOR(pg_catalog.=) opcmethod
              WHERE amname OPERATOR(pg_catalog.=) 'learned' AND pg_catalog.amvalidate(c.oid)",
             &[],
         )
@@ -165,7 +179,12 @@ fn the_install_script_replaces_nobodys_objects() {
         assert_eq!(left, 0, "half an extension");
         client.batch_execute(&format!("DROP FUNCTION {function}")).unwrap();
     }
-    client.script("CREATE ROLE creator LOGIN; GRANT CREATE ON DATABASE postgres TO creator; SET ROLE creator").unwrap();
+    client
+        .script(
+            "CREATE ROLE creator LOGIN; GRANT CREATE ON DATABASE postgres TO creator; SET ROLE \
+             creator",
+        )
+        .unwrap();
     let error = client.batch_execute("CREATE EXTENSION omendb_learned").unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{error:?}");
     client.script("RESET ROLE; CREATE EXTENSION omendb_learned").unwrap();
@@ -206,7 +225,8 @@ fn no_advisory_lock_keeps_the_worker_from_its_seat() {
     // The seats of the index, and of the server, that somebody has.
     let seats = "SELECT count(*) FILTER (WHERE objid = 't_k'::regclass AND database > 0),
                         count(*) FILTER (WHERE objid IN (0, 1) AND database = 0)
-                 FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_am'::regclass AND granted";
+                 FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_am'::regclass
+                     AND granted";
     let insert = "INSERT INTO t SELECT hashint8extended(g, 2) FROM generate_series(1, 120000) g";
     let (mut seen, start) = (false, Instant::now());
     // The worker has both as long as it has something to do.
@@ -236,7 +256,8 @@ fn the_worker_evaluates_nothing_and_heeds_no_setting_of_the_databases_owner() {
     client
         .batch_execute(
             "CREATE ROLE owner; GRANT CREATE ON SCHEMA public TO owner; SET ROLE owner;
-             CREATE FUNCTION f(k int8) RETURNS int8 IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN -k; END $$;
+             CREATE FUNCTION f(k int8) RETURNS int8 IMMUTABLE LANGUAGE plpgsql
+                 AS $$ BEGIN RETURN -k; END $$;
              CREATE TABLE t (k int8);
              INSERT INTO t SELECT hashint8extended(g, 1) / 2 FROM generate_series(1, 1000) g;
              CREATE INDEX t_k ON t USING learned (f(k)) WHERE f(k) IS NOT NULL;
@@ -261,7 +282,8 @@ fn the_worker_evaluates_nothing_and_heeds_no_setting_of_the_databases_owner() {
         .batch_execute(
             "CREATE OR REPLACE FUNCTION f(k int8) RETURNS int8 IMMUTABLE LANGUAGE plpgsql AS $$
              BEGIN
-                 IF current_setting('application_name') <> 'inserter' THEN RAISE 'evaluated'; END IF;
+                 IF current_setting('application_name') <> 'inserter' THEN RAISE 'evaluated';
+                     END IF;
                  RETURN -k;
              END $$;
              SET application_name = 'inserter'",

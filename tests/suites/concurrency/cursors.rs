@@ -73,7 +73,8 @@ fn scans_in_pieces_return_their_snapshot_while_others_write_merge_and_vacuum() {
         other
             .script(&format!(
                 "DELETE FROM distinct_keys WHERE id % 40 = {round} % 40;
-                 INSERT INTO distinct_keys SELECT g * 120 + 3 * ({round} % 40), g * 40 + {round} % 40, 0
+                 INSERT INTO distinct_keys
+                     SELECT g * 120 + 3 * ({round} % 40), g * 40 + {round} % 40, 0
                      FROM generate_series(0, 124) g"
             ))
             .unwrap();

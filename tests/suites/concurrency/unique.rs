@@ -125,7 +125,10 @@ fn upsert(client: &mut Client, ledger: &Ledger, rng: &mut StdRng) {
 fn assert_no_key_twice(client: &mut Client) {
     // Not by the index: that would look where the index thinks that the rows are.
     client
-        .script("BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off")
+        .script(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL enable_indexscan = off; SET LOCAL \
+             enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off",
+        )
         .unwrap();
     let twice = client.query("SELECT k FROM u GROUP BY k HAVING count(*) > 1", &[]).unwrap();
     assert!(twice.is_empty(), "{} keys are there twice", twice.len());

@@ -28,7 +28,8 @@ struct Template {
 fn build(table: &str, hash: u32) -> String {
     format!(
         "CREATE TABLE {table} (k int8, id int4);
-         INSERT INTO {table} SELECT hashint8extended(g, {hash}), g FROM generate_series(1, 26000) g;
+         INSERT INTO {table} SELECT hashint8extended(g, {hash}), g FROM generate_series(1, 26000) \
+         g;
          INSERT INTO {table} SELECT NULL, g FROM generate_series(1, 300) g;
          CREATE UNIQUE INDEX {table}_k ON {table} USING learned (k)
              WITH (fillfactor = 10, auto_retrain = off);
@@ -49,7 +50,8 @@ const READS: [&str; 8] = [
     "SELECT count(*), sum(id) FROM {table} AS t WHERE k IS NOT NULL",
     "SELECT count(*), sum(id) FROM {table} AS t WHERE k IS NULL",
     "SELECT count(*), sum(id) FROM {table} AS t WHERE k BETWEEN 0 AND 100000000000000000",
-    "SELECT count(*), sum(id) FROM (SELECT id FROM {table} ORDER BY k DESC NULLS LAST LIMIT 3000) s",
+    "SELECT count(*), sum(id) FROM (SELECT id FROM {table} ORDER BY k DESC NULLS LAST LIMIT 3000) \
+     s",
     "SELECT count(*), sum(id) FROM (SELECT id FROM {table} ORDER BY k LIMIT 3000) s",
     "SELECT count(*), sum(k % 1000003)::int8 FROM {table} AS t WHERE k < 900000000000000",
     "SELECT count(*), sum(id) FROM {table} AS t WHERE k = ANY (ARRAY(SELECT k FROM wanted))",

@@ -78,7 +78,12 @@ fn read_all(client: &mut Client, truth: &[(i64, Option<i64>)]) -> Vec<DbError> {
 }
 
 fn truth(client: &mut Client) -> Vec<(i64, Option<i64>)> {
-    client.script("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off").unwrap();
+    client
+        .script(
+            "SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = \
+             off",
+        )
+        .unwrap();
     let answers = READS.iter().map(|query| client.query_one(*query, &[]).unwrap());
     let answers = answers.map(|row| (row.get(0), row.get(1))).collect();
     client.script("RESET ALL").unwrap();

@@ -125,7 +125,8 @@ fn an_unlogged_index_that_took_inserts_is_empty_and_usable_after_a_crash() {
     let mut client = cluster.connect();
     client
         .script(&format!(
-            "CREATE UNLOGGED TABLE u (k int8, id int4); CREATE INDEX u_k ON u USING {} (k); {write}",
+            "CREATE UNLOGGED TABLE u (k int8, id int4); CREATE INDEX u_k ON u USING {} (k); \
+             {write}",
             access_method()
         ))
         .unwrap();

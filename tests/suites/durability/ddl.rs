@@ -32,15 +32,18 @@ fn statements(session: u64, rng: &mut StdRng) -> String {
             format!("DROP INDEX IF EXISTS {name}; CREATE INDEX {name} ON t USING {am} {definition}")
         }
         1 | 2 => format!(
-            "DROP INDEX CONCURRENTLY IF EXISTS {name}; CREATE INDEX CONCURRENTLY {name} ON t USING {am} {definition}"
+            "DROP INDEX CONCURRENTLY IF EXISTS {name}; CREATE INDEX CONCURRENTLY {name} ON t \
+             USING {am} {definition}"
         ),
         3 => format!("DROP INDEX CONCURRENTLY IF EXISTS {name}"),
         4 => format!(
-            "BEGIN; DROP INDEX IF EXISTS {name}; CREATE INDEX {name} ON t USING {am} {definition}; ROLLBACK"
+            "BEGIN; DROP INDEX IF EXISTS {name}; CREATE INDEX {name} ON t USING {am} \
+             {definition}; ROLLBACK"
         ),
         // Ids are unique.
         5 => format!(
-            "DROP INDEX CONCURRENTLY IF EXISTS d_unique; CREATE UNIQUE INDEX CONCURRENTLY d_unique ON t USING {am} (id)"
+            "DROP INDEX CONCURRENTLY IF EXISTS d_unique; CREATE UNIQUE INDEX CONCURRENTLY \
+             d_unique ON t USING {am} (id)"
         ),
         6 => "REINDEX INDEX t_k".to_owned(),
         _ => "REINDEX INDEX CONCURRENTLY t_k".to_owned(),
@@ -125,8 +128,8 @@ pub(crate) fn assert_all_exact(client: &mut Client) {
 
 /// The indexes of the access method under test.
 pub(crate) fn names(client: &mut Client) -> Vec<String> {
-    let names =
-        "SELECT c.oid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    let names = "SELECT c.oid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = \
+                 i.indexrelid
                  JOIN pg_am a ON a.oid = c.relam
                  WHERE i.indrelid = 't'::regclass AND a.amname = $1 AND c.relname <> 't_id'";
     let rows = client.query(names, &[&access_method()]).unwrap();

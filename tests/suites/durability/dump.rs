@@ -27,7 +27,12 @@ fn create_more(client: &mut Client) {
         ))
         .unwrap();
     if is_learned() {
-        client.script("ALTER INDEX marked_k SET (retrain_threshold = 9); ALTER INDEX parts_1_k_idx SET (model = linear)").unwrap();
+        client
+            .script(
+                "ALTER INDEX marked_k SET (retrain_threshold = 9); ALTER INDEX parts_1_k_idx SET \
+                 (model = linear)",
+            )
+            .unwrap();
     } else {
         client.script("ALTER INDEX parts_1_k_idx SET (fillfactor = 77)").unwrap();
     }

@@ -55,7 +55,8 @@ fn the_planner_finds_the_ends_of_the_keys_as_in_a_b_tree_on_a_primary_and_a_stan
         "DELETE FROM TABLE WHERE k > 39500",
         "DELETE FROM TABLE WHERE k < -1500 OR k % 3 = 0; INSERT INTO TABLE VALUES (NULL, 0)",
         "VACUUM TABLE",
-        "DELETE FROM TABLE WHERE k > 30000; VACUUM TABLE; INSERT INTO TABLE SELECT 31000 + g, g FROM generate_series(1, 500) g",
+        "DELETE FROM TABLE WHERE k > 30000; VACUUM TABLE; INSERT INTO TABLE SELECT 31000 + g, g \
+         FROM generate_series(1, 500) g",
     ]
     .into_iter()
     .enumerate()
@@ -67,7 +68,12 @@ fn the_planner_finds_the_ends_of_the_keys_as_in_a_b_tree_on_a_primary_and_a_stan
         standby.catch_up(&primary);
         for (place, session) in [("primary", &mut client), ("standby", &mut reader)] {
             let (wanted, found) = (estimates(session, "b"), estimates(session, "t"));
-            assert_eq!(found, wanted, "on the {place} after {change}: {}", plan_of(session, "SELECT FROM t WHERE k > 39000"));
+            assert_eq!(
+                found,
+                wanted,
+                "on the {place} after {change}: {}",
+                plan_of(session, "SELECT FROM t WHERE k > 39000")
+            );
             assert_ne!(found, unchanged, "{change}");
         }
     }

@@ -33,7 +33,8 @@ fn create(client: &mut Client) {
     let (method, options) = (access_method(), learned_options("auto_retrain = off"));
     client
         .script(&format!(
-            "CREATE TABLE c (k int8, v int8) WITH (user_catalog_table = true, autovacuum_enabled = off);
+            "CREATE TABLE c (k int8, v int8)
+                 WITH (user_catalog_table = true, autovacuum_enabled = off);
              INSERT INTO c SELECT g, g FROM generate_series(1, 3000) g;
              CREATE INDEX c_k ON c USING {method} (k){options};
              CREATE INDEX c_b ON c USING btree (k);
@@ -58,8 +59,10 @@ fn write(client: &mut Client) -> usize {
         client
             .script(&format!(
                 "{hot}; UPDATE c SET v = v + 1 WHERE k BETWEEN 5 AND 9; {hot};
-                 BEGIN; UPDATE c SET v = v + 1 WHERE k = 7; {hot}; DELETE FROM c WHERE k = 100 + {round};
-                 {other}; INSERT INTO c VALUES (100 + {round}, 1), (7, {round}); {hot}; {other}; COMMIT;
+                 BEGIN; UPDATE c SET v = v + 1 WHERE k = 7; {hot};
+                     DELETE FROM c WHERE k = 100 + {round};
+                 {other}; INSERT INTO c VALUES (100 + {round}, 1), (7, {round}); {hot}; {other};
+                     COMMIT;
                  BEGIN; UPDATE c SET v = 0 WHERE k < 50; {hot}; ROLLBACK;
                  DELETE FROM c WHERE k = 7 AND v < 20 AND {round} % 3 = 2; {hot};
                  UPDATE c SET k = k + 5000, v = v + 1 WHERE k = 200 + {round}"

@@ -18,7 +18,8 @@ hot_standby = on";
 fn change(client: &mut Client, first: i32) {
     client
         .script(&format!(
-            "INSERT INTO t SELECT hashint4({first} + g), {first} + g FROM generate_series(1, 5000) g;
+            "INSERT INTO t SELECT hashint4({first} + g), {first} + g
+                 FROM generate_series(1, 5000) g;
              DELETE FROM t WHERE id % 7 = {first} % 7"
         ))
         .unwrap();

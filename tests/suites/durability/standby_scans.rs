@@ -54,9 +54,19 @@ fn reader(standby: &Cluster) -> Client {
 
 /// What a sequential scan finds under the same snapshot.
 fn expected(client: &mut Client, scan: &str) -> Vec<Option<i64>> {
-    client.script("SET LOCAL enable_seqscan = on; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_hashjoin = on").unwrap();
+    client
+        .script(
+            "SET LOCAL enable_seqscan = on; SET LOCAL enable_indexonlyscan = off; SET LOCAL \
+             enable_indexscan = off; SET LOCAL enable_hashjoin = on",
+        )
+        .unwrap();
     let rows = values(client, scan);
-    client.script("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexonlyscan = on; SET LOCAL enable_indexscan = on; SET LOCAL enable_hashjoin = off").unwrap();
+    client
+        .script(
+            "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexonlyscan = on; SET LOCAL \
+             enable_indexscan = on; SET LOCAL enable_hashjoin = off",
+        )
+        .unwrap();
     rows
 }
 
@@ -86,8 +96,8 @@ fn replayed(standby: &Cluster, primary: &Cluster) -> bool {
 fn an_index_only_scan_on_a_standby_returns_no_row_that_was_removed_under_it() {
     for feedback in ["off", "on"] {
         let primary = Cluster::start_with(
-            "wal_level = replica\nmax_wal_senders = 4\nmax_standby_streaming_delay = -1\n\
-             wal_compression = on\nwal_consistency_checking = 'generic'",
+            "wal_level = replica\nmax_wal_senders = 4\nmax_standby_streaming_delay = \
+             -1\nwal_compression = on\nwal_consistency_checking = 'generic'",
         );
         let mut writer = primary.connect();
         create(&mut writer);

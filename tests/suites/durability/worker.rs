@@ -98,7 +98,8 @@ fn a_worker_that_is_terminated_leaves_the_index_intact() {
     let jobs = vec![
         Job::endless("writer", move || turn_over(&mut writer, &mut next)),
         Job::endless("killer", || {
-            let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'learned retrain'";
+            let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type \
+                        = 'learned retrain'";
             let killed = killer.query(kill, &[]).unwrap().len();
             terminated.fetch_add(killed as u64, Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(pause.random_range(0..10)));

@@ -380,7 +380,8 @@ fn a_worker_loads_the_library_of_the_session_that_asks_for_it() {
         cluster
             .connect()
             .script(&format!(
-                "CREATE DATABASE {database}; ALTER ROLE postgres SET dynamic_library_path = '{path}'"
+                "CREATE DATABASE {database}; ALTER ROLE postgres SET dynamic_library_path = \
+                 '{path}'"
             ))
             .unwrap();
         let mut client = cluster.connect_to(database);

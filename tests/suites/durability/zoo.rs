@@ -171,7 +171,8 @@ pub(super) fn change(client: &mut Client, round: u32) {
         let name = format!("{table}_k");
         client
             .script(&format!(
-                "INSERT INTO {table} SELECT {first} + g * 2, {first} + g FROM generate_series(1, 4000) g;
+                "INSERT INTO {table} SELECT {first} + g * 2, {first} + g
+                     FROM generate_series(1, 4000) g;
                  DELETE FROM {table} WHERE id % 4 = 1; UPDATE {table} SET k = -k WHERE id % 4 = 2"
             ))
             .unwrap();
@@ -191,7 +192,8 @@ pub(super) fn rows(client: &mut Client) -> Vec<Vec<Row>> {
 pub(super) fn definitions(client: &mut Client) -> Vec<String> {
     let query = "SELECT concat_ws(' ; ', pg_get_indexdef(c.oid), c.reloptions::text,
             indisunique, indisclustered, indisreplident, indisvalid, obj_description(c.oid),
-            (SELECT string_agg(a.attstattarget::text, ',') FROM pg_attribute a WHERE a.attrelid = c.oid),
+            (SELECT string_agg(a.attstattarget::text, ',') FROM pg_attribute a
+                WHERE a.attrelid = c.oid),
             (SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = c.oid))
         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
         WHERE a.amname = $1 AND c.relnamespace = 'public'::regnamespace ORDER BY 1";

@@ -44,7 +44,8 @@ fn one_value_repeated_a_million_times_is_found_a_million_times() {
     client
         .script(
             "CREATE TABLE t (k int8, id int);
-             INSERT INTO t SELECT CASE WHEN g % 100 = 7 THEN g ELSE 42 END, g FROM generate_series(1, 1000000) g;",
+             INSERT INTO t SELECT CASE WHEN g % 100 = 7 THEN g ELSE 42 END, g
+                 FROM generate_series(1, 1000000) g;",
         )
         .unwrap();
     let options = IndexOptions::default();
@@ -61,7 +62,8 @@ fn one_value_repeated_a_million_times_is_found_a_million_times() {
             let mut answers = Vec::new();
             for settings in [
                 "",
-                "SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off",
+                "SET enable_indexscan = off; SET enable_indexonlyscan = off; SET \
+                 enable_bitmapscan = off",
                 "SET enable_seqscan = off; SET enable_bitmapscan = off",
                 "SET enable_seqscan = off; SET enable_indexscan = off",
             ] {

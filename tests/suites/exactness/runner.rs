@@ -132,7 +132,8 @@ impl IndexOptions {
         let predicate = if self.partial { " WHERE p" } else { "" };
         let key = self.key(sql_type);
         format!(
-            "CREATE INDEX {table}_k ON {table} USING {access_method} (({key}){direction}{nulls}){with}{predicate}"
+            "CREATE INDEX {table}_k ON {table} USING {access_method} \
+             (({key}){direction}{nulls}){with}{predicate}"
         )
     }
 }
@@ -153,7 +154,8 @@ const PATHS: [(Path, &str); 4] = [
     ),
     (
         Path::Plain,
-        "enable_seqscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off; SET enable_sort = off",
+        "enable_seqscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off; SET \
+         enable_sort = off",
     ),
     (Path::IndexOnly, "enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off"),
     (

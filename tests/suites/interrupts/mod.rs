@@ -47,13 +47,16 @@ fn statement(kind: usize, session: u64, rng: &mut StdRng) -> String {
         2 => format!("DROP INDEX IF EXISTS d_descending_{session}"),
         3 => "REINDEX INDEX t_k".to_owned(),
         4 => "REINDEX INDEX CONCURRENTLY t_k".to_owned(),
-        5 | 6 => format!("INSERT INTO t SELECT hashint4(g # {any}), g + {any} FROM generate_series(1, 3000) g"),
+        5 | 6 => format!(
+            "INSERT INTO t SELECT hashint4(g # {any}), g + {any} FROM generate_series(1, 3000) g"
+        ),
         7 => format!("DELETE FROM t WHERE id % 9 = {any} % 9"),
         8 => format!("UPDATE t SET k = k + 1 WHERE id % 20 = {any} % 20"),
         9 => "VACUUM (INDEX_CLEANUP on) t".to_owned(),
         10 if server_tests::is_learned() => "SELECT learned_retrain('t_k')".to_owned(),
         11 if server_tests::is_learned() => "SELECT learned_check('t_k', true)".to_owned(),
-        _ => "SELECT count(k), (SELECT count(id) FROM t WHERE k > 0), (SELECT sum(n) FROM generate_series(1, 1000) g,
+        _ => "SELECT count(k), (SELECT count(id) FROM t WHERE k > 0), (SELECT sum(n)
+             FROM generate_series(1, 1000) g,
                  LATERAL (SELECT count(*) AS n FROM t WHERE k = g OFFSET 0) s) FROM t WHERE k < 0"
             .to_owned(),
     }
@@ -75,13 +78,15 @@ fn is_expected(error: &postgres::Error) -> bool {
 /// are still connected and idle.
 fn assert_calm(cluster: &Cluster, rng: &mut StdRng) {
     let mut client = cluster.connect();
-    let at_work =
-        "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND (state <> 'idle'
+    let at_work = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND (state \
+                   <> 'idle'
                    OR backend_type NOT IN ('client backend') AND backend_type LIKE 'learned%')";
     wait_until("everybody is idle", || {
         client.query_one(at_work, &[]).unwrap().get::<_, i64>(0) == 0
     });
-    let locks = "SELECT coalesce(string_agg(concat_ws(' ', pid, locktype, relation::regclass, mode), '; '), '')
+    let locks = "SELECT coalesce(string_agg(concat_ws(' ', pid, locktype, relation::regclass, \
+                 mode),
+         '; '), '')
                  FROM pg_locks WHERE pid <> pg_backend_pid()";
     let locks: String = client.query_one(locks, &[]).unwrap().get(0);
     assert_eq!(locks, "", "locks that idle sessions hold");
@@ -97,7 +102,12 @@ fn assert_calm(cluster: &Cluster, rng: &mut StdRng) {
     for name in ddl::names(&mut client) {
         assert_eq!(check(&mut client, &name).lost_pages, 0, "of {name} after VACUUM");
     }
-    client.script("INSERT INTO t SELECT hashint4(g), -g FROM generate_series(1, 1000) g; DELETE FROM t WHERE id < 0").unwrap();
+    client
+        .script(
+            "INSERT INTO t SELECT hashint4(g), -g FROM generate_series(1, 1000) g; DELETE FROM t \
+             WHERE id < 0",
+        )
+        .unwrap();
     server_tests::retrain(&mut client, "t_k");
     client.script("VACUUM (INDEX_CLEANUP on) t").unwrap();
     Subject::of("t").assert_exact(&mut client);

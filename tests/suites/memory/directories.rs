@@ -15,7 +15,8 @@ fn create(client: &mut Client) {
         .batch_execute(&format!(
             "DO $$ BEGIN FOR i IN 1..{INDEXES} LOOP
                  EXECUTE format('CREATE TABLE t_%s (k int8, id int4)', i);
-                 EXECUTE format('INSERT INTO t_%s SELECT g, %s FROM generate_series(1, 20) g', i, i);
+                 EXECUTE format('INSERT INTO t_%s SELECT g, %s FROM generate_series(1, 20) g', i,
+                     i);
                  EXECUTE format('CREATE INDEX t_%s_k ON t_%s USING {} (k)', i, i);
              END LOOP; END $$",
             access_method()
@@ -55,7 +56,8 @@ const LIMIT: i64 = 256 << 10;
 /// Every third key of an index, each looked up alone, in one statement and so in one scan.
 fn look_up(client: &mut Client, table: u32) {
     let query = format!(
-        "SELECT count(k) FROM generate_series(1, {ROWS}, 3) g, LATERAL (SELECT k FROM t_{table} WHERE k = g * 100) s"
+        "SELECT count(k) FROM generate_series(1, {ROWS}, 3) g, LATERAL (SELECT k FROM t_{table} \
+         WHERE k = g * 100) s"
     );
     let found = i64::from(ROWS.div_ceil(3));
     assert_eq!(client.query_one(&query, &[]).unwrap().get::<_, i64>(0), found);
@@ -78,7 +80,8 @@ fn session_with(cluster: &Cluster, memory: i64) -> (Client, Footprint) {
     let mut client = cluster.connect();
     client
         .script(&format!(
-            "SET omendb_learned.directory_memory = '{}kB'; SET max_parallel_workers_per_gather = 0;
+            "SET omendb_learned.directory_memory = '{}kB'; SET max_parallel_workers_per_gather = \
+             0;
              SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;
              SET enable_mergejoin = off; SET enable_material = off; SET enable_memoize = off",
             memory >> 10
@@ -109,7 +112,8 @@ fn what_a_session_keeps_of_indexes_stays_within_its_memory_while_they_grow() {
                 "CREATE TABLE t_{table} (k int8);
                  INSERT INTO t_{table} SELECT g * 100 FROM generate_series(1, {ROWS}) g;
                  CREATE INDEX t_{table}_k ON t_{table} USING learned (k){};
-                 INSERT INTO t_{table} SELECT g * 100 + 50 FROM generate_series(1, {ROWS}) g ORDER BY hashint4(g);
+                 INSERT INTO t_{table} SELECT g * 100 + 50 FROM generate_series(1, {ROWS}) g
+                     ORDER BY hashint4(g);
                  VACUUM ANALYZE t_{table}",
                 learned_options("fillfactor = 10, auto_retrain = off")
             ))

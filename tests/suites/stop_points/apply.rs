@@ -22,14 +22,18 @@ fn a_subscriber_takes_no_row_for_the_dead_one_that_had_its_heap_tid() {
     for unmerged in [false, true] {
         let table = |method: &str| {
             format!(
-                "CREATE TABLE t (k int8 NOT NULL, id int4); CREATE UNIQUE INDEX t_k ON t USING {method};
+                "CREATE TABLE t (k int8 NOT NULL, id int4);
+                     CREATE UNIQUE INDEX t_k ON t USING {method};
                  ALTER TABLE t REPLICA IDENTITY USING INDEX t_k"
             )
         };
         writer.script(&table("btree (k)")).unwrap();
         reader.script(&table("learned (k) WITH (auto_retrain = off)")).unwrap();
         writer
-            .script("INSERT INTO t SELECT g, g FROM generate_series(1, 100) g; CREATE PUBLICATION p FOR TABLE t")
+            .script(
+                "INSERT INTO t SELECT g, g FROM generate_series(1, 100) g; CREATE PUBLICATION p \
+                 FOR TABLE t",
+            )
             .unwrap();
         let connection = publisher.conninfo();
         reader

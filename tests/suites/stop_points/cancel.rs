@@ -16,7 +16,8 @@ fn interrupt_at(cluster: &Cluster, scene: &Scene, interrupt: &str) {
         .script(
             "DROP TABLE IF EXISTS t; DROP TABLE IF EXISTS u; CREATE TABLE u (k int8, id int4);
              -- Before version 18 a unique index warns of ON CONFLICT.
-             SET log_min_messages = error; CREATE UNIQUE INDEX u_k ON u USING learned (k); RESET log_min_messages",
+             SET log_min_messages = error; CREATE UNIQUE INDEX u_k ON u USING learned (k);
+                 RESET log_min_messages",
         )
         .unwrap();
     create(&mut other);

@@ -116,7 +116,8 @@ fn a_split_that_was_prepared_for_a_tree_that_is_gone_leaves_no_page_behind() {
         let stop = cluster.stop_at("SplitBeforeLock", Some(pid_of(&mut client)), 0);
         let insert = in_background(
             client,
-            "INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(500000, 510000) g",
+            "INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(500000, \
+             510000) g",
         );
         stop.wait();
         // Others split the same pages; or freeze the tree, merge it and use its blocks anew.
@@ -144,14 +145,16 @@ fn readers_and_inserts_wait_for_a_split_and_then_find_their_way() {
     let stop = cluster.stop_at("SplitUnderLock", Some(pid_of(&mut client)), 3);
     let split = in_background(
         client,
-        "INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(500000, 520000) g",
+        "INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(500000, \
+         520000) g",
     );
     stop.wait();
     let before = Subject::of("t").rows(&mut writer(&cluster)).unwrap().len();
     let readers = [FORWARDS, BACKWARDS].map(|query| in_background(reader(&cluster), query));
     let inserts = in_background(
         writer(&cluster),
-        "INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(600000, 602000) g",
+        "INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(600000, \
+         602000) g",
     );
     std::thread::sleep(Duration::from_millis(200));
     assert!(readers.iter().all(|reader| !reader.is_finished()), "read a page amid its split");

@@ -28,9 +28,11 @@ fn create(client: &mut Client) {
     client
         .script(
             "CREATE TABLE t (k int8, id int4) WITH (autovacuum_enabled = off);
-             INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(1, 20000) g;
+             INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(1, 20000) \
+             g;
              CREATE INDEX t_k ON t USING learned (k) WITH (fillfactor = 10, auto_retrain = off);
-             INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(20001, 22000) g",
+             INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g
+                 FROM generate_series(20001, 22000) g",
         )
         .unwrap();
 }
@@ -39,7 +41,10 @@ fn create(client: &mut Client) {
 fn reader(cluster: &Cluster) -> Client {
     let mut client = cluster.connect();
     client
-        .script("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off; SET statement_timeout = '60s'")
+        .script(
+            "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = \
+             off; SET statement_timeout = '60s'",
+        )
         .unwrap();
     client
 }
@@ -71,7 +76,10 @@ fn hold_scan(cluster: &Cluster, query: &str, point: &str, passes: u32, meanwhile
     client.script("BEGIN ISOLATION LEVEL REPEATABLE READ").unwrap();
     let expected = Subject::of("t").rows(&mut client).unwrap();
     client
-        .script("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_indexscan = on")
+        .script(
+            "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL \
+             enable_indexonlyscan = off; SET LOCAL enable_indexscan = on",
+        )
         .unwrap();
     assert_plan(&mut client, query, &["Index Scan"], &["Sort", "Seq Scan"]);
     // The session knows the index by now.

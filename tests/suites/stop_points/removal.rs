@@ -159,7 +159,8 @@ fn a_scan_that_is_ended_before_it_marks_dead_entries_leaves_everything_as_it_is(
     watcher
         .script(
             "INSERT INTO m SELECT g, -g FROM generate_series(1, 300) g;
-             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT count(id) FROM m%'",
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE query LIKE 'SELECT count(id) FROM m%'",
         )
         .unwrap();
     stop.release();

@@ -118,7 +118,10 @@ fn vacuum_waits_for_an_index_only_scan_whose_page_was_replaced_and_reused() {
     other.script("VACUUM t; DELETE FROM t WHERE id % 9 = 0").unwrap();
     let mut client = cluster.connect();
     client
-        .script("SET enable_seqscan = off; SET enable_bitmapscan = off; BEGIN ISOLATION LEVEL REPEATABLE READ")
+        .script(
+            "SET enable_seqscan = off; SET enable_bitmapscan = off; BEGIN ISOLATION LEVEL \
+             REPEATABLE READ",
+        )
         .unwrap();
     let expected = fetch(&mut client, "SELECT k, 0 FROM t ORDER BY k").unwrap();
     client.script("DECLARE c CURSOR FOR SELECT k, 0 FROM t ORDER BY k").unwrap();
@@ -156,7 +159,8 @@ fn an_exclusion_check_takes_no_row_for_the_dead_one_that_had_its_heap_tid() {
         let index = if unmerged { "" } else { "REINDEX TABLE e;" };
         other
             .script(&format!(
-                "DROP TABLE IF EXISTS e; CREATE TABLE e (k int8, CONSTRAINT e_k EXCLUDE USING learned (k WITH =));
+                "DROP TABLE IF EXISTS e;
+                     CREATE TABLE e (k int8, CONSTRAINT e_k EXCLUDE USING learned (k WITH =));
                  INSERT INTO e SELECT generate_series(1, 100); {index} DELETE FROM e WHERE k = 5"
             ))
             .unwrap();

@@ -77,7 +77,10 @@ fn an_index_only_scan_on_a_standby_believes_no_map_that_is_younger_than_its_entr
             assert_plan(&mut client, &query, &["Seq Scan"], &["Index"]);
             let expected = fetch(&mut client, &query).unwrap();
             client
-                .script("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on")
+                .script(
+                    "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = on; SET LOCAL \
+                     enable_indexonlyscan = on",
+                )
                 .unwrap();
             assert_plan(&mut client, &query, &["Index Only Scan"], &["Sort", "Seq Scan"]);
             fetch(&mut client, "SELECT k, 0 FROM t WHERE k = 0").unwrap();

@@ -16,9 +16,12 @@ fn unique_cluster() -> Cluster {
         .connect()
         .script(
             "CREATE TABLE t (k int8, id int4) WITH (autovacuum_enabled = off);
-             INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(1, 10000) g;
-             CREATE UNIQUE INDEX t_k ON t USING learned (k) WITH (fillfactor = 10, auto_retrain = off);
-             INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(10001, 11000) g",
+             INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g FROM generate_series(1, 10000) \
+             g;
+             CREATE UNIQUE INDEX t_k ON t USING learned (k)
+                 WITH (fillfactor = 10, auto_retrain = off);
+             INSERT INTO t SELECT hashint8extended(g, 1) / 1000, g
+                 FROM generate_series(10001, 11000) g",
         )
         .unwrap();
     cluster
@@ -30,7 +33,12 @@ fn assert_violated((_, outcome): Outcome) {
 }
 
 fn assert_once(client: &mut Client) {
-    client.script("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off").unwrap();
+    client
+        .script(
+            "SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = \
+             off",
+        )
+        .unwrap();
     let rows = client.query("SELECT FROM t WHERE k = 77", &[]).unwrap().len();
     assert_eq!(rows, 1);
     client.script("RESET ALL").unwrap();
@@ -180,7 +188,8 @@ fn a_check_that_has_very_many_rows_to_look_up_can_be_cancelled_at_each_of_them()
     other
         .batch_execute(
             "DO $$ BEGIN
-                FOR version IN 1 .. 2000 LOOP INSERT INTO t VALUES (77, version); DELETE FROM t; END LOOP;
+                FOR version IN 1 .. 2000 LOOP INSERT INTO t VALUES (77, version); DELETE FROM t;
+                    END LOOP;
              END $$",
         )
         .unwrap();

@@ -84,7 +84,10 @@ fn a_unique_index_over_duplicates_is_not_built() {
     let mut client = cluster.connect();
     let access_method = access_method();
     client
-        .script("CREATE TABLE d (k int8, id int4); INSERT INTO d SELECT g % 4999, g FROM generate_series(1, 5000) g")
+        .script(
+            "CREATE TABLE d (k int8, id int4); INSERT INTO d SELECT g % 4999, g FROM \
+             generate_series(1, 5000) g",
+        )
         .unwrap();
     let build = format!("CREATE UNIQUE INDEX d_k ON d USING {access_method} (k)");
     assert_eq!(state_of(&mut client, &build), SqlState::UNIQUE_VIOLATION);
@@ -119,7 +122,8 @@ fn an_exclusion_constraint_by_equality_refuses_equal_keys() {
     let access_method = access_method();
     client
         .script(&format!(
-            "CREATE TABLE x (k int8, id int4, CONSTRAINT x_k EXCLUDE USING {access_method} (k WITH =));
+            "CREATE TABLE x (k int8, id int4,
+                 CONSTRAINT x_k EXCLUDE USING {access_method} (k WITH =));
              CREATE TABLE later (k int8, id int4, CONSTRAINT later_k
                  EXCLUDE USING {access_method} (k WITH =) DEFERRABLE INITIALLY DEFERRED);
              INSERT INTO x SELECT g, g FROM generate_series(1, 3000) g;
@@ -162,7 +166,8 @@ fn on_conflict_takes_the_index_as_arbiter_where_postgresql_allows() {
     unique_table(&mut client);
     let nothing =
         "INSERT INTO u SELECT g, -g FROM generate_series(4001, 6000) g ON CONFLICT (k) DO NOTHING";
-    let update = "INSERT INTO u SELECT g, -g FROM generate_series(5001, 7000) g ON CONFLICT (k) DO UPDATE SET id = excluded.id - 1";
+    let update = "INSERT INTO u SELECT g, -g FROM generate_series(5001, 7000) g ON CONFLICT (k) \
+                  DO UPDATE SET id = excluded.id - 1";
     if !is_arbiter(&mut client) {
         for statement in [nothing, update] {
             client.batch_execute(statement).expect_err(statement);
@@ -188,7 +193,8 @@ fn on_conflict_takes_the_index_as_arbiter_where_postgresql_allows() {
     assert_eq!((rows.get::<_, i64>(0), rows.get::<_, i64>(1)), (2_000, 1_000));
     Subject::of("u").assert_exact(&mut client);
     // A row that one command would touch twice.
-    let twice = "INSERT INTO u VALUES (99999, 1), (99999, 2) ON CONFLICT (k) DO UPDATE SET id = excluded.id";
+    let twice = "INSERT INTO u VALUES (99999, 1), (99999, 2) ON CONFLICT (k) DO UPDATE SET id = \
+                 excluded.id";
     assert_eq!(state_of(&mut client, twice), SqlState::CARDINALITY_VIOLATION);
 }
 
@@ -218,7 +224,12 @@ fn foreign_keys_refer_to_the_index_where_postgresql_allows() {
         let moved: i64 =
             client.query_one("SELECT count(*) FROM r WHERE k = 8000", &[]).unwrap().get(0);
         assert_eq!(moved, 1);
-        client.script("DELETE FROM r; UPDATE u SET k = 7000 WHERE k = 8000; DELETE FROM u WHERE k = 43; INSERT INTO u VALUES (43, 43)").unwrap();
+        client
+            .script(
+                "DELETE FROM r; UPDATE u SET k = 7000 WHERE k = 8000; DELETE FROM u WHERE k = 43; \
+                 INSERT INTO u VALUES (43, 43)",
+            )
+            .unwrap();
     }
     Subject::of("u").assert_exact(&mut client);
 }

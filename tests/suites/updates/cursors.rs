@@ -12,7 +12,8 @@ fn churn(client: &mut Client) {
     for round in 1..4 {
         client
             .script(&format!(
-                "INSERT INTO t SELECT g * 3, {round} * 1000000 + g FROM generate_series(1, 2000) g;
+                "INSERT INTO t SELECT g * 3, {round} * 1000000 + g FROM generate_series(1, 2000) \
+                 g;
                  DELETE FROM t WHERE id % 7 = {round};
                  UPDATE t SET k = k + 1 WHERE id % 11 = {round};
                  UPDATE t SET k = 20000 - k WHERE id % 13 = {round}"
@@ -55,7 +56,12 @@ fn an_open_cursor_returns_its_snapshot_while_others_write_merge_and_vacuum() {
         // Rows that no snapshot sees, for vacuum to remove and inserts to replace.
         client.script("DELETE FROM t WHERE id % 5 = 0").unwrap();
         let query = format!("SELECT {columns} FROM t WHERE k BETWEEN 1000 AND 9000 {order}");
-        client.script("BEGIN ISOLATION LEVEL REPEATABLE READ; SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off").unwrap();
+        client
+            .script(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ; SET enable_indexscan = off; SET \
+                 enable_indexonlyscan = off; SET enable_bitmapscan = off",
+            )
+            .unwrap();
         assert_plan(&mut client, &query, &["Seq Scan"], &["t_k"]);
         let mut expected = fetch(&mut client, &query).unwrap();
         client

@@ -11,7 +11,8 @@ fn create(client: &mut Client, access_method: &str) {
     let options = if access_method == "learned" { " WITH (auto_retrain = off)" } else { "" };
     client
         .script(&format!(
-            "DROP TABLE IF EXISTS t; CREATE TABLE t (k int8, id int4) WITH (autovacuum_enabled = off);
+            "DROP TABLE IF EXISTS t;
+                 CREATE TABLE t (k int8, id int4) WITH (autovacuum_enabled = off);
              CREATE UNIQUE INDEX t_k ON t USING {access_method} (k){options};
              CREATE INDEX t_id ON t (id);
              SET enable_seqscan = off"

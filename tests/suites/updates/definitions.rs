@@ -106,7 +106,8 @@ fn triggers_and_returning_see_the_rows_that_a_statement_inserts() {
                  IF found_rows = 0 THEN RAISE 'key % is not found', NEW.k; END IF;
                  RETURN NULL;
              END $$;
-             CREATE TRIGGER look_up AFTER INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION look_up()",
+             CREATE TRIGGER look_up AFTER INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION
+                 look_up()",
         )
         .unwrap();
     client

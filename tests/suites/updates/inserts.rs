@@ -151,7 +151,8 @@ fn inserts_keep_the_declared_order_of_keys_and_nulls() {
                 .script(&format!(
                     "INSERT INTO {table} SELECT nullif(hashint4(g) % 9000, 42) / (g % 9), {base} + g
                          FROM generate_series(1, {rows}) g WHERE g % 9 <> 0;
-                     INSERT INTO {table} SELECT NULL, -{base} - g FROM generate_series(1, {rows} / 10) g"
+                     INSERT INTO {table} SELECT NULL, -{base} - g
+                         FROM generate_series(1, {rows} / 10) g"
                 ))
                 .unwrap();
             assert_exact_throughout(&mut client, &subject, &table);
@@ -179,7 +180,8 @@ fn partial_and_expression_indexes_take_what_belongs_into_them() {
     for round in 1..4 {
         client
             .script(&format!(
-                "INSERT INTO p SELECT -g, {round} * 10000 + g, g % 3 = 0 FROM generate_series(1, 2000) g;
+                "INSERT INTO p SELECT -g, {round} * 10000 + g, g % 3 = 0
+                     FROM generate_series(1, 2000) g;
                  UPDATE p SET live = NOT live WHERE id % 10 = {round};
                  UPDATE p SET k = k + 1 WHERE id % 10 = {round} + 1;
                  DELETE FROM p WHERE id % 10 = {round} + 2;

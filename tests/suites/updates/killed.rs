@@ -19,7 +19,8 @@ fn create(client: &mut Client, method: &str, in_leaves: bool) {
     let options = if method == "learned" { " WITH (auto_retrain = off)" } else { "" };
     client
         .script(&format!(
-            "DROP TABLE IF EXISTS t; CREATE TABLE t (k int8, id int4) WITH (autovacuum_enabled = off);
+            "DROP TABLE IF EXISTS t;
+                 CREATE TABLE t (k int8, id int4) WITH (autovacuum_enabled = off);
              CREATE INDEX t_k ON t USING {method} (k){options};
              INSERT INTO t SELECT g, g FROM generate_series(1, 20000) g"
         ))

@@ -62,8 +62,14 @@ fn clustering_after_inserts_orders_the_heap() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
     create(&mut client, "", "t", 5_000);
-    client.script("INSERT INTO t SELECT 5000 - g, 10000 + g FROM generate_series(1, 5000) g; CLUSTER t USING t_k").unwrap();
-    let unordered = "SELECT count(*) FROM (SELECT k < lag(k) OVER (ORDER BY ctid) AS wrong FROM t) s WHERE wrong";
+    client
+        .script(
+            "INSERT INTO t SELECT 5000 - g, 10000 + g FROM generate_series(1, 5000) g; CLUSTER t \
+             USING t_k",
+        )
+        .unwrap();
+    let unordered = "SELECT count(*) FROM (SELECT k < lag(k) OVER (ORDER BY ctid) AS wrong FROM \
+                     t) s WHERE wrong";
     assert_eq!(client.query_one(unordered, &[]).unwrap().get::<_, i64>(0), 0);
     Subject::of("t").assert_exact(&mut client);
 }
@@ -82,9 +88,12 @@ fn clustering_keeps_the_versions_that_only_an_old_snapshot_sees() {
         for method in &methods {
             client
                 .script(&format!(
-                    "DROP TABLE IF EXISTS t; CREATE TABLE t (k int8, id int4) WITH (autovacuum_enabled = off, fillfactor = 70);
+                    "DROP TABLE IF EXISTS t;
+                         CREATE TABLE t (k int8, id int4)
+                         WITH (autovacuum_enabled = off, fillfactor = 70);
                      CREATE INDEX t_k ON t USING {method} (k);
-                     INSERT INTO t SELECT nullif(hashint4(g) % 3000, 7), g FROM generate_series(1, 5000) g"
+                     INSERT INTO t SELECT nullif(hashint4(g) % 3000, 7), g
+                         FROM generate_series(1, 5000) g"
                 ))
                 .unwrap();
             if merged && method == "learned" {
@@ -99,7 +108,8 @@ fn clustering_keeps_the_versions_that_only_an_old_snapshot_sees() {
             old.script("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").unwrap();
             client
                 .script(
-                    "UPDATE t SET id = -id WHERE id % 3 = 0; UPDATE t SET k = 10 - k WHERE id % 5 = 0;
+                    "UPDATE t SET id = -id WHERE id % 3 = 0;
+                         UPDATE t SET k = 10 - k WHERE id % 5 = 0;
                      DELETE FROM t WHERE id % 13 = 0; DELETE FROM t WHERE k IS NULL AND id % 2 = 0;
                      BEGIN; INSERT INTO t SELECT g % 100, 10000 + g FROM generate_series(1, 300) g;
                      UPDATE t SET k = k + 1 WHERE id > 10100; DELETE FROM t WHERE id > 10200;
@@ -111,8 +121,10 @@ fn clustering_keeps_the_versions_that_only_an_old_snapshot_sees() {
             Subject::of("t").assert_exact(&mut client);
             // Versions of updated rows go where the others of them are.
             let unordered = "SELECT count(*), pg_relation_size('t')
-                 FROM (SELECT (k < lag(k) OVER w OR k IS NOT NULL AND lag(id) OVER w > 0 AND lag(k) OVER w IS NULL) AS wrong
-                       FROM t WHERE id BETWEEN 1 AND 9999 AND id % 5 <> 0 AND id % 7 <> 0 WINDOW w AS (ORDER BY ctid)) s
+                 FROM (SELECT (k < lag(k) OVER w OR k IS NOT NULL AND lag(id) OVER w > 0
+                     AND lag(k) OVER w IS NULL) AS wrong
+                       FROM t WHERE id BETWEEN 1 AND 9999 AND id % 5 <> 0 AND id % 7 <> 0 WINDOW w
+                           AS (ORDER BY ctid)) s
                  WHERE wrong";
             let sizes = [&mut client, &mut old].map(|session| {
                 let row = session.query_one(unordered, &[]).unwrap();

@@ -51,7 +51,8 @@ fn an_insert_that_fails_half_way_leaves_no_rows() {
     for statement in [
         "INSERT INTO t SELECT g, 10 / (1500 - g) FROM generate_series(1, 3000) g",
         "UPDATE t SET k = 1 / (id - 4000)",
-        "DO 'BEGIN INSERT INTO t SELECT g, g FROM generate_series(1, 2000) g; RAISE division_by_zero; END'",
+        "DO 'BEGIN INSERT INTO t SELECT g, g FROM generate_series(1, 2000) g; RAISE \
+         division_by_zero; END'",
     ] {
         client.batch_execute(statement).expect_err(statement);
         assert!(subject.rows(&mut client).unwrap() == before, "{statement}");

@@ -17,7 +17,8 @@ fn fetch(client: &mut Client, query: &str) -> Vec<String> {
 }
 
 const SEQUENTIAL: &str = "SET enable_indexscan = off; SET enable_indexonlyscan = off;
-                          SET enable_bitmapscan = off; SET enable_seqscan = on; SET enable_sort = on";
+                          SET enable_bitmapscan = off; SET enable_seqscan = on;
+                              SET enable_sort = on";
 const PATHS: [&str; 2] = [
     "SET enable_indexscan = on; SET enable_indexonlyscan = on; SET enable_seqscan = off;
      SET enable_bitmapscan = off; SET enable_sort = off",
