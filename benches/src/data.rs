@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::Result;
+use crate::options::resampled;
 
 const SEED: u64 = 20_260_101;
 
@@ -15,7 +16,7 @@ const SEED: u64 = 20_260_101;
 const START: i64 = 1_704_067_200_000_000;
 
 /// The generated data sets, from the easiest to the hardest, with what they are.
-pub const SETS: [(&str, &str); 12] = [
+pub const SETS: [(&str, &str); 13] = [
     ("serial", "1, 2, 3 and so on"),
     ("sequential", "every tenth number"),
     ("bursty", "runs of 1,000 neighbours, up to a million apart"),
@@ -28,10 +29,8 @@ pub const SETS: [(&str, &str); 12] = [
     ("osm-like", "200 clusters of many scales, in random order"),
     ("fb-like", "near-uniform with 50 regimes and 21 outliers, in random order"),
     ("random", "uniform over 10 times the rows, in random order"),
+    ("uniform", "uniform over 62 bits, in random order"),
 ];
-
-/// Uniform over 62 bits in random order: nothing to learn but the uniformity.
-pub const UNIFORM: (&str, &str) = ("uniform", "uniform over 62 bits, in random order");
 
 /// The sets of the mean that BENCHMARKS asks for.
 pub const MEAN_OF: [&str; 5] = ["serial", "timestamps", "lognormal", "uniform", "osm-like"];
@@ -79,7 +78,7 @@ impl DataSet {
                 keys.push(key);
             }
         }
-        Self { name: format!("{}, resampled", self.name), keys }
+        Self { name: resampled(&self.name), keys }
     }
 }
 

@@ -22,8 +22,9 @@ use options::Options;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
+    let options = Options::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let started = Instant::now();
-    let mut bench = bench::Bench::new(Options::parse(std::env::args().skip(1))?)?;
+    let mut bench = bench::Bench::new(options)?;
     workloads::run(&mut bench)?;
     // The rest takes long: whoever does not wait for it has this.
     report::write(&bench)?;

@@ -1,85 +1,89 @@
 //! What the command line asks for.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::Result;
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum, value_parser};
+
+use crate::data::SETS;
+use crate::result::GROUPS;
 
 /// How much is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// Half a million rows, and less of what takes long.
+    /// Half a million rows, and less of what takes long: up to 15 minutes
     Quick,
-    /// Everything, at ten million rows, and up to a hundred million.
+    /// Everything, at ten million rows and up to a hundred million: hours, and room on the disk
     Full,
 }
 
-/// What the command line asks for.
-#[derive(Clone, Debug)]
+/// Measures learned indexes against those of PostgreSQL, in a throwaway server.
+///
+/// The environment variable PG_CONFIG names the pg_config of the PostgreSQL to measure, which has the extension installed.
+#[derive(Clone, Debug, Parser)]
+#[command(version, after_long_help = list_of_sets())]
 pub struct Options {
-    /// How much is measured.
+    /// How much is measured
     pub mode: Mode,
-    /// Rows of each generated data set.
-    pub rows: u64,
-    /// Paired rounds that are counted, of each figure.
-    pub rounds: usize,
-    /// Seconds that the clients of each index work, where time is given and not a number of rows.
-    pub seconds: u64,
-    /// The only group to measure, by its name in [`Figure::group`](crate::result::Figure).
+    /// The only group of figures to measure
+    #[arg(long, value_name = "GROUP", value_parser = PossibleValuesParser::new(GROUPS.map(|(name, _)| name)))]
     pub only: Option<String>,
-    /// The only data sets to measure what is measured on each; all if there are none.
+    /// A data set to measure, of what is measured on each: the others are left out. May be repeated
+    #[arg(long, value_name = "NAME")]
     pub data: Vec<String>,
-    /// Files of real keys with their names: one integer a line, in the order of the table.
+    /// Rows of each generated data set, 10,000 to a billion; 10,000,000 if not given and the mode is full
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(10_000..=1_000_000_000))]
+    #[arg(default_value = "500000", default_value_if("mode", "full", "10000000"))]
+    pub rows: u64,
+    /// Paired rounds that are counted, of each figure, 1 to 1,000
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000))]
+    #[arg(default_value = "5")]
+    pub rounds: usize,
+    /// Seconds that the clients of the group "deletes" work on each index, 1 to 86,400; 60 if not given and the mode is full
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=86_400))]
+    #[arg(default_value = "8", default_value_if("mode", "full", "60"))]
+    pub seconds: u64,
+    /// A file of integer keys, one a line in the order of the table, as one more data set. May be repeated
+    #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
     pub keys: Vec<(String, PathBuf)>,
-    /// The command that repeats the run, without the paths that differ from one machine to the next.
-    pub command: String,
-    /// Where `benchmarks.md` and its files are; `None` prints only.
+    /// Where benchmarks.md is, whose tables, pictures and results are written; none are if not given
+    #[arg(long, value_name = "DIRECTORY")]
     pub out: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: learned_bench quick|full [--only GROUP] [--data NAME]... [--rows N] \
-    [--rounds N] [--seconds N] [--keys NAME=FILE]... [--out DIRECTORY]";
-
 impl Options {
-    /// Reads the arguments of the program, without its name.
-    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let mode = match arguments.next().as_deref() {
-            Some("quick") => Mode::Quick,
-            Some("full") => Mode::Full,
-            _ => return Err(USAGE.into()),
-        };
-        let (rows, rounds, seconds) = match mode {
-            Mode::Quick => (500_000, 5, 8),
-            Mode::Full => (10_000_000, 5, 60),
-        };
-        let command = match mode {
-            Mode::Quick => "scripts/bench quick".to_owned(),
-            Mode::Full => "scripts/bench full".to_owned(),
-        };
-        let (only, data, keys, out) = (None, Vec::new(), Vec::new(), None);
-        let mut options = Self { mode, rows, rounds, seconds, only, data, keys, command, out };
-        while let Some(name) = arguments.next() {
-            let value = arguments.next().ok_or(USAGE)?;
-            if name != "--keys" && name != "--out" {
-                options.command += &format!(" {name} {value:?}");
-            }
-            match name.as_str() {
-                "--only" => options.only = Some(value),
-                "--data" => options.data.push(value),
-                "--rows" => options.rows = value.parse()?,
-                "--rounds" => options.rounds = value.parse()?,
-                "--seconds" => options.seconds = value.parse()?,
-                "--keys" => {
-                    let (name, file) = value.split_once('=').ok_or(USAGE)?;
-                    options.keys.push((name.to_owned(), PathBuf::from(file)));
-                }
-                "--out" => options.out = Some(PathBuf::from(value)),
-                _ => return Err(USAGE.into()),
-            }
+    /// Reads the arguments of the program, the first of which is its name.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let options = Self::try_parse_from(arguments)?;
+        let real = options.keys.iter().flat_map(|(name, _)| [name.clone(), resampled(name)]);
+        let known: Vec<String> =
+            SETS.iter().map(|(name, _)| (*name).to_owned()).chain(real).collect();
+        match options.data.iter().find(|name| !known.contains(name)) {
+            None => Ok(options),
+            Some(name) => Err(Self::command().error(
+                ErrorKind::InvalidValue,
+                format!(
+                    "no data set '{name}' for '--data <NAME>'; there are: {}",
+                    known.join("; ")
+                ),
+            )),
         }
-        if options.rows < 10_000 || options.rounds == 0 || options.seconds == 0 {
-            return Err("--rows is at least 10000, --rounds and --seconds at least 1".into());
-        }
-        Ok(options)
+    }
+
+    /// The command that repeats the run, without the paths that differ from one machine to the next.
+    pub fn repeated_by(&self) -> String {
+        let mode = if self.is_full() { "full" } else { "quick" };
+        let only = self.only.iter().map(|group| format!(" --only {group:?}"));
+        let data = self.data.iter().map(|name| format!(" --data {name:?}"));
+        format!(
+            "scripts/bench {mode}{} --rows {} --rounds {} --seconds {}",
+            only.chain(data).collect::<String>(),
+            self.rows,
+            self.rounds,
+            self.seconds
+        )
     }
 
     /// Whether a group of figures is to be measured.
@@ -95,5 +99,76 @@ impl Options {
     /// Whether everything is to be measured.
     pub fn is_full(&self) -> bool {
         self.mode == Mode::Full
+    }
+}
+
+/// The name of the data set that has more keys like those of another.
+pub fn resampled(name: &str) -> String {
+    format!("{name}, resampled")
+}
+
+fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').ok_or("it has to be NAME=FILE")?;
+    Ok((name.to_owned(), file.into()))
+}
+
+fn list_of_sets() -> String {
+    let sets = SETS.map(|(name, keys)| format!("  {name:<13}{keys}"));
+    format!("Generated data sets:\n{}", sets.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Options, String> {
+        Options::read(["learned_bench"].iter().chain(arguments).map(OsString::from))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_full_run_is_larger_unless_it_is_told_its_size() {
+        let extent = |arguments: &[&str]| read(arguments).map(|o| (o.rows, o.rounds, o.seconds));
+        assert_eq!(extent(&["quick"]), Ok((500_000, 5, 8)));
+        assert_eq!(extent(&["full"]), Ok((10_000_000, 5, 60)));
+        assert_eq!(extent(&["full", "--rows", "20000", "--seconds", "3"]), Ok((20_000, 5, 3)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_would_be_right() {
+        let wrong = [
+            (vec![], "<MODE>"),
+            (vec!["slow"], "[possible values: quick, full]"),
+            (vec!["quick", "--only", "writing"], "build, space, \"point probes\", ranges"),
+            (
+                vec!["quick", "--data", "flights"],
+                "no data set 'flights' for '--data <NAME>'; there are: serial;",
+            ),
+            (vec!["quick", "--rows", "9999"], "9999 is not in 10000..=1000000000"),
+            (vec!["quick", "--rounds", "0"], "0 is not in 1..=1000"),
+            (vec!["quick", "--seconds", "x"], "--seconds <N>"),
+            (vec!["quick", "--keys", "flights"], "it has to be NAME=FILE"),
+        ];
+        for (arguments, part) in wrong {
+            let message = read(&arguments).expect_err(part);
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_command_of_a_run_repeats_it() {
+        let keys = [
+            "full",
+            "--keys",
+            "flights=/x",
+            "--data",
+            "flights, resampled",
+            "--only",
+            "point probes",
+        ];
+        let first = read(&keys).unwrap();
+        let expected = "scripts/bench full --only \"point probes\" --data \"flights, resampled\" \
+            --rows 10000000 --rounds 5 --seconds 60";
+        assert_eq!(first.repeated_by(), expected);
     }
 }

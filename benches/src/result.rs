@@ -2,10 +2,26 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The groups of figures, with their headings in the report.
+pub const GROUPS: [(&str, &str); 12] = [
+    ("build", "Building"),
+    ("space", "Space"),
+    ("point probes", "Point probes"),
+    ("ranges", "Ranges"),
+    ("routing", "What the model contributes, and what density"),
+    ("neighbours", "Hash and BRIN"),
+    ("model", "The model alone"),
+    ("writes", "Writes"),
+    ("deletes", "Tables that live by deleting"),
+    ("memory", "When memory is short"),
+    ("scale", "Growing tables"),
+    ("standard", "Standard workloads"),
+];
+
 /// One figure: this index against another one, on the same rows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
-    /// The table of the report: "point probes", "ranges", "build", "space", "writes", "deletes", "standard", "scale".
+    /// The table of the report, one of [`GROUPS`].
     pub group: String,
     /// The data set.
     pub data: String,

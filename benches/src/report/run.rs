@@ -46,7 +46,7 @@ impl Run {
         let row = client.query_one(asked, &[])?;
         let options = &bench.options;
         Ok(Self {
-            command: options.command.clone(),
+            command: options.repeated_by(),
             date: row.get(1),
             version: row.get(2),
             commit: bench.commit.clone(),

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::result::Figure;
+use crate::result::{Figure, GROUPS};
 
+use super::file_name;
 use super::run::Run;
-use super::{file_name, groups};
 
 /// All that stands between the marks: what the run was, the groups, and where the learned index is worse.
 pub fn markdown(run: &Run, figures: &[Figure], plots: &[String]) -> String {
@@ -27,9 +27,12 @@ pub fn markdown(run: &Run, figures: &[Figure], plots: &[String]) -> String {
         let _ = writeln!(text, "\nNot measured, it failed: {failure}.");
     }
     let _ = write!(text, "\n{}", summary(figures));
-    for group in groups(figures) {
+    for (group, heading) in GROUPS {
         let members: Vec<&Figure> = figures.iter().filter(|f| f.group == group).collect();
-        let _ = writeln!(text, "\n### {}\n", title(group));
+        if members.is_empty() {
+            continue;
+        }
+        let _ = writeln!(text, "\n### {heading}\n");
         if plots.iter().any(|plot| plot == group) {
             let _ = writeln!(text, "![{group}](plots/{})\n", file_name(group));
         }
@@ -114,24 +117,6 @@ fn table(figures: &[&Figure]) -> String {
         );
     }
     text
-}
-
-fn title(group: &str) -> &str {
-    match group {
-        "point probes" => "Point probes",
-        "ranges" => "Ranges",
-        "build" => "Building",
-        "space" => "Space",
-        "model" => "The model alone",
-        "routing" => "What the model contributes, and what density",
-        "neighbours" => "Hash and BRIN",
-        "writes" => "Writes",
-        "deletes" => "Tables that live by deleting",
-        "memory" => "When memory is short",
-        "scale" => "Growing tables",
-        "standard" => "Standard workloads",
-        other => other,
-    }
 }
 
 /// Three digits that mean something.

@@ -18,14 +18,14 @@ pub use probes::{PROBE, PROBE_AND_FETCH};
 
 use crate::Result;
 use crate::bench::Bench;
-use crate::data::{DataSet, MEAN_OF, SETS, UNIFORM};
+use crate::data::{DataSet, MEAN_OF, SETS};
 use crate::table::Table;
 
 /// Measures everything that is asked for.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let wants = |bench: &Bench, groups: &[&str]| groups.iter().any(|g| bench.options.wants(g));
     if wants(bench, &["point probes", "ranges", "build", "space", "routing", "neighbours"]) {
-        for (name, _) in SETS.iter().chain([&UNIFORM]) {
+        for (name, _) in SETS {
             bench.attempt(name, |bench| {
                 let set = DataSet::generated(name, bench.options.rows)?;
                 of_set(bench, &set)
