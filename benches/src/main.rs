@@ -17,12 +17,15 @@ mod workloads;
 
 use std::time::Instant;
 
-use options::Options;
+use options::{Mode, Options};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
     let options = Options::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    if let (Mode::Redraw, Some(out)) = (options.mode, &options.out) {
+        return report::redraw(out);
+    }
     let started = Instant::now();
     let mut bench = bench::Bench::new(options)?;
     workloads::run(&mut bench)?;

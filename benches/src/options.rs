@@ -17,6 +17,8 @@ pub enum Mode {
     Quick,
     /// Everything, at ten million rows and up to a hundred million: hours, and room on the disk
     Full,
+    /// Nothing: the tables and pictures of the results that are in DIRECTORY are written anew
+    Redraw,
 }
 
 /// Measures learned indexes against those of PostgreSQL, in a throwaway server.
@@ -49,7 +51,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
     pub keys: Vec<(String, PathBuf)>,
     /// Where benchmarks.md is, whose tables, pictures and results are written; none are if not given
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", required_if_eq("mode", "redraw"))]
     pub out: Option<PathBuf>,
 }
 
@@ -138,12 +140,13 @@ mod tests {
     fn what_is_wrong_is_named_with_what_would_be_right() {
         let wrong = [
             (vec![], "<MODE>"),
-            (vec!["slow"], "[possible values: quick, full]"),
+            (vec!["slow"], "[possible values: quick, full, redraw]"),
             (vec!["quick", "--only", "writing"], "build, space, \"point probes\", ranges"),
             (
                 vec!["quick", "--data", "flights"],
                 "no data set 'flights' for '--data <NAME>'; there are: serial;",
             ),
+            (vec!["redraw"], "--out <DIRECTORY>"),
             (vec!["quick", "--rows", "9999"], "9999 is not in 10000..=1000000000"),
             (vec!["quick", "--rounds", "0"], "0 is not in 1..=1000"),
             (vec!["quick", "--seconds", "x"], "--seconds <N>"),

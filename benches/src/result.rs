@@ -8,7 +8,7 @@ pub const GROUPS: [(&str, &str); 12] = [
     ("space", "Space"),
     ("point probes", "Point probes"),
     ("ranges", "Ranges"),
-    ("routing", "What the model contributes, and what density"),
+    ("routing", "What the model and dense pages contribute"),
     ("neighbours", "Hash and BRIN"),
     ("model", "The model alone"),
     ("writes", "Writes"),

@@ -1,4 +1,4 @@
-//! Results as a file, as tables and as plots.
+//! Results as a file, as tables and as pictures.
 
 mod plot;
 mod run;
@@ -7,7 +7,7 @@ mod tables;
 use std::fs;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::bench::Bench;
@@ -17,61 +17,84 @@ use run::Run;
 /// Between these lines the tool writes, and nobody else.
 const BEGIN: &str = "<!-- written by the tool from here -->";
 const END: &str = "<!-- to here -->";
+const RESULTS: &str = "benchmarks/results.json";
 
-#[derive(Serialize)]
-struct Results<'a> {
-    run: &'a Run,
-    figures: &'a [Figure],
+#[derive(Serialize, Deserialize)]
+struct Results {
+    run: Run,
+    figures: Vec<Figure>,
 }
 
 /// Writes `benchmarks/results.json`, `plots/*.svg` and the tables in `benchmarks.md`, where the options name a directory.
 pub fn write(bench: &Bench) -> Result<()> {
     let Some(out) = &bench.options.out else { return Ok(()) };
-    let run = Run::of(bench)?;
-    let results = Results { run: &run, figures: &bench.figures };
+    let results = Results { run: Run::of(bench)?, figures: bench.figures.clone() };
     fs::create_dir_all(out.join("benchmarks"))?;
-    let json = serde_json::to_string_pretty(&results)? + "\n";
-    fs::write(out.join("benchmarks/results.json"), json)?;
-    let plots = write_plots(&bench.figures, &out.join("plots"))?;
-    let page = out.join("benchmarks.md");
-    let text = fs::read_to_string(&page)?;
-    let parts = text
-        .split_once(BEGIN)
-        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)))
-        .ok_or_else(|| format!("{} lacks the lines {BEGIN} and {END}", page.display()))?;
-    let tables = tables::markdown(&run, &bench.figures, &plots);
-    fs::write(page, format!("{}{BEGIN}\n{tables}\n{END}{}", parts.0, parts.1))?;
-    Ok(())
+    fs::write(out.join(RESULTS), serde_json::to_string_pretty(&results)? + "\n")?;
+    results.show(out)
 }
 
-/// The groups of the figures, in their order.
-fn groups(figures: &[Figure]) -> Vec<&str> {
-    let mut groups: Vec<&str> = Vec::new();
-    for figure in figures {
-        if !groups.contains(&figure.group.as_str()) {
-            groups.push(&figure.group);
+/// Writes the tables and pictures anew, of the results that are in this directory.
+pub fn redraw(out: &Path) -> Result<()> {
+    serde_json::from_str::<Results>(&fs::read_to_string(out.join(RESULTS))?)?.show(out)
+}
+
+impl Results {
+    fn show(&self, out: &Path) -> Result<()> {
+        fs::create_dir_all(out.join("plots"))?;
+        let pictures = plot::pictures(&self.figures);
+        for picture in &pictures {
+            let mut svg = String::new();
+            picture.draw(&mut svg)?;
+            fs::write(out.join("plots").join(&picture.file), svg)?;
+        }
+        let page = out.join("benchmarks.md");
+        let text = fs::read_to_string(&page)?;
+        let parts = text
+            .split_once(BEGIN)
+            .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)))
+            .ok_or_else(|| format!("{} lacks the lines {BEGIN} and {END}", page.display()))?;
+        let tables = tables::markdown(&self.run, &self.figures, &pictures);
+        fs::write(page, format!("{}{BEGIN}\n{tables}\n{END}{}", parts.0, parts.1))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// At most as wide as a letter is on average, in the widest of the usual fonts.
+    const LETTER: f64 = 0.62;
+
+    #[test]
+    fn no_text_of_the_recorded_results_pictures_is_cut_off() {
+        let results = include_str!("../../../docs/benchmarks/results.json");
+        let results: Results = serde_json::from_str(results).unwrap();
+        let pictures = plot::pictures(&results.figures);
+        assert!(pictures.len() > 10);
+        for picture in pictures {
+            let mut svg = String::new();
+            picture.draw(&mut svg).unwrap();
+            let attribute = |tag: &str, name: &str| -> String {
+                let start = tag.split_once(&format!(" {name}=\"")).unwrap().1;
+                start.split_once('"').unwrap().0.to_owned()
+            };
+            let number = |tag: &str, name: &str| attribute(tag, name).parse::<f64>().unwrap();
+            let (width, height) = (number(&svg, "width"), number(&svg, "height"));
+            for text in svg.split("<text").skip(1) {
+                let content = text.split(['>', '<']).nth(1).unwrap().trim();
+                let size = number(text, "font-size");
+                let length = content.chars().count() as f64 * size * LETTER;
+                let (x, y) = (number(text, "x"), number(text, "y"));
+                let start = match &attribute(text, "text-anchor")[..] {
+                    "start" => x,
+                    "middle" => x - length / 2.0,
+                    _ => x - length,
+                };
+                assert!(start >= 0.0 && start + length <= width, "{}: {content}", picture.file);
+                assert!(y >= size / 2.0 && y <= height, "{}: {content}", picture.file);
+            }
         }
     }
-    groups
-}
-
-/// One plot for each group; the names of the groups that have one.
-fn write_plots(figures: &[Figure], directory: &Path) -> Result<Vec<String>> {
-    fs::create_dir_all(directory)?;
-    let mut written = Vec::new();
-    for group in groups(figures) {
-        let members: Vec<&Figure> = figures.iter().filter(|f| f.group == group).collect();
-        let svg = match group {
-            "scale" => plot::curves(&members),
-            _ => plot::bars(group, &members),
-        };
-        fs::write(directory.join(file_name(group)), svg)?;
-        written.push(group.to_owned());
-    }
-    Ok(written)
-}
-
-/// The plot's file of a group.
-fn file_name(group: &str) -> String {
-    format!("{}.svg", group.replace(' ', "_"))
 }

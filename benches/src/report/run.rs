@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::bench::Bench;
 use crate::server::Server;
 
 /// What one needs to know to repeat a run.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Run {
     /// The command that repeats it.
     pub command: String,
@@ -33,7 +33,7 @@ pub struct Run {
     /// What could not be measured.
     pub failures: Vec<String>,
     /// Settings that differ from the defaults.
-    pub settings: BTreeMap<&'static str, &'static str>,
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Run {
@@ -56,7 +56,10 @@ impl Run {
             rows: options.rows,
             rounds: options.rounds,
             failures: bench.failures.clone(),
-            settings: Server::settings().iter().copied().collect(),
+            settings: Server::settings()
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
         })
     }
 }

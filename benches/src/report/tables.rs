@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use crate::result::{Figure, GROUPS};
 
-use super::file_name;
+use super::plot::Picture;
 use super::run::Run;
 
 /// All that stands between the marks: what the run was, the groups, and where the learned index is worse.
-pub fn markdown(run: &Run, figures: &[Figure], plots: &[String]) -> String {
+pub fn markdown(run: &Run, figures: &[Figure], pictures: &[Picture<'_>]) -> String {
     let mut text = format!(
         "\n`{}` on {}: version {}, commit {}, PostgreSQL {}, {} x {}, {} rows unless said, {} \
         rounds.\n\nSettings: {}.\n",
@@ -33,8 +33,8 @@ pub fn markdown(run: &Run, figures: &[Figure], plots: &[String]) -> String {
             continue;
         }
         let _ = writeln!(text, "\n### {heading}\n");
-        if plots.iter().any(|plot| plot == group) {
-            let _ = writeln!(text, "![{group}](plots/{})\n", file_name(group));
+        for Picture { title, file, .. } in pictures.iter().filter(|p| p.group == group) {
+            let _ = writeln!(text, "![{title}](plots/{file})\n");
         }
         if let Some(worst) = members.iter().min_by(|a, b| a.ratio.total_cmp(&b.ratio)) {
             let _ = writeln!(
@@ -120,7 +120,7 @@ fn table(figures: &[&Figure]) -> String {
 }
 
 /// Three digits that mean something.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         v if v.is_nan() => String::new(),
         v if v >= 1_000.0 => thousands(value),
@@ -131,7 +131,8 @@ fn number(value: f64) -> String {
     }
 }
 
-fn thousands(value: f64) -> String {
+/// With commas.
+pub fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = if value < 0.0 { "-".to_owned() } else { String::new() };
     for (i, digit) in digits.chars().enumerate() {
