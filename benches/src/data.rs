@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::Result;
-use crate::options::resampled;
+use crate::options::{Options, resampled};
 
 const SEED: u64 = 20_260_101;
 
@@ -44,6 +44,16 @@ pub struct DataSet {
 }
 
 impl DataSet {
+    /// The set of this name, which is one of [`Options::sets`].
+    pub fn of(name: &str, options: &Options) -> Result<Self> {
+        let is_like = |(real, _): &&(String, _)| name == real || name == resampled(real);
+        match options.keys.iter().find(is_like) {
+            Some((real, path)) if name == real => Self::of_file(real, path),
+            Some((real, path)) => Ok(Self::of_file(real, path)?.resampled(options.rows)),
+            None => Self::generated(name, options.rows),
+        }
+    }
+
     /// The generated set of this name.
     pub fn generated(name: &str, rows: u64) -> Result<Self> {
         let mut rng = StdRng::seed_from_u64(SEED);
@@ -52,7 +62,7 @@ impl DataSet {
     }
 
     /// The keys of a file, one integer a line.
-    pub fn of_file(name: &str, path: &Path) -> Result<Self> {
+    fn of_file(name: &str, path: &Path) -> Result<Self> {
         let lines = fs::read_to_string(path)?;
         let keys = lines.lines().map(str::parse).collect::<std::result::Result<Vec<i64>, _>>()?;
         if keys.len() < 2 {
@@ -62,7 +72,7 @@ impl DataSet {
     }
 
     /// More keys with the gaps of these: runs of 1,000 gaps, drawn at random, in order.
-    pub fn resampled(&self, rows: u64) -> Self {
+    fn resampled(&self, rows: u64) -> Self {
         const RUN: usize = 1_000;
         let mut rng = StdRng::seed_from_u64(SEED);
         let mut sorted = self.keys.clone();

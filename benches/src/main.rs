@@ -15,8 +15,6 @@ mod standard;
 mod table;
 mod workloads;
 
-use std::time::Instant;
-
 use options::{Mode, Options};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -26,16 +24,12 @@ fn main() -> Result<()> {
     if let (Mode::Redraw, Some(out)) = (options.mode, &options.out) {
         return report::redraw(out);
     }
-    let started = Instant::now();
-    let mut bench = bench::Bench::new(options)?;
-    workloads::run(&mut bench)?;
-    // The rest takes long: whoever does not wait for it has this.
-    report::write(&bench)?;
-    bench.attempt("standard workloads", standard::run)?;
-    report::write(&bench)?;
-    println!("measured in {} seconds", started.elapsed().as_secs());
-    match bench.failures.len() {
-        0 => Ok(()),
-        n => Err(format!("{n} could not be measured: {}", bench.failures.join("; ")).into()),
+    // The second part takes long: whoever does not wait for it has the first one's report.
+    let parts = [workloads::steps(&options), standard::steps(&options)];
+    let mut bench = bench::Bench::new(options, parts.iter().map(Vec::len).sum())?;
+    for steps in parts {
+        steps.into_iter().try_for_each(|step| bench.run(step))?;
+        report::write(&bench)?;
     }
+    bench.finish()
 }

@@ -59,9 +59,7 @@ impl Options {
     /// Reads the arguments of the program, the first of which is its name.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let options = Self::try_parse_from(arguments)?;
-        let real = options.keys.iter().flat_map(|(name, _)| [name.clone(), resampled(name)]);
-        let known: Vec<String> =
-            SETS.iter().map(|(name, _)| (*name).to_owned()).chain(real).collect();
+        let known = options.sets();
         match options.data.iter().find(|name| !known.contains(name)) {
             None => Ok(options),
             Some(name) => Err(Self::command().error(
@@ -72,6 +70,16 @@ impl Options {
                 ),
             )),
         }
+    }
+
+    /// The data sets that there are.
+    pub fn sets(&self) -> Vec<String> {
+        let mut sets: Vec<String> = SETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        for (name, _) in &self.keys {
+            sets.push(name.clone());
+            sets.extend(self.is_full().then(|| resampled(name)));
+        }
+        sets
     }
 
     /// The command that repeats the run, without the paths that differ from one machine to the next.
@@ -111,7 +119,10 @@ pub fn resampled(name: &str) -> String {
 
 fn named_file(text: &str) -> Result<(String, PathBuf), String> {
     let (name, file) = text.split_once('=').ok_or("it has to be NAME=FILE")?;
-    Ok((name.to_owned(), file.into()))
+    match SETS.iter().any(|(generated, _)| *generated == name) {
+        true => Err(format!("a generated data set has the name {name}")),
+        false => Ok((name.to_owned(), file.into())),
+    }
 }
 
 fn list_of_sets() -> String {

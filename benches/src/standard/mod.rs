@@ -15,7 +15,7 @@ use std::io::Write;
 use postgres::Client;
 
 use crate::Result;
-use crate::bench::Bench;
+use crate::bench::Step;
 use crate::options::Options;
 use crate::result::Figure;
 use crate::server::Server;
@@ -50,26 +50,24 @@ impl Extent {
 
 type Workload = fn(&Server, &Extent) -> Result<Vec<Figure>>;
 
-/// Measures those that are asked for.
-pub fn run(bench: &mut Bench) -> Result<()> {
-    let extent = Extent::of(&bench.options);
-    let workloads: [(&str, &str, Workload); 5] = [
-        (GROUP, "YCSB", ycsb::run),
-        (GROUP, "TPC-B", tpcb::run),
-        (GROUP, "TPC-H", tpch::run),
-        (SCALE, "SELECTs by clients", tpcb::by_clients),
-        (SCALE, "lookups by delta fill", fill::run),
-    ];
-    for (group, name, workload) in workloads {
-        if bench.options.wants(group) {
-            bench.attempt(name, |bench| {
-                let figures = workload(&bench.server, &extent)?;
-                figures.into_iter().for_each(|figure| bench.add(figure));
-                Ok(())
-            })?;
-        }
-    }
-    Ok(())
+const WORKLOADS: [(&str, &str, Workload); 5] = [
+    (GROUP, "YCSB", ycsb::run),
+    (GROUP, "TPC-B", tpcb::run),
+    (GROUP, "TPC-H", tpch::run),
+    (SCALE, "SELECTs by clients", tpcb::by_clients),
+    (SCALE, "lookups by delta fill", fill::run),
+];
+
+/// The steps that are asked for.
+pub fn steps(options: &Options) -> Vec<Step> {
+    let step = |(_, name, workload): (_, &str, Workload)| {
+        Step::new(name, move |bench| {
+            let figures = workload(&bench.server, &Extent::of(&bench.options))?;
+            figures.into_iter().for_each(|figure| bench.add(figure));
+            Ok(())
+        })
+    };
+    WORKLOADS.into_iter().filter(|(group, ..)| options.wants(group)).map(step).collect()
 }
 
 /// Loads lines of columns with bars between them. Returns how many.

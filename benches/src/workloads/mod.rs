@@ -17,94 +17,91 @@ mod writes;
 pub use probes::{PROBE, PROBE_AND_FETCH};
 
 use crate::Result;
-use crate::bench::Bench;
-use crate::data::{DataSet, MEAN_OF, SETS};
+use crate::bench::{Bench, Measure, Step};
+use crate::data::{DataSet, MEAN_OF};
+use crate::options::Options;
 use crate::table::Table;
 
-/// Measures everything that is asked for.
-pub fn run(bench: &mut Bench) -> Result<()> {
-    let wants = |bench: &Bench, groups: &[&str]| groups.iter().any(|g| bench.options.wants(g));
-    if wants(bench, &["point probes", "ranges", "build", "space", "routing", "neighbours"]) {
-        for (name, _) in SETS {
-            bench.attempt(name, |bench| {
-                let set = DataSet::generated(name, bench.options.rows)?;
-                of_set(bench, &set)
-            })?;
+/// What is measured on tables of its own, with its group and its name.
+const OTHERS: [(&str, &str, Measure); 5] = [
+    (model::GROUP, "the model alone", model::run),
+    ("writes", "writes", writes::run),
+    ("writes", "delta", writes::delta),
+    ("memory", "memory", memory::run),
+    ("scale", "scale", scale::run),
+];
+
+/// The steps that are asked for.
+pub fn steps(options: &Options) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for name in options.sets() {
+        let groups = groups_of(options, &name);
+        if !groups.is_empty() {
+            let set = name.clone();
+            steps.push(Step::new(name, move |bench| of_set(bench, &set, &groups)));
         }
-        for (name, path) in bench.options.keys.clone() {
-            bench.attempt(&name, |bench| {
-                let set = DataSet::of_file(&name, &path)?;
-                of_set(bench, &set)?;
-                let resampled = set.resampled(bench.options.rows);
-                if bench.options.is_full() { of_set(bench, &resampled) } else { Ok(()) }
-            })?;
-        }
-        probes::add_means(bench);
     }
-    if wants(bench, &[model::GROUP]) {
-        bench.attempt("the model alone", model::run)?;
+    if options.wants("point probes") {
+        steps.push(Step::new("geometric means", probes::add_means));
     }
-    if wants(bench, &["writes"]) {
-        bench.attempt("writes", writes::run)?;
-        bench.attempt("delta", writes::delta)?;
-    }
-    if wants(bench, &[deletes::GROUP]) {
-        deletes::run(bench)?;
-    }
-    if wants(bench, &["memory"]) {
-        bench.attempt("memory", memory::run)?;
-    }
-    if wants(bench, &["scale"]) {
-        bench.attempt("scale", scale::run)?;
-    }
-    Ok(())
+    let deletes = deletes::STEPS.map(|(name, measure)| (deletes::GROUP, name, measure));
+    let others = OTHERS.into_iter().chain(deletes).filter(|(group, ..)| options.wants(group));
+    steps.extend(others.map(|(_, name, measure)| Step::new(name, measure)));
+    steps
 }
 
-/// All that is measured on one table, which only reads it.
-fn of_set(bench: &mut Bench, set: &DataSet) -> Result<()> {
+/// The groups that are measured on this data set.
+fn groups_of(options: &Options, set: &str) -> Vec<&'static str> {
     // Those that stand for the others, where everything is too much.
-    let stands = MEAN_OF.contains(&set.name.as_str());
-    let ordered_or_not = ["timestamps", "uniform"].contains(&set.name.as_str());
-    let real = bench.options.keys.iter().any(|(name, _)| *name == set.name);
-    let this = bench.options.wants_data(&set.name);
-    let wants = |group: &str, of_this_set: bool| this && of_this_set && bench.options.wants(group);
+    let stands = MEAN_OF.contains(&set);
+    let ordered_or_not = ["timestamps", "uniform"].contains(&set);
+    let real = options.keys.iter().any(|(name, _)| *name == set);
     // The quick form leaves sets out, unless it was asked for these figures only.
-    let more = bench.options.is_full() || bench.options.only.is_some();
-    let build = wants("build", ordered_or_not || more && stands);
-    let space = wants("space", true);
-    let probes = wants("point probes", stands || real || more);
-    let ranges = wants("ranges", ordered_or_not || more && stands);
-    let neighbours = wants("neighbours", ordered_or_not);
-    let routing = wants("routing", ordered_or_not || more && stands);
-    if ![build, space, probes, ranges, neighbours, routing].contains(&true) {
-        return Ok(());
-    }
+    let more = options.is_full() || options.only.is_some();
+    let groups = [
+        ("build", ordered_or_not || more && stands),
+        ("space", true),
+        ("point probes", stands || real || more),
+        ("ranges", ordered_or_not || more && stands),
+        ("neighbours", ordered_or_not),
+        ("routing", ordered_or_not || more && stands),
+    ];
+    let is_wanted = |(group, of_this_set): &(&str, bool)| {
+        *of_this_set && options.wants_data(set) && options.wants(group)
+    };
+    groups.into_iter().filter(is_wanted).map(|(group, _)| group).collect()
+}
+
+/// Measures these groups on one table, and only reads it.
+fn of_set(bench: &mut Bench, name: &str, groups: &[&str]) -> Result<()> {
+    let set = &DataSet::of(name, &bench.options)?;
+    let wants = |group| groups.contains(&group);
     let mut client = bench.connect()?;
     let client = &mut client;
     let table = Table::load(client, "t", &set.name, &set.keys)?;
     table.add_probes(client)?;
-    if build {
+    if wants("build") {
         build::run(bench, client, &table)?;
     }
     for method in ["btree", "learned"] {
         table.build(client, method)?;
     }
-    if space {
+    if wants("space") {
         space::run(bench, client, &table)?;
     }
-    if probes {
+    if wants("point probes") {
         probes::run(bench, client, &table)?;
         if set.name == "serial" {
             single::run(bench, client, &table)?;
         }
     }
-    if ranges {
+    if wants("ranges") {
         ranges::run(bench, client, &table, &set.keys)?;
     }
-    if neighbours {
+    if wants("neighbours") {
         neighbours::run(bench, client, &table, &set.keys)?;
     }
-    if routing {
+    if wants("routing") {
         routing::run(bench, client, &table)?;
     }
     table.drop(client)

@@ -17,7 +17,7 @@ mod serializable;
 use postgres::Client;
 
 use crate::Result;
-use crate::bench::Bench;
+use crate::bench::{Bench, Measure};
 use crate::data::DataSet;
 use crate::paired::Side;
 
@@ -30,18 +30,18 @@ pub const GROUP: &str = "deletes";
 /// Rows of the tables that do not grow with `--rows`.
 const ROWS: u64 = 100_000;
 
-/// Measures the group.
-pub fn run(bench: &mut Bench) -> Result<()> {
-    bench.attempt("job queue", clients::queue)?;
-    bench.attempt("hot row", clients::hot_row)?;
-    bench.attempt("deleted head", head::oldest)?;
-    bench.attempt("planning after a DELETE", head::planning)?;
-    bench.attempt("loads rolled back", leftovers::rolled_back)?;
-    bench.attempt("an unchanged column", leftovers::unchanged)?;
-    bench.attempt("serializable transactions", serializable::run)?;
-    bench.attempt("random inserts", inserts::run)?;
-    bench.attempt("waits", stall::run)
-}
+/// What is measured, with its name.
+pub const STEPS: [(&str, Measure); 9] = [
+    ("job queue", clients::queue),
+    ("hot row", clients::hot_row),
+    ("deleted head", head::oldest),
+    ("planning after a DELETE", head::planning),
+    ("loads rolled back", leftovers::rolled_back),
+    ("an unchanged column", leftovers::unchanged),
+    ("serializable transactions", serializable::run),
+    ("random inserts", inserts::run),
+    ("waits", stall::run),
+];
 
 /// Twins of [`ROWS`] serial keys.
 fn serial_twins(client: &mut Client) -> Result<Twins> {
