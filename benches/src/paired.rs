@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use postgres::{Client, SimpleQueryMessage};
+use postgres::Client;
 
 use crate::Result;
 use crate::result::{Figure, median};
+use crate::server::column;
 use crate::table::Table;
 
 /// One of the two that are compared.
@@ -232,15 +233,7 @@ impl<'a> Question<'a> {
 
 /// Fails unless the plan of the query has one of these texts.
 pub fn must_plan(client: &mut Client, query: &str, wanted: &[String]) -> Result<()> {
-    let rows = client.simple_query(&format!("EXPLAIN (COSTS OFF) {query}"))?;
-    let plan: Vec<&str> = rows
-        .iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        })
-        .collect();
-    let plan = plan.join("\n");
+    let plan = column(client, &format!("EXPLAIN (COSTS OFF) {query}"))?.join("\n");
     match wanted.iter().any(|text| plan.contains(text)) {
         true => Ok(()),
         false => Err(format!("no {:?} in the plan of {query}\n{plan}", wanted[0]).into()),
@@ -250,11 +243,7 @@ pub fn must_plan(client: &mut Client, query: &str, wanted: &[String]) -> Result<
 /// The only row of the answer as text, and the milliseconds it took.
 fn answer_of(client: &mut Client, query: &str) -> Result<(String, f64)> {
     let started = Instant::now();
-    let rows = client.simple_query(&format!("SELECT s::text FROM ({query}) s"))?;
+    let answer = column(client, &format!("SELECT s::text FROM ({query}) s"))?;
     let took = started.elapsed().as_secs_f64() * 1e3;
-    let row = rows.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    });
-    Ok((row.ok_or("no answer")?.to_owned(), took))
+    Ok((answer.into_iter().next().ok_or("no answer")?, took))
 }

@@ -1,6 +1,6 @@
 //! The throwaway server, with the settings that every measurement is made under.
 
-use postgres::Client;
+use postgres::{Client, SimpleQueryMessage};
 use server_tests::{Cluster, Script, Shutdown};
 
 use crate::Result;
@@ -19,6 +19,16 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_parallel_workers_per_gather", "0"),
     ("max_parallel_maintenance_workers", "0"),
 ];
+
+/// The first column of an answer, as text.
+pub fn column(client: &mut Client, query: &str) -> Result<Vec<String>> {
+    let messages = client.simple_query(query)?;
+    let text = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    };
+    Ok(messages.iter().filter_map(text).collect())
+}
 
 /// A throwaway cluster with the benchmark's settings; stopped and deleted when dropped.
 pub struct Server {
@@ -66,6 +76,13 @@ impl Server {
     /// What one of PostgreSQL's programs (`pgbench`) prints, run against this server's socket. It must succeed.
     pub fn program(&self, program: &str, arguments: &[&str]) -> Result<String> {
         Ok(self.cluster.client_program(program, arguments))
+    }
+
+    /// Transactions a second, as pgbench says that is run with these arguments.
+    pub fn pgbench(&self, arguments: &[&str]) -> Result<f64> {
+        let said = self.program("pgbench", arguments)?;
+        let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next());
+        Ok(rate.ok_or_else(|| format!("no rate from pgbench: {said}"))?.parse()?)
     }
 
     /// A new directory that the server's user may read and write.

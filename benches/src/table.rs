@@ -1,8 +1,8 @@
 //! A table of (k, value) in the server, with the indexes that are compared on it.
 
-use std::io::Write;
-
 use postgres::Client;
+use postgres::binary_copy::BinaryCopyInWriter;
+use postgres::types::Type;
 use server_tests::Script;
 
 use crate::Result;
@@ -166,23 +166,11 @@ pub fn copy(client: &mut Client, table: &str, keys: &[i64]) -> Result<()> {
 }
 
 fn copy_with(client: &mut Client, table: &str, keys: &[i64], options: &str) -> Result<()> {
-    let mut writer = client.copy_in(&format!("COPY {table} FROM STDIN ({options})"))?;
-    // The signature, no flags, no extension.
-    writer.write_all(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0")?;
-    let mut batch = Vec::with_capacity(1 << 20);
-    for (i, key) in keys.iter().enumerate() {
-        batch.extend_from_slice(&2i16.to_be_bytes());
-        for value in [*key, i as i64] {
-            batch.extend_from_slice(&8i32.to_be_bytes());
-            batch.extend_from_slice(&value.to_be_bytes());
-        }
-        if batch.len() >= 1 << 20 {
-            writer.write_all(&batch)?;
-            batch.clear();
-        }
+    let writer = client.copy_in(&format!("COPY {table} FROM STDIN ({options})"))?;
+    let mut writer = BinaryCopyInWriter::new(writer, &[Type::INT8, Type::INT8]);
+    for (key, i) in keys.iter().zip(0i64..) {
+        writer.write(&[key, &i])?;
     }
-    batch.extend_from_slice(&(-1i16).to_be_bytes());
-    writer.write_all(&batch)?;
     writer.finish()?;
     Ok(())
 }

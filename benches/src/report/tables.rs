@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use indicatif::HumanCount;
+
 use crate::result::{Figure, GROUPS};
 
 use super::plot::Picture;
@@ -133,13 +135,5 @@ pub fn number(value: f64) -> String {
 
 /// With commas.
 pub fn thousands(value: f64) -> String {
-    let digits = format!("{:.0}", value.abs());
-    let mut text = if value < 0.0 { "-".to_owned() } else { String::new() };
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(value.round() as u64).to_string()
 }

@@ -10,7 +10,7 @@ mod tpcb;
 mod tpch;
 mod ycsb;
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use postgres::Client;
 
@@ -72,16 +72,10 @@ pub fn steps(options: &Options) -> Vec<Step> {
 
 /// Loads lines of columns with bars between them. Returns how many.
 fn copy(client: &mut Client, table: &str, lines: impl Iterator<Item = String>) -> Result<u64> {
-    let mut writer = client.copy_in(&format!("COPY {table} FROM STDIN (DELIMITER '|')"))?;
-    let mut batch = Vec::with_capacity(1 << 20);
+    let writer = client.copy_in(&format!("COPY {table} FROM STDIN (DELIMITER '|')"))?;
+    let mut writer = BufWriter::with_capacity(1 << 20, writer);
     for line in lines {
-        batch.extend_from_slice(line.as_bytes());
-        batch.push(b'\n');
-        if batch.len() >= 1 << 20 {
-            writer.write_all(&batch)?;
-            batch.clear();
-        }
+        writeln!(writer, "{line}")?;
     }
-    writer.write_all(&batch)?;
-    Ok(writer.finish()?)
+    Ok(writer.into_inner().map_err(|error| error.into_error())?.finish()?)
 }

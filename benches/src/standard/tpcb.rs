@@ -86,9 +86,7 @@ impl<'a> Databases<'a> {
         arguments.extend(["--jobs", &jobs, "--time", &seconds]);
         arguments.extend(more);
         arguments.push(database);
-        let said = self.server.program("pgbench", &arguments)?;
-        let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next());
-        Ok(rate.ok_or_else(|| format!("no rate from pgbench: {said}"))?.parse()?)
+        self.server.pgbench(&arguments)
     }
 
     fn drop(self) -> Result<()> {

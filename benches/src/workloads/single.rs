@@ -22,19 +22,15 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
     for (clients, target) in [("1", Some(1.15)), ("2", Some(1.15))] {
         let found = alternate(bench.options.rounds, |side, _| {
             table.show_only(client, side.method())?;
-            let printed = bench.server.program(
-                "pgbench",
-                &[
-                    "--no-vacuum",
-                    "--protocol=prepared",
-                    &format!("--file={script}"),
-                    &format!("--client={clients}"),
-                    &format!("--jobs={clients}"),
-                    &format!("--time={seconds}"),
-                    "postgres",
-                ],
-            )?;
-            transactions_a_second(&printed)
+            bench.server.pgbench(&[
+                "--no-vacuum",
+                "--protocol=prepared",
+                &format!("--file={script}"),
+                &format!("--client={clients}"),
+                &format!("--jobs={clients}"),
+                &format!("--time={seconds}"),
+                "postgres",
+            ])
         });
         table.show_all(client)?;
         let what = format!("prepared SELECT of one row, pgbench, {clients} clients");
@@ -48,10 +44,4 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
         bench.add(crate::result::Figure { target, ..figure });
     }
     Ok(())
-}
-
-fn transactions_a_second(printed: &str) -> Result<f64> {
-    let line = printed.lines().find_map(|line| line.strip_prefix("tps = "));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.ok_or_else(|| format!("pgbench names no tps: {printed}"))?.parse()?)
 }

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use postgres::{Client, SimpleQueryMessage};
+use postgres::Client;
 use serde_json::Value;
 
 use crate::Result;
 use crate::bench::Bench;
 use crate::paired::{Side, alternate, must_plan};
 use crate::result::median;
+use crate::server::column;
 
 use super::super::writes::Twins;
 use super::{GROUP, ROWS, index_session, serial_twins};
@@ -97,12 +98,7 @@ fn buffers(client: &mut Client, query: &str) -> Result<f64> {
 
 /// What EXPLAIN says as JSON.
 fn explained(client: &mut Client, explain: &str) -> Result<Value> {
-    let rows = client.simple_query(explain)?;
-    let text = rows.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    });
-    let plans: Value = serde_json::from_str(text.ok_or("EXPLAIN says nothing")?)?;
+    let plans: Value = serde_json::from_str(&column(client, explain)?.concat())?;
     Ok(plans[0].clone())
 }
 
