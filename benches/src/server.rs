@@ -1,5 +1,7 @@
 //! The throwaway server, with the settings that every measurement is made under.
 
+use std::thread::{self, ScopedJoinHandle};
+
 use postgres::{Client, SimpleQueryMessage};
 use server_tests::{Cluster, Script, Shutdown};
 
@@ -28,6 +30,21 @@ pub fn column(client: &mut Client, query: &str) -> Result<Vec<String>> {
         _ => None,
     };
     Ok(messages.iter().filter_map(text).collect())
+}
+
+/// Lets all clients work at the same time. Returns what each gives.
+pub fn at_once<C: Send, T: Send>(
+    clients: impl IntoIterator<Item = C>,
+    work: impl Fn(C) -> std::result::Result<T, String> + Sync,
+) -> Result<Vec<T>> {
+    let work = &work;
+    let done = thread::scope(|scope| {
+        let spawn = |client| scope.spawn(move || work(client));
+        let threads: Vec<_> = clients.into_iter().map(spawn).collect();
+        let join = |thread: ScopedJoinHandle<'_, _>| thread.join().map_err(|_| "a client died");
+        threads.into_iter().map(|thread| join(thread)?).collect::<std::result::Result<_, String>>()
+    });
+    Ok(done?)
 }
 
 /// A throwaway cluster with the benchmark's settings; stopped and deleted when dropped.

@@ -5,7 +5,6 @@
 //! one payload of 100 bytes here. Sessions do not wait for the disk (`synchronous_commit = off`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::{Client, Statement};
@@ -17,7 +16,7 @@ use super::{Extent, GROUP};
 use crate::Result;
 use crate::paired::alternate;
 use crate::result::Figure;
-use crate::server::Server;
+use crate::server::{Server, at_once};
 
 const PAYLOAD: usize = 100;
 const LONGEST_SCAN: i64 = 100;
@@ -142,16 +141,7 @@ impl Work<'_> {
             let rng = StdRng::seed_from_u64(seed * THREADS + thread);
             sessions.push(Session::open(server, self.table, rng)?);
         }
-        let rates = thread::scope(|scope| {
-            let workers: Vec<_> = sessions
-                .into_iter()
-                .map(|session| scope.spawn(move || self.requests(session, seconds)))
-                .collect();
-            workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|_| Err("a client died".to_owned())))
-                .collect::<std::result::Result<Vec<f64>, String>>()
-        })?;
+        let rates = at_once(sessions, |session| self.requests(session, seconds))?;
         Ok(rates.iter().sum())
     }
 

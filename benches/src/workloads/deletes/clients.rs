@@ -3,7 +3,6 @@
 //! Each side's clients work for slices of that time, in turn with the other's. Their sessions and tables stay the same from one
 //! slice to the next: what a session remembers of dead entries lasts, and so does what nobody cleans up.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::{Client, Statement};
@@ -13,6 +12,7 @@ use crate::Result;
 use crate::bench::Bench;
 use crate::paired::{Pairs, Side, alternate, must_plan};
 use crate::result::Figure;
+use crate::server::at_once;
 
 use super::{GROUP, index_session, name_of};
 
@@ -162,17 +162,8 @@ impl Session {
 fn transactions(sessions: &mut [Session], time: Duration) -> Result<f64> {
     let started = Instant::now();
     let until = started + time;
-    let done = thread::scope(|scope| {
-        let clients: Vec<_> = sessions
-            .iter_mut()
-            .map(|session| scope.spawn(move || session.repeat(until).map_err(|e| e.to_string())))
-            .collect();
-        clients
-            .into_iter()
-            .map(|client| client.join().unwrap_or_else(|_| Err("a client died".to_owned())))
-            .sum::<std::result::Result<usize, String>>()
-    })?;
-    Ok(done as f64 / started.elapsed().as_secs_f64())
+    let done = at_once(sessions, |session| session.repeat(until).map_err(|e| e.to_string()))?;
+    Ok(done.iter().sum::<usize>() as f64 / started.elapsed().as_secs_f64())
 }
 
 /// How many times the rate of the first quarter is that of the last one.

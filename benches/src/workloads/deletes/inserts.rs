@@ -1,6 +1,5 @@
 //! Rows with random keys: bytes of WAL by how far apart checkpoints are, and the rate of two clients.
 
-use std::thread;
 use std::time::Instant;
 
 use postgres::Client;
@@ -10,6 +9,7 @@ use crate::Result;
 use crate::bench::Bench;
 use crate::data::DataSet;
 use crate::paired::{Side, alternate};
+use crate::server::at_once;
 
 use super::super::writes::{
     Twins, batch_rows, create_batches, drop_batches, insert_batch, wait_for_worker,
@@ -71,19 +71,9 @@ fn two_clients(bench: &mut Bench, client: &mut Client, twins: &Twins, first: usi
         let table = &twins.of(side).name;
         client.batch_execute("CHECKPOINT")?;
         let started = Instant::now();
-        thread::scope(|scope| {
-            let inserts: Vec<_> = clients
-                .iter_mut()
-                .enumerate()
-                .map(|(i, client)| {
-                    let batch = first + 2 * round + i;
-                    let insert = format!("INSERT INTO {table} SELECT * FROM batch_{batch}");
-                    scope.spawn(move || client.batch_execute(&insert).map_err(|e| e.to_string()))
-                })
-                .collect();
-            inserts
-                .into_iter()
-                .try_for_each(|i| i.join().unwrap_or_else(|_| Err("a client died".to_owned())))
+        at_once(clients.iter_mut().zip(first + 2 * round..), |(client, batch)| {
+            let insert = format!("INSERT INTO {table} SELECT * FROM batch_{batch}");
+            client.batch_execute(&insert).map_err(|error| error.to_string())
         })?;
         let took = started.elapsed().as_secs_f64();
         wait_for_worker(client)?;
