@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use postgres::{Client, Statement};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rand_distr::{Distribution, Zipf};
 use server_tests::Script;
 
 use super::{Extent, GROUP};
@@ -21,7 +22,7 @@ use crate::server::{Server, at_once};
 const PAYLOAD: usize = 100;
 const LONGEST_SCAN: i64 = 100;
 /// The skew of requests.
-const THETA: f64 = 0.99;
+const SKEW: f64 = 0.99;
 /// One connection each.
 const THREADS: u64 = 2;
 
@@ -67,15 +68,20 @@ pub fn run(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
         load(&mut client, table, method, extent.rows)?;
     }
     let records = [AtomicU64::new(extent.rows), AtomicU64::new(extent.rows)];
-    let zipf = Zipfian::new(extent.rows);
+    let zipf = Zipf::new(extent.rows as f64, SKEW)?;
     let mut figures = Vec::new();
     for workload in &WORKLOADS {
         let pairs = alternate(extent.rounds, |side, round| {
             let table = side as usize;
             // What earlier workloads left behind is no cost of this one.
             client.batch_execute("CHECKPOINT")?;
-            let work =
-                Work { workload, zipf: &zipf, records: &records[table], table: tables[table] };
+            let work = Work {
+                workload,
+                zipf,
+                loaded: extent.rows,
+                records: &records[table],
+                table: tables[table],
+            };
             work.run(server, extent.seconds, round as u64)
         })?
         .pairs(|rate| *rate);
@@ -127,7 +133,10 @@ fn payload(rng: &mut StdRng) -> String {
 /// One workload on one table.
 struct Work<'a> {
     workload: &'a Workload,
-    zipf: &'a Zipfian,
+    /// Ranks from 1 on, the first of which is the most likely.
+    zipf: Zipf<f64>,
+    /// Records before the first insert.
+    loaded: u64,
     /// How many there are; the next insert's number.
     records: &'a AtomicU64,
     table: &'a str,
@@ -173,13 +182,13 @@ impl Work<'_> {
     }
 
     fn key(&self, rng: &mut StdRng) -> i64 {
-        let rank = self.zipf.rank(rng);
+        let rank = self.zipf.sample(rng) as u64 - 1;
         if self.workload.latest {
             let last = self.records.load(Ordering::Relaxed).saturating_sub(1);
             return key_of(last.saturating_sub(rank));
         }
         // Popular records are spread over the table by another hash than that of keys.
-        key_of(rank.wrapping_mul(0x9E37_79B9_7F4A_7C15) % self.zipf.records)
+        key_of(rank.wrapping_mul(0x9E37_79B9_7F4A_7C15) % self.loaded)
     }
 }
 
@@ -234,36 +243,5 @@ impl Session {
     fn scan(&mut self, key: i64) -> std::result::Result<(), postgres::Error> {
         let rows = self.rng.random_range(1..=LONGEST_SCAN);
         self.client.query(&self.scan, &[&key, &rows]).map(drop)
-    }
-}
-
-/// Ranks of which the first is the most likely, as YCSB draws them: Gray et al., "Quickly generating
-/// billion-record synthetic databases" (SIGMOD 1994).
-struct Zipfian {
-    records: u64,
-    zeta: f64,
-    alpha: f64,
-    eta: f64,
-}
-
-impl Zipfian {
-    fn new(records: u64) -> Self {
-        let zeta: f64 = (1..=records).map(|rank| (rank as f64).powf(-THETA)).sum();
-        let two = 1.0 + 2f64.powf(-THETA);
-        let eta = (1.0 - (2.0 / records as f64).powf(1.0 - THETA)) / (1.0 - two / zeta);
-        Self { records, zeta, alpha: 1.0 / (1.0 - THETA), eta }
-    }
-
-    /// From 0 to below the number of records.
-    fn rank(&self, rng: &mut StdRng) -> u64 {
-        let u: f64 = rng.random();
-        match u * self.zeta {
-            at if at < 1.0 => 0,
-            at if at < 1.0 + 0.5f64.powf(THETA) => 1,
-            _ => {
-                let share = (self.eta * u - self.eta + 1.0).powf(self.alpha);
-                ((self.records as f64 * share) as u64).min(self.records - 1)
-            }
-        }
     }
 }
