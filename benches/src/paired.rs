@@ -40,20 +40,43 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// The figure of them, with the ratio of the floor.
-    pub fn figure(
+    /// Of what was measured once.
+    pub fn once(theirs: f64, ours: f64) -> Self {
+        Self { theirs: vec![theirs], ours: vec![ours], floor: Vec::new() }
+    }
+
+    /// The figure of them, for a data set and its number of rows: the medians of both, of their ratios, and of the floor's.
+    pub fn figure<'a>(
         &self,
         group: &str,
-        table: &Table,
+        of: impl Into<(&'a str, u64)>,
         what: &str,
         unit: &str,
         against: &str,
     ) -> Figure {
-        let (theirs, ours) = (&self.theirs, &self.ours);
-        let figure =
-            Figure::of_pairs(group, &table.data, table.rows, what, unit, against, theirs, ours);
-        let ratios: Vec<f64> = theirs.iter().zip(&self.floor).map(|(a, b)| a / b).collect();
-        figure.with_ceiling((!ratios.is_empty()).then(|| median(&ratios)))
+        let more_is_better = unit.ends_with("/s") || unit == "passed";
+        let ratios = |ours: &[f64]| -> Vec<f64> {
+            let ratio = |(a, b): (&f64, &f64)| if more_is_better { b / a } else { a / b };
+            self.theirs.iter().zip(ours).map(ratio).collect()
+        };
+        let (floor, ratios) = (ratios(&self.floor), ratios(&self.ours));
+        let (data, rows) = of.into();
+        Figure {
+            group: group.to_owned(),
+            data: data.to_owned(),
+            rows,
+            what: what.to_owned(),
+            unit: unit.to_owned(),
+            against: against.to_owned(),
+            theirs: median(&self.theirs),
+            ours: median(&self.ours),
+            ratio: median(&ratios),
+            low: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+            high: ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            ceiling: (!floor.is_empty()).then(|| median(&floor)),
+            target: None,
+            rounds: ratios.len(),
+        }
     }
 
     /// Both without the time of the floor.
@@ -65,17 +88,10 @@ impl Pairs {
     }
 
     /// The figure of their means and the means' ratio, for what comes in bursts that medians do not show.
-    pub fn figure_of_means(
-        &self,
-        group: &str,
-        table: &Table,
-        what: &str,
-        unit: &str,
-        against: &str,
-    ) -> Figure {
+    pub fn figure_of_means(&self, group: &str, table: &Table, what: &str, unit: &str) -> Figure {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let (theirs, ours) = (mean(&self.theirs), mean(&self.ours));
-        let figure = self.figure(group, table, what, unit, against);
+        let figure = self.figure(group, table, what, unit, "btree");
         Figure { theirs, ours, ratio: theirs / ours, ..figure }
     }
 }

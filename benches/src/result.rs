@@ -52,42 +52,6 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// The figure of paired measurements: the medians of both, and of their ratios.
-    #[allow(clippy::too_many_arguments)]
-    pub fn of_pairs(
-        group: &str,
-        data: &str,
-        rows: u64,
-        what: &str,
-        unit: &str,
-        against: &str,
-        theirs: &[f64],
-        ours: &[f64],
-    ) -> Figure {
-        let more_is_better = unit.ends_with("/s") || unit == "passed";
-        let ratios: Vec<f64> = theirs
-            .iter()
-            .zip(ours)
-            .map(|(theirs, ours)| if more_is_better { ours / theirs } else { theirs / ours })
-            .collect();
-        Figure {
-            group: group.to_owned(),
-            data: data.to_owned(),
-            rows,
-            what: what.to_owned(),
-            unit: unit.to_owned(),
-            against: against.to_owned(),
-            theirs: median(theirs),
-            ours: median(ours),
-            ratio: median(&ratios),
-            low: ratios.iter().copied().fold(f64::INFINITY, f64::min),
-            high: ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            ceiling: None,
-            target: None,
-            rounds: ratios.len(),
-        }
-    }
-
     /// The same with the ratio to reach.
     pub fn with_target(self, target: f64) -> Figure {
         Figure { target: Some(target), ..self }
@@ -107,11 +71,6 @@ impl Figure {
             Some(target) => self.ratio >= target,
             None => true,
         }
-    }
-
-    /// The same with the ratio of its floor.
-    pub fn with_ceiling(self, ceiling: Option<f64>) -> Figure {
-        Figure { ceiling, ..self }
     }
 }
 

@@ -20,6 +20,12 @@ pub struct Table {
     pub rows: u64,
 }
 
+impl<'a> From<&'a Table> for (&'a str, u64) {
+    fn from(table: &'a Table) -> Self {
+        (&table.data, table.rows)
+    }
+}
+
 impl Table {
     /// Creates the table and loads these keys in their order; the value is the row's number.
     pub fn load(client: &mut Client, name: &str, data: &str, keys: &[i64]) -> Result<Self> {

@@ -5,11 +5,11 @@ use postgres::Client;
 use super::{Extent, SCALE};
 use crate::Result;
 use crate::data::DataSet;
-use crate::paired::{Question, Scan};
+use crate::paired::Question;
 use crate::result::Figure;
 use crate::server::Server;
 use crate::table::{Table, copy};
-use crate::workloads::{PROBE, PROBE_AND_FETCH};
+use crate::workloads::PROBES;
 
 /// Percent of the rows that the table was loaded with.
 const FILLS: [usize; 4] = [0, 1, 5, 20];
@@ -34,9 +34,7 @@ pub fn run(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
         // A VACUUM of the index would merge.
         client.batch_execute("VACUUM (FREEZE, ANALYZE, INDEX_CLEANUP off) t")?;
         table.add_probes(client)?;
-        let forms =
-            [("index-only", Scan::IndexOnly, PROBE), ("row fetched", Scan::Index, PROBE_AND_FETCH)];
-        for (how, scan, query) in forms {
+        for (how, scan, query) in PROBES {
             let pairs = Question::new(&table, query, scan).ask(client, extent.rounds)?;
             let what = format!("point probes, {how}, {fill}% of the rows in the delta");
             figures.push(pairs.figure(SCALE, &table, &what, "ms", "btree"));

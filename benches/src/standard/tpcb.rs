@@ -6,7 +6,7 @@ use server_tests::Script;
 
 use super::{Extent, GROUP, SCALE};
 use crate::Result;
-use crate::paired::{Pairs, alternate};
+use crate::paired::alternate;
 use crate::result::Figure;
 use crate::server::Server;
 
@@ -72,10 +72,9 @@ impl<'a> Databases<'a> {
             client.batch_execute("CHECKPOINT")?;
             self.transactions(DATABASES[side as usize], clients, more)
         })?;
-        let Pairs { theirs, ours, .. } = found.pairs(|rate| *rate);
         let what = format!("{what}, {clients} client{}", if clients == 1 { "" } else { "s" });
-        let (rows, unit) = (self.scale * ROWS, "transactions/s");
-        Ok(Figure::of_pairs(group, "pgbench", rows, &what, unit, "btree", &theirs, &ours))
+        let of = ("pgbench", self.scale * ROWS);
+        Ok(found.pairs(|rate| *rate).figure(group, of, &what, "transactions/s", "btree"))
     }
 
     /// Transactions a second, as pgbench says.

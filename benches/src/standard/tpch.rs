@@ -79,10 +79,8 @@ pub fn run(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
     let mut client = server.connect_to(DATABASE)?;
     let rows = load(&mut client, extent.tpch_scale)?;
     let data = format!("TPC-H {}", extent.tpch_scale);
-    let figure = |what: &str, pairs: &Pairs| {
-        let (theirs, ours) = (&pairs.theirs, &pairs.ours);
-        Figure::of_pairs(GROUP, &data, rows, what, "ms", "btree", theirs, ours)
-    };
+    let figure =
+        |what: &str, pairs: &Pairs| pairs.figure(GROUP, (&data[..], rows), what, "ms", "btree");
     let queries = QUERIES.replace("{scale}", &extent.tpch_scale.to_string());
     let mut total = Pairs::default();
     let mut figures = Vec::new();

@@ -85,16 +85,8 @@ pub fn run(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
             work.run(server, extent.seconds, round as u64)
         })?
         .pairs(|rate| *rate);
-        figures.push(Figure::of_pairs(
-            GROUP,
-            "YCSB",
-            extent.rows,
-            workload.name,
-            "requests/s",
-            "btree",
-            &pairs.theirs,
-            &pairs.ours,
-        ));
+        let of = ("YCSB", extent.rows);
+        figures.push(pairs.figure(GROUP, of, workload.name, "requests/s", "btree"));
         for table in tables {
             client.batch_execute(&format!("VACUUM ANALYZE {table}"))?;
         }

@@ -6,11 +6,11 @@ use rand::Rng;
 use crate::Result;
 use crate::bench::Bench;
 use crate::data::DataSet;
-use crate::paired::{Question, Scan};
+use crate::paired::Question;
 use crate::server::Server;
 use crate::table::Table;
 
-use super::probes::{LISTS, PROBE, PROBE_AND_FETCH, ask_lists};
+use super::probes::{LISTS, PROBES, ask_lists};
 use super::writes::{Inserts, Twins, insert};
 
 /// Measures lookups with the table five times `shared_buffers`, and random inserts with the B-tree four times.
@@ -40,11 +40,7 @@ fn probes(bench: &mut Bench, set: &DataSet) -> Result<()> {
         table.build(&mut client, method)?;
     }
     let mut client = shrink(&bench.server, client, "t", 5)?;
-    let forms = [
-        ("index-only", Scan::IndexOnly, PROBE, Some(2.5)),
-        ("row fetched", Scan::Index, PROBE_AND_FETCH, None),
-    ];
-    for (how, scan, query, target) in forms {
+    for ((how, scan, query), target) in PROBES.into_iter().zip([Some(2.5), None]) {
         let pairs = Question::new(&table, query, scan).ask(&mut client, bench.options.rounds)?;
         let what = format!("point probes, {how}, the table five times shared_buffers");
         let figure = pairs.figure("memory", &table, &what, "ms", "btree");

@@ -14,7 +14,7 @@ mod space;
 mod stall;
 mod writes;
 
-pub use probes::{PROBE, PROBE_AND_FETCH};
+pub use probes::PROBES;
 
 use crate::Result;
 use crate::bench::{Bench, Measure, Step};

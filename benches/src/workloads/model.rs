@@ -13,7 +13,6 @@ use crate::Result;
 use crate::bench::Bench;
 use crate::data::{DataSet, MEAN_OF};
 use crate::paired::{Side, alternate};
-use crate::result::Figure;
 
 /// The group of the figures.
 pub const GROUP: &str = "model";
@@ -57,8 +56,7 @@ fn train(bench: &mut Bench, name: &str) -> Result<()> {
     })?;
     let pairs = found.pairs(|took| *took);
     let what = format!("training for {leaves} leaves");
-    let (theirs, ours) = (&pairs.theirs, &pairs.ours);
-    let figure = Figure::of_pairs(GROUP, name, ROWS, &what, "ms", "BTreeMap", theirs, ours);
+    let figure = pairs.figure(GROUP, (name, ROWS), &what, "ms", "BTreeMap");
     bench.add(figure.with_target(100.0));
     Ok(())
 }
@@ -92,9 +90,8 @@ fn look_up(bench: &mut Bench, name: &str) -> Result<()> {
             return Err(format!("different places of the keys of {name}").into());
         }
         let pairs = found.pairs(|took| *took);
-        let (theirs, ours) = (&pairs.theirs, &pairs.ours);
         let what = "place of a key, in memory";
-        let figure = Figure::of_pairs(GROUP, name, KEYS, what, "ns", against, theirs, ours);
+        let figure = pairs.figure(GROUP, (name, KEYS), what, "ns", against);
         bench.add(figure.with_target(1.0));
     }
     Ok(())

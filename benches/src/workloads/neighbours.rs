@@ -4,8 +4,7 @@ use postgres::Client;
 
 use crate::Result;
 use crate::bench::Bench;
-use crate::paired::{Question, Scan};
-use crate::result::Figure;
+use crate::paired::{Pairs, Question, Scan};
 use crate::table::Table;
 
 use super::probes::PROBE_AND_FETCH;
@@ -52,8 +51,6 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table, keys: &[i64]) 
 fn size(bench: &mut Bench, client: &mut Client, table: &Table, method: &str) -> Result<()> {
     let theirs = table.bytes_a_row(client, &table.index(method))?;
     let ours = table.bytes_a_row(client, &table.index("learned"))?;
-    let (data, rows) = (&table.data, table.rows);
-    let unit = "bytes/row";
-    bench.add(Figure::of_pairs(GROUP, data, rows, "index size", unit, method, &[theirs], &[ours]));
+    bench.add(Pairs::once(theirs, ours).figure(GROUP, table, "index size", "bytes/row", method));
     Ok(())
 }

@@ -19,6 +19,10 @@ pub const PROBE: &str = "SELECT sum(t.k) FROM t_probes p JOIN t ON t.k = p.k";
 /// The same with the row.
 pub const PROBE_AND_FETCH: &str = "SELECT sum(t.value) FROM t_probes p JOIN t ON t.k = p.k";
 
+/// How both are scanned.
+pub const PROBES: [(&str, Scan, &str); 2] =
+    [(INDEX_ONLY, Scan::IndexOnly, PROBE), (FETCHED, Scan::Index, PROBE_AND_FETCH)];
+
 /// Measures them on one table.
 pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> {
     let rounds = bench.options.rounds;

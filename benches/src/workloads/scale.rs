@@ -5,11 +5,10 @@ use std::time::Instant;
 use crate::Result;
 use crate::bench::Bench;
 use crate::data::DataSet;
-use crate::paired::{Question, Scan, Side};
-use crate::result::Figure;
+use crate::paired::{Pairs, Question, Side};
 use crate::table::Table;
 
-use super::probes::{PROBE, PROBE_AND_FETCH};
+use super::probes::PROBES;
 
 const GROUP: &str = "scale";
 
@@ -38,19 +37,14 @@ fn of_rows(bench: &mut Bench, set: &DataSet) -> Result<()> {
         Ok((took, table.bytes_a_row(client, &table.index(side.method()))?))
     };
     let (theirs, ours) = (build(Side::Theirs)?, build(Side::Ours)?);
-    let figure = |what, unit, theirs, ours| {
-        let (data, rows) = (&table.data, table.rows);
-        Figure::of_pairs(GROUP, data, rows, what, unit, "btree", &[theirs], &[ours])
-    };
-    bench.add(figure("CREATE INDEX, once", "ms", theirs.0, ours.0));
-    bench.add(figure("index size as built", "bytes/row", theirs.1, ours.1));
+    let (took, sizes) = (Pairs::once(theirs.0, ours.0), Pairs::once(theirs.1, ours.1));
+    bench.add(took.figure(GROUP, &table, "CREATE INDEX, once", "ms", "btree"));
+    bench.add(sizes.figure(GROUP, &table, "index size as built", "bytes/row", "btree"));
     table.add_probes(client)?;
-    for (what, scan, query) in [
-        ("point probes, index-only", Scan::IndexOnly, PROBE),
-        ("point probes, row fetched", Scan::Index, PROBE_AND_FETCH),
-    ] {
+    for (how, scan, query) in PROBES {
         let pairs = Question::new(&table, query, scan).ask(client, bench.options.rounds)?;
-        bench.add(pairs.figure(GROUP, &table, what, "ms", "btree"));
+        let what = format!("point probes, {how}");
+        bench.add(pairs.figure(GROUP, &table, &what, "ms", "btree"));
     }
     table.drop(client)
 }

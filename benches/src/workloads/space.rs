@@ -5,6 +5,7 @@ use postgres::Client;
 use crate::Result;
 use crate::bench::Bench;
 use crate::data::entropy;
+use crate::paired::Pairs;
 use crate::result::Figure;
 use crate::table::Table;
 
@@ -23,11 +24,9 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
     let theirs = table.bytes_a_row(client, &table.index("btree"))?;
     let ours = table.bytes_a_row(client, &table.index("learned"))?;
     let what = "index size as built";
-    let (data, rows) = (&table.data, table.rows);
-    let figure =
-        Figure::of_pairs("space", data, rows, what, "bytes/row", "btree", &[theirs], &[ours]);
-    let target = TARGETS.iter().find(|(name, _)| name == data).map(|(_, target)| *target);
-    let ceiling = entropy(data, rows).map(|bits| theirs / (bits / 8.0));
+    let figure = Pairs::once(theirs, ours).figure("space", table, what, "bytes/row", "btree");
+    let target = TARGETS.iter().find(|(name, _)| *name == table.data).map(|(_, target)| *target);
+    let ceiling = entropy(&table.data, table.rows).map(|bits| theirs / (bits / 8.0));
     bench.add(Figure { target, ceiling, ..figure });
     Ok(())
 }

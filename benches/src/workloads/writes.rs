@@ -11,11 +11,10 @@ use server_tests::Script;
 use crate::Result;
 use crate::bench::Bench;
 use crate::data::DataSet;
-use crate::paired::{Question, Scan, Side, alternate};
-use crate::result::Figure;
+use crate::paired::{Pairs, Question, Side, alternate};
 use crate::table::{Table, copy};
 
-use super::probes::{PROBE, PROBE_AND_FETCH};
+use super::probes::PROBES;
 
 const GROUP: &str = "writes";
 
@@ -137,7 +136,7 @@ pub fn insert(
         let what =
             format!("{kind} inserts, mean WAL with a checkpoint each batch{condition}, {who}");
         let wal = found.pairs(|cost| cost.wal / rows as f64);
-        bench.add(wal.figure_of_means(group, table, &what, "bytes/row", "btree").with_target(1.0));
+        bench.add(wal.figure_of_means(group, table, &what, "bytes/row").with_target(1.0));
     }
     client.query_one("SELECT merged_rows FROM learned_retrain('ours_learned')", &[])?;
     let total = table.rows + 2 * (rounds as u64 + 1) * rows;
@@ -145,11 +144,9 @@ pub fn insert(
         let relation = twins.index(side);
         Ok(table.bytes_a_row(client, &relation)? * table.rows as f64 / total as f64)
     };
-    let (theirs, ours) = ([size(Side::Theirs)?], [size(Side::Ours)?]);
+    let sizes = Pairs::once(size(Side::Theirs)?, size(Side::Ours)?);
     let what = format!("{kind} inserts, index size after them{condition}");
-    let data = &table.data;
-    let unit = "bytes/row";
-    bench.add(Figure::of_pairs(group, data, total, &what, unit, "btree", &theirs, &ours));
+    bench.add(sizes.figure(group, (&table.data[..], total), &what, "bytes/row", "btree"));
     drop_batches(client, batches)
 }
 
@@ -232,9 +229,7 @@ pub fn delta(bench: &mut Bench) -> Result<()> {
     client.batch_execute("VACUUM (FREEZE, ANALYZE, INDEX_CLEANUP off) t")?;
     table.add_probes(client)?;
     for when in ["5% of the rows in the delta", "all rows merged"] {
-        let forms =
-            [("index-only", Scan::IndexOnly, PROBE), ("row fetched", Scan::Index, PROBE_AND_FETCH)];
-        for (how, scan, query) in forms {
+        for (how, scan, query) in PROBES {
             let question = Question::new(&table, query, scan);
             let pairs = question.ask(client, bench.options.rounds)?;
             let what = format!("point probes, {how}, {when}");

@@ -11,7 +11,6 @@ use server_tests::Script;
 use crate::Result;
 use crate::bench::Bench;
 use crate::paired::{Pairs, Side, alternate, must_plan};
-use crate::result::Figure;
 use crate::server::at_once;
 
 use super::{GROUP, index_session, name_of};
@@ -92,8 +91,9 @@ fn on_new_tables(
         "{}: first quarter's rate over the last one's, of {} seconds",
         work.name, bench.options.seconds
     );
-    let (theirs, ours) = ([slowdown(&rates.theirs)], [slowdown(&rates.ours)]);
-    bench.add(work.figure(&what, "times", &theirs, &ours).with_target(0.9));
+    let falls = Pairs::once(slowdown(&rates.theirs), slowdown(&rates.ours));
+    let of = (work.data, work.rows);
+    bench.add(falls.figure(GROUP, of, &what, "times", "btree").with_target(0.9));
     Ok(client.batch_execute("DROP TABLE theirs, ours")?)
 }
 
@@ -116,13 +116,10 @@ impl Work<'_> {
         let slice = Duration::from_secs(bench.options.seconds) / SLICES as u32;
         let found = alternate(SLICES, |side, _| transactions(&mut sessions[side as usize], slice))?;
         let rates = found.pairs(|rate| *rate);
-        let figure = self.figure(self.name, "transactions/s", &rates.theirs, &rates.ours);
+        let of = (self.data, self.rows);
+        let figure = rates.figure(GROUP, of, self.name, "transactions/s", "btree");
         bench.add(figure.with_target(self.target));
         Ok(rates)
-    }
-
-    fn figure(&self, what: &str, unit: &str, theirs: &[f64], ours: &[f64]) -> Figure {
-        Figure::of_pairs(GROUP, self.data, self.rows, what, unit, "btree", theirs, ours)
     }
 }
 

@@ -59,7 +59,7 @@ fn wal(
     let wal = found.pairs(|cost| cost.wal / rows as f64);
     let what = format!("random inserts, mean WAL, {when}");
     let table = twins.of(Side::Ours);
-    bench.add(wal.figure_of_means(GROUP, table, &what, "bytes/row", "btree").with_target(1.0));
+    bench.add(wal.figure_of_means(GROUP, table, &what, "bytes/row").with_target(1.0));
     Ok(())
 }
 

@@ -6,7 +6,6 @@ use server_tests::Script;
 use crate::Result;
 use crate::bench::Bench;
 use crate::paired::{Pairs, Side};
-use crate::result::Figure;
 
 use super::super::writes::wait_for_worker;
 use super::{GROUP, ROWS, name_of};
@@ -41,7 +40,8 @@ pub fn rolled_back(bench: &mut Bench) -> Result<()> {
             Ok(client.batch_execute(&load)?)
         })?;
         // At most 1.5 times the pages.
-        bench.add(figure(data, LOADED, &what, &pages).with_target(0.67));
+        let figure = pages.figure(GROUP, (data, LOADED), &what, "pages", "btree");
+        bench.add(figure.with_target(0.67));
     }
     Ok(())
 }
@@ -64,7 +64,8 @@ pub fn unchanged(bench: &mut Bench) -> Result<()> {
             }
             Ok(())
         })?;
-        bench.add(figure(data, ROWS, &what, &pages).with_target(1.0));
+        let figure = pages.figure(GROUP, (data, ROWS), &what, "pages", "btree");
+        bench.add(figure.with_target(1.0));
     }
     Ok(())
 }
@@ -75,18 +76,14 @@ fn pages_of_both(
     mut make: impl FnMut(&mut Client, &str, &str) -> Result<()>,
 ) -> Result<Pairs> {
     let mut client = bench.connect()?;
-    let mut pages = |side: Side| -> Result<Vec<f64>> {
+    let mut pages = |side: Side| -> Result<f64> {
         let name = name_of(side);
         make(&mut client, name, side.method())?;
         wait_for_worker(&mut client)?;
         let size = "SELECT pg_relation_size($1::text::regclass) / 8192";
         let pages: i64 = client.query_one(size, &[&format!("{name}_k")])?.get(0);
         client.batch_execute(&format!("DROP TABLE {name}"))?;
-        Ok(vec![pages as f64])
+        Ok(pages as f64)
     };
-    Ok(Pairs { theirs: pages(Side::Theirs)?, ours: pages(Side::Ours)?, ..Pairs::default() })
-}
-
-fn figure(data: &str, rows: u64, what: &str, pages: &Pairs) -> Figure {
-    Figure::of_pairs(GROUP, data, rows, what, "pages", "btree", &pages.theirs, &pages.ours)
+    Ok(Pairs::once(pages(Side::Theirs)?, pages(Side::Ours)?))
 }
