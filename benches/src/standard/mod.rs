@@ -15,42 +15,14 @@ use std::io::{BufWriter, Write};
 use postgres::Client;
 
 use crate::Result;
-use crate::bench::Step;
+use crate::bench::{Measure, Step};
 use crate::options::Options;
-use crate::result::Figure;
-use crate::server::Server;
 
 /// The tables of the report.
 const GROUP: &str = "standard";
 const SCALE: &str = "scale";
 
-/// How much is measured.
-struct Extent {
-    /// Rows of the largest tables of YCSB and pgbench.
-    rows: u64,
-    /// Paired rounds that are counted.
-    rounds: usize,
-    /// Seconds that clients work in one round.
-    seconds: u64,
-    /// How many clients send SELECTs.
-    clients: &'static [usize],
-    /// The scale of TPC-H: 1 is about a gigabyte.
-    tpch_scale: f64,
-}
-
-impl Extent {
-    fn of(options: &Options) -> Self {
-        let Options { rows, rounds, .. } = *options;
-        let (seconds, clients): (_, &[usize]) =
-            if options.is_full() { (3, &[1, 2, 4, 8, 16]) } else { (1, &[2, 16]) };
-        let tpch_scale = (rows as f64 / 1e7).min(1.0);
-        Self { rows: rows.min(2_000_000), rounds, seconds, clients, tpch_scale }
-    }
-}
-
-type Workload = fn(&Server, &Extent) -> Result<Vec<Figure>>;
-
-const WORKLOADS: [(&str, &str, Workload); 5] = [
+const STEPS: [(&str, &str, Measure); 5] = [
     (GROUP, "YCSB", ycsb::run),
     (GROUP, "TPC-B", tpcb::run),
     (GROUP, "TPC-H", tpch::run),
@@ -60,14 +32,18 @@ const WORKLOADS: [(&str, &str, Workload); 5] = [
 
 /// The steps that are asked for.
 pub fn steps(options: &Options) -> Vec<Step> {
-    let step = |(_, name, workload): (_, &str, Workload)| {
-        Step::new(name, move |bench| {
-            let figures = workload(&bench.server, &Extent::of(&bench.options))?;
-            figures.into_iter().for_each(|figure| bench.add(figure));
-            Ok(())
-        })
-    };
-    WORKLOADS.into_iter().filter(|(group, ..)| options.wants(group)).map(step).collect()
+    let wanted = STEPS.into_iter().filter(|(group, ..)| options.wants(group));
+    wanted.map(|(_, name, measure)| Step::new(name, measure)).collect()
+}
+
+/// Rows of the largest tables of YCSB and pgbench.
+fn rows(options: &Options) -> u64 {
+    options.rows.min(2_000_000)
+}
+
+/// Seconds that clients work in one round.
+fn seconds(options: &Options) -> u64 {
+    if options.is_full() { 3 } else { 1 }
 }
 
 /// Loads lines of columns with bars between them. Returns how many.

@@ -4,11 +4,10 @@
 use postgres::Client;
 use server_tests::Script;
 
-use super::{Extent, GROUP, SCALE};
+use super::{GROUP, SCALE, rows, seconds};
 use crate::Result;
+use crate::bench::Bench;
 use crate::paired::alternate;
-use crate::result::Figure;
-use crate::server::Server;
 
 const DATABASES: [&str; 2] = ["tpcb_btree", "tpcb_learned"];
 /// Rows of pgbench's largest table for each step of its scale.
@@ -18,83 +17,55 @@ const KEYS: [(&str, &str); 3] =
     [("pgbench_accounts", "aid"), ("pgbench_branches", "bid"), ("pgbench_tellers", "tid")];
 
 /// Measures transactions a second with one client and with two.
-pub fn run(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
-    let databases = Databases::create(server, extent)?;
-    let figures = [1, 2]
-        .into_iter()
-        .map(|clients| databases.measure(GROUP, "TPC-B-like", clients, &[]))
-        .collect::<Result<Vec<Figure>>>()?;
-    databases.drop()?;
-    Ok(figures)
+pub fn run(bench: &mut Bench) -> Result<()> {
+    measure(bench, GROUP, "TPC-B-like", &[1, 2], &[])
 }
 
 /// Measures SELECTs of one row a second by the number of clients.
-pub fn by_clients(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
-    let databases = Databases::create(server, extent)?;
+pub fn by_clients(bench: &mut Bench) -> Result<()> {
+    let clients: &[usize] = if bench.options.is_full() { &[1, 2, 4, 8, 16] } else { &[2, 16] };
     let only = ["--select-only", "--no-vacuum"];
-    let figures = extent
-        .clients
-        .iter()
-        .map(|clients| databases.measure(SCALE, "prepared SELECT of one row", *clients, &only))
-        .collect::<Result<Vec<Figure>>>()?;
-    databases.drop()?;
-    Ok(figures)
+    measure(bench, SCALE, "prepared SELECT of one row", clients, &only)
 }
 
-/// Both databases, filled.
-struct Databases<'a> {
-    server: &'a Server,
-    extent: &'a Extent,
-    scale: u64,
-}
-
-impl<'a> Databases<'a> {
-    fn create(server: &'a Server, extent: &'a Extent) -> Result<Self> {
-        let scale = (extent.rows / ROWS).max(1);
-        let mut client = server.connect()?;
-        for database in DATABASES {
-            client.batch_execute(&format!("CREATE DATABASE {database}"))?;
-            // Nobody waits for the disk, which would be all that is measured.
-            client.batch_execute(&format!(
-                "ALTER DATABASE {database} SET synchronous_commit = off"
-            ))?;
-            let steps = scale.to_string();
-            let arguments = ["--initialize", "--quiet", "--scale", &steps, database];
-            server.program("pgbench", &arguments)?;
-        }
-        replace_keys(&mut server.connect_to(DATABASES[1])?)?;
-        Ok(Self { server, extent, scale })
+fn measure(
+    bench: &mut Bench,
+    group: &str,
+    what: &str,
+    clients: &[usize],
+    more: &[&str],
+) -> Result<()> {
+    let scale = (rows(&bench.options) / ROWS).max(1);
+    let mut client = bench.connect()?;
+    for database in DATABASES {
+        client.batch_execute(&format!("CREATE DATABASE {database}"))?;
+        // Nobody waits for the disk, which would be all that is measured.
+        client.batch_execute(&format!("ALTER DATABASE {database} SET synchronous_commit = off"))?;
+        let steps = scale.to_string();
+        let arguments = ["--initialize", "--quiet", "--scale", &steps, database];
+        bench.server.program("pgbench", &arguments)?;
     }
-
-    fn measure(&self, group: &str, what: &str, clients: usize, more: &[&str]) -> Result<Figure> {
-        let mut client = self.server.connect()?;
-        let found = alternate(self.extent.rounds, |side, _| {
+    replace_keys(&mut bench.server.connect_to(DATABASES[1])?)?;
+    let seconds = seconds(&bench.options).to_string();
+    for &clients in clients {
+        let (jobs, number) = (clients.min(2).to_string(), clients.to_string());
+        let found = alternate(bench.options.rounds, |side, _| {
             client.batch_execute("CHECKPOINT")?;
-            self.transactions(DATABASES[side as usize], clients, more)
+            let mut arguments = vec!["--protocol", "prepared", "--client", &number];
+            arguments.extend(["--jobs", &jobs, "--time", &seconds]);
+            arguments.extend(more);
+            arguments.push(DATABASES[side as usize]);
+            bench.server.pgbench(&arguments)
         })?;
         let what = format!("{what}, {clients} client{}", if clients == 1 { "" } else { "s" });
-        let of = ("pgbench", self.scale * ROWS);
-        Ok(found.pairs(|rate| *rate).figure(group, of, &what, "transactions/s", "btree"))
+        let rates = found.pairs(|rate| *rate);
+        let of = ("pgbench", scale * ROWS);
+        bench.add(rates.figure(group, of, &what, "transactions/s", "btree"));
     }
-
-    /// Transactions a second, as pgbench says.
-    fn transactions(&self, database: &str, clients: usize, more: &[&str]) -> Result<f64> {
-        let (jobs, clients) = (clients.min(2).to_string(), clients.to_string());
-        let seconds = self.extent.seconds.to_string();
-        let mut arguments = vec!["--protocol", "prepared", "--client", &clients];
-        arguments.extend(["--jobs", &jobs, "--time", &seconds]);
-        arguments.extend(more);
-        arguments.push(database);
-        self.server.pgbench(&arguments)
+    for database in DATABASES {
+        client.batch_execute(&format!("DROP DATABASE {database} WITH (FORCE)"))?;
     }
-
-    fn drop(self) -> Result<()> {
-        let mut client = self.server.connect()?;
-        for database in DATABASES {
-            client.batch_execute(&format!("DROP DATABASE {database} WITH (FORCE)"))?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Unique learned indexes in place of the primary keys.

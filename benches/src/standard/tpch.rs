@@ -11,11 +11,10 @@ use tpchgen::generators::{
     PartSuppGenerator, RegionGenerator, SupplierGenerator,
 };
 
-use super::{Extent, GROUP, copy};
+use super::{GROUP, copy};
 use crate::Result;
+use crate::bench::Bench;
 use crate::paired::{Pairs, Side, alternate};
-use crate::result::Figure;
-use crate::server::Server;
 
 const DATABASE: &str = "tpch";
 /// Each under a line with its number.
@@ -74,21 +73,22 @@ const TABLES: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// Measures each query, and all of them together.
-pub fn run(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
-    server.connect()?.batch_execute(&format!("CREATE DATABASE {DATABASE}"))?;
-    let mut client = server.connect_to(DATABASE)?;
-    let rows = load(&mut client, extent.tpch_scale)?;
-    let data = format!("TPC-H {}", extent.tpch_scale);
+pub fn run(bench: &mut Bench) -> Result<()> {
+    // At most a gigabyte.
+    let scale = (bench.options.rows as f64 / 1e7).min(1.0);
+    bench.connect()?.batch_execute(&format!("CREATE DATABASE {DATABASE}"))?;
+    let mut client = bench.server.connect_to(DATABASE)?;
+    let rows = load(&mut client, scale)?;
+    let data = format!("TPC-H {scale}");
     let figure =
         |what: &str, pairs: &Pairs| pairs.figure(GROUP, (&data[..], rows), what, "ms", "btree");
-    let queries = QUERIES.replace("{scale}", &extent.tpch_scale.to_string());
+    let queries = QUERIES.replace("{scale}", &scale.to_string());
     let mut total = Pairs::default();
-    let mut figures = Vec::new();
     for (number, query) in (1..).zip(queries.split("-- ").skip(1)) {
         let query = query.split_once('\n').map_or("", |(_, query)| query.trim_end_matches(";\n"));
         let mut answer = None;
         let mut indexed = false;
-        let pairs = alternate(extent.rounds, |side, _| {
+        let pairs = alternate(bench.options.rounds, |side, _| {
             show(&mut client, side)?;
             let plan = ask(&mut client, &format!("EXPLAIN (COSTS OFF) {query}"))?.0;
             indexed |=
@@ -109,12 +109,12 @@ pub fn run(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
             true => format!("query {number}"),
             false => format!("query {number}, no index used"),
         };
-        figures.push(figure(&what, &pairs).with_target(SLOWEST));
+        bench.add(figure(&what, &pairs).with_target(SLOWEST));
     }
-    figures.push(figure("all 22 queries", &total).with_target(1.0));
+    bench.add(figure("all 22 queries", &total).with_target(1.0));
     drop(client);
-    server.connect()?.batch_execute(&format!("DROP DATABASE {DATABASE} WITH (FORCE)"))?;
-    Ok(figures)
+    bench.connect()?.batch_execute(&format!("DROP DATABASE {DATABASE} WITH (FORCE)"))?;
+    Ok(())
 }
 
 /// Adds the times of one more query, round by round.

@@ -13,10 +13,10 @@ use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 use server_tests::Script;
 
-use super::{Extent, GROUP};
+use super::{GROUP, rows, seconds};
 use crate::Result;
+use crate::bench::Bench;
 use crate::paired::alternate;
-use crate::result::Figure;
 use crate::server::{Server, at_once};
 
 const PAYLOAD: usize = 100;
@@ -61,38 +61,38 @@ const fn mix(name: &'static str, usual: Request, percent: u32, other: Request) -
 }
 
 /// Measures requests a second of each workload.
-pub fn run(server: &Server, extent: &Extent) -> Result<Vec<Figure>> {
-    let mut client = server.connect()?;
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let (rows, seconds) = (rows(&bench.options), seconds(&bench.options));
+    let mut client = bench.connect()?;
     let tables = ["ycsb_btree", "ycsb_learned"];
     for (table, method) in tables.into_iter().zip(["btree", "learned"]) {
-        load(&mut client, table, method, extent.rows)?;
+        load(&mut client, table, method, rows)?;
     }
-    let records = [AtomicU64::new(extent.rows), AtomicU64::new(extent.rows)];
-    let zipf = Zipf::new(extent.rows as f64, SKEW)?;
-    let mut figures = Vec::new();
+    let records = [AtomicU64::new(rows), AtomicU64::new(rows)];
+    let zipf = Zipf::new(rows as f64, SKEW)?;
     for workload in &WORKLOADS {
-        let pairs = alternate(extent.rounds, |side, round| {
+        let pairs = alternate(bench.options.rounds, |side, round| {
             let table = side as usize;
             // What earlier workloads left behind is no cost of this one.
             client.batch_execute("CHECKPOINT")?;
             let work = Work {
                 workload,
                 zipf,
-                loaded: extent.rows,
+                loaded: rows,
                 records: &records[table],
                 table: tables[table],
             };
-            work.run(server, extent.seconds, round as u64)
+            work.run(&bench.server, seconds, round as u64)
         })?
         .pairs(|rate| *rate);
-        let of = ("YCSB", extent.rows);
-        figures.push(pairs.figure(GROUP, of, workload.name, "requests/s", "btree"));
+        let of = ("YCSB", rows);
+        bench.add(pairs.figure(GROUP, of, workload.name, "requests/s", "btree"));
         for table in tables {
             client.batch_execute(&format!("VACUUM ANALYZE {table}"))?;
         }
     }
     client.batch_execute(&format!("DROP TABLE {}", tables.join(", ")))?;
-    Ok(figures)
+    Ok(())
 }
 
 fn load(client: &mut Client, table: &str, method: &str, rows: u64) -> Result<()> {
