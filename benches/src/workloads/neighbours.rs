@@ -1,5 +1,6 @@
 //! Hash and BRIN indexes, each at what it is made for.
 
+use indicatif::HumanCount;
 use postgres::Client;
 
 use crate::Result;
@@ -40,7 +41,7 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table, keys: &[i64]) 
             ..Question::new(table, &query, Scan::Index)
         };
         let pairs = question.ask(client, rounds)?;
-        let what = format!("ranges of {rows} rows, rows fetched");
+        let what = format!("ranges of {} rows, rows fetched", HumanCount(rows));
         bench.add(pairs.figure(GROUP, table, &what, "ms", "brin"));
     }
     size(bench, client, table, "brin")?;

@@ -1,5 +1,6 @@
 //! Ranges of few and of many rows, ordered scans with a limit, least and greatest keys, bitmap scans.
 
+use indicatif::HumanCount;
 use postgres::Client;
 
 use crate::Result;
@@ -29,7 +30,7 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table, keys: &[i64]) 
         for (how, scan, of, target) in forms {
             let query = range_query(rows, of);
             let pairs = Question::new(table, &query, scan).ask(client, rounds)?;
-            let what = format!("ranges of {rows} rows, {how}");
+            let what = format!("ranges of {} rows, {how}", HumanCount(rows));
             bench.add(pairs.figure(GROUP, table, &what, "ms", "btree").with_target(target));
         }
     }

@@ -17,8 +17,9 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
     // As many bytes a row as the B-tree has, as far as the option goes.
     let dense = table.bytes_a_row(client, &table.index("learned"))?;
     let theirs = table.bytes_a_row(client, &table.index("btree"))?;
-    let sparse = format!("fillfactor = {:.0}", (100.0 * dense / theirs).clamp(10.0, 100.0));
-    let variants = [("linear", "model = 'linear'"), ("sparse", &sparse)];
+    let fillfactor = format!("fillfactor = {:.0}", (100.0 * dense / theirs).clamp(10.0, 100.0));
+    let variants = [("linear", "model = 'linear'"), ("sparse", &fillfactor)];
+    let what = "point probes, index-only";
     for (short, options) in variants {
         table.build_as(client, short, "learned", options)?;
         let question = Question {
@@ -26,17 +27,14 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
             ..Question::new(table, PROBE, Scan::IndexOnly)
         };
         let pairs = question.ask(client, bench.options.rounds)?;
-        let against = format!("learned, {options}");
-        bench.add(pairs.figure(GROUP, table, "point probes, index-only", "ms", &against));
+        bench.add(pairs.figure(GROUP, table, what, "ms", &format!("learned, {short}")));
     }
     let question = Question {
         ours: ("sparse", Scan::IndexOnly),
         ..Question::new(table, PROBE, Scan::IndexOnly)
     };
     let pairs = question.ask(client, bench.options.rounds)?;
-    let size = table.bytes_a_row(client, &table.index("sparse"))?;
-    let what = format!("point probes, index-only, {sparse}: {size:.2} bytes/row");
-    bench.add(pairs.figure(GROUP, table, &what, "ms", "btree"));
+    bench.add(pairs.figure(GROUP, table, &format!("{what}, sparse"), "ms", "btree"));
     for (short, _) in variants {
         client.batch_execute(&format!("DROP INDEX {}", table.index(short)))?;
     }

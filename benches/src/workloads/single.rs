@@ -19,7 +19,7 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
     )?;
     let script = script.to_str().ok_or("a path that is not UTF-8")?;
     let seconds = if bench.options.is_full() { "5" } else { "1" };
-    for (clients, target) in [("1", Some(1.15)), ("2", Some(1.15))] {
+    for (clients, plural) in [("1", ""), ("2", "s")] {
         let found = alternate(bench.options.rounds, |side, _| {
             table.show_only(client, side.method())?;
             bench.server.pgbench(&[
@@ -33,15 +33,10 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
             ])
         });
         table.show_all(client)?;
-        let what = format!("prepared SELECT of one row, pgbench, {clients} clients");
-        let figure = found?.pairs(|rate| *rate).figure(
-            "point probes",
-            table,
-            &what,
-            "transactions/s",
-            "btree",
-        );
-        bench.add(crate::result::Figure { target, ..figure });
+        let what = format!("prepared SELECT of one row, pgbench, {clients} client{plural}");
+        let rates = found?.pairs(|rate| *rate);
+        let figure = rates.figure("point probes", table, &what, "transactions/s", "btree");
+        bench.add(figure.with_target(1.15));
     }
     Ok(())
 }
