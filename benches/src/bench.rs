@@ -15,23 +15,8 @@ use crate::server::Server;
 /// Measures something, and adds its figures.
 pub type Measure = fn(&mut Bench) -> Result<()>;
 
-type Boxed = Box<dyn FnOnce(&mut Bench) -> Result<()>>;
-
-/// A part of a run, which may fail without the others.
-pub struct Step {
-    name: String,
-    measure: Boxed,
-}
-
-impl Step {
-    /// A step that measures this.
-    pub fn new(
-        name: impl Into<String>,
-        measure: impl FnOnce(&mut Bench) -> Result<()> + 'static,
-    ) -> Self {
-        Self { name: name.into(), measure: Box::new(measure) }
-    }
-}
+/// A part of a run, which may fail without the others: its name, and what measures it.
+pub type Step = (String, Box<dyn FnOnce(&mut Bench) -> Result<()>>);
 
 /// One run of the benchmark.
 pub struct Bench {
@@ -51,13 +36,16 @@ pub struct Bench {
 impl Bench {
     /// A run of so many steps that begins.
     pub fn new(options: Options, steps: usize) -> Result<Self> {
+        if steps == 0 {
+            return Err("the options leave nothing to measure".into());
+        }
         let (figures, failures) = (Vec::new(), Vec::new());
         let (commit, progress) = (commit(), progress(steps)?);
         Ok(Self { server: Server::start()?, options, commit, figures, failures, progress })
     }
 
     /// Runs a step. Where that fails the rest of a long run is not lost: it goes on with a new server.
-    pub fn run(&mut self, Step { name, measure }: Step) -> Result<()> {
+    pub fn run(&mut self, (name, measure): Step) -> Result<()> {
         self.progress.set_message(name.clone());
         if let Err(error) = measure(self) {
             // A database's own message is the cause of the error that the client has.
@@ -118,10 +106,8 @@ fn progress(steps: usize) -> Result<ProgressBar> {
 
 fn commit() -> String {
     let described = Command::new("git").args(["describe", "--always", "--dirty"]).output();
-    match described {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        }
-        _ => "unknown".to_owned(),
-    }
+    let described = described.ok().filter(|output| output.status.success());
+    described.map_or("unknown".to_owned(), |output| {
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    })
 }

@@ -19,6 +19,14 @@ pub enum Side {
 }
 
 impl Side {
+    /// As SQL names what belongs to it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Theirs => "theirs",
+            Side::Ours => "ours",
+        }
+    }
+
     /// The access method, where the other index is a B-tree.
     pub fn method(self) -> &'static str {
         match self {
@@ -97,19 +105,13 @@ impl Pairs {
 }
 
 /// What each side gave, a round each.
-pub struct Rounds<T> {
-    theirs: Vec<T>,
-    ours: Vec<T>,
-}
+pub struct Rounds<T>([Vec<T>; 2]);
 
 impl<T> Rounds<T> {
     /// One number of each.
     pub fn pairs(&self, number: impl Fn(&T) -> f64) -> Pairs {
-        Pairs {
-            theirs: self.theirs.iter().map(&number).collect(),
-            ours: self.ours.iter().map(&number).collect(),
-            floor: Vec::new(),
-        }
+        let [theirs, ours] = self.0.each_ref().map(|side| side.iter().map(&number).collect());
+        Pairs { theirs, ours, floor: Vec::new() }
     }
 }
 
@@ -118,22 +120,18 @@ pub fn alternate<T>(
     rounds: usize,
     mut measure: impl FnMut(Side, usize) -> Result<T>,
 ) -> Result<Rounds<T>> {
-    let mut found = Rounds { theirs: Vec::new(), ours: Vec::new() };
+    let mut found = [Vec::new(), Vec::new()];
     for round in 0..=rounds {
-        let order = match round % 2 {
-            0 => [Side::Theirs, Side::Ours],
-            _ => [Side::Ours, Side::Theirs],
-        };
+        let mut order = [Side::Theirs, Side::Ours];
+        order.rotate_left(round % 2);
         for side in order {
             let measured = measure(side, round)?;
-            match side {
-                _ if round == 0 => {}
-                Side::Theirs => found.theirs.push(measured),
-                Side::Ours => found.ours.push(measured),
+            if round > 0 {
+                found[side as usize].push(measured);
             }
         }
     }
-    Ok(found)
+    Ok(Rounds(found))
 }
 
 /// The kind of plan that a question is asked with.

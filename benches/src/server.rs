@@ -8,7 +8,7 @@ use server_tests::{Cluster, Script, Shutdown};
 use crate::Result;
 
 /// What differs from PostgreSQL's defaults: nothing that favours either index.
-const SETTINGS: &[(&str, &str)] = &[
+pub const SETTINGS: &[(&str, &str)] = &[
     ("shared_buffers", "2GB"),
     ("maintenance_work_mem", "256MB"),
     ("work_mem", "64MB"),
@@ -62,12 +62,7 @@ impl Server {
         Ok(Self { cluster })
     }
 
-    /// The settings that differ from the defaults, by name.
-    pub fn settings() -> &'static [(&'static str, &'static str)] {
-        SETTINGS
-    }
-
-    /// The same as lines of a settings file.
+    /// [`SETTINGS`] as lines of a settings file.
     pub fn lines_of_settings() -> String {
         let line = |(name, value): &(&str, &str)| format!("{name} = '{value}'\n");
         SETTINGS.iter().map(line).collect()

@@ -42,25 +42,19 @@ impl Table {
 
     /// Makes all rows visible to all, and known so, which index-only scans need; sees that it is so.
     pub fn vacuum(&self, client: &mut Client) -> Result<()> {
-        client.batch_execute(&format!("VACUUM (FREEZE, ANALYZE) {}", self.name))?;
-        let hidden =
-            "SELECT blkno FROM pg_visibility_map($1::text::regclass) WHERE NOT all_visible";
-        for row in client.query(hidden, &[&self.name])? {
-            // COPY may leave pages at the end that no row is in.
-            let page: i64 = row.get(0);
-            let found = client.query(
-                &format!(
-                    "SELECT FROM {} WHERE ctid >= '({page},0)' AND ctid < '({},0)' LIMIT 1",
-                    self.name,
-                    page + 1
-                ),
-                &[],
-            )?;
-            if !found.is_empty() {
-                return Err(format!("page {page} of {} is not all-visible", self.name).into());
-            }
+        let name = &self.name;
+        client.batch_execute(&format!("VACUUM (FREEZE, ANALYZE) {name}"))?;
+        // COPY may leave pages at the end that no row is in.
+        let hidden = format!(
+            "SELECT blkno FROM pg_visibility_map('{name}') v, LATERAL (SELECT FROM {name}
+                WHERE ctid >= format('(%s,0)', blkno)::tid AND ctid < format('(%s,0)', blkno + 1)::tid
+                LIMIT 1) row
+            WHERE NOT all_visible LIMIT 1"
+        );
+        match client.query_opt(&hidden, &[])? {
+            Some(row) => Err(format!("page {} of {name} is hidden", row.get::<_, i64>(0)).into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Adds `t_probes`, random keys of the table in random order, and `t_tids`, their rows' places.

@@ -67,6 +67,11 @@ mod tests {
     /// At most as wide as a letter is on average, in the widest of the usual fonts.
     const LETTER: f64 = 0.62;
 
+    fn attribute<'a>(tag: &'a str, name: &str) -> &'a str {
+        let (_, value) = tag.split_once(&format!(" {name}=\"")).unwrap();
+        value.split_once('"').unwrap().0
+    }
+
     #[test]
     fn no_text_of_the_recorded_results_pictures_is_cut_off() {
         let results = include_str!("../../../docs/benchmarks/results.json");
@@ -76,18 +81,14 @@ mod tests {
         for picture in pictures {
             let mut svg = String::new();
             picture.draw(&mut svg).unwrap();
-            let attribute = |tag: &str, name: &str| -> String {
-                let start = tag.split_once(&format!(" {name}=\"")).unwrap().1;
-                start.split_once('"').unwrap().0.to_owned()
-            };
-            let number = |tag: &str, name: &str| attribute(tag, name).parse::<f64>().unwrap();
+            let number = |tag: &str, name| attribute(tag, name).parse::<f64>().unwrap();
             let (width, height) = (number(&svg, "width"), number(&svg, "height"));
             for text in svg.split("<text").skip(1) {
                 let content = text.split(['>', '<']).nth(1).unwrap().trim();
-                let size = number(text, "font-size");
+                let (x, y, size) =
+                    (number(text, "x"), number(text, "y"), number(text, "font-size"));
                 let length = content.chars().count() as f64 * size * LETTER;
-                let (x, y) = (number(text, "x"), number(text, "y"));
-                let start = match &attribute(text, "text-anchor")[..] {
+                let start = match attribute(text, "text-anchor") {
                     "start" => x,
                     "middle" => x - length / 2.0,
                     _ => x - length,

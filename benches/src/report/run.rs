@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::bench::Bench;
-use crate::server::Server;
+use crate::server::SETTINGS;
 
 /// What one needs to know to repeat a run.
 #[derive(Serialize, Deserialize)]
@@ -56,10 +56,7 @@ impl Run {
             rows: options.rows,
             rounds: options.rounds,
             failures: bench.failures.clone(),
-            settings: Server::settings()
-                .iter()
-                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-                .collect(),
+            settings: SETTINGS.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
         })
     }
 }

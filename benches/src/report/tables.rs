@@ -31,22 +31,13 @@ pub fn markdown(run: &Run, figures: &[Figure], pictures: &[Picture<'_>]) -> Stri
     let _ = write!(text, "\n{}", summary(figures));
     for (group, heading) in GROUPS {
         let members: Vec<&Figure> = figures.iter().filter(|f| f.group == group).collect();
-        if members.is_empty() {
-            continue;
-        }
+        let worst = members.iter().min_by(|a, b| a.ratio.total_cmp(&b.ratio));
+        let Some(Figure { data, what, ratio, .. }) = worst else { continue };
         let _ = writeln!(text, "\n### {heading}\n");
         for Picture { title, file, .. } in pictures.iter().filter(|p| p.group == group) {
             let _ = writeln!(text, "![{title}](plots/{file})\n");
         }
-        if let Some(worst) = members.iter().min_by(|a, b| a.ratio.total_cmp(&b.ratio)) {
-            let _ = writeln!(
-                text,
-                "The worst row: {}, {}: {}.\n",
-                worst.data,
-                worst.what,
-                number(worst.ratio)
-            );
-        }
+        let _ = writeln!(text, "The worst row: {data}, {what}: {}.\n", number(*ratio));
         text.push_str(&table(&members));
     }
     text.push_str(&worse(figures));
@@ -57,11 +48,9 @@ pub fn markdown(run: &Run, figures: &[Figure], pictures: &[Picture<'_>]) -> Stri
 fn summary(figures: &[Figure]) -> String {
     let aimed: Vec<&Figure> = figures.iter().filter(|f| f.target.is_some()).collect();
     let missed: Vec<&Figure> = aimed.iter().copied().filter(|f| !f.is_reached()).collect();
-    let mut text = format!(
-        "Targets, which are for ten million rows, reached: {} of {}. ",
-        aimed.len() - missed.len(),
-        aimed.len()
-    );
+    let (all, reached) = (aimed.len(), aimed.len() - missed.len());
+    let mut text =
+        format!("Targets, which are for ten million rows, reached: {reached} of {all}. ");
     if !missed.is_empty() {
         text.push_str("Not reached:\n\n");
         text.push_str(&table(&missed));

@@ -33,7 +33,7 @@ const STEPS: [(&str, &str, Measure); 5] = [
 /// The steps that are asked for.
 pub fn steps(options: &Options) -> Vec<Step> {
     let wanted = STEPS.into_iter().filter(|(group, ..)| options.wants(group));
-    wanted.map(|(_, name, measure)| Step::new(name, measure)).collect()
+    wanted.map(|(_, name, measure)| (name.to_owned(), Box::new(measure) as _)).collect()
 }
 
 /// Rows of the largest tables of YCSB and pgbench.

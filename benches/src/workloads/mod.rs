@@ -33,20 +33,20 @@ const OTHERS: [(&str, &str, Measure); 5] = [
 
 /// The steps that are asked for.
 pub fn steps(options: &Options) -> Vec<Step> {
-    let mut steps = Vec::new();
+    let mut steps: Vec<Step> = Vec::new();
     for name in options.sets() {
         let groups = groups_of(options, &name);
         if !groups.is_empty() {
             let set = name.clone();
-            steps.push(Step::new(name, move |bench| of_set(bench, &set, &groups)));
+            steps.push((name, Box::new(move |bench| of_set(bench, &set, &groups))));
         }
     }
     if options.wants("point probes") {
-        steps.push(Step::new("geometric means", probes::add_means));
+        steps.push(("geometric means".to_owned(), Box::new(probes::add_means)));
     }
     let deletes = deletes::STEPS.map(|(name, measure)| (deletes::GROUP, name, measure));
     let others = OTHERS.into_iter().chain(deletes).filter(|(group, ..)| options.wants(group));
-    steps.extend(others.map(|(_, name, measure)| Step::new(name, measure)));
+    steps.extend(others.map(|(_, name, measure)| (name.to_owned(), Box::new(measure) as _)));
     steps
 }
 

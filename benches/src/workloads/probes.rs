@@ -26,31 +26,20 @@ pub const PROBES: [(&str, Scan, &str); 2] =
 /// Measures them on one table.
 pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> {
     let rounds = bench.options.rounds;
-    let forms = [
-        (
-            INDEX_ONLY,
-            Scan::IndexOnly,
-            PROBE,
-            Floor {
-                query: "SELECT sum(t.k) FROM t_probes p, LATERAL (SELECT p.k OFFSET 0) t",
-                node: "->  Result",
-                is_checked: false,
-            },
-            3.5,
-        ),
-        (
-            FETCHED,
-            Scan::Index,
-            PROBE_AND_FETCH,
-            Floor {
-                query: "SELECT sum(t.value) FROM t_tids p JOIN t ON t.ctid = p.tid",
-                node: "Tid Scan on ",
-                is_checked: true,
-            },
-            2.2,
-        ),
+    let floors = [
+        Floor {
+            query: "SELECT sum(t.k) FROM t_probes p, LATERAL (SELECT p.k OFFSET 0) t",
+            node: "->  Result",
+            is_checked: false,
+        },
+        Floor {
+            query: "SELECT sum(t.value) FROM t_tids p JOIN t ON t.ctid = p.tid",
+            node: "Tid Scan on ",
+            is_checked: true,
+        },
     ];
-    for (what, scan, query, floor, target) in forms {
+    let forms = PROBES.into_iter().zip(floors).zip([3.5, 2.2]);
+    for (((what, scan, query), floor), target) in forms {
         let question = Question { floor: Some(floor), ..Question::new(table, query, scan) };
         let pairs = question.ask(client, rounds)?;
         let figure = pairs.figure(GROUP, table, what, "ms", "btree");

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::bench::Bench;
 use crate::data::DataSet;
 use crate::paired::{Side, alternate};
+use crate::result::Figure;
 use crate::table::copy;
 
 use super::deletes::GROUP;
@@ -21,12 +22,8 @@ const INSERTS: usize = 30_000;
 /// Milliseconds by which the longest wait may exceed the B-tree's.
 const MORE: f64 = 10.0;
 
-/// Milliseconds that clients waited.
-struct Waits {
-    median: f64,
-    nearly_longest: f64,
-    longest: f64,
-}
+/// The waits that are told, by the share of the others that are shorter.
+const TOLD: [(&str, f64); 3] = [("median", 0.5), ("99.9%", 0.999), ("longest", 1.0)];
 
 /// Measures it: rows enough for a merge come at once, while none is allowed, then single rows, which start it.
 pub fn run(bench: &mut Bench) -> Result<()> {
@@ -66,19 +63,17 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         Ok(waits)
     })?;
     let table = twins.of(Side::Ours);
-    let middle = found.pairs(|waits| waits.median);
-    let nearly = found.pairs(|waits| waits.nearly_longest);
-    let longest = found.pairs(|waits| waits.longest);
-    let what = |which: &str| format!("{which} wait for the insert of a row while a merge runs");
-    bench.add(middle.figure(GROUP, table, &what("median"), "ms", "btree"));
-    bench.add(nearly.figure(GROUP, table, &what("99.9%"), "ms", "btree"));
-    let longest = longest.figure(GROUP, table, &what("longest"), "ms", "btree");
-    let target = longest.theirs + MORE;
-    bench.add(longest.with_target(target));
+    for (i, (which, _)) in TOLD.iter().enumerate() {
+        let what = format!("{which} wait for the insert of a row while a merge runs");
+        let figure = found.pairs(|waits| waits[i]).figure(GROUP, table, &what, "ms", "btree");
+        let target = (*which == "longest").then_some(figure.theirs + MORE);
+        bench.add(Figure { target, ..figure });
+    }
     twins.drop(client)
 }
 
-fn insert_singly(client: &mut Client, table: &str, keys: &[i64]) -> Result<Waits> {
+/// Milliseconds that each of [`TOLD`] took.
+fn insert_singly(client: &mut Client, table: &str, keys: &[i64]) -> Result<[f64; 3]> {
     let insert = client.prepare(&format!("INSERT INTO {table} VALUES ($1, 0)"))?;
     let mut waits = Vec::with_capacity(keys.len());
     for key in keys {
@@ -87,6 +82,5 @@ fn insert_singly(client: &mut Client, table: &str, keys: &[i64]) -> Result<Waits
         waits.push(started.elapsed().as_secs_f64() * 1e3);
     }
     waits.sort_by(f64::total_cmp);
-    let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
-    Ok(Waits { median: at(0.5), nearly_longest: at(0.999), longest: at(1.0) })
+    Ok(TOLD.map(|(_, share)| waits[((waits.len() - 1) as f64 * share) as usize]))
 }

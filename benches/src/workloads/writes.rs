@@ -3,6 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use indicatif::HumanCount;
 use postgres::Client;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -19,30 +20,22 @@ use super::probes::PROBES;
 const GROUP: &str = "writes";
 
 /// Two tables of the same rows, one with a B-tree and one with a learned index.
-pub struct Twins {
-    theirs: Table,
-    ours: Table,
-}
+pub struct Twins([Table; 2]);
 
 impl Twins {
     /// Loads them and builds their indexes.
     pub fn load(client: &mut Client, set: &DataSet) -> Result<Self> {
-        let twins = Self {
-            theirs: Table::load(client, "theirs", &set.name, &set.keys)?,
-            ours: Table::load(client, "ours", &set.name, &set.keys)?,
+        let mut load = |side: Side| -> Result<Table> {
+            let table = Table::load(client, side.name(), &set.name, &set.keys)?;
+            table.build(client, side.method())?;
+            Ok(table)
         };
-        for side in [Side::Theirs, Side::Ours] {
-            twins.of(side).build(client, side.method())?;
-        }
-        Ok(twins)
+        Ok(Self([load(Side::Theirs)?, load(Side::Ours)?]))
     }
 
     /// The table of one side.
     pub fn of(&self, side: Side) -> &Table {
-        match side {
-            Side::Theirs => &self.theirs,
-            Side::Ours => &self.ours,
-        }
+        &self.0[side as usize]
     }
 
     /// The index of one side.
@@ -58,8 +51,7 @@ impl Twins {
 
     /// Drops both.
     pub fn drop(self, client: &mut Client) -> Result<()> {
-        self.theirs.drop(client)?;
-        self.ours.drop(client)
+        self.0.into_iter().try_for_each(|table| table.drop(client))
     }
 }
 
@@ -116,7 +108,7 @@ pub fn insert(
 ) -> Result<()> {
     let Inserts { group, kind, condition, target } = inserts;
     let rounds = bench.options.rounds;
-    let rows = batch_rows(twins.ours.rows);
+    let rows = batch_rows(twins.of(Side::Ours).rows);
     let batches = 2 * (rounds + 1);
     create_batches(client, batches, rows, key)?;
     let table = twins.of(Side::Ours);
@@ -129,7 +121,8 @@ pub fn insert(
             insert_batch(client, twins, side, &batch, 1, by_worker)
         })?;
         first += rounds + 1;
-        let what = format!("{kind} inserts, batches of {rows} rows{condition}, {who}");
+        let batches = format!("batches of {} rows{condition}", HumanCount(rows));
+        let what = format!("{kind} inserts, {batches}, {who}");
         let speed = found.pairs(|cost| rows as f64 / cost.seconds);
         let speed = speed.figure(group, table, &what, "rows/s", "btree");
         bench.add(if by_worker { speed.with_target(*target) } else { speed });

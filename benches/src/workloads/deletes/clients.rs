@@ -13,7 +13,7 @@ use crate::bench::Bench;
 use crate::paired::{Pairs, Side, alternate, must_plan};
 use crate::server::at_once;
 
-use super::{GROUP, index_session, name_of};
+use super::{GROUP, index_session};
 
 /// Slices that are counted of each side's time, a multiple of four.
 const SLICES: usize = 16;
@@ -27,7 +27,7 @@ const ROWS: u64 = 1_000;
 /// Two clients, each of which takes the oldest job that nobody else takes, and adds one.
 pub fn queue(bench: &mut Bench) -> Result<()> {
     let create = |side: Side| {
-        let (name, method) = (name_of(side), side.method());
+        let (name, method) = (side.name(), side.method());
         format!(
             "CREATE TABLE {name} (id int8 GENERATED ALWAYS AS IDENTITY, job int8 NOT NULL);
             CREATE UNIQUE INDEX {name}_id ON {name} USING {method} (id);
@@ -35,8 +35,8 @@ pub fn queue(bench: &mut Bench) -> Result<()> {
             VACUUM (FREEZE, ANALYZE) {name}"
         )
     };
-    let statements = |side| {
-        let name = name_of(side);
+    let statements = |side: Side| {
+        let name = side.name();
         vec![
             format!(
                 "DELETE FROM {name} WHERE id =
@@ -45,14 +45,14 @@ pub fn queue(bench: &mut Bench) -> Result<()> {
             format!("INSERT INTO {name} (job) VALUES (0)"),
         ]
     };
-    let work = Work { name: "job queue, 2 clients", data: "serial", rows: JOBS, target: 0.9 };
+    let work = Work { name: "job queue, 2 clients", of: ("serial", JOBS), target: 0.9 };
     on_new_tables(bench, &work, 2, create, statements)
 }
 
 /// One client that updates the same row, whose other column has an index too: no update is HOT.
 pub fn hot_row(bench: &mut Bench) -> Result<()> {
     let create = |side: Side| {
-        let (name, method) = (name_of(side), side.method());
+        let (name, method) = (side.name(), side.method());
         format!(
             "CREATE TABLE {name} (id int8 NOT NULL, n int8 NOT NULL);
             INSERT INTO {name} SELECT i, 0 FROM generate_series(1, {ROWS}) i;
@@ -61,9 +61,10 @@ pub fn hot_row(bench: &mut Bench) -> Result<()> {
             VACUUM (FREEZE, ANALYZE) {name}"
         )
     };
-    let statements = |side| vec![format!("UPDATE {} SET n = n + 1 WHERE id = 7", name_of(side))];
+    let statements =
+        |side: Side| vec![format!("UPDATE {} SET n = n + 1 WHERE id = 7", side.name())];
     let name = "hot row, another column indexed";
-    let work = Work { name, data: "serial", rows: ROWS, target: 0.9 };
+    let work = Work { name, of: ("serial", ROWS), target: 0.9 };
     on_new_tables(bench, &work, 1, create, statements)
 }
 
@@ -79,7 +80,7 @@ fn on_new_tables(
     let mut open = |side| -> Result<Vec<Session>> {
         client.script(&create(side))?;
         let statements = statements(side);
-        let index = format!("{}_id", name_of(side));
+        let index = format!("{}_id", side.name());
         let scans = ["Index Scan", "Index Only Scan"].map(|scan| format!("{scan} using {index} "));
         let mut planner = index_session(bench)?;
         must_plan(&mut planner, &statements[0], &scans)?;
@@ -92,8 +93,7 @@ fn on_new_tables(
         work.name, bench.options.seconds
     );
     let falls = Pairs::once(slowdown(&rates.theirs), slowdown(&rates.ours));
-    let of = (work.data, work.rows);
-    bench.add(falls.figure(GROUP, of, &what, "times", "btree").with_target(0.9));
+    bench.add(falls.figure(GROUP, work.of, &what, "times", "btree").with_target(0.9));
     Ok(client.batch_execute("DROP TABLE theirs, ours")?)
 }
 
@@ -101,10 +101,8 @@ fn on_new_tables(
 pub struct Work<'a> {
     /// Its name.
     pub name: &'a str,
-    /// The data set.
-    pub data: &'a str,
-    /// Rows of its table.
-    pub rows: u64,
+    /// The data set and the rows of its table.
+    pub of: (&'a str, u64),
     /// The ratio of rates to reach.
     pub target: f64,
 }
@@ -116,8 +114,7 @@ impl Work<'_> {
         let slice = Duration::from_secs(bench.options.seconds) / SLICES as u32;
         let found = alternate(SLICES, |side, _| transactions(&mut sessions[side as usize], slice))?;
         let rates = found.pairs(|rate| *rate);
-        let of = (self.data, self.rows);
-        let figure = rates.figure(GROUP, of, self.name, "transactions/s", "btree");
+        let figure = rates.figure(GROUP, self.of, self.name, "transactions/s", "btree");
         bench.add(figure.with_target(self.target));
         Ok(rates)
     }

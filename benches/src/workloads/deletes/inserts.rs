@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use indicatif::HumanCount;
 use postgres::Client;
 use rand::Rng;
 
@@ -53,8 +54,8 @@ fn wal(
         insert_batch(client, twins, side, &batch, checkpoints, true)
     })?;
     let when = match checkpoints {
-        0 => format!("no checkpoint for {rows} rows and more"),
-        n => format!("a checkpoint each {} rows", rows / n as u64),
+        0 => format!("no checkpoint for {} rows and more", HumanCount(rows)),
+        n => format!("a checkpoint each {} rows", HumanCount(rows / n as u64)),
     };
     let wal = found.pairs(|cost| cost.wal / rows as f64);
     let what = format!("random inserts, mean WAL, {when}");
@@ -80,8 +81,8 @@ fn two_clients(bench: &mut Bench, client: &mut Client, twins: &Twins, first: usi
         Ok(2.0 * rows as f64 / took)
     })?;
     let rates = found.pairs(|rate| *rate);
-    let what =
-        format!("random inserts, batches of {rows} rows by each of 2 clients, the worker merges");
+    let batches = format!("batches of {} rows by each of 2 clients", HumanCount(rows));
+    let what = format!("random inserts, {batches}, the worker merges");
     let table = twins.of(Side::Ours);
     bench.add(rates.figure(GROUP, table, &what, "rows/s", "btree").with_target(1.1));
     Ok(())
@@ -96,7 +97,7 @@ fn singly(bench: &mut Bench, twins: &Twins) -> Result<()> {
     };
     let sessions = [open(Side::Theirs)?, open(Side::Ours)?];
     let name = "random inserts of one row, 2 clients, the worker merges";
-    let work = Work { name, data: "uniform", rows: bench.options.rows, target: 1.1 };
+    let work = Work { name, of: ("uniform", bench.options.rows), target: 1.1 };
     work.measure(bench, sessions)?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::bench::Bench;
 use crate::paired::{Pairs, Side};
 
 use super::super::writes::wait_for_worker;
-use super::{GROUP, ROWS, name_of};
+use super::{GROUP, ROWS};
 
 /// Rows of a load.
 const LOADED: u64 = 10_001;
@@ -77,7 +77,7 @@ fn pages_of_both(
 ) -> Result<Pairs> {
     let mut client = bench.connect()?;
     let mut pages = |side: Side| -> Result<f64> {
-        let name = name_of(side);
+        let name = side.name();
         make(&mut client, name, side.method())?;
         wait_for_worker(&mut client)?;
         let size = "SELECT pg_relation_size($1::text::regclass) / 8192";

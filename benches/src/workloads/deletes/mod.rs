@@ -19,7 +19,6 @@ use postgres::Client;
 use crate::Result;
 use crate::bench::{Bench, Measure};
 use crate::data::DataSet;
-use crate::paired::Side;
 
 use super::stall;
 use super::writes::Twins;
@@ -55,12 +54,4 @@ fn index_session(bench: &Bench) -> Result<Client> {
         "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off",
     )?;
     Ok(client)
-}
-
-/// As SQL names what belongs to one side.
-fn name_of(side: Side) -> &'static str {
-    match side {
-        Side::Theirs => "theirs",
-        Side::Ours => "ours",
-    }
 }
