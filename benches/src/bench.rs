@@ -44,7 +44,7 @@ impl Bench {
         Ok(Self { server: Server::start()?, options, commit, figures, failures, progress })
     }
 
-    /// Runs a step. Where that fails the rest of a long run is not lost: it goes on with a new server.
+    /// Runs a step. Where it fails, the rest of a long run is not lost: a new server starts.
     pub fn run(&mut self, (name, measure): Step) -> Result<()> {
         self.progress.set_message(name.clone());
         if let Err(error) = measure(self) {

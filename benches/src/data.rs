@@ -1,4 +1,4 @@
-//! The data sets: keys in the order in which their rows are in the table. The same seed gives the same keys.
+//! The data sets: keys in the order of the table's rows. The same seed gives the same keys.
 
 use std::fs;
 use std::path::Path;
@@ -92,11 +92,11 @@ impl DataSet {
     }
 }
 
-/// Bits a row that no index with an entry for each row gets by with, on average: the entropy of the keys in the order of the
-/// table. `None` where they follow a rule, and nothing is left but the rule.
+/// The fewest bits a row of an index with an entry for each row, on average: the entropy of the
+/// keys in the order of the table. `None` where they follow a rule.
 ///
-/// An index knows the sorted keys, and which row each is of: together the keys in the order of the table, since sorting
-/// loses nothing but that order.
+/// An index knows the sorted keys and the row of each: from both follow the keys in the order of
+/// the table.
 pub fn entropy(name: &str, rows: u64) -> Option<f64> {
     use std::f64::consts::{E, LOG2_E, PI};
     let rows = rows as f64;

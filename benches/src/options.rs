@@ -23,34 +23,36 @@ pub enum Mode {
 
 /// Measures learned indexes against those of PostgreSQL, in a throwaway server.
 ///
-/// The environment variable PG_CONFIG names the pg_config of the PostgreSQL to measure, which has the extension installed.
+/// The environment variable PG_CONFIG names the pg_config of the PostgreSQL to measure, in which
+/// the extension is installed.
 #[derive(Clone, Debug, Parser)]
 #[command(version, after_long_help = list_of_sets())]
 pub struct Options {
     /// How much is measured
     pub mode: Mode,
     /// The only group of figures to measure
-    #[arg(long, value_name = "GROUP", value_parser = PossibleValuesParser::new(GROUPS.map(|(name, _)| name)))]
+    #[arg(long, value_name = "GROUP")]
+    #[arg(value_parser = PossibleValuesParser::new(GROUPS.map(|(name, _)| name)))]
     pub only: Option<String>,
-    /// A data set to measure, of what is measured on each: the others are left out. May be repeated
+    /// The only data set of what is measured on each. May be repeated, for more
     #[arg(long, value_name = "NAME")]
     pub data: Vec<String>,
-    /// Rows of each generated data set, 10,000 to a billion; 10,000,000 if not given and the mode is full
+    /// Rows of each generated data set, 10,000 to a billion; ten million by default if full
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(10_000..=1_000_000_000))]
     #[arg(default_value = "500000", default_value_if("mode", "full", "10000000"))]
     pub rows: u64,
     /// Paired rounds that are counted, of each figure, 1 to 1,000
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000))]
-    #[arg(default_value = "5")]
+    #[arg(long, value_name = "N", default_value = "5")]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000))]
     pub rounds: usize,
-    /// Seconds that the clients of the group "deletes" work on each index, 1 to 86,400; 60 if not given and the mode is full
+    /// Seconds that clients of "deletes" work on each index, 1 to 86,400; 60 by default if full
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=86_400))]
     #[arg(default_value = "8", default_value_if("mode", "full", "60"))]
     pub seconds: u64,
-    /// A file of integer keys, one a line in the order of the table, as one more data set. May be repeated
+    /// One more data set: a file of integers, one a line in the table's order. May be repeated
     #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
     pub keys: Vec<(String, PathBuf)>,
-    /// Where benchmarks.md is, whose tables, pictures and results are written; none are if not given
+    /// Where benchmarks.md is, to write its tables, pictures and results; none by default
     #[arg(long, value_name = "DIRECTORY", required_if_eq("mode", "redraw"))]
     pub out: Option<PathBuf>,
 }
@@ -60,16 +62,11 @@ impl Options {
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let options = Self::try_parse_from(arguments)?;
         let known = options.sets();
-        match options.data.iter().find(|name| !known.contains(name)) {
-            None => Ok(options),
-            Some(name) => Err(Self::command().error(
-                ErrorKind::InvalidValue,
-                format!(
-                    "no data set '{name}' for '--data <NAME>'; there are: {}",
-                    known.join("; ")
-                ),
-            )),
-        }
+        let is_unknown = |name: &&String| !known.contains(name);
+        let Some(name) = options.data.iter().find(is_unknown) else { return Ok(options) };
+        let known = known.join("; ");
+        let message = format!("no data set '{name}' for '--data <NAME>'; there are: {known}");
+        Err(Self::command().error(ErrorKind::InvalidValue, message))
     }
 
     /// The data sets that there are.
@@ -82,7 +79,7 @@ impl Options {
         sets
     }
 
-    /// The command that repeats the run, without the paths that differ from one machine to the next.
+    /// The command that repeats the run, without paths, which differ between machines.
     pub fn repeated_by(&self) -> String {
         let mode = if self.is_full() { "full" } else { "quick" };
         let only = self.only.iter().map(|group| format!(" --only {group:?}"));

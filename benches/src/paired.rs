@@ -1,4 +1,4 @@
-//! Paired measuring: A B A B in one session, the order reversed every other round, the first round dropped.
+//! Paired measuring: A B B A A B in one session, and the first round dropped.
 
 use std::time::Instant;
 
@@ -53,7 +53,7 @@ impl Pairs {
         Self { theirs: vec![theirs], ours: vec![ours], floor: Vec::new() }
     }
 
-    /// The figure of them, for a data set and its number of rows: the medians of both, of their ratios, and of the floor's.
+    /// The figure of them, for a data set and its rows: the medians of both and of the ratios.
     pub fn figure<'a>(
         &self,
         group: &str,
@@ -95,7 +95,7 @@ impl Pairs {
         Self { theirs: less(&self.theirs), ours: less(&self.ours), floor: Vec::new() }
     }
 
-    /// The figure of their means and the means' ratio, for what comes in bursts that medians do not show.
+    /// The figure of their means and the means' ratio: medians do not show what comes in bursts.
     pub fn figure_of_means(&self, group: &str, table: &Table, what: &str, unit: &str) -> Figure {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let (theirs, ours) = (mean(&self.theirs), mean(&self.ours));
@@ -180,7 +180,7 @@ pub struct Floor<'a> {
     pub query: &'a str,
     /// What its plan has in place of the index.
     pub node: &'a str,
-    /// Whether it has the same answer: not where a key comes several times and the floor gives it once.
+    /// Whether it has the same answer: not where keys repeat and the floor gives each once.
     pub is_checked: bool,
 }
 
@@ -204,8 +204,8 @@ impl<'a> Question<'a> {
         Self { table, query, theirs: ("btree", scan), ours: ("learned", scan), floor: None }
     }
 
-    /// Asks both in turn: milliseconds. Each is asked once unmeasured when the planner is shown its index, since
-    /// that empties what the session remembers of it. Fails where a plan is another one, or the answers differ.
+    /// Asks both in turn: milliseconds. Each is asked once unmeasured after the planner was shown
+    /// its index, since that empties the session's caches of it. Fails on other plans or answers.
     pub fn ask(&self, client: &mut Client, rounds: usize) -> Result<Pairs> {
         let mut answer = None;
         let mut same = |found: String, query: &str| match answer.replace(found.clone()) {

@@ -29,7 +29,7 @@ pub struct Figure {
     pub rows: u64,
     /// What is measured: "index-only", "row fetched".
     pub what: String,
-    /// Of the medians. Where it ends in "/s" or is "passed", more is better; less is better otherwise.
+    /// Of the medians. More is better where it ends in "/s" or is "passed", less otherwise.
     pub unit: String,
     /// The other index: "btree", "hash", "brin".
     pub against: String,
@@ -57,7 +57,7 @@ impl Figure {
         Figure { target: Some(target), ..self }
     }
 
-    /// Whether the target is of the learned index's own figure, and not of the ratio: bytes a row as built, and waits.
+    /// Whether the target is of `ours` and not of the ratio: bytes a row as built, and waits.
     pub fn target_is_of_ours(&self) -> bool {
         self.group == "space"
             || self.what.starts_with("training")

@@ -85,7 +85,7 @@ impl Server {
         Ok(())
     }
 
-    /// What one of PostgreSQL's programs (`pgbench`) prints, run against this server's socket. It must succeed.
+    /// What a program of PostgreSQL (`pgbench`) prints that connects to this server.
     pub fn program(&self, program: &str, arguments: &[&str]) -> Result<String> {
         Ok(self.cluster.client_program(program, arguments))
     }

@@ -40,15 +40,15 @@ impl Table {
         Ok(table)
     }
 
-    /// Makes all rows visible to all, and known so, which index-only scans need; sees that it is so.
+    /// Makes all pages all-visible, which index-only scans need, and checks that they are.
     pub fn vacuum(&self, client: &mut Client) -> Result<()> {
         let name = &self.name;
         client.batch_execute(&format!("VACUUM (FREEZE, ANALYZE) {name}"))?;
         // COPY may leave pages at the end that no row is in.
         let hidden = format!(
             "SELECT blkno FROM pg_visibility_map('{name}') v, LATERAL (SELECT FROM {name}
-                WHERE ctid >= format('(%s,0)', blkno)::tid AND ctid < format('(%s,0)', blkno + 1)::tid
-                LIMIT 1) row
+                WHERE ctid >= format('(%s,0)', blkno)::tid
+                    AND ctid < format('(%s,0)', blkno + 1)::tid LIMIT 1) row
             WHERE NOT all_visible LIMIT 1"
         );
         match client.query_opt(&hidden, &[])? {
@@ -73,8 +73,8 @@ impl Table {
         Ok(())
     }
 
-    /// Adds `t_ranges (rows, low, high)`: from `low` to below `high` there are so many rows, or somewhat more or less
-    /// where keys repeat. Of each size there are as many as have 200,000 rows together, but 2,000 at the most.
+    /// Adds `t_ranges (rows, low, high)`: from `low` to below `high` there are that many rows, or
+    /// about so where keys repeat. Ranges of one size have 200,000 rows together; at most 2,000.
     pub fn add_ranges(&self, client: &mut Client, keys: &[i64], sizes: &[u64]) -> Result<()> {
         let name = &self.name;
         let mut sorted = keys.to_vec();
@@ -99,7 +99,7 @@ impl Table {
         Ok(())
     }
 
-    /// The full name of its index of this short name, which is that of the access method but for further ones.
+    /// The full name of an index: the short one is that of the access method, or of a variant.
     pub fn index(&self, short: &str) -> String {
         format!("{}_{short}", self.name)
     }
@@ -127,7 +127,7 @@ impl Table {
 
     /// Lets the planner see only the index of this short name.
     ///
-    /// Changing a row of `pg_index` invalidates the cached index, and plans leave out what is not valid.
+    /// A change of `pg_index` invalidates the cached index, and plans leave out invalid ones.
     pub fn show_only(&self, client: &mut Client, short: &str) -> Result<()> {
         let valid = "UPDATE pg_index SET indisvalid = NOT indisvalid
             WHERE indrelid = $1::text::regclass AND indisvalid <> (indexrelid = $2::text::regclass)";

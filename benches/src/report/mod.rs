@@ -25,7 +25,7 @@ struct Results {
     figures: Vec<Figure>,
 }
 
-/// Writes `benchmarks/results.json`, `plots/*.svg` and the tables in `benchmarks.md`, where the options name a directory.
+/// Writes the results, the pictures and the tables, where the options name a directory.
 pub fn write(bench: &Bench) -> Result<()> {
     let Some(out) = &bench.options.out else { return Ok(()) };
     let results = Results { run: Run::of(bench)?, figures: bench.figures.clone() };

@@ -26,7 +26,7 @@ const AXIS: i32 = 44;
 const TEXT: f64 = 12.0;
 const TITLE: f64 = 16.0;
 
-/// Colours that colour-blind people tell apart too: Okabe and Ito, "Color Universal Design" (2008), but for their yellow.
+/// Colours that all people tell apart: Okabe and Ito, "Color Universal Design" (2008), less yellow.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -39,8 +39,8 @@ const COLOURS: [RGBColor; 7] = [
 const BAND: RGBColor = RGBColor(244, 244, 244);
 const GRID: RGBColor = RGBColor(205, 205, 205);
 
-const NOTE: &str = "Right of 1 the learned index is better. Marks are medians of paired rounds; lines reach from the least \
-    round to the greatest.";
+const NOTE: &str = "Right of 1 the learned index is better. Marks are medians of paired rounds; \
+    lines reach from the least round to the greatest.";
 const BOUND: &str = "as small as an entry for each row can be: the entropy of the keys";
 
 /// Some figures of a group that have one message.
@@ -191,7 +191,7 @@ impl Picture<'_> {
         Ok(canvas.present()?)
     }
 
-    /// The row of each figure, and what its colour stands for: of data sets and what is measured the more are rows.
+    /// The row of each figure, and what its colour stands for: the more of both are the rows.
     fn names(&self) -> Vec<(String, String)> {
         let all = &self.figures;
         let is_one = distinct(all.iter().map(|figure| &figure.against)).len() == 1;

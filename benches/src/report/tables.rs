@@ -9,7 +9,7 @@ use crate::result::{Figure, GROUPS};
 use super::plot::Picture;
 use super::run::Run;
 
-/// All that stands between the marks: what the run was, the groups, and where the learned index is worse.
+/// All between the marks: what the run was, the groups, and where the learned index is worse.
 pub fn markdown(run: &Run, figures: &[Figure], pictures: &[Picture<'_>]) -> String {
     let mut text = format!(
         "\n`{}` on {}: version {}, commit {}, PostgreSQL {}, {} x {}, {} rows unless said, {} \

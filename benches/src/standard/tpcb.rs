@@ -1,5 +1,5 @@
-//! pgbench's TPC-B-like transactions, in two databases: one as pgbench makes it, one with learned indexes in
-//! place of its primary keys. And its SELECTs, by the number of clients.
+//! pgbench's TPC-B-like transactions, and its SELECTs by the number of clients, in two databases:
+//! one as pgbench makes it, one with learned indexes in place of its primary keys.
 
 use postgres::Client;
 use server_tests::Script;

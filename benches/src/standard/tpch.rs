@@ -1,5 +1,5 @@
-//! TPC-H: all 22 queries with their validation parameters, over B-trees and over learned indexes on every
-//! key and date. Both are on the same tables; the planner sees those of one side at a time.
+//! TPC-H: all 22 queries with their validation parameters, over B-trees and over learned indexes on
+//! every key and date of the same tables. The planner sees those of one side at a time.
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::paired::{Pairs, Side, alternate};
 const DATABASE: &str = "tpch";
 /// Each under a line with its number.
 const QUERIES: &str = include_str!("tpch.sql");
-/// Milliseconds below which a query is asked twice, so that what a session reads first is not counted.
+/// Milliseconds below which a query is asked twice: what a session reads first is not counted.
 const SHORT: f64 = 200.0;
 /// No query is to be slower than this, and the total is to be faster.
 const SLOWEST: f64 = 0.95;
@@ -135,7 +135,7 @@ fn show(client: &mut Client, side: Side) -> Result<()> {
     Ok(())
 }
 
-/// The rows of an answer in some order of their own, since ties may come in any, and the milliseconds it took.
+/// The rows of an answer, sorted since ties may come in any order, and the milliseconds it took.
 fn ask(client: &mut Client, query: &str) -> Result<(Vec<String>, f64)> {
     let started = Instant::now();
     let messages = client.simple_query(query)?;

@@ -1,8 +1,8 @@
 //! YCSB A to F: its mixes of reads, updates, inserts and scans, on twin tables.
 //!
-//! After Cooper et al., "Benchmarking cloud serving systems with YCSB" (SoCC 2010): keys are hashes of
-//! record numbers, so that they come in no order, and requests are zipfian over the records. A record has
-//! one payload of 100 bytes here. Sessions do not wait for the disk (`synchronous_commit = off`).
+//! After Cooper et al., "Benchmarking cloud serving systems with YCSB" (SoCC 2010): keys are hashes
+//! of record numbers, in no order, and requests are zipfian over the records. A record has one
+//! payload of 100 bytes here. Sessions do not wait for the disk (`synchronous_commit = off`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

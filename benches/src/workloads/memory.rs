@@ -1,4 +1,4 @@
-//! The same when memory is short: a server whose `shared_buffers` hold a part of the table or the index.
+//! The same when memory is short: `shared_buffers` hold a part of the table or the index.
 
 use postgres::Client;
 use rand::Rng;
@@ -13,7 +13,7 @@ use crate::table::Table;
 use super::probes::{LISTS, PROBES, ask_lists};
 use super::writes::{Inserts, Twins, insert};
 
-/// Measures lookups with the table five times `shared_buffers`, and random inserts with the B-tree four times.
+/// Lookups with the table five times `shared_buffers`, random inserts with the B-tree four times.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let sets: &[&str] =
         if bench.options.is_full() { &["timestamps", "uniform"] } else { &["uniform"] };

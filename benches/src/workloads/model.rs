@@ -1,4 +1,4 @@
-//! The model alone, in memory and without a server: how long it trains, and how fast it finds a key's place.
+//! The model alone, without a server: how long it trains, and how fast it finds a key's place.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -102,7 +102,7 @@ fn map_of(codes: &[u64]) -> BTreeMap<u64, usize> {
     codes.iter().copied().zip(1..).collect()
 }
 
-/// Looks all up, each when the one before has been found, so that no two overlap. Returns a sum of the places.
+/// Looks all up, each after the one before was found, so that none overlap. Returns their sum.
 fn chained(wanted: &[u64], start: u64, place: impl Fn(u64) -> usize) -> u64 {
     wanted.iter().fold(start, |sum, code| {
         // Nothing is added, but the processor does not know.

@@ -1,4 +1,4 @@
-//! Ranges of few and of many rows, ordered scans with a limit, least and greatest keys, bitmap scans.
+//! Ranges of few and many rows, ordered scans with a limit, least and greatest keys, bitmap scans.
 
 use indicatif::HumanCount;
 use postgres::Client;

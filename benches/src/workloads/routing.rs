@@ -11,7 +11,7 @@ use super::probes::PROBE;
 
 const GROUP: &str = "routing";
 
-/// Measures the learned index against others of its kind, with the model or the density changed; and a sparse one
+/// Measures the learned index against others with another model or density, and a sparse one
 /// against the B-tree, where only the routing is left.
 pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> {
     // As many bytes a row as the B-tree has, as far as the option goes.

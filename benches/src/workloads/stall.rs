@@ -25,7 +25,7 @@ const MORE: f64 = 10.0;
 /// The waits that are told, by the share of the others that are shorter.
 const TOLD: [(&str, f64); 3] = [("median", 0.5), ("99.9%", 0.999), ("longest", 1.0)];
 
-/// Measures it: rows enough for a merge come at once, while none is allowed, then single rows, which start it.
+/// Rows enough for a merge come at once, while none is allowed, then single rows, which start it.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let mut client = bench.connect()?;
     let client = &mut client;

@@ -97,8 +97,8 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     twins.drop(client)
 }
 
-/// Inserts batches of these keys into both. A checkpoint is made before each, so that each pays for whole pages in
-/// the WAL.
+/// Inserts batches of these keys into both. A checkpoint before each makes it pay for whole pages
+/// in the WAL.
 pub fn insert(
     bench: &mut Bench,
     client: &mut Client,
@@ -169,8 +169,8 @@ pub fn drop_batches(client: &mut Client, batches: usize) -> Result<()> {
     Ok(client.batch_execute(&format!("DROP TABLE {}", batches.join(", ")))?)
 }
 
-/// Inserts one batch in as many parts as it is to have checkpoints, one before each part, and merges it where the worker
-/// does not.
+/// Inserts one batch, in as many parts as checkpoints, with one before each part. Merges it where
+/// the worker does not.
 pub fn insert_batch(
     client: &mut Client,
     twins: &Twins,

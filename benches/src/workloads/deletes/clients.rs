@@ -1,7 +1,7 @@
-//! Clients that do the same again and again, for a time that can be set (`--seconds`): a job queue and a hot row.
+//! Clients that repeat the same for some time (`--seconds`): a job queue and a hot row.
 //!
-//! Each side's clients work for slices of that time, in turn with the other's. Their sessions and tables stay the same from one
-//! slice to the next: what a session remembers of dead entries lasts, and so does what nobody cleans up.
+//! The clients of both sides take turns, in slices of that time. Sessions and tables stay: what a
+//! session remembers of dead entries lasts, and so does what nobody cleans up.
 
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ pub fn hot_row(bench: &mut Bench) -> Result<()> {
     on_new_tables(bench, &work, 1, create, statements)
 }
 
-/// Measures clients that find a row by the index "id" of a table that is made for it, and whether their rate falls.
+/// Measures clients that find rows of a new table by its index "id", and whether they slow down.
 fn on_new_tables(
     bench: &mut Bench,
     work: &Work<'_>,
@@ -108,7 +108,7 @@ pub struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Lets the sessions of both sides, the other index's first, work in turn. Returns the rates of the slices.
+    /// Lets the sessions of both sides work in turn. Returns the rates of the slices.
     pub fn measure(&self, bench: &mut Bench, mut sessions: [Vec<Session>; 2]) -> Result<Pairs> {
         bench.connect()?.batch_execute("CHECKPOINT")?;
         let slice = Duration::from_secs(bench.options.seconds) / SLICES as u32;

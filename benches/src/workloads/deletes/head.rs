@@ -20,7 +20,7 @@ const DELETED: u64 = ROWS * 60 / 100;
 /// Times that one thing is asked in one round, of which the median counts.
 const TIMES: usize = 20;
 
-/// Looks the oldest row up again and again. The first time of each session is not counted: it finds out what is dead.
+/// Looks the oldest row up often. A session's first time is not counted: it finds what is dead.
 pub fn oldest(bench: &mut Bench) -> Result<()> {
     let mut client = index_session(bench)?;
     let client = &mut client;

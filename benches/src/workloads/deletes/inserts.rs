@@ -1,4 +1,4 @@
-//! Rows with random keys: bytes of WAL by how far apart checkpoints are, and the rate of two clients.
+//! Rows with random keys: bytes of WAL by the distance of checkpoints, and the rate of two clients.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use super::super::writes::{
 use super::GROUP;
 use super::clients::{Session, Work};
 
-/// Checkpoints in each batch: the more, the more whole pages are logged. None, after one before them all.
+/// Checkpoints in each batch, each followed by whole pages in the WAL. 0: one before all batches.
 const CHECKPOINTS: [usize; 3] = [5, 1, 0];
 
 /// Measures both on twins of uniform keys. The worker merges.

@@ -1,4 +1,4 @@
-//! Serializable transactions of sessions that each stay within keys of their own: none needs to fail.
+//! Serializable transactions of sessions that share no keys: none needs to fail.
 
 use postgres::Client;
 use postgres::error::SqlState;
@@ -14,7 +14,7 @@ const SESSIONS: usize = 4;
 /// Transactions of all sessions in one round.
 const TRANSACTIONS: usize = 600;
 
-/// Counts those that pass. In each step every session begins one; then all read, all write, and all commit.
+/// Counts those that pass. In each step all sessions begin one, then all read, write, and commit.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let mut client = index_session(bench)?;
     let twins = serial_twins(&mut client)?;
