@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- What the extension declares.
 SELECT amname, amtype FROM pg_am WHERE amname = 'learned';
 

@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- learned_check(): what it counts, and what it refuses.
 CREATE TABLE t (k int8, id int4);
 INSERT INTO t SELECT g, g FROM generate_series(1, 3000) g;

@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- Declarations around a learned index: what works, what is refused, and what it says.
 SET client_min_messages = error;
 CREATE TABLE t (k int4, v int4, note text);

@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- An index from its build to its end: every path that changes pages, small enough to run under
 -- valgrind (scripts/valgrind). Answers are compared with those of sequential scans.
 SET client_min_messages = error;

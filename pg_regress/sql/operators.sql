@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- Operators that others add to an operator family: a value is read as what it is, or refused, and never
 -- taken for a value of the column's type.
 SET client_min_messages = warning;

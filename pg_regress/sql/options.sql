@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- Storage parameters: listed, checked, changeable.
 CREATE TABLE t (k int8);
 INSERT INTO t SELECT generate_series(1, 1000);

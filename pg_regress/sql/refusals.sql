@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- What is not supported says so, and what to do instead.
 CREATE TABLE t (k int8, s text, n numeric, u uuid, b bytea);
 CREATE INDEX ON t USING learned (s);

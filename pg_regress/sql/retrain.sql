@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- learned_retrain: what it tells, of which indexes, and what it refuses.
 SET client_min_messages = error;
 CREATE TABLE t (k int8, note text);

@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- Each kind of scan on a table small enough to check by eye.
 CREATE TABLE t (k int4, note text);
 INSERT INTO t VALUES (30, 'c'), (10, 'a'), (NULL, 'n'), (20, 'b'), (20, 'b2'), (50, 'e'), (40, 'd');

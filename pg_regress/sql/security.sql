@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- Who may see and do what, with a B-tree on the same column beside it wherever the two must agree.
 SET client_min_messages = error;
 SET datestyle = 'ISO';

@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- Local times against absolute ones, in zones whose clocks change: as a sequential scan compares.
 -- POSIX zones may be further from UTC than a day, so that a change of the clocks decides about
 -- local times that are days away from it.

@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- CREATE UNIQUE INDEX: what is a duplicate, and what is not. (The warning of versions before 18 is
 -- tested elsewhere.)
 SET client_min_messages = error;

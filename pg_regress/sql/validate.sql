@@ -1,3 +1,4 @@
+\set VERBOSITY default
 -- amvalidate says what is wrong with an operator class, and an index on one that the codes do not
 -- serve is refused.
 CREATE FUNCTION validate(class name) RETURNS bool LANGUAGE sql AS $$
