@@ -41,7 +41,7 @@ pub(crate) fn decode_everything(bytes: &[u8], kind: PageKind) {
 }
 
 fn use_leaf(page: &[u8; PAGE_SIZE]) {
-    let Ok(leaf) = Leaf::parse(page) else { return };
+    let Ok(leaf) = Leaf::parse(page, 1) else { return };
     let (mut codes, mut tids) = (Vec::new(), Vec::new());
     if leaf.decode(0, leaf.entries(), &mut codes, &mut tids).is_ok() {
         assert_eq!(codes.len(), tids.len());

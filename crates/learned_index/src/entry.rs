@@ -49,6 +49,35 @@ pub struct Entry {
     pub tid: HeapTid,
 }
 
+/// Which of two neighbours a position is looked for in, where one ends and the other begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The page that the position belongs to.
+    At,
+    /// The page with the last positions before it.
+    Before,
+}
+
+impl Side {
+    /// Whether a page that begins at `low` begins early enough.
+    #[inline]
+    pub(crate) fn begins_early_enough(self, low: Fence, position: Fence) -> bool {
+        if self == Side::At { low <= position } else { low < position }
+    }
+
+    /// Whether a page that ends at `high` goes far enough.
+    #[inline]
+    pub(crate) fn goes_far_enough(self, high: Fence, position: Fence) -> bool {
+        if self == Side::At { position < high } else { position <= high }
+    }
+
+    /// Whether it is the page between two fences.
+    #[inline]
+    pub(crate) fn holds(self, low: Fence, high: Fence, position: Fence) -> bool {
+        self.begins_early_enough(low, position) && self.goes_far_enough(high, position)
+    }
+}
+
 /// A boundary between leaves: an entry's position in index order, or infinity above all of them.
 ///
 /// A leaf's low fence is inclusive, its high fence exclusive. The low fence of a leaf is the high

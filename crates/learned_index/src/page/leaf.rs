@@ -101,10 +101,17 @@ impl TidStride {
     }
 }
 
-/// A view of a leaf.
+/// A view of a leaf. Its errors name the block.
 #[derive(Clone, Copy)]
 pub struct Leaf<'a> {
     page: &'a PageBytes,
+    head: Head,
+}
+
+/// The front of a leaf, checked, and where the leaf is.
+#[derive(Clone, Copy)]
+pub(crate) struct Head {
+    block: Block,
     marks: Marks,
     header: Header,
     class: NullClass,
@@ -131,9 +138,20 @@ struct BlockView<'a> {
 }
 
 impl<'a> Leaf<'a> {
-    /// Checks kind, version and header. The blocks are checked as they are used.
+    /// Checks kind, version and header of the page in a block. The blocks of entries are checked as they are used.
     #[inline]
-    pub fn parse(page: &'a PageBytes) -> Result<Leaf<'a>> {
+    pub fn parse(page: &'a PageBytes, block: Block) -> Result<Leaf<'a>> {
+        Leaf::parse_unnamed(page, block).map_err(|corruption| corruption.at(block))
+    }
+
+    /// The view of a page whose front was checked.
+    #[inline]
+    pub(crate) fn of(page: &'a PageBytes, head: Head) -> Leaf<'a> {
+        Leaf { page, head }
+    }
+
+    #[inline]
+    fn parse_unnamed(page: &'a PageBytes, block: Block) -> Result<Leaf<'a>> {
         expect_kind(page, PageKind::Leaf, "a leaf")?;
         let marks: Marks = read(page, MARKS_AT);
         let header: Header = read(page, HEADER_AT);
@@ -151,30 +169,47 @@ impl<'a> Leaf<'a> {
             2 => NullClass::NullsLast,
             other => return Err(Corruption::new("a null class", other.into())),
         };
-        let leaf = Leaf { page, marks, header, class };
+        let leaf = Leaf { page, head: Head { block, marks, header, class } };
         let check = tombstone::marks_check(&marks, leaf.tombstone_list());
         ensure(marks.check == check, "whole tombstone marks", marks.check.into())?;
         Ok(leaf)
     }
 
+    /// The front of the leaf, for [`Leaf::of`].
+    #[inline]
+    pub(crate) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Where the leaf is.
+    pub fn at(&self) -> Block {
+        self.head.block
+    }
+
+    /// Fails with a corruption of this leaf unless `condition` holds.
+    #[inline]
+    pub(crate) fn ensure(&self, condition: bool, expected: &'static str, found: u64) -> Result<()> {
+        ensure(condition, expected, found).map_err(|corruption| corruption.at(self.head.block))
+    }
+
     /// The first position that belongs to the leaf.
     pub fn low(&self) -> Fence {
-        self.header.low.into()
+        self.head.header.low.into()
     }
 
     /// The first position that belongs to a later leaf.
     pub fn high(&self) -> Fence {
-        self.header.high.into()
+        self.head.header.high.into()
     }
 
     /// The null class of all entries.
     pub fn class(&self) -> NullClass {
-        self.class
+        self.head.class
     }
 
     /// Number of entries, dead ones included.
     pub fn entries(&self) -> usize {
-        self.header.entries as usize
+        self.head.header.entries as usize
     }
 
     /// The code of the first entry, if there is one.
@@ -189,12 +224,12 @@ impl<'a> Leaf<'a> {
 
     /// Number of dead entries.
     pub fn tombstones(&self) -> usize {
-        usize::from(self.marks.tombstones)
+        usize::from(self.head.marks.tombstones)
     }
 
     /// The page that tells which slots are dead, once the leaf has no room for the list.
     pub fn tombstone_page(&self) -> Option<Block> {
-        (self.marks.tombstone_page != 0).then_some(self.marks.tombstone_page)
+        (self.head.marks.tombstone_page != 0).then_some(self.head.marks.tombstone_page)
     }
 
     /// Slots that the leaf itself lists as dead, ascending.
@@ -210,20 +245,20 @@ impl<'a> Leaf<'a> {
     }
 
     fn tombstone_list(&self) -> &'a [u8] {
-        let listed = if self.marks.tombstone_page == 0 { self.tombstones() } else { 0 };
-        let start = usize::from(self.header.tombstones_at);
+        let listed = if self.head.marks.tombstone_page == 0 { self.tombstones() } else { 0 };
+        let start = usize::from(self.head.header.tombstones_at);
         let end = (start + 2 * listed).min(CONTENT_END);
         self.page.get(start..end).unwrap_or(&[])
     }
 
     /// Dead slots that the leaf could list.
     pub(crate) fn tombstone_capacity(&self) -> usize {
-        (CONTENT_END - usize::from(self.header.tombstones_at)) / 2
+        (CONTENT_END - usize::from(self.head.header.tombstones_at)) / 2
     }
 
     /// Where the content ends. A list that a page for the dead slots has replaced may still be there.
     pub(crate) fn content_end(&self) -> usize {
-        if self.marks.tombstone_page == 0 {
+        if self.head.marks.tombstone_page == 0 {
             self.tombstones_at() + 2 * self.tombstones()
         } else {
             super::lower(self.page).max(self.tombstones_at())
@@ -232,11 +267,11 @@ impl<'a> Leaf<'a> {
 
     /// Where the list of dead slots begins in the page.
     pub(crate) fn tombstones_at(&self) -> usize {
-        usize::from(self.header.tombstones_at)
+        usize::from(self.head.header.tombstones_at)
     }
 
     fn blocks(&self) -> usize {
-        usize::from(self.header.blocks)
+        usize::from(self.head.header.blocks)
     }
 
     /// The table entry of a block; `block` is below the number of blocks.
@@ -255,11 +290,16 @@ impl<'a> Leaf<'a> {
         let start = self.start(block);
         let first_slot = usize::from(start.first_slot);
         let end = self.slots_before(block + 1);
-        ensure(first_slot < end && end <= self.entries(), "blocks that ascend", end as u64)?;
+        let ascends = first_slot < end && end <= self.entries();
+        self.ensure(ascends, "blocks that ascend", end as u64)?;
         // Up to the end of the page: reading a few bytes beyond a sequence is its fast path.
         let bytes = self.page.get(usize::from(start.offset)..).unwrap_or(&[]);
-        let (codes, len) = Sequence::parse(bytes, end - first_slot)?;
-        let (tids, _) = Sequence::parse(bytes.get(len..).unwrap_or(&[]), end - first_slot)?;
+        let sequence = |bytes| {
+            let parsed = Sequence::parse(bytes, end - first_slot);
+            parsed.map_err(|corruption| corruption.at(self.head.block))
+        };
+        let (codes, len) = sequence(bytes)?;
+        let (tids, _) = sequence(bytes.get(len..).unwrap_or(&[]))?;
         Ok(BlockView { first_slot, codes, tids })
     }
 
@@ -295,8 +335,8 @@ impl<'a> Leaf<'a> {
     /// The first slot whose entry lies at or after a position; the number of entries if there is
     /// none.
     pub fn slot_of(&self, position: Fence) -> Result<usize> {
-        if position.class != self.class as u8 {
-            let before = position.class < self.class as u8;
+        if position.class != self.head.class as u8 {
+            let before = position.class < self.head.class as u8;
             return Ok(if before { 0 } else { self.entries() });
         }
         let mut low = self.lower_bound(position.code)?;
@@ -337,14 +377,14 @@ impl<'a> Leaf<'a> {
         let (start, end) = view.codes.run_of(code, |index| view.tids.prefetch(index..index + 1));
         if view.first_slot + end == self.slots_before(block + 1) && block + 1 < self.blocks() {
             // It may go on in the next block.
-            let key = Key { class: self.class, code };
+            let key = Key { class: self.head.class, code };
             return self.copy_between(Fence::before(key), Fence::after(key), room, codes, tids);
         }
         let taken = taken(end - start, room);
         codes.make_room(taken);
         tids.make_room(taken);
         if taken == 1 {
-            let stride = TidStride::new(self.header.tid_stride);
+            let stride = TidStride::new(self.head.header.tid_stride);
             codes.push(code);
             tids.push(stride.decode(view.tids.get(start)));
         } else {
@@ -432,14 +472,14 @@ impl<'a> Leaf<'a> {
 
     /// The entry of a slot below the number of entries.
     pub(crate) fn entry(&self, slot: usize) -> Result<Entry> {
-        let key = Key { class: self.class, code: self.code(slot)? };
+        let key = Key { class: self.head.class, code: self.code(slot)? };
         Ok(Entry { key, tid: self.tid(slot)? })
     }
 
     /// The heap TID of a slot below the number of entries.
     fn tid(&self, slot: usize) -> Result<HeapTid> {
         let (view, within) = self.block_of(slot)?;
-        Ok(TidStride::new(self.header.tid_stride).decode(view.tids.get(within)))
+        Ok(TidStride::new(self.head.header.tid_stride).decode(view.tids.get(within)))
     }
 
     /// Appends codes and heap TIDs of the slots from `start` to `end` (exclusive, at most the
@@ -461,7 +501,8 @@ impl<'a> Leaf<'a> {
             }
             let view = self.block(block)?;
             let block_end = self.slots_before(block + 1);
-            ensure(view.first_slot <= slot && slot < block_end, "slots that ascend", slot as u64)?;
+            let ascends = view.first_slot <= slot && slot < block_end;
+            self.ensure(ascends, "slots that ascend", slot as u64)?;
             let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
             view.codes.prefetch(from..to);
             view.tids.prefetch(from..to);
@@ -476,7 +517,7 @@ impl<'a> Leaf<'a> {
 
     /// Appends the heap TIDs from `start` to `end` (exclusive) of a block's; there is room for them.
     fn decode_tids(&self, of: &Sequence<'_>, start: usize, end: usize, tids: &mut Vec<HeapTid>) {
-        let stride = TidStride::new(self.header.tid_stride);
+        let stride = TidStride::new(self.head.header.tid_stride);
         let mut codes = [0; TIDS_AT_ONCE];
         for first in (start..end).step_by(TIDS_AT_ONCE) {
             let codes = &mut codes[..(end - first).min(TIDS_AT_ONCE)];

@@ -127,7 +127,7 @@ mod tests {
         codes.truncate(filled.entries);
         let fence = |code| Fence::before(Key { class: NullClass::Value, code });
         let page = filled.into_page(NullClass::Value, fence(codes[0]), fence(high), 200, 1);
-        let leaf = Leaf::parse(&page).unwrap();
+        let leaf = Leaf::parse(&page, 1).unwrap();
         let outline = leaf.outline();
         let foreseen = (0..codes.len()).filter(|&slot| {
             let read = leaf.packed_byte_of(slot).unwrap() / LINE;

@@ -1,15 +1,16 @@
 //! Writing a new index from entries in order: leaves, directory, model, metapage.
 
 use super::cut::{LeafCutter, NewLeaf};
+use super::directory::LeafRef;
+use super::leaf::OpenLeaf;
 use crate::corruption::Result;
 use crate::entry::{Block, Fence, HeapTid};
 use crate::key::NullClass;
 use crate::memory::{Add, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::directory::{self, Child};
-use crate::page::leaf::Leaf;
 use crate::page::meta::{self, Identity, State};
-use crate::page::{PAGE_SIZE, PageBytes, blob, free_page, leaf_builder, verify_seal};
+use crate::page::{PAGE_SIZE, PageBytes, blob, free_page, leaf_builder};
 use crate::store::BulkStore;
 
 /// What the user chose for an index.
@@ -113,10 +114,8 @@ impl<W: BulkStore> Builder<W> {
         let (mut codes, mut tids) = (Vec::new(), Vec::new());
         for leaf in &self.written.value_leaves {
             let page = self.written.store.read_back(leaf.block);
-            let decoded = verify_seal(&page)
-                .and_then(|()| Leaf::parse(&page))
-                .and_then(|leaf| leaf.decode(0, leaf.entries(), &mut codes, &mut tids));
-            decoded.map_err(|corruption| corruption.at(leaf.block))?;
+            let open = OpenLeaf::check(page, LeafRef::unknown(0, leaf), 0)?;
+            open.view().decode(0, open.view().entries(), &mut codes, &mut tids)?;
             codes.drain(..).zip(tids.drain(..)).for_each(|(code, tid)| emit(code, tid));
         }
         self.cutter.gathered().for_each(|(code, tid)| emit(code, tid));

@@ -385,8 +385,8 @@ impl Directory {
     /// Remembers that a leaf was read and found whole, the hint for reading it again, and what it looks
     /// like.
     #[inline]
-    pub(super) fn remember(&mut self, at: LeafRef, hint: Hint, leaf: &Leaf<'_>) {
-        self.remember_hint(at, hint);
+    pub(super) fn remember(&mut self, at: LeafRef, leaf: &Leaf<'_>) {
+        self.remember_hint(at, at.hint);
         if let Some(rest) = self.tiles.rest.get_mut(at.ordinal)
             && !rest.verified
         {
@@ -524,7 +524,8 @@ impl Directory {
 }
 
 impl LeafRef {
-    fn unknown(ordinal: usize, child: &Child) -> LeafRef {
+    /// A leaf that this session has not read yet.
+    pub(super) fn unknown(ordinal: usize, child: &Child) -> LeafRef {
         LeafRef { ordinal, block: child.block, birth: child.birth, hint: 0, verified: false }
     }
 }
@@ -643,13 +644,4 @@ pub(super) fn read_model_pages<S: Store>(store: &S, state: &State) -> Attempt<(M
             Corruption::new("a model of its kind", state.model_kind.into()).at(state.model_root),
         )?;
     Ok((model, blocks))
-}
-
-/// Checks that a page is the leaf that the directory means, and its seal when this session finds it
-/// there (`hint`) for the first time: where it was elsewhere before, it was read from disk since.
-#[inline]
-pub(crate) fn expect_leaf(leaf: LeafRef, page: &PageBytes, hint: Hint) -> Result<()> {
-    let birth = page::birth(page);
-    ensure(birth == leaf.birth, "the leaf that the directory means", birth)?;
-    if leaf.verified && leaf.hint == hint { Ok(()) } else { page::verify_seal(page) }
 }

@@ -10,14 +10,14 @@
 use super::attempt::{Attempt, settled};
 use super::budget::Budget;
 use super::build::BuildOptions;
-use super::delta::{Routes, Side, USUAL_ENTRIES, pages_of};
+use super::delta::{Routes, USUAL_ENTRIES, pages_of};
 use super::directory::read_meta;
 use super::rewrite::{Excluded, Rewrite, undisturbed};
 use super::transition::transition;
 use crate::corruption::Result;
-use crate::entry::{Block, Entry, Fence};
+use crate::entry::{Block, Entry, Fence, Side};
 use crate::memory::{Add, listed};
-use crate::page::delta::{self, Delta, Tree};
+use crate::page::delta::{self, Tree};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
@@ -196,14 +196,12 @@ impl<'a, S: Store> Frozen<'a, S> {
 
     fn read_from(&mut self, position: Fence) -> Result<()> {
         let word = self.store.word;
-        let tree = self.routes.tree();
-        let (page, block) =
-            undisturbed(self.routes.read_leaf(self.store, word, position, Side::At))?;
-        let node = Delta::parse(&page, tree.name).map_err(|corruption| corruption.at(block))?;
-        self.entries = node.entries().map_err(|corruption| corruption.at(block))?;
+        let open = undisturbed(self.routes.read_leaf(self.store, word, position, Side::At))?;
+        let node = open.view();
+        self.entries = node.entries()?;
         self.next = self.entries.partition_point(|&entry| Fence::at(entry) < position);
         self.high = node.high();
-        self.leaves.add((block, self.high));
+        self.leaves.add((node.at(), self.high));
         Ok(())
     }
 

@@ -9,19 +9,20 @@
 use super::attempt::{Attempt, settled};
 use super::build::{BuildOptions, write_level, write_model};
 use super::cut::{LeafCutter, NewLeaf};
-use super::directory::{UpperLevels, read_children, read_meta, read_model_pages};
+use super::directory::{LeafRef, UpperLevels, read_children, read_meta, read_model_pages};
+use super::leaf::read_leaf;
+use super::tombstones::read_tombstones;
 use super::transition::transition;
-use super::vacuum::dead_slots;
-use crate::corruption::{Corruption, Result, ensure};
+use crate::corruption::{Corruption, Result};
 use crate::entry::{Block, Entry, Fence};
 use crate::fault::{Fault, cut_off, injected};
 use crate::key::{Key, NullClass};
 use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
+use crate::page::PageBytes;
 use crate::page::directory::{self, Child};
 use crate::page::leaf::Leaf;
 use crate::page::meta::{Identity, NOTHING_STALE, State};
-use crate::page::{self, PageBytes};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
 
@@ -216,20 +217,18 @@ impl<'a, S: Update> Rewrite<'a, S> {
         }
         let child = self.child(ordinal)?;
         self.replaced.add(child.block);
-        self.read_leaf(child).map_err(|corruption| corruption.at(child.block))
+        self.read_leaf(LeafRef::unknown(ordinal, &child), child.low)
     }
 
-    fn read_leaf(&mut self, child: Child) -> Result<Contents> {
-        let page = self.store.read(child.block, 0);
-        ensure(page::birth(&page) == child.birth, "the leaf that is meant", page::birth(&page))?;
-        page::verify_seal(&page)?;
-        let leaf = Leaf::parse(&page)?;
-        ensure(leaf.low() == child.low, "the directory's fence", page::birth(&page))?;
+    fn read_leaf(&mut self, at: LeafRef, low: Fence) -> Result<Contents> {
+        let excluded = self.excluded();
+        let open = undisturbed(read_leaf(&excluded, excluded.word, at))?;
+        let leaf = open.view();
+        leaf.ensure(leaf.low() == low, "the directory's fence", at.birth)?;
         let (mut codes, mut tids) = (Vec::new(), Vec::new());
         leaf.decode(0, leaf.entries(), &mut codes, &mut tids)?;
-        ensure(tids.len() == leaf.entries(), "as many entries as slots", tids.len() as u64)?;
-        let excluded = self.excluded();
-        let dead = undisturbed(dead_slots(&excluded, excluded.word, &leaf, child.block))?;
+        leaf.ensure(tids.len() == leaf.entries(), "as many entries as slots", tids.len() as u64)?;
+        let dead = undisturbed(read_tombstones(&excluded, excluded.word, &leaf))?.slots();
         let mut dead = dead.into_iter().peekable();
         let class = leaf.class();
         let alive = codes.into_iter().zip(tids).enumerate().filter_map(|(slot, (code, tid))| {
@@ -485,8 +484,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
 
     fn first_code(&self, child: Child) -> Result<u64> {
         let page = self.store.read(child.block, 0);
-        let code = Leaf::parse(&page).map(|leaf| leaf.first_code().unwrap_or(child.low.code));
-        code.map_err(|corruption| corruption.at(child.block))
+        Ok(Leaf::parse(&page, child.block)?.first_code().unwrap_or(child.low.code))
     }
 }
 

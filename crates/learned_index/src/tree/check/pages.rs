@@ -26,8 +26,9 @@ pub(super) fn check<S: Store>(store: &S, report: &mut CheckReport) -> Result<()>
         let page = store.read(block, 0);
         let is_free = is_free(&page);
         // Whatever the page is by now, it is written as a whole.
-        let checked = if is_free { Ok(()) } else { page::verify_whole(&page) };
-        checked.map_err(|corruption| corruption.at(block))?;
+        if !is_free {
+            page::verify_whole(&page, block)?;
+        }
         if used.others.contains(&block) {
             continue;
         }
@@ -83,6 +84,6 @@ fn read_use<S: Store>(store: &S, state: &State) -> Attempt<(Used, u64)> {
 fn is_tombstone_page<S: Store>(store: &S, used: &Used, block: Block, owner: Option<Block>) -> bool {
     owner.filter(|owner| used.leaves.contains_key(owner)).is_some_and(|owner| {
         let page = store.read(owner, 0);
-        Leaf::parse(&page).is_ok_and(|leaf| leaf.tombstone_page() == Some(block))
+        Leaf::parse(&page, owner).is_ok_and(|leaf| leaf.tombstone_page() == Some(block))
     })
 }

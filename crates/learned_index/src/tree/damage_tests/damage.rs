@@ -141,7 +141,7 @@ fn differ(role: Role, one: &PageBytes, other: &PageBytes) -> bool {
         page[..WAL_POSITION_AND_CHECKSUM].fill(0);
     }
     if role == Role::LeafWithMap
-        && let Ok(leaf) = crate::page::leaf::Leaf::parse(one)
+        && let Ok(leaf) = crate::page::leaf::Leaf::parse(one, 0)
     {
         let lower = usize::from(u16::from_le_bytes([one[12], one[13]]));
         for page in [&mut meaning.0, &mut meaning.1] {

@@ -182,7 +182,7 @@ fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> 
     if block == 0 {
         Role::Meta
     } else if is(PageKind::Leaf) {
-        let leaf = Leaf::parse(page).unwrap();
+        let leaf = Leaf::parse(page, block).unwrap();
         match (leaf.tombstones(), leaf.tombstone_page()) {
             (_, Some(_)) => Role::LeafWithMap,
             (0, None) => Role::Leaf,
@@ -199,7 +199,7 @@ fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> 
         Role::Free
     } else {
         let name = crate::page::birth(page);
-        let node = crate::page::delta::Delta::parse(page, name).unwrap();
+        let node = crate::page::delta::Delta::parse(page, name, block).unwrap();
         let frozen = state.frozen.is_some_and(|tree| tree.name == name);
         match (frozen, node.level()) {
             (true, 0) => Role::FrozenLeaf,

@@ -10,7 +10,7 @@
 //! its leaf at once. What it remembers may be old and is never wrong: a page never
 //! moves its low fence, so an old route leads to the leaf or to one left of it.
 //!
-//! - this file: the way to a leaf
+//! - this file: the way to a leaf, and `node`: opening a page
 //! - `insert`: adding an entry
 //! - `removal`: taking out those of dead rows
 //! - `seen`: which keys a leaf does not have
@@ -19,6 +19,7 @@
 
 mod insert;
 mod look;
+mod node;
 mod removal;
 mod seen;
 mod split;
@@ -28,20 +29,21 @@ mod unique;
 pub(in crate::tree) use insert::open_tree;
 pub use insert::{insert, insert_removing};
 pub use look::Row;
+pub(in crate::tree) use node::{OpenNode, read_node};
 pub use removal::{Candidate, KeepAll, Table, remove_killed};
 pub use unique::{Unique, insert_unique, insert_unique_removing};
 
 use std::rc::Rc;
 
+use node::lock_node;
 use seen::Seen;
 
-use super::attempt::{Attempt, lock_current, read_current};
+use super::attempt::Attempt;
 use super::budget::{Budget, Share};
-use crate::corruption::{Corruption, Result, ensure};
+use crate::corruption::{Result, ensure};
 use crate::cpu;
-use crate::entry::{Block, Entry, Fence};
+use crate::entry::{Block, Entry, Fence, Side};
 use crate::memory::{Add, listed, with_room};
-use crate::page::PageBytes;
 use crate::page::delta::{self, CAPACITY, Child, Delta, Tree};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
@@ -88,25 +90,6 @@ const BYTES_PER_ROUTE: usize = size_of::<Fence>() + size_of::<Route>();
 /// That nothing was seen of a page.
 const UNSEEN: u32 = u32::MAX;
 
-/// A leaf found for a position, or for what is before it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::tree) enum Side {
-    /// The leaf that the position belongs to.
-    At,
-    /// The leaf with the last positions before it.
-    Before,
-}
-
-impl Side {
-    fn begins_early_enough(self, low: Fence, position: Fence) -> bool {
-        if self == Side::At { low <= position } else { low < position }
-    }
-
-    fn goes_far_enough(self, high: Fence, position: Fence) -> bool {
-        if self == Side::At { position < high } else { position <= high }
-    }
-}
-
 impl Route {
     fn to(block: Block) -> Route {
         Route { block, hint: 0, verified: false, seen: UNSEEN, entries: 0 }
@@ -123,25 +106,21 @@ impl Routes {
     ) -> Attempt<Routes> {
         let mut share = Share::of(budget);
         let root = Child { low: Fence::MIN, block: tree.root };
-        let (mut level, mut pages) = {
-            let page = read_current(store, word, tree.root, 0)?;
-            let node = open(&page, tree).map_err(|error| error.at(tree.root))?;
-            (node.level(), vec![root])
-        };
+        let mut level = read_node(store, word, tree.name, tree.root, 0)?.view().level();
+        let mut pages = vec![root];
         ensure(level < MAX_LEVELS, "at most 12 levels of a delta tree", level.into())?;
         while level > 0 && pages.len() * delta::CHILDREN <= MOST_ROUTES {
             let mut below = with_room(pages.len() * delta::CHILDREN / 2);
             for parent in &pages {
-                let page = read_current(store, word, parent.block, 0)?;
-                let node = open(&page, tree).map_err(|error| error.at(parent.block))?;
+                let open = read_node(store, word, tree.name, parent.block, 0)?;
+                let node = open.view();
                 if parent.block == tree.root && node.level() > level {
                     // A level was put between the root and what it held a moment ago.
-                    drop(page);
+                    drop(open);
                     drop(share);
                     return Routes::read(store, word, tree, budget);
                 }
-                ensure(node.level() == level, "a delta page of this level", node.level().into())
-                    .map_err(|corruption| corruption.at(parent.block))?;
+                node.check_level(level)?;
                 below.add_all(node.children());
             }
             // Whoever comes to the root takes it for one that has grown, and starts anew.
@@ -208,14 +187,11 @@ impl Routes {
         word: u64,
         from: Fence,
     ) -> Attempt<Option<Entry>> {
-        let tree = self.tree;
-        let (page, block) = self.read_leaf(store, word, from, Side::At)?;
-        let node = open(&page, tree).map_err(|error| error.at(block))?;
+        let open = self.read_leaf(store, word, from, Side::At)?;
         let mut first: Option<Entry> = None;
-        node.visit(from, Fence::MAX, |_, entry| {
+        open.view().visit(from, Fence::MAX, |_, entry| {
             first = Some(first.map_or(entry, |first| first.min(entry)));
-        })
-        .map_err(|corruption| corruption.at(block))?;
+        })?;
         Ok(first)
     }
 
@@ -299,7 +275,7 @@ impl Routes {
         word: u64,
         position: Fence,
         side: Side,
-    ) -> Attempt<(S::Page<'s>, Block)> {
+    ) -> Attempt<OpenNode<S::Page<'s>>> {
         let start = match side == Side::At && self.last.0 == position {
             true => self.last.1,
             false => self.slot_for(position, side),
@@ -307,27 +283,27 @@ impl Routes {
         let mut at = self.step_to(start);
         loop {
             stop_at(StopPoint::DeltaBeforeRead);
-            let block = at.block;
-            let page = read_current(store, word, block, at.hint)?;
-            let node = open(&page, self.tree).map_err(|error| error.at(block))?;
+            let open = read_node(store, word, self.tree.name, at.block, at.hint)?;
+            let node = open.view();
             if at.is_root_that_grew(&node, self.tree) {
-                drop(page);
+                drop(open);
                 self.read_again(store, word)?;
                 return self.read_leaf(store, word, position, side);
             }
-            at.expect(&node, S::hint(&page)).map_err(|corruption| corruption.at(block))?;
+            let hint = S::hint(open.page());
+            at.check(&node, hint)?;
             if at.level == self.level {
-                self.remember(start, at.low, S::hint(&page));
+                self.remember(start, at.low, hint);
             }
             if !side.goes_far_enough(node.high(), position) {
-                at = right_of(&node, at).map_err(|corruption| corruption.at(block))?;
+                at = right_of(&node, at)?;
                 if at.level == self.level {
                     self.learn(at.low, at.block);
                 }
                 continue;
             }
             if at.level == 0 {
-                return Ok((page, block));
+                return Ok(open);
             }
             let Child { low, block } = match side {
                 Side::At => node.child_for(position),
@@ -396,35 +372,34 @@ impl Routes {
         store: &'s S,
         word: u64,
         position: Fence,
-    ) -> Attempt<(S::Exclusive<'s>, Block)> {
+    ) -> Attempt<OpenNode<S::Exclusive<'s>>> {
         let start = self.slot_for(position, Side::At);
         let mut at = if self.level == 0 {
             self.step_to(start)
         } else {
-            let (page, block) = self.read_leaf(store, word, position, Side::At)?;
-            let low = open(&page, self.tree)?.low();
-            let hint = S::hint(&page);
+            let open = self.read_leaf(store, word, position, Side::At)?;
+            let (leaf, hint) = (open.view(), S::hint(open.page()));
+            let (block, low) = (leaf.at(), leaf.low());
             Step { block, low, level: 0, hint, verified: true, from_route: false }
         };
         loop {
             stop_at(StopPoint::InsertBeforeLock);
-            let block = at.block;
-            let page = lock_current(store, word, block, at.hint)?;
-            let node = open(&page, self.tree).map_err(|error| error.at(block))?;
+            let open = lock_node(store, word, self.tree.name, at.block, at.hint)?;
+            let node = open.view();
             if at.is_root_that_grew(&node, self.tree) {
-                drop(page);
+                drop(open);
                 self.read_again(store, word)?;
                 return self.lock_leaf(store, word, position);
             }
-            let hint = S::exclusive_hint(&page);
-            at.expect(&node, hint).map_err(|corruption| corruption.at(block))?;
+            let hint = S::exclusive_hint(open.page());
+            at.check(&node, hint)?;
             if self.level == 0 {
                 self.remember(start, at.low, hint);
             }
             if position < node.high() {
-                return Ok((page, block));
+                return Ok(open);
             }
-            at = right_of(&node, at).map_err(|corruption| corruption.at(block))?;
+            at = right_of(&node, at)?;
             if self.level == 0 {
                 self.learn(at.low, at.block);
             }
@@ -459,23 +434,20 @@ impl Step {
         self.from_route && self.block == tree.root && node.level() > self.level
     }
 
-    fn expect(&self, node: &Delta<'_>, hint: Hint) -> Result<()> {
+    fn check(&self, node: &Delta<'_>, hint: Hint) -> Result<()> {
         if !(self.verified && self.hint == hint) {
             node.verify()?;
         }
-        ensure(node.level() == self.level, "a delta page of this level", node.level().into())?;
-        ensure(node.low() == self.low, "a delta page that begins where it must", self.level.into())
+        node.check_level(self.level)?;
+        let begins = node.low() == self.low;
+        node.ensure(begins, "a delta page that begins where it must", self.level.into())
     }
-}
-
-fn open(page: &PageBytes, tree: Tree) -> Attempt<Delta<'_>> {
-    Ok(Delta::parse(page, tree.name)?)
 }
 
 /// The right neighbour of a page.
 fn right_of(node: &Delta<'_>, at: Step) -> Result<Step> {
     let right = node.right();
-    ensure(right != 0 && right != at.block, "a right neighbour", right.into())?;
+    node.ensure(right != 0 && right != at.block, "a right neighbour", right.into())?;
     let (low, level) = (node.high(), at.level);
     Ok(Step { block: right, low, level, hint: 0, verified: false, from_route: false })
 }
@@ -495,12 +467,10 @@ pub(in crate::tree) fn pages_of<S: Store>(
     while !parents.is_empty() {
         let mut below = Vec::new();
         for block in parents {
-            let page = read_current(store, word, block, 0)?;
-            let named = |corruption: Corruption| corruption.at(block);
-            let node = Delta::parse(&page, tree.name).map_err(named)?;
+            let open = read_node(store, word, tree.name, block, 0)?;
+            let node = open.view();
             let expected = level.unwrap_or(node.level());
-            ensure(node.level() == expected, "a delta page of this level", node.level().into())
-                .map_err(named)?;
+            node.check_level(expected)?;
             if node.level() == 0 {
                 break;
             }

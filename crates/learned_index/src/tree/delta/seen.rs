@@ -108,7 +108,7 @@ mod tests {
                 tid: HeapTid::new(row as u32, 1),
             };
             let page = leaf(9, Place::ALL, &(0..CAPACITY).map(entry).collect::<Vec<_>>());
-            let leaf = Delta::parse(&page, 9).unwrap();
+            let leaf = Delta::parse(&page, 9, 1).unwrap();
             let mut seen = Seen::nothing_of(&leaf);
             seen.update(&leaf).unwrap();
             assert_eq!(seen.count(), CAPACITY);

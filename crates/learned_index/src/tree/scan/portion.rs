@@ -2,20 +2,19 @@
 
 use super::dead::may_have_dead;
 use super::{Direction, Guard, Scan, Source};
-use crate::corruption::{Corruption, Result, ensure};
-use crate::entry::{Entry, Fence, HeapTid};
+use crate::corruption::{Corruption, Result};
+use crate::entry::{Entry, Fence, HeapTid, Side};
 use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
 use crate::memory::{Add, Room};
-use crate::page;
 use crate::page::delta::Delta;
-use crate::page::leaf::{Leaf, taken};
+use crate::page::leaf::taken;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
-use crate::tree::attempt::{Attempt, read_current};
-use crate::tree::delta::Side;
-use crate::tree::directory::{Directory, LeafRef, Which, expect_leaf};
+use crate::tree::attempt::Attempt;
+use crate::tree::directory::{Directory, LeafRef, Which};
 use crate::tree::killed::{Place, Slots};
+use crate::tree::leaf::{OpenLeaf, read_leaf};
 
 /// Keys of a list whose leaves are asked for ahead of reading them, from disk and from memory.
 const KEYS_AHEAD: usize = 16;
@@ -119,16 +118,14 @@ impl<P> Scan<P> {
         if from >= bound {
             return Ok(bound);
         }
-        let tree = routes.tree();
-        let (page, block) = routes.read_leaf(store, word, from, Side::At)?;
-        let named = |corruption: Corruption| corruption.at(block);
-        let node = Delta::parse(&page, tree.name).map_err(named)?;
+        let open = routes.read_leaf(store, word, from, Side::At)?;
+        let node = open.view();
         let high = node.high();
         if high < bound && at_once > 1 {
             // Where rows are deleted in the order of the key, many leaves have nothing but dead entries, or nothing.
-            let (place, count) = (Place::of_delta(block, tree.name, &node), node.len());
+            let (place, count) = (Place::of_delta(&node), node.len());
             if count == 0 || killed.of(&place).is_some_and(|killed| killed.has_all(count)) {
-                drop(page);
+                drop(open);
                 return self.copy_delta_from(store, directory, which, high, bound, at_once - 1);
             }
         }
@@ -136,15 +133,15 @@ impl<P> Scan<P> {
         let of_one_code = bound <= Fence::after(Key::value(from.code));
         if from.class == NullClass::Value as u8
             && of_one_code
-            && !routes.may_have(&node, from.code).map_err(named)?
+            && !routes.may_have(&node, from.code)?
         {
             return Ok(bound);
         }
-        let place = Place::of_delta(block, tree.name, &node);
+        let place = Place::of_delta(&node);
         let killed = directory.killed_in(&place);
-        if self.copy_fresh(&node, killed, from, bound).map_err(named)? {
+        if self.copy_fresh(&node, killed, from, bound)? {
             self.kills.deltas[which as usize] = Some((place, node.len()));
-            self.keep::<S>(page);
+            self.keep::<S>(open.into_page());
         }
         Ok(bound)
     }
@@ -243,15 +240,9 @@ impl<P> Scan<P> {
         }
         let Some(at) = leaf else { return Ok(bound) };
         stop_at(StopPoint::ScanBeforeLeaf);
-        let page = read_current(store, directory.state().word, at.block, at.hint)?;
-        let named = |corruption: Corruption| corruption.at(at.block);
-        let leaf = open_leaf::<S>(at, &page).map_err(named)?;
-        ensure(
-            leaf.low() <= from && from < leaf.high(),
-            "a leaf that holds the key",
-            page::birth(&page),
-        )
-        .map_err(named)?;
+        let open = read_leaf(store, directory.state().word, at)?;
+        open.check_holds(Side::At, from)?;
+        let leaf = open.view();
         let mut bound = bound.min(leaf.high());
         let mut index = self.interval_after(from);
         if let &[interval] = self.intervals.as_slice() {
@@ -273,9 +264,9 @@ impl<P> Scan<P> {
             let (codes, tids) = (&mut self.codes, &mut self.tids);
             let key = Key { class: leaf.class(), code: from.code };
             let (slots, more) = if from == Fence::before(key) && to == Fence::after(key) {
-                leaf.copy_run(key.code, room, codes, tids).map_err(named)?
+                leaf.copy_run(key.code, room, codes, tids)?
             } else {
-                leaf.copy_between(from, to, room, codes, tids).map_err(named)?
+                leaf.copy_between(from, to, room, codes, tids)?
             };
             room = room.saturating_sub(slots.len());
             if !slots.is_empty() {
@@ -292,7 +283,7 @@ impl<P> Scan<P> {
                 break;
             }
         }
-        let copied = self.keep_living(store, directory, at, page, first)?;
+        let copied = self.keep_living(store, directory, open, first)?;
         if let Some((_, last)) = copied.filter(|_| cut) {
             bound = Fence::past(last);
         }
@@ -363,16 +354,14 @@ impl<P> Scan<P> {
         if to <= bound || to <= lowest {
             return Ok(bound);
         }
-        let tree = routes.tree();
-        let (page, block) = routes.read_leaf(store, word, to, Side::Before)?;
-        let named = |corruption: Corruption| corruption.at(block);
-        let node = Delta::parse(&page, tree.name).map_err(named)?;
+        let open = routes.read_leaf(store, word, to, Side::Before)?;
+        let node = open.view();
         let from = bound.max(node.low()).max(lowest);
-        let place = Place::of_delta(block, tree.name, &node);
+        let place = Place::of_delta(&node);
         let killed = directory.killed_in(&place);
-        if self.copy_fresh(&node, killed, from, to).map_err(named)? {
+        if self.copy_fresh(&node, killed, from, to)? {
             self.kills.deltas[which as usize] = Some((place, node.len()));
-            self.keep::<S>(page);
+            self.keep::<S>(open.into_page());
         }
         Ok(if from == lowest { bound } else { from })
     }
@@ -388,15 +377,9 @@ impl<P> Scan<P> {
     ) -> Attempt<Fence> {
         let Some(at) = directory.route_before(store, to)? else { return Ok(bound) };
         stop_at(StopPoint::ScanBeforeLeaf);
-        let page = read_current(store, directory.state().word, at.block, at.hint)?;
-        let named = |corruption: Corruption| corruption.at(at.block);
-        let leaf = open_leaf::<S>(at, &page).map_err(named)?;
-        ensure(
-            leaf.low() < to && to <= leaf.high(),
-            "a leaf that holds the key",
-            page::birth(&page),
-        )
-        .map_err(named)?;
+        let open = read_leaf(store, directory.state().word, at)?;
+        open.check_holds(Side::Before, to)?;
+        let leaf = open.view();
         let mut bound = bound.max(leaf.low());
         if let &[interval] = self.intervals.as_slice() {
             let range = (Fence::before(interval.low).max(bound), to.min(end_of(&interval)));
@@ -413,8 +396,7 @@ impl<P> Scan<P> {
                 break;
             }
             let from = Fence::before(interval.low).max(bound);
-            let start = leaf.slot_of(from).map_err(named)?;
-            let end = leaf.slot_of(to).map_err(named)?;
+            let (start, end) = (leaf.slot_of(from)?, leaf.slot_of(to)?);
             let taken = taken(end.saturating_sub(start), room);
             if taken > 0 {
                 self.ranges.add((end - taken, end));
@@ -433,9 +415,9 @@ impl<P> Scan<P> {
         }
         self.ranges.reverse();
         for &(start, end) in &self.ranges {
-            leaf.decode(start, end, &mut self.codes, &mut self.tids).map_err(named)?;
+            leaf.decode(start, end, &mut self.codes, &mut self.tids)?;
         }
-        if let Some((first, _)) = self.keep_living(store, directory, at, page, 0)?.filter(|_| cut) {
+        if let Some((first, _)) = self.keep_living(store, directory, open, 0)?.filter(|_| cut) {
             bound = Fence::at(first);
         }
         Ok(bound)
@@ -447,29 +429,26 @@ impl<P> Scan<P> {
         &mut self,
         store: &S,
         directory: &mut Directory,
-        at: LeafRef,
-        page: S::Page<'_>,
+        open: OpenLeaf<S::Page<'_>>,
         first: usize,
     ) -> Attempt<Option<(Entry, Entry)>> {
-        let named = |corruption: Corruption| corruption.at(at.block);
-        let leaf = Leaf::parse(&page).map_err(named)?;
-        let hint = S::hint(&page);
-        directory.remember(at, hint, &leaf);
+        let (at, leaf) = (open.at, open.view());
+        directory.remember(at, &leaf);
         let total: usize = self.ranges.iter().map(|(start, end)| end - start).sum();
         if total == 0 {
             return Ok(None);
         }
-        ensure(leaf.class() == self.class, "entries of this null class", leaf.class() as u64)
-            .map_err(named)?;
+        let class = leaf.class();
+        leaf.ensure(class == self.class, "entries of this null class", class as u64)?;
         let copied = self.tids.len() - first;
-        ensure(copied == total, "as many entries as slots", copied as u64).map_err(named)?;
+        leaf.ensure(copied == total, "as many entries as slots", copied as u64)?;
         let copied = (self.entry(first), self.entry(first + total - 1));
         let dead = leaf.tombstones();
         if may_have_dead(directory, &leaf, at) {
             self.drop_dead(store, directory, &leaf, at, first)?;
         }
         if self.tids.len() > first {
-            self.keep_leaf::<S>(page, dead);
+            self.keep_leaf::<S>(open.into_page(), dead);
         }
         Ok(Some(copied))
     }
@@ -512,11 +491,4 @@ fn class_of(position: Fence) -> Result<NullClass> {
         2 => Ok(NullClass::NullsLast),
         other => Err(Corruption::new("a null class", other.into())),
     }
-}
-
-/// A page as the leaf that the directory means, checked as a whole when this session sees it for
-/// the first time.
-pub(super) fn open_leaf<'p, S: Store>(at: LeafRef, page: &'p S::Page<'_>) -> Result<Leaf<'p>> {
-    expect_leaf(at, page, S::hint(page))?;
-    Leaf::parse(page)
 }

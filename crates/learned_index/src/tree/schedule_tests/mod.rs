@@ -233,13 +233,9 @@ fn prepare() -> Arc<Vec<Image>> {
         |image: &Image| check(&memory_store(&image.pages), true, |_| {}).unwrap().delta_pages;
     assert!(images.iter().any(|image| delta_pages(image) > 10), "no deep delta tree");
     let maps = images.last().unwrap();
-    let leaves = maps
-        .pages
-        .iter()
-        .zip(0..)
-        .filter_map(|(page, block)| Some((Leaf::parse(page).ok()?, block)));
-    let before =
-        leaves.filter(|(leaf, block)| leaf.tombstone_page().is_some_and(|map| map < *block));
+    let leaves =
+        maps.pages.iter().zip(0..).filter_map(|(page, block)| Leaf::parse(page, block).ok());
+    let before = leaves.filter(|leaf| leaf.tombstone_page().is_some_and(|map| map < leaf.at()));
     assert!(before.count() >= 3, "no maps before their leaves");
     Arc::new(images)
 }
