@@ -16,9 +16,9 @@ use super::{
 };
 use crate::codec::Sequence;
 use crate::corruption::{Corruption, Result, ensure};
+use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Key, NullClass};
-use crate::memory::Room;
 use crate::page::outline::Outline;
 
 /// Entries of one leaf at the most: their tombstones must fit one bit map page.
@@ -365,8 +365,7 @@ impl<'a> Leaf<'a> {
         &self,
         code: u64,
         room: usize,
-        codes: &mut Vec<u64>,
-        tids: &mut Vec<HeapTid>,
+        into: &mut Entries,
     ) -> Result<(Range<usize>, bool)> {
         if self.blocks() == 0 {
             return Ok((0..0, false));
@@ -378,16 +377,15 @@ impl<'a> Leaf<'a> {
         if view.first_slot + end == self.slots_before(block + 1) && block + 1 < self.blocks() {
             // It may go on in the next block.
             let key = Key { class: self.head.class, code };
-            return self.copy_between(Fence::before(key), Fence::after(key), room, codes, tids);
+            return self.copy_between(Fence::before(key), Fence::after(key), room, into);
         }
         let taken = taken(end - start, room);
-        codes.make_room(taken);
-        tids.make_room(taken);
+        into.make_room(taken);
         if taken == 1 {
             let stride = TidStride::new(self.head.header.tid_stride);
-            codes.push(code);
-            tids.push(stride.decode(view.tids.get(start)));
+            into.push(code, stride.decode(view.tids.get(start)));
         } else {
+            let (codes, tids) = into.columns();
             codes.extend(std::iter::repeat_n(code, taken));
             self.decode_tids(&view.tids, start, start + taken, tids);
         }
@@ -402,12 +400,11 @@ impl<'a> Leaf<'a> {
         from: Fence,
         to: Fence,
         room: usize,
-        codes: &mut Vec<u64>,
-        tids: &mut Vec<HeapTid>,
+        into: &mut Entries,
     ) -> Result<(Range<usize>, bool)> {
         let (start, end) = (self.slot_of(from)?, self.slot_of(to)?);
         let taken = taken(end.saturating_sub(start), room);
-        self.decode(start, start + taken, codes, tids)?;
+        self.decode(start, start + taken, into)?;
         Ok((start..start + taken, start + taken < end))
     }
 
@@ -482,17 +479,17 @@ impl<'a> Leaf<'a> {
         Ok(TidStride::new(self.head.header.tid_stride).decode(view.tids.get(within)))
     }
 
-    /// Appends codes and heap TIDs of the slots from `start` to `end` (exclusive, at most the
-    /// number of entries), dead ones included.
-    pub fn decode(
-        &self,
-        start: usize,
-        end: usize,
-        codes: &mut Vec<u64>,
-        tids: &mut Vec<HeapTid>,
-    ) -> Result<()> {
-        codes.make_room(end.saturating_sub(start));
-        tids.make_room(end.saturating_sub(start));
+    /// The entries of the slots from `start` to `end` (exclusive, at most the number of entries), dead ones included.
+    pub fn entries_between(&self, start: usize, end: usize) -> Result<Entries> {
+        let mut entries = Entries::of(self.class());
+        self.decode(start, end, &mut entries)?;
+        Ok(entries)
+    }
+
+    /// Appends the same to entries that are of the leaf's null class.
+    pub fn decode(&self, start: usize, end: usize, into: &mut Entries) -> Result<()> {
+        into.make_room(end.saturating_sub(start));
+        let (codes, tids) = into.columns();
         let mut slot = start;
         let first = self.blocks_while(|entry| usize::from(entry.first_slot) <= start);
         for block in first.saturating_sub(1)..self.blocks() {

@@ -4,6 +4,7 @@ use super::cut::{LeafCutter, NewLeaf};
 use super::directory::LeafRef;
 use super::leaf::OpenLeaf;
 use crate::corruption::Result;
+use crate::entries::Entries;
 use crate::entry::{Block, Fence, HeapTid};
 use crate::key::NullClass;
 use crate::memory::{Add, listed, with_room};
@@ -111,14 +112,15 @@ impl<W: BulkStore> Builder<W> {
     /// # Errors
     /// If a page does not come back as it was written.
     pub fn into_entries(mut self, mut emit: impl FnMut(u64, HeapTid)) -> Result<W> {
-        let (mut codes, mut tids) = (Vec::new(), Vec::new());
+        let mut entries = Entries::default();
         for leaf in &self.written.value_leaves {
             let page = self.written.store.read_back(leaf.block);
             let open = OpenLeaf::check(page, LeafRef::unknown(0, leaf), 0)?;
-            open.view().decode(0, open.view().entries(), &mut codes, &mut tids)?;
-            codes.drain(..).zip(tids.drain(..)).for_each(|(code, tid)| emit(code, tid));
+            entries.clear();
+            open.view().decode(0, open.view().entries(), &mut entries)?;
+            entries.iter().for_each(|entry| emit(entry.key.code, entry.tid));
         }
-        self.cutter.gathered().for_each(|(code, tid)| emit(code, tid));
+        self.cutter.gathered().for_each(|entry| emit(entry.key.code, entry.tid));
         Ok(self.written.store)
     }
 

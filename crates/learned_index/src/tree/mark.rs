@@ -12,9 +12,8 @@ use super::leaf::{OpenLeaf, read_leaf};
 use super::rewrite::{Excluded, undisturbed};
 use super::tombstones::read_tombstones;
 use crate::corruption::Result;
-use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::entry::{Block, Entry, Fence};
 use crate::fault::{Fault, injected};
-use crate::key::Key;
 use crate::memory::{Add, listed};
 use crate::page::leaf::Leaf;
 use crate::page::tombstone;
@@ -165,11 +164,7 @@ fn unmarked<S: Store>(
     let is_new = |slot: &usize| known.has(*slot) && !is_marked(*slot);
     let slots: Vec<usize> = listed((0..leaf.entries()).filter(is_new));
     let (Some(&start), Some(&last)) = (slots.first(), slots.last()) else { return Ok(Vec::new()) };
-    let (mut codes, mut tids): (Vec<u64>, Vec<HeapTid>) = Default::default();
-    leaf.decode(start, last + 1, &mut codes, &mut tids)?;
-    let entry_of = |slot: usize| Entry {
-        key: Key { class: leaf.class(), code: codes[slot - start] },
-        tid: tids[slot - start],
-    };
-    Ok(listed(slots.iter().map(|&slot| (slot as u16, entry_of(slot)))))
+    let entries = leaf.entries_between(start, last + 1)?;
+    let known = slots.iter().filter_map(|&slot| Some((slot as u16, entries.get(slot - start)?)));
+    Ok(listed(known))
 }

@@ -115,8 +115,8 @@ fn merge_range<S: Update>(
         let mut run = rewrite.begin_run(ordinal, contents.low);
         let mut count = usize::from(rewrite.leaves() > 0);
         loop {
-            let mut old = std::mem::take(&mut contents.entries).into_iter().peekable();
-            written += old.len();
+            let mut old = contents.entries.iter().peekable();
+            written += contents.entries.len();
             while let Some(new) = frozen.peek()?
                 && Fence::at(new) < contents.high
                 && merged < limits.entries as u64

@@ -14,9 +14,10 @@ use super::leaf::read_leaf;
 use super::tombstones::read_tombstones;
 use super::transition::transition;
 use crate::corruption::{Corruption, Result};
+use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence};
 use crate::fault::{Fault, cut_off, injected};
-use crate::key::{Key, NullClass};
+use crate::key::NullClass;
 use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::PageBytes;
@@ -115,7 +116,7 @@ struct Run {
 pub(super) struct Contents {
     pub(super) low: Fence,
     pub(super) high: Fence,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Entries,
 }
 
 /// New leaves of one run.
@@ -213,7 +214,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     /// one over everything.
     pub(super) fn take_leaf(&mut self, ordinal: usize) -> Result<Contents> {
         if self.leaves() == 0 {
-            return Ok(Contents { low: Fence::MIN, high: Fence::MAX, entries: Vec::new() });
+            return Ok(Contents { low: Fence::MIN, high: Fence::MAX, entries: Entries::default() });
         }
         let child = self.child(ordinal)?;
         self.replaced.add(child.block);
@@ -225,20 +226,17 @@ impl<'a, S: Update> Rewrite<'a, S> {
         let open = undisturbed(read_leaf(&excluded, excluded.word, at))?;
         let leaf = open.view();
         leaf.ensure(leaf.low() == low, "the directory's fence", at.birth)?;
-        let (mut codes, mut tids) = (Vec::new(), Vec::new());
-        leaf.decode(0, leaf.entries(), &mut codes, &mut tids)?;
-        leaf.ensure(tids.len() == leaf.entries(), "as many entries as slots", tids.len() as u64)?;
+        let mut entries = leaf.entries_between(0, leaf.entries())?;
+        let all = entries.len() == leaf.entries();
+        leaf.ensure(all, "as many entries as slots", entries.len() as u64)?;
         let dead = undisturbed(read_tombstones(&excluded, excluded.word, &leaf))?.slots();
-        let mut dead = dead.into_iter().peekable();
-        let class = leaf.class();
-        let alive = codes.into_iter().zip(tids).enumerate().filter_map(|(slot, (code, tid))| {
-            let is_dead = dead.next_if(|&dead| usize::from(dead) == slot).is_some();
-            (!is_dead).then_some(Entry { key: Key { class, code }, tid })
+        let (mut dead, mut slots) = (dead.into_iter().peekable(), 0u16..);
+        entries.keep_from(0, |_| {
+            let slot = slots.next();
+            dead.next_if(|&dead| Some(dead) == slot).is_none()
         });
-        let mut entries = with_room(leaf.entries());
-        entries.extend(alive);
         self.replaced.add_all(leaf.tombstone_page());
-        if class == NullClass::Value {
+        if leaf.class() == NullClass::Value {
             self.values -= leaf.entries() as i64;
         } else {
             self.nulls -= leaf.entries() as i64;

@@ -16,6 +16,7 @@ use super::rewrite::{Excluded, Rewrite, undisturbed};
 use super::tombstones::read_tombstones;
 use super::used::{Used, is_of_delta};
 use crate::corruption::{Result, ensure};
+use crate::entries::Entries;
 use crate::entry::{Block, Fence, HeapTid, Side};
 use crate::fault::{Fault, injected};
 use crate::memory::{Add, listed, with_room};
@@ -65,7 +66,7 @@ pub fn bulk_delete<S: Update>(
         clean_delta(&excluded, tree, from, &mut is_dead, &mut before_page, &mut stats)?;
     }
     let mut used = undisturbed(Used::read(&excluded, &state))?;
-    let mut memory = Memory::default();
+    let mut memory = Entries::default();
     let mut fills: Vec<(u32, Fill)> = with_room(used.leaves.len());
     for block in 1..length {
         before_page();
@@ -277,7 +278,7 @@ fn compact<S: Update>(
             before_page();
             let contents = rewrite.take_leaf(ordinal)?;
             let run = run.get_or_insert_with(|| rewrite.begin_run(ordinal, contents.low));
-            contents.entries.into_iter().for_each(|entry| rewrite.push(run, entry));
+            contents.entries.iter().for_each(|entry| rewrite.push(run, entry));
             high = contents.high;
         }
         if let Some(run) = run {
@@ -288,18 +289,11 @@ fn compact<S: Update>(
     Ok(())
 }
 
-/// Decoded entries of a leaf, kept from leaf to leaf.
-#[derive(Default)]
-struct Memory {
-    codes: Vec<u64>,
-    tids: Vec<HeapTid>,
-}
-
 fn vacuum_leaf<S: Update>(
     excluded: &Excluded<'_, S>,
     at: LeafRef,
     is_dead: &mut impl FnMut(HeapTid) -> bool,
-    memory: &mut Memory,
+    memory: &mut Entries,
     stats: &mut VacuumStats,
 ) -> Result<Fill> {
     let store = excluded.store;
@@ -315,14 +309,13 @@ fn judge<S: Update>(
     excluded: &Excluded<'_, S>,
     leaf: &Leaf<'_>,
     is_dead: &mut impl FnMut(HeapTid) -> bool,
-    memory: &mut Memory,
+    memory: &mut Entries,
 ) -> Result<Verdict> {
-    memory.codes.clear();
-    memory.tids.clear();
-    leaf.decode(0, leaf.entries(), &mut memory.codes, &mut memory.tids)?;
+    memory.clear();
+    leaf.decode(0, leaf.entries(), memory)?;
     let known = undisturbed(read_tombstones(excluded, excluded.word, leaf))?.slots();
     let mut verdict = Verdict { dead: Vec::new(), new: 0 };
-    for (slot, &tid) in memory.tids.iter().enumerate() {
+    for (slot, &tid) in memory.tids().iter().enumerate() {
         let slot = slot as u16;
         let was_dead = known.binary_search(&slot).is_ok();
         if was_dead || is_dead(tid) {

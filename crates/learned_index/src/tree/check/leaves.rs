@@ -127,21 +127,18 @@ impl Walk {
         dead: &[u16],
         see: &mut impl FnMut(Fence),
     ) -> Result<u64> {
-        let (mut codes, mut tids) = (Vec::new(), Vec::new());
-        leaf.decode(0, leaf.entries(), &mut codes, &mut tids)?;
-        let count = codes.len();
+        let entries = leaf.entries_between(0, leaf.entries())?;
+        let count = entries.len();
         leaf.ensure(count == leaf.entries(), "as many entries as the leaf says", count as u64)?;
-        leaf.ensure(tids.len() == count, "as many heap TIDs as entries", tids.len() as u64)?;
         let listed = dead.len();
         leaf.ensure(dead.is_sorted_by(|left, right| left < right), "dead slots that ascend", 0)?;
         leaf.ensure(listed == leaf.tombstones(), "as many dead slots as counted", listed as u64)?;
         let inside = dead.last().is_none_or(|&slot| usize::from(slot) < count);
         leaf.ensure(inside, "dead slots within the leaf", count as u64)?;
-        let class = leaf.class() as u8;
         let mut counted_dead = 0;
         let mut previous: Option<Fence> = None;
-        for (slot, (&code, &tid)) in codes.iter().zip(&tids).enumerate() {
-            let entry = Fence { class, code, tid };
+        for (slot, entry) in entries.iter().enumerate() {
+            let (entry, tid) = (Fence::at(entry), entry.tid);
             leaf.ensure(tid.offset() > 0 && tid > HeapTid::MIN, "a heap TID", tid.to_u64())?;
             let inside = leaf.low() <= entry && entry < leaf.high();
             leaf.ensure(inside, "an entry within the fences", slot as u64)?;

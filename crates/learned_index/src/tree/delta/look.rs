@@ -7,7 +7,8 @@
 use std::ops::ControlFlow;
 
 use crate::corruption::Result;
-use crate::entry::{Block, Entry, Fence, HeapTid, Side};
+use crate::entries::Entries;
+use crate::entry::{Block, Fence, HeapTid, Side};
 use crate::fault::{Fault, full_at, injected};
 use crate::key::{Key, NullClass};
 use crate::memory::Add;
@@ -49,8 +50,7 @@ pub(super) struct Look<L> {
     gone: Killed,
     /// Entries of the page that is looked at: slots and rows.
     found: Vec<(usize, HeapTid)>,
-    codes: Vec<u64>,
-    tids: Vec<HeapTid>,
+    copied: Entries,
     rounds: usize,
     /// Rows that may yet be looked up under the lock.
     allowed: usize,
@@ -76,8 +76,7 @@ impl<L> Look<L> {
             // A bit for each row of the key: nothing is to be forgotten.
             gone: Killed::within(usize::MAX),
             found: Vec::new(),
-            codes: Vec::new(),
-            tids: Vec::new(),
+            copied: Entries::of(key.class),
             rounds: 0,
             allowed: 0,
             many_dead: None,
@@ -244,20 +243,19 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         if leaf.class() != self.key.class {
             return Ok(to);
         }
-        self.codes.clear();
-        self.tids.clear();
+        self.copied.clear();
         let (slots, more) = if from == first && to == end {
-            leaf.copy_run(self.key.code, PORTION, &mut self.codes, &mut self.tids)
+            leaf.copy_run(self.key.code, PORTION, &mut self.copied)
         } else {
-            leaf.copy_between(from, to, PORTION, &mut self.codes, &mut self.tids)
+            leaf.copy_between(from, to, PORTION, &mut self.copied)
         }?;
-        let all = self.tids.len() == slots.len();
+        let all = self.copied.len() == slots.len();
         leaf.ensure(all, "as many entries as slots", slots.len() as u64)?;
-        let next = match self.tids.last() {
-            Some(&tid) if more => Fence::past(Entry { key: self.key, tid }),
+        let next = match self.copied.last() {
+            Some(last) if more => Fence::past(last),
             _ => to,
         };
-        self.found.add_all(slots.zip(self.tids.iter().copied()));
+        self.found.add_all(slots.zip(self.copied.tids().iter().copied()));
         if leaf.tombstones() > 0 && !self.found.is_empty() {
             let dead = read_tombstones(store, directory.state().word, &leaf)?;
             self.found.retain(|&(slot, _)| !dead.has(slot));

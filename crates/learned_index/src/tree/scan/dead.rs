@@ -115,21 +115,15 @@ impl<P> Scan<P> {
         first: usize,
     ) -> Attempt<()> {
         let dead = dead_of(store, directory, leaf, at)?;
-        let (mut read, mut kept) = (first, first);
-        for slot in self.ranges.iter().flat_map(|&(start, end)| start..end) {
-            let slot = slot + usize::from(injected(Fault::TombstoneOfNeighbour));
-            if !dead.has(slot) {
-                self.codes[kept] = self.codes[read];
-                self.tids[kept] = self.tids[read];
-                kept += 1;
-            } else if injected(Fault::TombstoneByEntry) {
-                let dead = (self.codes[read], self.tids[read]);
-                self.fresh.retain(|fresh| (fresh.key.code, fresh.tid) != dead);
+        let mut slots = self.ranges.iter().flat_map(|&(start, end)| start..end);
+        self.copied.keep_from(first, |entry| {
+            let neighbour = usize::from(injected(Fault::TombstoneOfNeighbour));
+            let is_dead = slots.next().is_some_and(|slot| dead.has(slot + neighbour));
+            if is_dead && injected(Fault::TombstoneByEntry) {
+                self.fresh.retain(|&fresh| fresh != entry);
             }
-            read += 1;
-        }
-        self.codes.truncate(kept);
-        self.tids.truncate(kept);
+            !is_dead
+        });
         Ok(())
     }
 }

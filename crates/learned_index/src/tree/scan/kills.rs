@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::{LARGEST_PORTION, Place as Position, Scan};
 use crate::corruption::Result;
-use crate::entry::{Entry, Fence, HeapTid, Side};
+use crate::entry::{Entry, Fence, Side};
 use crate::fault::{Fault, injected};
 use crate::memory::with_room;
 use crate::page::leaf::Leaf;
@@ -155,12 +155,10 @@ fn remember_in_leaf(
     let (start, end) = (leaf.slot_of(Fence::at(first))?, leaf.slot_of(Fence::past(last))?);
     let mut slots: Vec<usize> = with_room(entries.len());
     if end - start <= DENSE * entries.len() {
-        let (mut codes, mut tids): (Vec<u64>, Vec<HeapTid>) = Default::default();
-        leaf.decode(start, end, &mut codes, &mut tids)?;
-        let mut wanted = entries.iter().map(|entry| (entry.key.code, entry.tid)).peekable();
-        for (slot, found) in codes.into_iter().zip(tids).enumerate() {
-            while wanted.next_if(|&wanted| wanted < found).is_some() {}
-            if wanted.next_if(|&wanted| wanted == found).is_some() {
+        let mut wanted = entries.iter().peekable();
+        for (slot, found) in leaf.entries_between(start, end)?.iter().enumerate() {
+            while wanted.next_if(|&&wanted| wanted < found).is_some() {}
+            if wanted.next_if(|&&wanted| wanted == found).is_some() {
                 slots.push(start + slot);
             }
         }

@@ -112,8 +112,8 @@ impl<P> Scan<P> {
         high: Key,
     ) -> Result<Option<u64>> {
         // Of a list the portion has only some of the entries that are there.
-        if self.intervals.as_slice().len() == 1 && self.codes.len() >= ENOUGH_ENTRIES {
-            return Ok(page_of(&self.codes));
+        if self.intervals.as_slice().len() == 1 && self.copied.len() >= ENOUGH_ENTRIES {
+            return Ok(page_of(self.copied.codes()));
         }
         let mut scan: Scan<P> = Scan::new();
         let sides = [
@@ -125,8 +125,8 @@ impl<P> Scan<P> {
             scan.restart(store, Guard::Nothing);
             scan.intervals_mut().set(low, high);
             scan.next_portion(store, directory, direction, &mut NoLocks::default(), &mut Unasked)?;
-            if scan.codes.len() > most {
-                (page, most) = (page_of(&scan.codes), scan.codes.len());
+            if scan.copied.len() > most {
+                (page, most) = (page_of(scan.copied.codes()), scan.copied.len());
             }
             if most >= ENOUGH_ENTRIES {
                 break;
@@ -140,8 +140,8 @@ impl<P> Scan<P> {
         if !injected(Fault::LockOnlyWhatWasFound) {
             return Some((low, high));
         }
-        let low = Key { code: low.code.max(*self.codes.first()?), ..low };
-        let high = Key { code: high.code.min(*self.codes.last()?), ..high };
+        let low = Key { code: low.code.max(*self.copied.codes().first()?), ..low };
+        let high = Key { code: high.code.min(*self.copied.codes().last()?), ..high };
         (low <= high).then_some((low, high))
     }
 }

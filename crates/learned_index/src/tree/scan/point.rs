@@ -36,16 +36,14 @@ impl<P> Scan<P> {
         if leaf.high() < Fence::after(key) || leaf.class() != key.class {
             return Ok(None);
         }
-        let (slots, more) =
-            leaf.copy_run(key.code, self.portion, &mut self.codes, &mut self.tids)?;
+        let (slots, more) = leaf.copy_run(key.code, self.portion, &mut self.copied)?;
         if more {
-            self.codes.clear();
-            self.tids.clear();
+            self.copied.clear();
             return Ok(None);
         }
-        let copied = self.tids.len();
+        let copied = self.copied.len();
         leaf.ensure(copied == slots.len(), "as many entries as slots", copied as u64)?;
-        self.class = key.class;
+        self.copied.set_class(key.class);
         directory.remember(at, &leaf);
         let dead = leaf.tombstones();
         if !slots.is_empty() && may_have_dead(directory, &leaf, at) {
@@ -54,7 +52,7 @@ impl<P> Scan<P> {
             self.drop_dead(store, directory, &leaf, at, 0)?;
         }
         self.exhausted = Some(Direction::Forward);
-        let found = !self.tids.is_empty();
+        let found = !self.copied.is_empty();
         if found {
             self.keep_leaf::<S>(open.into_page(), dead);
         }

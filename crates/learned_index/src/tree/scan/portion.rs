@@ -6,7 +6,7 @@ use crate::corruption::{Corruption, Result};
 use crate::entry::{Entry, Fence, HeapTid, Side};
 use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
-use crate::memory::{Add, Room};
+use crate::memory::Add;
 use crate::page::delta::Delta;
 use crate::page::leaf::taken;
 use crate::stop::{StopPoint, stop_at};
@@ -39,7 +39,7 @@ impl<P> Scan<P> {
         loop {
             let index = self.interval_after(from);
             let intervals = self.intervals.as_slice();
-            let Some(interval) = intervals.get(index) else { return Ok(!self.tids.is_empty()) };
+            let Some(interval) = intervals.get(index) else { return Ok(!self.copied.is_empty()) };
             let end = intervals.last().map_or(Fence::MIN, end_of);
             from = from.max(Fence::before(interval.low));
             if from.class == NullClass::NullsFirst as u8 && !directory.identity().nulls_first {
@@ -47,10 +47,10 @@ impl<P> Scan<P> {
                 continue;
             }
             let class = class_of(from)?;
-            if !self.tids.is_empty() && class != self.class {
+            if !self.copied.is_empty() && class != self.copied.class() {
                 return Ok(true);
             }
-            self.class = class;
+            self.copied.set_class(class);
             self.ask_ahead(store, directory, index)?;
             // The leaf comes last; while delta trees are read, what is read of it may be on its way.
             directory.warm_deltas(store, from)?;
@@ -72,11 +72,11 @@ impl<P> Scan<P> {
             self.reached = bound;
             self.exhausted = (bound >= end).then_some(Direction::Forward);
             leaves -= 1;
-            let full = leaves == 0 || self.tids.len() >= self.portion;
-            if !self.tids.is_empty() && (full || bound >= end) {
+            let full = leaves == 0 || self.copied.len() >= self.portion;
+            if !self.copied.is_empty() && (full || bound >= end) {
                 return Ok(true);
             }
-            if self.tids.is_empty() {
+            if self.copied.is_empty() {
                 leaves = leaves.max(1);
                 self.release_copied(store);
             }
@@ -201,27 +201,8 @@ impl<P> Scan<P> {
             return;
         }
         self.fresh.sort_unstable();
-        let (codes, tids) = &mut self.merged;
-        codes.clear();
-        tids.clear();
-        codes.make_room(self.codes.len() + self.fresh.len());
-        tids.make_room(self.tids.len() + self.fresh.len());
-        let mut fresh = self.fresh.iter().peekable();
-        for (&code, &tid) in self.codes.iter().zip(&self.tids) {
-            while let Some(entry) = fresh.next_if(|entry| (entry.key.code, entry.tid) < (code, tid))
-            {
-                codes.push(entry.key.code);
-                tids.push(entry.tid);
-            }
-            codes.push(code);
-            tids.push(tid);
-        }
-        for entry in fresh {
-            codes.push(entry.key.code);
-            tids.push(entry.tid);
-        }
-        std::mem::swap(&mut self.codes, codes);
-        std::mem::swap(&mut self.tids, tids);
+        self.merged.merge(&self.copied, &self.fresh);
+        std::mem::swap(&mut self.copied, &mut self.merged);
     }
 
     /// Copies the first matches from `from` on out of the leaf there, if there is one. Returns up to where that is
@@ -252,7 +233,7 @@ impl<P> Scan<P> {
         let intervals = self.intervals.as_slice();
         self.ranges.clear();
         // Behind what other leaves gave.
-        let first = self.tids.len();
+        let first = self.copied.len();
         let mut room = self.portion.saturating_sub(first).max(1);
         let mut cut = false;
         while let Some(interval) = intervals.get(index) {
@@ -261,12 +242,11 @@ impl<P> Scan<P> {
                 break;
             }
             let to = end_of(interval).min(bound);
-            let (codes, tids) = (&mut self.codes, &mut self.tids);
             let key = Key { class: leaf.class(), code: from.code };
             let (slots, more) = if from == Fence::before(key) && to == Fence::after(key) {
-                leaf.copy_run(key.code, room, codes, tids)?
+                leaf.copy_run(key.code, room, &mut self.copied)?
             } else {
-                leaf.copy_between(from, to, room, codes, tids)?
+                leaf.copy_between(from, to, room, &mut self.copied)?
             };
             room = room.saturating_sub(slots.len());
             if !slots.is_empty() {
@@ -313,7 +293,7 @@ impl<P> Scan<P> {
                 to = class_start;
                 continue;
             }
-            self.class = class_of(class_start)?;
+            self.copied.set_class(class_of(class_start)?);
             // From where the portion is complete: every source may begin it later.
             let mut bound = start.max(class_start);
             self.fresh.clear();
@@ -326,7 +306,7 @@ impl<P> Scan<P> {
             self.merge_fresh();
             self.reached = bound;
             self.exhausted = (bound <= start).then_some(Direction::Backward);
-            if !self.tids.is_empty() {
+            if !self.copied.is_empty() {
                 return Ok(true);
             }
             self.release_copied(store);
@@ -415,7 +395,7 @@ impl<P> Scan<P> {
         }
         self.ranges.reverse();
         for &(start, end) in &self.ranges {
-            leaf.decode(start, end, &mut self.codes, &mut self.tids)?;
+            leaf.decode(start, end, &mut self.copied)?;
         }
         if let Some((first, _)) = self.keep_living(store, directory, open, 0)?.filter(|_| cut) {
             bound = Fence::at(first);
@@ -439,18 +419,18 @@ impl<P> Scan<P> {
             return Ok(None);
         }
         let class = leaf.class();
-        leaf.ensure(class == self.class, "entries of this null class", class as u64)?;
-        let copied = self.tids.len() - first;
+        leaf.ensure(class == self.copied.class(), "entries of this null class", class as u64)?;
+        let copied = self.copied.len() - first;
         leaf.ensure(copied == total, "as many entries as slots", copied as u64)?;
-        let copied = (self.entry(first), self.entry(first + total - 1));
+        let copied = self.copied.get(first).zip(self.copied.last());
         let dead = leaf.tombstones();
         if may_have_dead(directory, &leaf, at) {
             self.drop_dead(store, directory, &leaf, at, first)?;
         }
-        if self.tids.len() > first {
+        if self.copied.len() > first {
             self.keep_leaf::<S>(open.into_page(), dead);
         }
-        Ok(Some(copied))
+        Ok(copied)
     }
 
     /// Asks for the leaves of the next keys of a list.
