@@ -5,7 +5,7 @@ use learned_index::entry::{Fence, HeapTid};
 use learned_index::key::{Interval, Key};
 use learned_index::model::Model;
 use learned_index::model::ModelChoice;
-use learned_index::page::leaf::Leaf;
+use learned_index::page::leaf::Head;
 use learned_index::page::{PAGE_SIZE, PageKind, blob, directory, forge, meta};
 use learned_index::store::BulkStore;
 use learned_index::store::memory::MemoryStore;
@@ -42,7 +42,8 @@ pub(crate) fn decode_everything(bytes: &[u8], kind: PageKind) {
 }
 
 fn use_leaf(page: &[u8; PAGE_SIZE]) {
-    let Ok(leaf) = Leaf::parse(page, 1) else { return };
+    let Ok(head) = Head::parse(page, 1) else { return };
+    let leaf = head.of(page);
     let mut entries = Entries::default();
     if leaf.decode(0, leaf.entries(), &mut entries).is_ok() {
         assert_eq!(entries.codes().len(), entries.tids().len());

@@ -101,20 +101,20 @@ impl TidStride {
     }
 }
 
-/// A view of a leaf. Its errors name the block.
-#[derive(Clone, Copy)]
-pub struct Leaf<'a> {
-    page: &'a PageBytes,
-    head: Head,
-}
-
 /// The front of a leaf, checked, and where the leaf is.
 #[derive(Clone, Copy)]
-pub(crate) struct Head {
+pub struct Head {
     block: Block,
     marks: Marks,
     header: Header,
     class: NullClass,
+}
+
+/// A view of a leaf. Its errors name the block.
+#[derive(Clone, Copy)]
+pub struct Leaf<'a> {
+    page: &'a PageBytes,
+    head: &'a Head,
 }
 
 /// How many of the entries that were found are copied where there is room for `room`: all if they are not more than
@@ -137,21 +137,21 @@ struct BlockView<'a> {
     tids: Sequence<'a>,
 }
 
-impl<'a> Leaf<'a> {
+impl Head {
     /// Checks kind, version and header of the page in a block. The blocks of entries are checked as they are used.
     #[inline]
-    pub fn parse(page: &'a PageBytes, block: Block) -> Result<Leaf<'a>> {
-        Leaf::parse_unnamed(page, block).map_err(|corruption| corruption.at(block))
+    pub fn parse(page: &PageBytes, block: Block) -> Result<Head> {
+        Head::parse_unnamed(page, block).map_err(|corruption| corruption.at(block))
     }
 
-    /// The view of a page whose front was checked.
+    /// The leaf whose front this is.
     #[inline]
-    pub(crate) fn of(page: &'a PageBytes, head: Head) -> Leaf<'a> {
-        Leaf { page, head }
+    pub fn of<'a>(&'a self, page: &'a PageBytes) -> Leaf<'a> {
+        Leaf { page, head: self }
     }
 
     #[inline]
-    fn parse_unnamed(page: &'a PageBytes, block: Block) -> Result<Leaf<'a>> {
+    fn parse_unnamed(page: &PageBytes, block: Block) -> Result<Head> {
         expect_kind(page, PageKind::Leaf, "a leaf")?;
         let marks: Marks = read(page, MARKS_AT);
         let header: Header = read(page, HEADER_AT);
@@ -169,82 +169,77 @@ impl<'a> Leaf<'a> {
             2 => NullClass::NullsLast,
             other => return Err(Corruption::new("a null class", other.into())),
         };
-        let leaf = Leaf { page, head: Head { block, marks, header, class } };
-        let check = tombstone::marks_check(&marks, leaf.tombstone_list());
+        let head = Head { block, marks, header, class };
+        let check = tombstone::marks_check(&marks, head.of(page).tombstone_list());
         ensure(marks.check == check, "whole tombstone marks", marks.check.into())?;
-        Ok(leaf)
+        Ok(head)
     }
+}
 
-    /// The front of the leaf, for [`Leaf::of`].
-    #[inline]
-    pub(crate) fn head(&self) -> Head {
-        self.head
-    }
-
+impl<'a> Leaf<'a> {
     /// Where the leaf is.
-    pub fn at(&self) -> Block {
+    pub fn at(self) -> Block {
         self.head.block
     }
 
     /// Fails with a corruption of this leaf unless `condition` holds.
     #[inline]
-    pub(crate) fn ensure(&self, condition: bool, expected: &'static str, found: u64) -> Result<()> {
+    pub(crate) fn ensure(self, condition: bool, expected: &'static str, found: u64) -> Result<()> {
         ensure(condition, expected, found).map_err(|corruption| corruption.at(self.head.block))
     }
 
     /// The first position that belongs to the leaf.
-    pub fn low(&self) -> Fence {
+    pub fn low(self) -> Fence {
         self.head.header.low.into()
     }
 
     /// The first position that belongs to a later leaf.
-    pub fn high(&self) -> Fence {
+    pub fn high(self) -> Fence {
         self.head.header.high.into()
     }
 
     /// The null class of all entries.
-    pub fn class(&self) -> NullClass {
+    pub fn class(self) -> NullClass {
         self.head.class
     }
 
     /// Number of entries, dead ones included.
-    pub fn entries(&self) -> usize {
+    pub fn entries(self) -> usize {
         self.head.header.entries as usize
     }
 
     /// The code of the first entry, if there is one.
-    pub fn first_code(&self) -> Option<u64> {
+    pub fn first_code(self) -> Option<u64> {
         (self.blocks() > 0).then(|| self.start(0).first_code)
     }
 
     /// The checksum in the leaf's seal, which no other content has.
-    pub(crate) fn checksum(&self) -> u32 {
+    pub(crate) fn checksum(self) -> u32 {
         checksum(self.page)
     }
 
     /// Number of dead entries.
-    pub fn tombstones(&self) -> usize {
+    pub fn tombstones(self) -> usize {
         usize::from(self.head.marks.tombstones)
     }
 
     /// The page that tells which slots are dead, once the leaf has no room for the list.
-    pub fn tombstone_page(&self) -> Option<Block> {
+    pub fn tombstone_page(self) -> Option<Block> {
         (self.head.marks.tombstone_page != 0).then_some(self.head.marks.tombstone_page)
     }
 
     /// Slots that the leaf itself lists as dead, ascending.
-    pub fn listed_tombstones(&self) -> impl Iterator<Item = u16> + 'a {
-        self.tombstone_list().as_chunks::<2>().0.iter().map(|slot| u16::from_le_bytes(*slot))
+    pub fn listed_tombstones(self) -> impl Iterator<Item = u16> + 'a {
+        self.listed().iter().map(|slot| u16::from_le_bytes(*slot))
     }
 
-    /// Whether the leaf itself lists a slot as dead.
+    /// The same, as they are stored.
     #[inline]
-    pub(crate) fn lists(&self, slot: usize) -> bool {
-        let listed = self.tombstone_list().as_chunks::<2>().0;
-        listed.binary_search_by_key(&slot, |dead| u16::from_le_bytes(*dead).into()).is_ok()
+    pub(crate) fn listed(self) -> &'a [[u8; 2]] {
+        self.tombstone_list().as_chunks().0
     }
 
-    fn tombstone_list(&self) -> &'a [u8] {
+    fn tombstone_list(self) -> &'a [u8] {
         let listed = if self.head.marks.tombstone_page == 0 { self.tombstones() } else { 0 };
         let start = usize::from(self.head.header.tombstones_at);
         let end = (start + 2 * listed).min(CONTENT_END);
@@ -252,12 +247,12 @@ impl<'a> Leaf<'a> {
     }
 
     /// Dead slots that the leaf could list.
-    pub(crate) fn tombstone_capacity(&self) -> usize {
+    pub(crate) fn tombstone_capacity(self) -> usize {
         (CONTENT_END - usize::from(self.head.header.tombstones_at)) / 2
     }
 
     /// Where the content ends. A list that a page for the dead slots has replaced may still be there.
-    pub(crate) fn content_end(&self) -> usize {
+    pub(crate) fn content_end(self) -> usize {
         if self.head.marks.tombstone_page == 0 {
             self.tombstones_at() + 2 * self.tombstones()
         } else {
@@ -266,17 +261,17 @@ impl<'a> Leaf<'a> {
     }
 
     /// Where the list of dead slots begins in the page.
-    pub(crate) fn tombstones_at(&self) -> usize {
+    pub(crate) fn tombstones_at(self) -> usize {
         usize::from(self.head.header.tombstones_at)
     }
 
-    fn blocks(&self) -> usize {
+    fn blocks(self) -> usize {
         usize::from(self.head.header.blocks)
     }
 
     /// The table entry of a block; `block` is below the number of blocks.
     #[inline]
-    fn start(&self, block: usize) -> BlockStart {
+    fn start(self, block: usize) -> BlockStart {
         let at = TABLE_AT + block * BLOCK_START_LEN;
         BlockStart {
             first_code: read(self.page, at),
@@ -286,7 +281,7 @@ impl<'a> Leaf<'a> {
     }
 
     #[inline]
-    fn block(&self, block: usize) -> Result<BlockView<'a>> {
+    fn block(self, block: usize) -> Result<BlockView<'a>> {
         let start = self.start(block);
         let first_slot = usize::from(start.first_slot);
         let end = self.slots_before(block + 1);
@@ -306,7 +301,7 @@ impl<'a> Leaf<'a> {
     /// Number of blocks whose first entry satisfies a condition that no later block satisfies
     /// once one does not.
     #[inline]
-    fn blocks_while(&self, mut condition: impl FnMut(BlockStart) -> bool) -> usize {
+    fn blocks_while(self, mut condition: impl FnMut(BlockStart) -> bool) -> usize {
         let (mut low, mut high) = (0, self.blocks());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -321,7 +316,7 @@ impl<'a> Leaf<'a> {
 
     /// The first slot whose code is at least `code`.
     #[inline]
-    fn lower_bound(&self, code: u64) -> Result<usize> {
+    fn lower_bound(self, code: u64) -> Result<usize> {
         // The run of this code may begin in the block before the first one that begins with it.
         match self.blocks_while(|start| start.first_code < code) {
             0 => Ok(0),
@@ -334,7 +329,7 @@ impl<'a> Leaf<'a> {
 
     /// The first slot whose entry lies at or after a position; the number of entries if there is
     /// none.
-    pub fn slot_of(&self, position: Fence) -> Result<usize> {
+    pub fn slot_of(self, position: Fence) -> Result<usize> {
         if position.class != self.head.class as u8 {
             let before = position.class < self.head.class as u8;
             return Ok(if before { 0 } else { self.entries() });
@@ -362,7 +357,7 @@ impl<'a> Leaf<'a> {
     /// are not more than twice as many. Returns their slots, and whether there are more.
     #[inline]
     pub fn copy_run(
-        &self,
+        self,
         code: u64,
         room: usize,
         into: &mut Entries,
@@ -396,7 +391,7 @@ impl<'a> Leaf<'a> {
     /// Appends the entries from one position up to another, dead ones included: `room` of them, or all if they are
     /// not more than twice as many. Returns their slots, and whether there are more.
     pub fn copy_between(
-        &self,
+        self,
         from: Fence,
         to: Fence,
         room: usize,
@@ -410,7 +405,7 @@ impl<'a> Leaf<'a> {
 
     /// Entries in the blocks before this one.
     #[inline]
-    fn slots_before(&self, block: usize) -> usize {
+    fn slots_before(self, block: usize) -> usize {
         match block < self.blocks() {
             true => usize::from(self.start(block).first_slot),
             false => self.entries(),
@@ -418,7 +413,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// Where the parts of the leaf lie.
-    pub(crate) fn outline(&self) -> Outline {
+    pub(crate) fn outline(self) -> Outline {
         let parts = || {
             let start = self.start(0);
             let at = usize::from(start.offset);
@@ -443,7 +438,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// The block of a slot below the number of entries, and its place there.
-    fn block_of(&self, slot: usize) -> Result<(BlockView<'a>, usize)> {
+    fn block_of(self, slot: usize) -> Result<(BlockView<'a>, usize)> {
         let block = self.blocks_while(|start| usize::from(start.first_slot) <= slot);
         let view = self.block(block.saturating_sub(1))?;
         let within = slot.saturating_sub(view.first_slot);
@@ -451,14 +446,14 @@ impl<'a> Leaf<'a> {
     }
 
     /// The code of a slot below the number of entries.
-    fn code(&self, slot: usize) -> Result<u64> {
+    fn code(self, slot: usize) -> Result<u64> {
         let (view, within) = self.block_of(slot)?;
         Ok(view.codes.get(within))
     }
 
     /// Where in the page the packed bits of a slot's code begin.
     #[cfg(test)]
-    pub(crate) fn packed_byte_of(&self, slot: usize) -> Result<usize> {
+    pub(crate) fn packed_byte_of(self, slot: usize) -> Result<usize> {
         let block = self.blocks_while(|start| usize::from(start.first_slot) <= slot) - 1;
         let start = self.start(block);
         let at = usize::from(start.offset);
@@ -468,26 +463,26 @@ impl<'a> Leaf<'a> {
     }
 
     /// The entry of a slot below the number of entries.
-    pub(crate) fn entry(&self, slot: usize) -> Result<Entry> {
+    pub(crate) fn entry(self, slot: usize) -> Result<Entry> {
         let key = Key { class: self.head.class, code: self.code(slot)? };
         Ok(Entry { key, tid: self.tid(slot)? })
     }
 
     /// The heap TID of a slot below the number of entries.
-    fn tid(&self, slot: usize) -> Result<HeapTid> {
+    fn tid(self, slot: usize) -> Result<HeapTid> {
         let (view, within) = self.block_of(slot)?;
         Ok(TidStride::new(self.head.header.tid_stride).decode(view.tids.get(within)))
     }
 
     /// The entries of the slots from `start` to `end` (exclusive, at most the number of entries), dead ones included.
-    pub fn entries_between(&self, start: usize, end: usize) -> Result<Entries> {
+    pub fn entries_between(self, start: usize, end: usize) -> Result<Entries> {
         let mut entries = Entries::of(self.class());
         self.decode(start, end, &mut entries)?;
         Ok(entries)
     }
 
     /// Appends the same to entries that are of the leaf's null class.
-    pub fn decode(&self, start: usize, end: usize, into: &mut Entries) -> Result<()> {
+    pub fn decode(self, start: usize, end: usize, into: &mut Entries) -> Result<()> {
         into.make_room(end.saturating_sub(start));
         let (codes, tids) = into.columns();
         let mut slot = start;
@@ -513,7 +508,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// Appends the heap TIDs from `start` to `end` (exclusive) of a block's; there is room for them.
-    fn decode_tids(&self, of: &Sequence<'_>, start: usize, end: usize, tids: &mut Vec<HeapTid>) {
+    fn decode_tids(self, of: &Sequence<'_>, start: usize, end: usize, tids: &mut Vec<HeapTid>) {
         let stride = TidStride::new(self.head.header.tid_stride);
         let mut codes = [0; TIDS_AT_ONCE];
         for first in (start..end).step_by(TIDS_AT_ONCE) {

@@ -247,7 +247,7 @@ fn verify_all_of(page: &PageBytes, block: Block) -> Result<()> {
     match () {
         // The list of dead slots may go on behind the seal.
         () if is(PageKind::Leaf) => {
-            verify_rest(page, leaf::Leaf::parse(page, block)?.content_end())
+            verify_rest(page, leaf::Head::parse(page, block)?.of(page).content_end())
         }
         () if is(PageKind::Delta) => verify_rest(page, delta::content_end(page, block)?),
         () => verify_rest(page, sealed_to),

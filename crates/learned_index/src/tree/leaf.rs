@@ -42,12 +42,12 @@ impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
         if !(at.verified && at.hint == hint) {
             page::verify_seal(&page).map_err(named)?;
         }
-        let head = Leaf::parse(&page, at.block)?.head();
+        let head = Head::parse(&page, at.block)?;
         Ok(OpenLeaf { page, head, at: LeafRef { hint, ..at } })
     }
 
     /// Checks that the leaf has a position, or what is before it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn check_holds(&self, side: Side, position: Fence) -> Result<()> {
         let leaf = self.view();
         let holds = side.holds(leaf.low(), leaf.high(), position);
@@ -55,9 +55,9 @@ impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
     }
 
     /// The leaf.
-    #[inline]
+    #[inline(always)]
     pub(super) fn view(&self) -> Leaf<'_> {
-        Leaf::of(&self.page, self.head)
+        self.head.of(&self.page)
     }
 
     /// The locked page.
@@ -71,7 +71,7 @@ impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
     }
 
     /// The same, without what was seen of it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn into_page(self) -> P {
         self.page
     }

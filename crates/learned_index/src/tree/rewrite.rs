@@ -22,7 +22,7 @@ use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::PageBytes;
 use crate::page::directory::{self, Child};
-use crate::page::leaf::Leaf;
+use crate::page::leaf::Head;
 use crate::page::meta::{Identity, NOTHING_STALE, State};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
@@ -482,7 +482,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
 
     fn first_code(&self, child: Child) -> Result<u64> {
         let page = self.store.read(child.block, 0);
-        Ok(Leaf::parse(&page, child.block)?.first_code().unwrap_or(child.low.code))
+        Ok(Head::parse(&page, child.block)?.of(&page).first_code().unwrap_or(child.low.code))
     }
 }
 

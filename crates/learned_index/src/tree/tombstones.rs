@@ -14,6 +14,7 @@ use crate::store::Store;
 /// The dead slots of a locked leaf.
 pub(super) struct Tombstones<'a, P> {
     leaf: Leaf<'a>,
+    listed: &'a [[u8; 2]],
     /// The page that marks them, locked too; without one the leaf lists them.
     map: Option<P>,
 }
@@ -28,15 +29,18 @@ pub(super) fn read_tombstones<'a, 's, S: Store>(
     word: u64,
     leaf: &Leaf<'a>,
 ) -> Attempt<Tombstones<'a, S::Page<'s>>> {
-    let Some(map) = leaf.tombstone_page() else { return Ok(Tombstones { leaf: *leaf, map: None }) };
+    let (leaf, listed) = (*leaf, leaf.listed());
+    let Some(map) = leaf.tombstone_page() else {
+        return Ok(Tombstones { leaf, listed, map: None });
+    };
     leaf.ensure(map != leaf.at(), "a tombstone page of its own", map.into())?;
     stop_at(StopPoint::BeforeMap);
     let page = match injected(Fault::MapUnderAnyWord) {
         false => read_current(store, word, map, 0)?,
         true => store.read(map, 0),
     };
-    tombstone::check_map(&page, leaf).map_err(|corruption: Corruption| corruption.at(map))?;
-    Ok(Tombstones { leaf: *leaf, map: Some(page) })
+    tombstone::check_map(&page, &leaf).map_err(|corruption: Corruption| corruption.at(map))?;
+    Ok(Tombstones { leaf, listed, map: Some(page) })
 }
 
 impl<P: Deref<Target = PageBytes>> Tombstones<'_, P> {
@@ -45,7 +49,10 @@ impl<P: Deref<Target = PageBytes>> Tombstones<'_, P> {
     pub(super) fn has(&self, slot: usize) -> bool {
         match &self.map {
             Some(map) => tombstone::is_dead(map, slot),
-            None => self.leaf.lists(slot),
+            None => {
+                let slot_of = |dead: &[u8; 2]| u16::from_le_bytes(*dead).into();
+                self.listed.binary_search_by_key(&slot, slot_of).is_ok()
+            }
         }
     }
 

@@ -21,7 +21,7 @@ use crate::entry::{Block, Fence, HeapTid, Side};
 use crate::fault::{Fault, injected};
 use crate::memory::{Add, listed, with_room};
 use crate::page::delta::Tree;
-use crate::page::leaf::Leaf;
+use crate::page::leaf::{Head, Leaf};
 use crate::page::meta::State;
 use crate::page::{self, edit, is_free};
 use crate::stop::{StopPoint, stop_at};
@@ -180,7 +180,7 @@ pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64
         if used.leaves.contains_key(&block) {
             before_page();
             let page = store.read(block, 0);
-            used.others.add_all(Leaf::parse(&page, block)?.tombstone_page());
+            used.others.add_all(Head::parse(&page, block)?.of(&page).tombstone_page());
         }
     }
     let mut free = 0;

@@ -4,7 +4,7 @@ use super::CheckReport;
 use crate::corruption::Result;
 use crate::entry::{Block, Fence};
 use crate::memory::Add;
-use crate::page::leaf::Leaf;
+use crate::page::leaf::Head;
 use crate::page::meta::State;
 use crate::page::{self, is_free, tombstone};
 use crate::store::Store;
@@ -84,6 +84,6 @@ fn read_use<S: Store>(store: &S, state: &State) -> Attempt<(Used, u64)> {
 fn is_tombstone_page<S: Store>(store: &S, used: &Used, block: Block, owner: Option<Block>) -> bool {
     owner.filter(|owner| used.leaves.contains_key(owner)).is_some_and(|owner| {
         let page = store.read(owner, 0);
-        Leaf::parse(&page, owner).is_ok_and(|leaf| leaf.tombstone_page() == Some(block))
+        Head::parse(&page, owner).is_ok_and(|head| head.of(&page).tombstone_page() == Some(block))
     })
 }

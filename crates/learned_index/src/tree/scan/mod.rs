@@ -244,9 +244,9 @@ impl<P> Scan<P> {
         if !self.next_portion(store, directory, direction, locks, table)? {
             return Ok(None);
         }
-        let entry = self.copied.get(self.current);
-        self.place = entry.map_or(self.place, Place::At);
-        Ok(entry)
+        let Some(entry) = self.copied.get(self.current) else { return Ok(None) };
+        self.place = Place::At(entry);
+        Ok(Some(entry))
     }
 
     /// The heap TIDs that were copied together, in index order, and which of them was returned last.
@@ -265,8 +265,9 @@ impl<P> Scan<P> {
         if !self.next_portion(store, directory, Direction::Forward, locks, &mut Unasked)? {
             return Ok(&[]);
         }
-        self.current = self.copied.len() - 1;
-        self.place = self.copied.get(self.current).map_or(self.place, Place::At);
+        if let Some(last) = self.copied.last() {
+            (self.current, self.place) = (self.copied.len() - 1, Place::At(last));
+        }
         Ok(self.copied.tids())
     }
 

@@ -31,7 +31,7 @@ impl<P> Scan<P> {
         stop_at(StopPoint::ScanBeforeLeaf);
         let open = read_leaf(store, word, at)?;
         open.check_holds(Side::At, from)?;
-        let (at, leaf) = (open.at, open.view());
+        let leaf = open.view();
         // Without any value a leaf of NULLs has the positions of all values.
         if leaf.high() < Fence::after(key) || leaf.class() != key.class {
             return Ok(None);
@@ -44,12 +44,12 @@ impl<P> Scan<P> {
         let copied = self.copied.len();
         leaf.ensure(copied == slots.len(), "as many entries as slots", copied as u64)?;
         self.copied.set_class(key.class);
-        directory.remember(at, &leaf);
+        directory.remember(open.at, &leaf);
         let dead = leaf.tombstones();
-        if !slots.is_empty() && may_have_dead(directory, &leaf, at) {
+        if !slots.is_empty() && may_have_dead(directory, &leaf, open.at) {
             self.ranges.clear();
             self.ranges.push((slots.start, slots.end));
-            self.drop_dead(store, directory, &leaf, at, 0)?;
+            self.drop_dead(store, directory, &leaf, open.at, 0)?;
         }
         self.exhausted = Some(Direction::Forward);
         let found = !self.copied.is_empty();
