@@ -1,8 +1,7 @@
 //! Writing a new index from entries in order: leaves, directory, model, metapage.
 
 use super::cut::{LeafCutter, NewLeaf};
-use super::directory::LeafRef;
-use super::leaf::OpenLeaf;
+use super::leaf::{LeafRef, OpenLeaf};
 use crate::corruption::Result;
 use crate::entries::Entries;
 use crate::entry::{Block, Fence, HeapTid};

@@ -14,7 +14,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use super::budget::{Budget, Share};
-use super::directory::LeafRef;
+use super::leaf::LeafRef;
 use crate::entry::{Block, Fence};
 use crate::fault::{Fault, full_at, injected};
 use crate::memory::{Add, Room};

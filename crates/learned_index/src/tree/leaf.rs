@@ -3,13 +3,35 @@
 
 use std::ops::Deref;
 
-use super::attempt::{Attempt, read_current};
-use super::directory::LeafRef;
+use super::attempt::{Attempt, Interruption, read_current};
 use crate::corruption::{Corruption, Result, ensure};
-use crate::entry::{Fence, Side};
+use crate::entry::{Block, Fence, Side};
+use crate::page::directory::Child;
 use crate::page::leaf::{Head, Leaf};
 use crate::page::{self, PageBytes};
 use crate::store::{Hint, Store};
+
+/// A leaf as the directory knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafRef {
+    /// Its place among all leaves, from 0.
+    pub ordinal: usize,
+    /// Where it is.
+    pub block: Block,
+    /// The epoch in which it was written.
+    pub birth: u64,
+    /// Hint for reading it.
+    pub hint: Hint,
+    /// Whether this session has checked the leaf's seal.
+    pub verified: bool,
+}
+
+impl LeafRef {
+    /// One that this session has not read yet.
+    pub(super) fn unknown(ordinal: usize, child: &Child) -> LeafRef {
+        LeafRef { ordinal, block: child.block, birth: child.birth, hint: 0, verified: false }
+    }
+}
 
 /// A leaf that is locked, and was checked.
 pub(super) struct OpenLeaf<P> {
@@ -28,7 +50,7 @@ pub(super) fn read_leaf<'s, S: Store>(
 ) -> Attempt<OpenLeaf<S::Page<'s>>> {
     let page = read_current(store, word, at.block, at.hint)?;
     let hint = S::hint(&page);
-    Ok(OpenLeaf::check(page, at, hint)?)
+    OpenLeaf::check(page, at, hint).map_err(Interruption::from)
 }
 
 impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {

@@ -6,9 +6,9 @@
 
 use super::attempt::Attempt;
 use super::delta::{Candidate, Table};
-use super::directory::{Directory, LeafRef};
+use super::directory::Directory;
 use super::killed::Place;
-use super::leaf::{OpenLeaf, read_leaf};
+use super::leaf::{LeafRef, OpenLeaf, read_leaf};
 use super::rewrite::{Excluded, undisturbed};
 use super::tombstones::read_tombstones;
 use crate::corruption::Result;

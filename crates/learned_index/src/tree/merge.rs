@@ -10,9 +10,9 @@
 use super::attempt::{Attempt, settled};
 use super::budget::Budget;
 use super::build::BuildOptions;
-use super::delta::{Routes, USUAL_ENTRIES, pages_of};
 use super::directory::read_meta;
 use super::rewrite::{Excluded, Rewrite, undisturbed};
+use super::routes::{Routes, USUAL_ENTRIES, pages_of};
 use super::transition::transition;
 use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence, Side};

@@ -9,8 +9,8 @@
 use super::attempt::{Attempt, settled};
 use super::build::{BuildOptions, write_level, write_model};
 use super::cut::{LeafCutter, NewLeaf};
-use super::directory::{LeafRef, UpperLevels, read_children, read_meta, read_model_pages};
-use super::leaf::read_leaf;
+use super::directory::{UpperLevels, read_children, read_meta, read_model_pages};
+use super::leaf::{LeafRef, read_leaf};
 use super::tombstones::read_tombstones;
 use super::transition::transition;
 use crate::corruption::{Corruption, Result};

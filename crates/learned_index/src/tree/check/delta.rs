@@ -6,8 +6,8 @@ use crate::page::PageBytes;
 use crate::page::delta::{Delta, Tree};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, settled};
-use crate::tree::delta::{MAX_LEVELS, OpenNode, read_node};
 use crate::tree::directory::{Which, read_meta};
+use crate::tree::routes::{MAX_LEVELS, OpenNode, read_node};
 
 /// Checks one of the delta trees, in whatever state it is when the check comes by. Returns how many
 /// entries it has.

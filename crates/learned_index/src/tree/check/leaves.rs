@@ -8,8 +8,8 @@ use crate::page::leaf::Leaf;
 use crate::page::verify_whole;
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, settled};
-use crate::tree::directory::{Directory, LeafRef};
-use crate::tree::leaf::read_leaf;
+use crate::tree::directory::Directory;
+use crate::tree::leaf::{LeafRef, read_leaf};
 use crate::tree::tombstones::read_tombstones;
 
 /// One slot in so many is looked for by search.

@@ -9,8 +9,8 @@ use crate::page::meta::State;
 use crate::page::{self, is_free, tombstone};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, settled};
-use crate::tree::delta::pages_of;
 use crate::tree::directory::read_meta;
+use crate::tree::routes::pages_of;
 use crate::tree::used::{Used, is_of_delta};
 
 /// Checks that each block serves for one thing at the most, and counts those that are free and those

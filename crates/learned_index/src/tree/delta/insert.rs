@@ -1,6 +1,5 @@
 //! Adding an entry to the delta tree.
 
-use super::node::OpenNode;
 use super::removal::{KeepAll, Table, remove_dead};
 use super::split::make_room;
 use crate::corruption::Result;
@@ -10,6 +9,7 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, Interruption, settled};
 use crate::tree::directory::{Directory, Which};
+use crate::tree::routes::OpenNode;
 use crate::tree::transition::transition;
 
 /// What became of an entry that was to be inserted.

@@ -7,7 +7,6 @@
 
 use std::collections::HashSet;
 
-use super::node::lock_node;
 use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence, HeapTid, Side};
 use crate::fault::{self, Fault, injected};
@@ -18,6 +17,7 @@ use crate::store::{Hint, Update};
 use crate::tree::attempt::{Attempt, settled};
 use crate::tree::directory::{Directory, Which};
 use crate::tree::killed::Place;
+use crate::tree::routes::lock_node;
 
 /// An entry whose row may be dead.
 #[derive(Clone, Copy, Debug)]

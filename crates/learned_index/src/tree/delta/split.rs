@@ -1,7 +1,6 @@
 //! Splitting the full pages of a delta tree.
 
 use super::insert::give_back;
-use super::node::{OpenNode, lock_node};
 use crate::corruption::{Result, ensure};
 use crate::entry::{Block, Fence, Side};
 use crate::page::delta::{self, Child, Delta, Place, Tree};
@@ -10,6 +9,7 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, lock_current, settled};
 use crate::tree::directory::{Directory, Which};
+use crate::tree::routes::{OpenNode, lock_node};
 
 /// Splits the pages on the way to a position that are full, from the top down.
 ///
@@ -35,10 +35,8 @@ pub(super) fn make_room<S: Update>(
             }
             None => break Ok(()),
             Some(Split::Leaf { low, block }) => {
-                if let Ok(Some(routes)) = directory.delta(store, Which::Active)
-                    && routes.level == 0
-                {
-                    routes.learn(low, block);
+                if let Ok(Some(routes)) = directory.delta(store, Which::Active) {
+                    routes.learn_leaf(low, block);
                 }
                 break Ok(());
             }

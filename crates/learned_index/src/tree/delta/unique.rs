@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 
 use super::insert::{Append, append_to, open_tree};
 use super::look::{Look, Looked, Row};
-use super::node::{OpenNode, lock_node};
 use super::removal::{KeepAll, Table, remove_dead};
 use super::split::make_room;
 use crate::corruption::Result;
@@ -15,6 +14,7 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, Interruption, settled};
 use crate::tree::directory::{Directory, Which};
+use crate::tree::routes::{OpenNode, lock_node};
 
 /// What a unique index says of an entry that was to be inserted.
 pub enum Unique<C> {

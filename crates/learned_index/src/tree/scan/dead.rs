@@ -10,8 +10,9 @@ use crate::page::PageBytes;
 use crate::page::leaf::Leaf;
 use crate::store::Store;
 use crate::tree::attempt::Attempt;
-use crate::tree::directory::{Directory, LeafRef};
+use crate::tree::directory::Directory;
 use crate::tree::killed::{Place, Slots};
+use crate::tree::leaf::LeafRef;
 use crate::tree::tombstones::{Tombstones, read_tombstones};
 
 /// The dead slots of a leaf.

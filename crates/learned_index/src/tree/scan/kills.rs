@@ -16,10 +16,10 @@ use crate::memory::with_room;
 use crate::page::leaf::Leaf;
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, settled};
-use crate::tree::delta::read_node;
-use crate::tree::directory::{Directory, LeafRef, Which};
+use crate::tree::directory::{Directory, Which};
 use crate::tree::killed::{Expected, Place};
-use crate::tree::leaf::read_leaf;
+use crate::tree::leaf::{LeafRef, read_leaf};
+use crate::tree::routes::read_node;
 
 /// A scan takes at most this many entries for dead before it looks for their slots: a portion has no more.
 const MOST_AT_ONCE: usize = 2 * LARGEST_PORTION;

@@ -12,9 +12,9 @@ use crate::page::leaf::taken;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::Attempt;
-use crate::tree::directory::{Directory, LeafRef, Which};
+use crate::tree::directory::{Directory, Which};
 use crate::tree::killed::{Place, Slots};
-use crate::tree::leaf::{OpenLeaf, read_leaf};
+use crate::tree::leaf::{LeafRef, OpenLeaf, read_leaf};
 
 /// Keys of a list whose leaves are asked for ahead of reading them, from disk and from memory.
 const KEYS_AHEAD: usize = 16;

@@ -30,7 +30,7 @@ pub(in crate::tree) fn read_node<'s, S: Store>(
 
 /// Locks a page of the tree with this name for changes, as long as the state is the one with this word.
 #[inline]
-pub(super) fn lock_node<'s, S: Update>(
+pub(in crate::tree) fn lock_node<'s, S: Update>(
     store: &'s S,
     word: u64,
     tree: u64,

@@ -6,9 +6,7 @@
 
 use std::rc::Rc;
 
-use super::attempt::Attempt;
-use super::budget::{Budget, Share};
-use super::directory::{LeafRef, UpperLevels, read_children};
+use super::read::{UpperLevels, read_children};
 use crate::corruption::ensure;
 use crate::entry::{Block, Fence, HeapTid};
 use crate::memory::{Add, listed, with_room};
@@ -16,6 +14,9 @@ use crate::page::directory::Child;
 use crate::page::meta::State;
 use crate::page::outline::Outline;
 use crate::store::{Hint, Store};
+use crate::tree::attempt::Attempt;
+use crate::tree::budget::{Budget, Share};
+use crate::tree::leaf::LeafRef;
 
 /// Bytes that one leaf takes.
 const BYTES_PER_LEAF: usize = size_of::<u64>() + size_of::<Rest>();
