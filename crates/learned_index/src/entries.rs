@@ -1,14 +1,14 @@
 //! A run of entries in memory, column by column: what leaves are read into, and written from.
 
 use crate::entry::{Entry, HeapTid};
-use crate::key::{Key, NullClass};
+use crate::key::{Code, Key, NullClass};
 use crate::memory::{Add, Room};
 
 /// Entries of one null class, mostly in index order. Keeps its memory when it is refilled.
 #[derive(Clone, Debug)]
 pub struct Entries {
     class: NullClass,
-    codes: Vec<u64>,
+    codes: Vec<Code>,
     tids: Vec<HeapTid>,
 }
 
@@ -31,7 +31,7 @@ impl Entries {
         self.tids.clear();
     }
 
-    /// Says of which class the entries will be. There must be none yet.
+    /// Says of which class the entries are.
     #[inline]
     pub(crate) fn set_class(&mut self, class: NullClass) {
         self.class = class;
@@ -57,7 +57,7 @@ impl Entries {
 
     /// Their key codes.
     #[inline]
-    pub fn codes(&self) -> &[u64] {
+    pub fn codes(&self) -> &[Code] {
         &self.codes
     }
 
@@ -105,21 +105,21 @@ impl Entries {
 
     /// Adds an entry.
     #[inline]
-    pub fn add(&mut self, code: u64, tid: HeapTid) {
+    pub fn add(&mut self, code: Code, tid: HeapTid) {
         self.codes.add(code);
         self.tids.add(tid);
     }
 
     /// Adds an entry, for which there is room.
     #[inline]
-    pub(crate) fn push(&mut self, code: u64, tid: HeapTid) {
+    pub(crate) fn push(&mut self, code: Code, tid: HeapTid) {
         self.codes.push(code);
         self.tids.push(tid);
     }
 
     /// The columns, for decoding more into each of them, as many into all. There is room for them.
     #[inline]
-    pub(crate) fn columns(&mut self) -> (&mut Vec<u64>, &mut Vec<HeapTid>) {
+    pub(crate) fn columns(&mut self) -> (&mut Vec<Code>, &mut Vec<HeapTid>) {
         (&mut self.codes, &mut self.tids)
     }
 

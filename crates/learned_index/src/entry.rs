@@ -1,6 +1,7 @@
 //! What an index holds: entries, the heap tuples they point to, and the fences between leaves.
 
-use crate::key::{Key, NullClass};
+use crate::corruption::{Corruption, Result};
+use crate::key::{Code, Key, NullClass};
 
 /// Number of a page inside a relation.
 pub type Block = u32;
@@ -13,6 +14,8 @@ pub struct HeapTid(u64);
 impl HeapTid {
     /// Smaller than every real heap TID: line pointer 0 does not exist.
     pub const MIN: HeapTid = HeapTid(0);
+    /// Greater than every real heap TID. No page can have it.
+    pub(crate) const AFTER_ALL: HeapTid = HeapTid(1 << 48);
 
     /// The TID of line pointer `offset` in heap block `block`.
     pub const fn new(block: u32, offset: u16) -> HeapTid {
@@ -87,7 +90,7 @@ pub struct Fence {
     /// Null class as stored, or 3 for plus infinity.
     pub class: u8,
     /// Key code.
-    pub code: u64,
+    pub code: Code,
     /// Heap TID.
     pub tid: HeapTid,
 }
@@ -104,11 +107,9 @@ impl Fence {
     }
 
     /// After every entry of this key, at or before every entry of larger keys.
+    /// Not to be stored.
     pub const fn after(key: Key) -> Fence {
-        match key.code.checked_add(1) {
-            Some(code) => Fence { class: key.class as u8, code, tid: HeapTid::MIN },
-            None => Fence { class: key.class as u8 + 1, code: 0, tid: HeapTid::MIN },
-        }
+        Fence { class: key.class as u8, code: key.code, tid: HeapTid::AFTER_ALL }
     }
 
     /// At this entry.
@@ -124,6 +125,27 @@ impl Fence {
 
     /// The first position of a null class.
     pub const fn start_of(class: NullClass) -> Fence {
-        Fence { class: class as u8, code: 0, tid: HeapTid::MIN }
+        Fence { class: class as u8, ..Fence::MIN }
+    }
+
+    /// The first position of the next class.
+    pub(crate) const fn end_of_class(self) -> Fence {
+        Fence { class: self.class + 1, ..Fence::MIN }
+    }
+
+    /// The first position of the class that the last position before this one is of.
+    pub(crate) fn start_of_class_before(self) -> Fence {
+        let is_first = self == Fence { class: self.class, ..Fence::MIN };
+        Fence { class: self.class.saturating_sub(u8::from(is_first)), ..Fence::MIN }
+    }
+
+    /// The null class of a position that is not behind all of them.
+    pub(crate) fn null_class(self) -> Result<NullClass> {
+        NullClass::of(self.class).ok_or(Corruption::new("a null class", self.class.into()))
+    }
+
+    /// The key of the last entries that may be before this position, of those of its class.
+    pub(crate) fn last_code_before(self) -> Option<Code> {
+        if self.tid == HeapTid::MIN { self.code.checked_sub(1) } else { Some(self.code) }
     }
 }

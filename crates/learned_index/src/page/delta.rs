@@ -23,7 +23,7 @@ use crate::corruption::{Result, ensure};
 use crate::cpu::LINE;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault;
-use crate::key::{Key, NullClass};
+use crate::key::{Code, Key, NullClass};
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -134,11 +134,7 @@ impl StoredEntry {
     fn entry(&self) -> Result<Entry> {
         let whole = self.class_and_check >> 2 == self.check();
         ensure(whole && self.tid_offset != 0, "whole delta entries", self.class_and_check.into())?;
-        let class = match self.class_and_check & 3 {
-            0 => NullClass::NullsFirst,
-            1 => NullClass::Value,
-            _ => NullClass::NullsLast,
-        };
+        let class = NullClass::of(self.class_and_check as u8 & 3).unwrap_or(NullClass::NullsLast);
         let tid = HeapTid::new(self.tid_block, self.tid_offset);
         Ok(Entry { key: Key { class, code: self.code }, tid })
     }
@@ -424,8 +420,8 @@ impl<'a> Delta<'a> {
         // Most are told apart by their codes alone, where the range is within one null class.
         let (first, last) = match () {
             () if low.class == high.class => (low.code, high.code),
-            () if high == (Fence { class: low.class + 1, ..Fence::MIN }) => (low.code, u64::MAX),
-            () => (0, u64::MAX),
+            () if high == low.end_of_class() => (low.code, Code::MAX),
+            () => (0, Code::MAX),
         };
         let tail = self.page.get(ENTRIES_AT + sorted * ENTRY_LEN..ENTRIES_AT + count * ENTRY_LEN);
         let width = last.wrapping_sub(first);

@@ -18,7 +18,7 @@ use crate::codec::Sequence;
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence, HeapTid};
-use crate::key::{Key, NullClass};
+use crate::key::{Code, Key, NullClass};
 use crate::page::outline::Outline;
 
 /// Entries of one leaf at the most: their tombstones must fit one bit map page.
@@ -56,7 +56,7 @@ const TIDS_AT_ONCE: usize = 128;
 
 /// An entry of the block table.
 struct BlockStart {
-    first_code: u64,
+    first_code: Code,
     first_slot: u16,
     offset: u16,
 }
@@ -163,12 +163,8 @@ impl Head {
         ensure(table_end <= tombstones_at, "a block table within the leaf", table_end as u64)?;
         ensure(tombstones_at <= CONTENT_END, "blocks within the page", tombstones_at as u64)?;
         ensure((blocks == 0) == (entries == 0), "blocks for the entries", blocks as u64)?;
-        let class = match header.class {
-            0 => NullClass::NullsFirst,
-            1 => NullClass::Value,
-            2 => NullClass::NullsLast,
-            other => return Err(Corruption::new("a null class", other.into())),
-        };
+        let class = NullClass::of(header.class);
+        let class = class.ok_or(Corruption::new("a null class", header.class.into()))?;
         let head = Head { block, marks, header, class };
         let check = tombstone::marks_check(&marks, head.of(page).tombstone_list());
         ensure(marks.check == check, "whole tombstone marks", marks.check.into())?;
@@ -209,7 +205,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// The code of the first entry, if there is one.
-    pub fn first_code(self) -> Option<u64> {
+    pub fn first_code(self) -> Option<Code> {
         (self.blocks() > 0).then(|| self.start(0).first_code)
     }
 
@@ -316,7 +312,7 @@ impl<'a> Leaf<'a> {
 
     /// The first slot whose code is at least `code`.
     #[inline]
-    fn lower_bound(self, code: u64) -> Result<usize> {
+    fn lower_bound(self, code: Code) -> Result<usize> {
         // The run of this code may begin in the block before the first one that begins with it.
         match self.blocks_while(|start| start.first_code < code) {
             0 => Ok(0),
@@ -327,6 +323,14 @@ impl<'a> Leaf<'a> {
         }
     }
 
+    /// The first slot whose code is greater.
+    fn upper_bound(self, code: Code) -> Result<usize> {
+        match code.checked_add(1) {
+            Some(next) => self.lower_bound(next),
+            None => Ok(self.entries()),
+        }
+    }
+
     /// The first slot whose entry lies at or after a position; the number of entries if there is
     /// none.
     pub fn slot_of(self, position: Fence) -> Result<usize> {
@@ -334,14 +338,14 @@ impl<'a> Leaf<'a> {
             let before = position.class < self.head.class as u8;
             return Ok(if before { 0 } else { self.entries() });
         }
+        if position.tid == HeapTid::AFTER_ALL {
+            return self.upper_bound(position.code);
+        }
         let mut low = self.lower_bound(position.code)?;
         if position.tid == HeapTid::MIN || low == self.entries() {
             return Ok(low);
         }
-        let mut high = match position.code.checked_add(1) {
-            Some(next) => self.lower_bound(next)?,
-            None => self.entries(),
-        };
+        let mut high = self.upper_bound(position.code)?;
         while low < high {
             let middle = low + (high - low) / 2;
             if self.tid(middle)? < position.tid {
@@ -358,7 +362,7 @@ impl<'a> Leaf<'a> {
     #[inline]
     pub fn copy_run(
         self,
-        code: u64,
+        code: Code,
         room: usize,
         into: &mut Entries,
     ) -> Result<(Range<usize>, bool)> {
@@ -446,7 +450,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// The code of a slot below the number of entries.
-    fn code(self, slot: usize) -> Result<u64> {
+    fn code(self, slot: usize) -> Result<Code> {
         let (view, within) = self.block_of(slot)?;
         Ok(view.codes.get(within))
     }

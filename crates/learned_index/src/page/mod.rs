@@ -108,6 +108,7 @@ const _: () = assert!(size_of::<StoredFence>() == 16);
 
 impl From<Fence> for StoredFence {
     fn from(fence: Fence) -> StoredFence {
+        debug_assert!(fence.tid < HeapTid::AFTER_ALL, "a position that can be stored");
         StoredFence {
             code: fence.code,
             tid_block: fence.tid.block(),

@@ -5,7 +5,7 @@ use super::leaf::{LeafRef, OpenLeaf};
 use crate::corruption::Result;
 use crate::entries::Entries;
 use crate::entry::{Block, Fence, HeapTid};
-use crate::key::NullClass;
+use crate::key::{Code, NullClass};
 use crate::memory::{Add, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::directory::{self, Child};
@@ -27,7 +27,7 @@ pub struct Builder<W> {
     identity: Identity,
     options: BuildOptions,
     cutter: LeafCutter,
-    last: Option<(u64, HeapTid)>,
+    last: Option<(Code, HeapTid)>,
     written: Written<W>,
 }
 
@@ -37,7 +37,7 @@ struct Written<W> {
     value_leaves: Vec<Child>,
     null_leaves: Vec<Child>,
     /// First code of each leaf of values: what the model learns.
-    first_codes: Vec<u64>,
+    first_codes: Vec<Code>,
     values: u64,
     nulls: u64,
 }
@@ -79,7 +79,7 @@ impl<W: BulkStore> Builder<W> {
     /// Adds a value, unless it is before the one added last: then nothing happens and the
     /// answer is false.
     #[inline]
-    pub fn try_push(&mut self, code: u64, tid: HeapTid) -> bool {
+    pub fn try_push(&mut self, code: Code, tid: HeapTid) -> bool {
         if self.last.is_some_and(|last| (code, tid) <= last) {
             return false;
         }
@@ -110,7 +110,7 @@ impl<W: BulkStore> Builder<W> {
     ///
     /// # Errors
     /// If a page does not come back as it was written.
-    pub fn into_entries(mut self, mut emit: impl FnMut(u64, HeapTid)) -> Result<W> {
+    pub fn into_entries(mut self, mut emit: impl FnMut(Code, HeapTid)) -> Result<W> {
         let mut entries = Entries::default();
         for leaf in &self.written.value_leaves {
             let page = self.written.store.read_back(leaf.block);

@@ -2,7 +2,7 @@
 
 use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence, HeapTid};
-use crate::key::NullClass;
+use crate::key::{Code, NullClass};
 use crate::memory::Add;
 use crate::page::PageBytes;
 use crate::page::directory::Child;
@@ -30,7 +30,7 @@ pub(super) struct LeafCutter {
 pub(super) struct NewLeaf {
     pub(super) page: PageBytes,
     pub(super) low: Fence,
-    pub(super) first_code: u64,
+    pub(super) first_code: Code,
     pub(super) entries: usize,
     pub(super) class: NullClass,
 }
@@ -79,7 +79,7 @@ impl LeafCutter {
 
     /// Adds an entry that is behind all others.
     #[inline]
-    pub(super) fn push(&mut self, code: u64, tid: HeapTid, mut write: impl FnMut(NewLeaf)) {
+    pub(super) fn push(&mut self, code: Code, tid: HeapTid, mut write: impl FnMut(NewLeaf)) {
         self.entries.add(code, tid);
         if self.entries.len() >= GATHER {
             // A leaf that was filled too early is filled again, with what follows.

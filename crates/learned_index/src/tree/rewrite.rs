@@ -17,7 +17,7 @@ use crate::corruption::{Corruption, Result};
 use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence};
 use crate::fault::{Fault, cut_off, injected};
-use crate::key::NullClass;
+use crate::key::{Code, NullClass};
 use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::PageBytes;
@@ -319,12 +319,12 @@ impl<'a, S: Update> Rewrite<'a, S> {
         next.nulls = next.nulls.saturating_add_signed(self.nulls);
         next.null_leaves = (i64::from(next.null_leaves) + self.null_leaves) as u32;
         for run in &self.runs {
-            let code = |position: Fence, none: u64| match position.class {
+            let code = |position: Fence, none: Code| match position.class {
                 1 => position.code,
                 _ => none,
             };
             let low = run.leaves.first().map_or(0, |leaf| code(leaf.low, 0));
-            next.stale = (next.stale.0.min(low), next.stale.1.max(code(run.high, u64::MAX)));
+            next.stale = (next.stale.0.min(low), next.stale.1.max(code(run.high, Code::MAX)));
         }
         stop_at(StopPoint::RewriteBeforeDirectory);
         if !self.runs.is_empty() {
@@ -461,7 +461,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     /// The codes at which the leaves of values begin.
-    fn fences(&mut self, next: &State) -> Result<Vec<u64>> {
+    fn fences(&mut self, next: &State) -> Result<Vec<Code>> {
         let excluded = self.excluded();
         let (leaves, nulls) = (next.leaves as usize, next.null_leaves as usize);
         let values = if self.identity.nulls_first { nulls..leaves } else { 0..leaves - nulls };
@@ -480,7 +480,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         Ok(fences)
     }
 
-    fn first_code(&self, child: Child) -> Result<u64> {
+    fn first_code(&self, child: Child) -> Result<Code> {
         let page = self.store.read(child.block, 0);
         Ok(Head::parse(&page, child.block)?.of(&page).first_code().unwrap_or(child.low.code))
     }

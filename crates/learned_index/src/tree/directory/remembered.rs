@@ -3,6 +3,7 @@
 
 use super::Directory;
 use crate::cpu;
+use crate::key::Code;
 use crate::page::leaf::Leaf;
 use crate::store::{Hint, Store};
 use crate::tree::killed::{Killed, Place, Slots};
@@ -37,7 +38,7 @@ impl Directory {
 
     /// Asks the processor for what looking a code up in a leaf will read.
     #[inline]
-    pub(in crate::tree) fn warm<S: Store>(&self, store: &S, leaf: LeafRef, code: u64) {
+    pub(in crate::tree) fn warm<S: Store>(&self, store: &S, leaf: LeafRef, code: Code) {
         if leaf.hint == 0 {
             return;
         }
@@ -47,7 +48,7 @@ impl Directory {
             return;
         };
         let low = tiles.codes[leaf.ordinal];
-        let high = tiles.codes.get(leaf.ordinal + 1).copied().unwrap_or(u64::MAX);
+        let high = tiles.codes.get(leaf.ordinal + 1).copied().unwrap_or(Code::MAX);
         let width = high.saturating_sub(low) as f32;
         let fraction = (code.saturating_sub(low) as f32 / width.max(1.0)).min(0.999);
         rest.outline.lines(fraction, |offset| cpu::prefetch(page.wrapping_add(offset)));

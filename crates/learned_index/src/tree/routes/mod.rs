@@ -22,6 +22,7 @@ use super::budget::{Budget, Share};
 use crate::corruption::{Result, ensure};
 use crate::cpu;
 use crate::entry::{Block, Entry, Fence, Side};
+use crate::key::Code;
 use crate::memory::{Add, listed, with_room};
 use crate::page::delta::{self, CAPACITY, Child, Delta, Tree};
 use crate::stop::{StopPoint, stop_at};
@@ -329,7 +330,7 @@ impl Routes {
 
     /// Whether a leaf, which is locked, may have an entry with this code of a value. Certain if not.
     #[inline]
-    pub(super) fn may_have(&mut self, leaf: &Delta<'_>, code: u64) -> Result<bool> {
+    pub(super) fn may_have(&mut self, leaf: &Delta<'_>, code: Code) -> Result<bool> {
         let slot = match self.lows.get(self.last.1) == Some(&leaf.low()) {
             true => self.last.1,
             false => self.lows.partition_point(|&low| low < leaf.low()),

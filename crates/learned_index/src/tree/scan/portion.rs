@@ -2,8 +2,8 @@
 
 use super::dead::may_have_dead;
 use super::{Direction, Guard, Scan, Source};
-use crate::corruption::{Corruption, Result};
-use crate::entry::{Entry, Fence, HeapTid, Side};
+use crate::corruption::Result;
+use crate::entry::{Entry, Fence, Side};
 use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
 use crate::memory::Add;
@@ -46,7 +46,7 @@ impl<P> Scan<P> {
                 from = Fence::start_of(NullClass::Value);
                 continue;
             }
-            let class = class_of(from)?;
+            let class = from.null_class()?;
             if !self.copied.is_empty() && class != self.copied.class() {
                 return Ok(true);
             }
@@ -59,12 +59,12 @@ impl<P> Scan<P> {
                 directory.warm(store, at, from.code);
             }
             // Up to where the portion is complete: every source may end it earlier.
-            let mut bound = end.min(Fence { class: from.class + 1, ..Fence::MIN });
+            let mut bound = end.min(from.end_of_class());
             self.fresh.clear();
             self.kills.deltas = [None; 2];
             for which in [Which::Active, Which::Frozen] {
-                bound =
-                    self.copy_delta_from(store, directory, which, from, bound, LEAVES_AT_ONCE)?;
+                let what = (which, Direction::Forward);
+                bound = self.copy_delta(store, directory, what, (from, bound), LEAVES_AT_ONCE)?;
             }
             bound = self.copy_leaf_from(store, directory, leaf, from, bound)?;
             self.fresh.retain(|&entry| Fence::at(entry) < bound);
@@ -97,53 +97,65 @@ impl<P> Scan<P> {
         self.interval
     }
 
-    /// Copies matches from `from` on out of one leaf of a delta tree, the last of at most `at_once`: the ones before have
-    /// nothing but dead entries. Returns up to where that is all there is, at most `bound`.
-    fn copy_delta_from<S: Store<Pin = P>>(
+    /// Copies the first matches between two positions, or the last, out of one leaf of a delta tree. The leaves on the way to
+    /// it, `at_once` less one at most, have nothing but dead entries. Returns how far that is all there is.
+    fn copy_delta<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
-        which: Which,
-        mut from: Fence,
-        bound: Fence,
+        (which, direction): (Which, Direction),
+        (mut from, to): (Fence, Fence),
         at_once: usize,
     ) -> Attempt<Fence> {
+        let all = match direction {
+            Direction::Forward => to,
+            Direction::Backward => from,
+        };
         if which == Which::Frozen {
+            // Below the watermark a frozen tree has nothing, whatever its pages still say.
             from = from.max(directory.state().watermark);
         }
         let word = directory.state().word;
         let Some((routes, killed)) = directory.delta_and_killed(store, which)? else {
-            return Ok(bound);
+            return Ok(all);
         };
-        if from >= bound {
-            return Ok(bound);
+        if from >= to {
+            return Ok(all);
         }
-        let open = routes.read_leaf(store, word, from, Side::At)?;
+        let open = match direction {
+            Direction::Forward => routes.read_leaf(store, word, from, Side::At)?,
+            Direction::Backward => routes.read_leaf(store, word, to, Side::Before)?,
+        };
         let node = open.view();
-        let high = node.high();
-        if high < bound && at_once > 1 {
+        let (low, high) = (node.low().max(from), node.high().min(to));
+        // What is left to other leaves, and up to where this one has all there is.
+        let (rest, reached) = match direction {
+            Direction::Forward => ((high, to), high),
+            Direction::Backward if low == from => ((low, low), all),
+            Direction::Backward => ((all, low), low),
+        };
+        if rest.0 < rest.1 && at_once > 1 {
             // Where rows are deleted in the order of the key, many leaves have nothing but dead entries, or nothing.
             let (place, count) = (Place::of_delta(&node), node.len());
             if count == 0 || killed.of(&place).is_some_and(|killed| killed.has_all(count)) {
                 drop(open);
-                return self.copy_delta_from(store, directory, which, high, bound, at_once - 1);
+                return self.copy_delta(store, directory, (which, direction), rest, at_once - 1);
             }
         }
-        let bound = bound.min(high);
-        let of_one_code = bound <= Fence::after(Key::value(from.code));
-        if from.class == NullClass::Value as u8
+        let of_one_code = high <= Fence::after(Key::value(low.code));
+        if low.class == NullClass::Value as u8
             && of_one_code
-            && !routes.may_have(&node, from.code)?
+            && !routes.may_have(&node, low.code)?
         {
-            return Ok(bound);
+            return Ok(reached);
         }
         let place = Place::of_delta(&node);
         let killed = directory.killed_in(&place);
-        if self.copy_fresh(&node, killed, from, bound)? {
+        if self.copy_fresh(&node, killed, low, high)? {
             self.kills.deltas[which as usize] = Some((place, node.len()));
             self.keep::<S>(open.into_page());
         }
-        Ok(bound)
+        Ok(reached)
     }
 
     /// Copies the matches of a delta tree's leaf between two positions, but for the slots that are known to be dead.
@@ -164,18 +176,21 @@ impl<P> Scan<P> {
                 }
             })?,
         }
+        // The two positions are within the first interval and the last.
         let intervals = self.intervals.as_slice();
-        let mut kept = before;
-        for read in before..self.fresh.len() {
-            let entry = self.fresh[read];
-            let after = intervals.partition_point(|interval| interval.high < entry.key);
-            if intervals.get(after).is_some_and(|interval| interval.contains(entry.key)) {
-                self.fresh[kept] = entry;
-                kept += 1;
+        if intervals.len() > 1 {
+            let mut kept = before;
+            for read in before..self.fresh.len() {
+                let entry = self.fresh[read];
+                let after = intervals.partition_point(|interval| interval.high < entry.key);
+                if intervals.get(after).is_some_and(|interval| interval.contains(entry.key)) {
+                    self.fresh[kept] = entry;
+                    kept += 1;
+                }
             }
+            self.fresh.truncate(kept);
         }
-        self.fresh.truncate(kept);
-        Ok(kept > before)
+        Ok(self.fresh.len() > before)
     }
 
     /// Unlocks a page, and keeps it pinned if the scan has to.
@@ -285,21 +300,19 @@ impl<P> Scan<P> {
             };
             let start = intervals.first().map_or(Fence::MAX, |first| Fence::before(first.low));
             to = to.min(end_of(interval));
-            // The class of the last position before `to`.
-            let first_of_class = to.code == 0 && to.tid == HeapTid::MIN;
-            let class = if first_of_class { to.class.saturating_sub(1) } else { to.class };
-            let class_start = Fence { class, ..Fence::MIN };
-            if class == NullClass::NullsLast as u8 && directory.identity().nulls_first {
+            let class_start = to.start_of_class_before();
+            if class_start.class == NullClass::NullsLast as u8 && directory.identity().nulls_first {
                 to = class_start;
                 continue;
             }
-            self.copied.set_class(class_of(class_start)?);
+            self.copied.set_class(class_start.null_class()?);
             // From where the portion is complete: every source may begin it later.
             let mut bound = start.max(class_start);
             self.fresh.clear();
             self.kills.deltas = [None; 2];
             for which in [Which::Active, Which::Frozen] {
-                bound = self.copy_delta_before(store, directory, which, to, bound)?;
+                let what = (which, Direction::Backward);
+                bound = self.copy_delta(store, directory, what, (bound, to), LEAVES_AT_ONCE)?;
             }
             bound = self.copy_leaf_before(store, directory, to, bound)?;
             self.fresh.retain(|&entry| Fence::at(entry) >= bound);
@@ -312,38 +325,6 @@ impl<P> Scan<P> {
             self.release_copied(store);
             to = bound;
         }
-    }
-
-    /// Copies matches before `to` out of one leaf of a delta tree. Returns from where on that is
-    /// all there is, at least `bound`.
-    fn copy_delta_before<S: Store<Pin = P>>(
-        &mut self,
-        store: &S,
-        directory: &mut Directory,
-        which: Which,
-        to: Fence,
-        bound: Fence,
-    ) -> Attempt<Fence> {
-        // Below the watermark a frozen tree has nothing, whatever its pages still say.
-        let lowest = match which {
-            Which::Active => Fence::MIN,
-            Which::Frozen => directory.state().watermark,
-        };
-        let word = directory.state().word;
-        let Some(routes) = directory.delta(store, which)? else { return Ok(bound) };
-        if to <= bound || to <= lowest {
-            return Ok(bound);
-        }
-        let open = routes.read_leaf(store, word, to, Side::Before)?;
-        let node = open.view();
-        let from = bound.max(node.low()).max(lowest);
-        let place = Place::of_delta(&node);
-        let killed = directory.killed_in(&place);
-        if self.copy_fresh(&node, killed, from, to)? {
-            self.kills.deltas[which as usize] = Some((place, node.len()));
-            self.keep::<S>(open.into_page());
-        }
-        Ok(if from == lowest { bound } else { from })
     }
 
     /// Copies the last matches before `to` out of the leaf there. Returns from where on that is all
@@ -461,14 +442,4 @@ impl<P> Scan<P> {
 /// The position after an interval.
 fn end_of(interval: &Interval) -> Fence {
     Fence::after(interval.high)
-}
-
-/// The null class of a position that is not behind all of them.
-fn class_of(position: Fence) -> Result<NullClass> {
-    match position.class {
-        0 => Ok(NullClass::NullsFirst),
-        1 => Ok(NullClass::Value),
-        2 => Ok(NullClass::NullsLast),
-        other => Err(Corruption::new("a null class", other.into())),
-    }
 }
