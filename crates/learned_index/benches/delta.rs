@@ -48,7 +48,7 @@ fn orders(count: u64) -> [(&'static str, Vec<Entry>); 2] {
 }
 
 fn append(page: &mut PageBytes, entry: Entry) {
-    match Delta::parse(page, TREE).unwrap().append(entry).unwrap() {
+    match Delta::parse(page, TREE, 1).unwrap().append(entry).unwrap() {
         (None, edit) => apply(page, &[edit]),
         (Some(end), edit) => apply(page, &[end, edit]),
     }
@@ -86,7 +86,7 @@ fn page(criterion: &mut Criterion) {
                 bench.iter(|| {
                     for entry in &entries {
                         found.clear();
-                        let page = Delta::parse(page, TREE).unwrap();
+                        let page = Delta::parse(page, TREE, 1).unwrap();
                         let (low, high) = (Fence::before(entry.key), Fence::after(entry.key));
                         page.collect(low, high, &mut found).unwrap();
                     }

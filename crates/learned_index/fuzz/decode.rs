@@ -1,10 +1,11 @@
 // What a fuzzer or a property test does with bytes that nobody wrote as a page.
 
+use learned_index::entries::Entries;
 use learned_index::entry::{Fence, HeapTid};
 use learned_index::key::{Interval, Key};
 use learned_index::model::Model;
 use learned_index::model::ModelChoice;
-use learned_index::page::leaf::Leaf;
+use learned_index::page::leaf::Head;
 use learned_index::page::{PAGE_SIZE, PageKind, blob, directory, forge, meta};
 use learned_index::store::BulkStore;
 use learned_index::store::memory::MemoryStore;
@@ -41,12 +42,13 @@ pub(crate) fn decode_everything(bytes: &[u8], kind: PageKind) {
 }
 
 fn use_leaf(page: &[u8; PAGE_SIZE]) {
-    let Ok(leaf) = Leaf::parse(page) else { return };
-    let (mut codes, mut tids) = (Vec::new(), Vec::new());
-    if leaf.decode(0, leaf.entries(), &mut codes, &mut tids).is_ok() {
-        assert_eq!(codes.len(), tids.len());
+    let Ok(head) = Head::parse(page, 1) else { return };
+    let leaf = head.of(page);
+    let mut entries = Entries::default();
+    if leaf.decode(0, leaf.entries(), &mut entries).is_ok() {
+        assert_eq!(entries.codes().len(), entries.tids().len());
     }
-    for code in codes.iter().take(3).copied().chain([0, 1, u64::MAX]) {
+    for code in entries.codes().iter().take(3).copied().chain([0, 1, u64::MAX]) {
         for tid in [HeapTid::MIN, HeapTid::new(3, 7)] {
             if let Ok(slot) = leaf.slot_of(Fence { class: 1, code, tid }) {
                 assert!(slot <= leaf.entries());

@@ -1,6 +1,7 @@
 //! What an index holds: entries, the heap tuples they point to, and the fences between leaves.
 
-use crate::key::{Key, NullClass};
+use crate::corruption::{Corruption, Result};
+use crate::key::{Code, Key, NullClass};
 
 /// Number of a page inside a relation.
 pub type Block = u32;
@@ -13,6 +14,8 @@ pub struct HeapTid(u64);
 impl HeapTid {
     /// Smaller than every real heap TID: line pointer 0 does not exist.
     pub const MIN: HeapTid = HeapTid(0);
+    /// Greater than every real heap TID. No page can have it.
+    pub(crate) const AFTER_ALL: HeapTid = HeapTid(1 << 48);
 
     /// The TID of line pointer `offset` in heap block `block`.
     pub const fn new(block: u32, offset: u16) -> HeapTid {
@@ -49,6 +52,35 @@ pub struct Entry {
     pub tid: HeapTid,
 }
 
+/// Which of two neighbours a position is looked for in, where one ends and the other begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The page that the position belongs to.
+    At,
+    /// The page with the last positions before it.
+    Before,
+}
+
+impl Side {
+    /// Whether a page that begins at `low` begins early enough.
+    #[inline]
+    pub(crate) fn begins_early_enough(self, low: Fence, position: Fence) -> bool {
+        if self == Side::At { low <= position } else { low < position }
+    }
+
+    /// Whether a page that ends at `high` goes far enough.
+    #[inline]
+    pub(crate) fn goes_far_enough(self, high: Fence, position: Fence) -> bool {
+        if self == Side::At { position < high } else { position <= high }
+    }
+
+    /// Whether it is the page between two fences.
+    #[inline]
+    pub(crate) fn holds(self, low: Fence, high: Fence, position: Fence) -> bool {
+        self.begins_early_enough(low, position) && self.goes_far_enough(high, position)
+    }
+}
+
 /// A boundary between leaves: an entry's position in index order, or infinity above all of them.
 ///
 /// A leaf's low fence is inclusive, its high fence exclusive. The low fence of a leaf is the high
@@ -58,7 +90,7 @@ pub struct Fence {
     /// Null class as stored, or 3 for plus infinity.
     pub class: u8,
     /// Key code.
-    pub code: u64,
+    pub code: Code,
     /// Heap TID.
     pub tid: HeapTid,
 }
@@ -75,11 +107,9 @@ impl Fence {
     }
 
     /// After every entry of this key, at or before every entry of larger keys.
+    /// Not to be stored.
     pub const fn after(key: Key) -> Fence {
-        match key.code.checked_add(1) {
-            Some(code) => Fence { class: key.class as u8, code, tid: HeapTid::MIN },
-            None => Fence { class: key.class as u8 + 1, code: 0, tid: HeapTid::MIN },
-        }
+        Fence { class: key.class as u8, code: key.code, tid: HeapTid::AFTER_ALL }
     }
 
     /// At this entry.
@@ -95,6 +125,27 @@ impl Fence {
 
     /// The first position of a null class.
     pub const fn start_of(class: NullClass) -> Fence {
-        Fence { class: class as u8, code: 0, tid: HeapTid::MIN }
+        Fence { class: class as u8, ..Fence::MIN }
+    }
+
+    /// The first position of the next class.
+    pub(crate) const fn end_of_class(self) -> Fence {
+        Fence { class: self.class + 1, ..Fence::MIN }
+    }
+
+    /// The first position of the class that the last position before this one is of.
+    pub(crate) fn start_of_class_before(self) -> Fence {
+        let is_first = self == Fence { class: self.class, ..Fence::MIN };
+        Fence { class: self.class.saturating_sub(u8::from(is_first)), ..Fence::MIN }
+    }
+
+    /// The null class of a position that is not behind all of them.
+    pub(crate) fn null_class(self) -> Result<NullClass> {
+        NullClass::of(self.class).ok_or(Corruption::new("a null class", self.class.into()))
+    }
+
+    /// The key of the last entries that may be before this position, of those of its class.
+    pub(crate) fn last_code_before(self) -> Option<Code> {
+        if self.tid == HeapTid::MIN { self.code.checked_sub(1) } else { Some(self.code) }
     }
 }

@@ -4,6 +4,7 @@
 pub mod codec;
 pub mod corruption;
 pub mod cpu;
+pub mod entries;
 pub mod entry;
 mod fault;
 pub mod key;

@@ -1,6 +1,6 @@
 //! Sets of keys as sorted, disjoint intervals: what a scan has to visit, in index order.
 
-use super::{Key, NullClass};
+use super::{Code, Key, NullClass};
 use crate::memory::Add;
 
 /// All keys from `low` to `high`, both included.
@@ -17,7 +17,7 @@ impl Interval {
     pub const ALL: Interval = Interval { low: Key::MIN, high: Key::MAX };
 
     /// Every key that is not NULL.
-    pub const VALUES: Interval = Interval { low: Key::value(0), high: Key::value(u64::MAX) };
+    pub const VALUES: Interval = Interval { low: Key::value(0), high: Key::value(Code::MAX) };
 
     /// One key.
     #[inline]
@@ -27,7 +27,7 @@ impl Interval {
 
     /// The values with codes from `low` to `high`, both included.
     #[inline]
-    pub const fn values(low: u64, high: u64) -> Interval {
+    pub const fn values(low: Code, high: Code) -> Interval {
         Interval { low: Key::value(low), high: Key::value(high) }
     }
 
@@ -50,7 +50,7 @@ impl Interval {
 fn touches(high: Key, low: Key) -> bool {
     high >= low
         || (high.class == low.class && high.code.checked_add(1) == Some(low.code))
-        || (high.code == u64::MAX
+        || (high.code == Code::MAX
             && low.code == 0
             && matches!(
                 (high.class, low.class),

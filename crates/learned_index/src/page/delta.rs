@@ -23,7 +23,7 @@ use crate::corruption::{Result, ensure, ensure_at_most, ensure_that};
 use crate::cpu::LINE;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault;
-use crate::key::{Key, NullClass};
+use crate::key::{Code, Key, NullClass};
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -134,11 +134,7 @@ impl StoredEntry {
     fn entry(&self) -> Result<Entry> {
         let whole = self.class_and_check >> 2 == self.check();
         ensure_that(whole && self.tid_offset != 0, "whole delta entries")?;
-        let class = match self.class_and_check & 3 {
-            0 => NullClass::NullsFirst,
-            1 => NullClass::Value,
-            _ => NullClass::NullsLast,
-        };
+        let class = NullClass::of(self.class_and_check as u8 & 3).unwrap_or(NullClass::NullsLast);
         let tid = HeapTid::new(self.tid_block, self.tid_offset);
         Ok(Entry { key: Key { class, code: self.code }, tid })
     }
@@ -207,70 +203,119 @@ fn lower_for(entries: usize) -> usize {
     (ENTRIES_AT + entries.next_multiple_of(CHUNK) * ENTRY_LEN).min(CONTENT_END)
 }
 
-/// A page with its entries as they are, and another right end.
-pub fn with_right_end(page: &PageBytes, high: Fence, right: Block) -> PageBytes {
-    let mut changed = *page;
-    let mut header: Header = read(page, HEADER_AT);
-    header.high = high.into();
-    header.right = right;
-    write(&mut changed, HEADER_AT, &header);
-    seal(&mut changed, HEADER_AT..ENTRIES_AT + usize::from(header.sorted) * ENTRY_LEN);
-    changed
-}
-
-/// A view of a page.
+/// A view of a page. Its errors name the block.
 #[derive(Clone, Copy)]
 pub struct Delta<'a> {
     page: &'a PageBytes,
+    head: Head,
+}
+
+/// The front of a page, checked, and where the page is.
+#[derive(Clone, Copy)]
+pub(crate) struct Head {
+    block: Block,
+    tree: u64,
     header: Header,
 }
 
 impl<'a> Delta<'a> {
-    /// Checks kind, version, tree and header.
+    /// Checks kind, version, tree and header of the page in a block.
     #[inline]
-    pub fn parse(page: &'a PageBytes, tree: u64) -> Result<Delta<'a>> {
+    pub fn parse(page: &'a PageBytes, tree: u64, block: Block) -> Result<Delta<'a>> {
+        Delta::parse_unnamed(page, tree, block).map_err(|corruption| corruption.at(block))
+    }
+
+    /// The view of a page whose front was checked.
+    #[inline]
+    pub(crate) fn of(page: &'a PageBytes, head: Head) -> Delta<'a> {
+        Delta { page, head }
+    }
+
+    #[inline]
+    fn parse_unnamed(page: &'a PageBytes, tree: u64, block: Block) -> Result<Delta<'a>> {
         expect_kind(page, PageKind::Delta, "a page of a delta tree")?;
         ensure(birth(page) == tree, "a page of this delta tree", birth(page))?;
         let header: Header = read(page, HEADER_AT);
         let most = if header.level == 0 { CAPACITY } else { CHILDREN };
         ensure_at_most(header.sorted.into(), most, "entries in a delta page")?;
-        let delta = Delta { page, header };
+        let delta = Delta { page, head: Head { block, tree, header } };
         ensure_that(delta.low() < delta.high(), "fences that ascend")?;
         ensure_that(header.level == 0 || header.sorted > 0, "a delta page with children")?;
         Ok(delta)
     }
 
+    /// The front of the page, for [`Delta::of`].
+    #[inline]
+    pub(crate) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Where the page is.
+    #[inline]
+    pub fn at(&self) -> Block {
+        self.head.block
+    }
+
+    /// The name of its tree.
+    #[inline]
+    pub fn tree(&self) -> u64 {
+        self.head.tree
+    }
+
+    /// Fails with a corruption of this page unless `condition` holds.
+    #[inline]
+    pub(crate) fn ensure(&self, condition: bool, expected: &'static str, found: u64) -> Result<()> {
+        ensure(condition, expected, found).map_err(|corruption| corruption.at(self.at()))
+    }
+
+    /// The same, where no number tells what was found.
+    #[inline]
+    pub(crate) fn ensure_that(&self, condition: bool, expected: &'static str) -> Result<()> {
+        ensure_that(condition, expected).map_err(|corruption| corruption.at(self.at()))
+    }
+
+    /// Checks that the page is of this level.
+    pub(crate) fn check_level(&self, level: u16) -> Result<()> {
+        self.ensure(self.level() == level, "a delta page of this level", self.level().into())
+    }
+
     /// Checks the seal and every entry: for the first look at a page.
     pub fn verify(&self) -> Result<()> {
-        verify_seal(self.page)?;
+        verify_seal(self.page).map_err(|corruption| corruption.at(self.at()))?;
         if self.level() > 0 {
             return Ok(());
         }
         let count = self.len();
         for slot in 0..count {
-            let entry = self.stored(slot).entry()?;
+            let entry = self.checked(&self.stored(slot))?;
             let inside = self.low() <= Fence::at(entry) && Fence::at(entry) < self.high();
-            ensure_that(inside, "delta entries within the fences")?;
+            self.ensure_that(inside, "delta entries within the fences")?;
         }
         let rest = self.page.get(ENTRIES_AT + count * ENTRY_LEN..CONTENT_END).unwrap_or(&[]);
-        ensure_that(rest.iter().all(|&byte| byte == 0), "no entries behind the last")
+        self.ensure_that(rest.iter().all(|&byte| byte == 0), "no entries behind the last")
+    }
+
+    /// An entry of this page, if it is whole.
+    #[inline]
+    fn checked(&self, stored: &StoredEntry) -> Result<Entry> {
+        stored.entry().map_err(|corruption| corruption.at(self.at()))
     }
 
     /// The first position that belongs to the page.
     #[inline]
     pub fn low(&self) -> Fence {
-        self.header.low.into()
+        self.head.header.low.into()
     }
 
     /// The first position that belongs to a page further right.
     #[inline]
     pub fn high(&self) -> Fence {
-        self.header.high.into()
+        self.head.header.high.into()
     }
 
     /// The next page to the right; 0: none.
     pub fn right(&self) -> Block {
-        self.header.right
+        self.head.header.right
     }
 
     /// Where the page stands.
@@ -281,14 +326,14 @@ impl<'a> Delta<'a> {
     /// 0: entries. Above: children.
     #[inline]
     pub fn level(&self) -> u16 {
-        self.header.level
+        self.head.header.level
     }
 
     /// Times that entries were taken out of a page of level 0 while its fences stayed. As long as this and
     /// [`Delta::high`] are the same, in the page of one tree with one low fence, entries are only added, behind those there are.
     #[inline]
     pub fn rewrites(&self) -> u64 {
-        self.header.rewrites
+        self.head.header.rewrites
     }
 
     /// Whether nothing can be added.
@@ -324,7 +369,7 @@ impl<'a> Delta<'a> {
     }
 
     fn sorted(&self) -> usize {
-        usize::from(self.header.sorted)
+        usize::from(self.head.header.sorted)
     }
 
     #[inline]
@@ -340,7 +385,7 @@ impl<'a> Delta<'a> {
         if ENTRIES_AT + (slot + 1) * ENTRY_LEN > end || self.stored(slot).tid_offset == 0 {
             return Ok(None);
         }
-        self.stored(slot).entry().map(Some)
+        self.checked(&self.stored(slot)).map(Some)
     }
 
     /// Appends the entries from `low` to `high` (exclusive), in no order.
@@ -371,13 +416,13 @@ impl<'a> Delta<'a> {
             if stored.fence() >= high {
                 break;
             }
-            found(slot, stored.entry()?);
+            found(slot, self.checked(&stored)?);
         }
         // Most are told apart by their codes alone, where the range is within one null class.
         let (first, last) = match () {
             () if low.class == high.class => (low.code, high.code),
-            () if high == (Fence { class: low.class + 1, ..Fence::MIN }) => (low.code, u64::MAX),
-            () => (0, u64::MAX),
+            () if high == low.end_of_class() => (low.code, Code::MAX),
+            () => (0, Code::MAX),
         };
         let tail = self.page.get(ENTRIES_AT + sorted * ENTRY_LEN..ENTRIES_AT + count * ENTRY_LEN);
         let width = last.wrapping_sub(first);
@@ -388,7 +433,7 @@ impl<'a> Delta<'a> {
                 let stored: StoredEntry = zerocopy::transmute!(*stored);
                 let fence = stored.fence();
                 if low <= fence && fence < high {
-                    found(sorted + index, stored.entry()?);
+                    found(sorted + index, self.checked(&stored)?);
                 }
             }
         }
@@ -399,7 +444,8 @@ impl<'a> Delta<'a> {
     pub fn entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::with_capacity(self.len());
         self.collect(Fence::MIN, Fence::MAX, &mut entries)?;
-        ensure(entries.len() == self.len(), "as many entries as counted", entries.len() as u64)?;
+        let all = entries.len() == self.len();
+        self.ensure(all, "as many entries as counted", entries.len() as u64)?;
         entries.sort_unstable();
         Ok(entries)
     }
@@ -410,8 +456,17 @@ impl<'a> Delta<'a> {
         let stays = |slot: &usize| self.stored(*slot).fence() < place.high;
         let sorted = (0..self.sorted().min(self.len())).filter(stays).count();
         let left: Result<Vec<Entry>> =
-            (0..self.len()).filter(stays).map(|slot| self.stored(slot).entry()).collect();
-        Ok(leaf_of(birth(self.page), place, self.rewrites(), sorted, left?.into_iter()))
+            (0..self.len()).filter(stays).map(|slot| self.checked(&self.stored(slot))).collect();
+        Ok(leaf_of(self.tree(), place, self.rewrites(), sorted, left?.into_iter()))
+    }
+
+    /// The page with its entries as they are, and another right end.
+    pub fn with_right_end(&self, high: Fence, right: Block) -> PageBytes {
+        let mut page = *self.page;
+        let header = Header { high: high.into(), right, ..self.head.header };
+        write(&mut page, HEADER_AT, &header);
+        seal(&mut page, HEADER_AT..ENTRIES_AT + self.sorted() * ENTRY_LEN);
+        page
     }
 
     /// The page with some of its entries, which ascend.
@@ -419,7 +474,7 @@ impl<'a> Delta<'a> {
         let raise = u64::from(!fault::injected(fault::Fault::KeepRewrites));
         let rewrites = self.rewrites().wrapping_add(raise);
         let (count, entries) = (entries.len(), entries.iter().copied());
-        leaf_of(birth(self.page), self.place(), rewrites, count, entries)
+        leaf_of(self.tree(), self.place(), rewrites, count, entries)
     }
 
     /// Whether an entry would stand behind all others.
@@ -447,7 +502,7 @@ impl<'a> Delta<'a> {
 
     /// Number of children of a page above level 0.
     pub fn child_count(&self) -> usize {
-        usize::from(self.header.sorted)
+        usize::from(self.head.header.sorted)
     }
 
     /// A child; `slot` is below the number of children.
@@ -494,8 +549,8 @@ pub fn lines(entries: usize) -> [usize; 4] {
 }
 
 /// Where the content of a page ends.
-pub(crate) fn content_end(page: &PageBytes) -> Result<usize> {
-    let delta = Delta::parse(page, birth(page))?;
+pub(crate) fn content_end(page: &PageBytes, block: Block) -> Result<usize> {
+    let delta = Delta::parse(page, birth(page), block)?;
     Ok(match delta.level() {
         0 => lower_for(delta.len()),
         _ => ENTRIES_AT + delta.child_count() * CHILD_LEN,
@@ -515,7 +570,7 @@ mod tests {
     use super::*;
 
     fn add(page: &mut PageBytes, entry: Entry) {
-        let (end, edit) = Delta::parse(page, 9).unwrap().append(entry).unwrap();
+        let (end, edit) = Delta::parse(page, 9, 1).unwrap().append(entry).unwrap();
         end.into_iter().chain([edit]).for_each(|edit| apply(page, &[edit]));
     }
 
@@ -542,7 +597,7 @@ mod tests {
             for &entry in rest {
                 add(&mut page, entry);
             }
-            let view = Delta::parse(&page, 9).unwrap();
+            let view = Delta::parse(&page, 9, 1).unwrap();
             view.verify().unwrap();
             prop_assert_eq!(view.len(), entries.len());
             let mut sorted = entries.clone();
@@ -563,7 +618,7 @@ mod tests {
                 add(&mut page, entry);
             }
             page[at] ^= 1 << bit;
-            let noticed = Delta::parse(&page, 9).and_then(|view| view.verify()).is_err();
+            let noticed = Delta::parse(&page, 9, 1).and_then(|view| view.verify()).is_err();
             prop_assert!(noticed, "byte {} of {} entries", at, entries.len());
         }
     }
@@ -572,12 +627,12 @@ mod tests {
     fn a_page_that_was_never_damaged_passes_when_it_is_full() {
         let mut page = leaf(9, Place::ALL, &[]);
         for row in 0..CAPACITY {
-            let view = Delta::parse(&page, 9).unwrap();
+            let view = Delta::parse(&page, 9, 1).unwrap();
             assert!(!view.is_full());
             let tid = HeapTid::new(row as u32, 1);
             add(&mut page, Entry { key: Key::value(1), tid });
         }
-        let view = Delta::parse(&page, 9).unwrap();
+        let view = Delta::parse(&page, 9, 1).unwrap();
         assert!(view.is_full());
         view.verify().unwrap();
     }

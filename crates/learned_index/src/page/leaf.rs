@@ -16,9 +16,9 @@ use super::{
 };
 use crate::codec::Sequence;
 use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that};
+use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence, HeapTid};
-use crate::key::{Key, NullClass};
-use crate::memory::Room;
+use crate::key::{Code, Key, NullClass};
 use crate::page::outline::Outline;
 
 /// Entries of one leaf at the most: their tombstones must fit one bit map page.
@@ -56,7 +56,7 @@ const TIDS_AT_ONCE: usize = 128;
 
 /// An entry of the block table.
 struct BlockStart {
-    first_code: u64,
+    first_code: Code,
     first_slot: u16,
     offset: u16,
 }
@@ -101,13 +101,20 @@ impl TidStride {
     }
 }
 
-/// A view of a leaf.
+/// The front of a leaf, checked, and where the leaf is.
 #[derive(Clone, Copy)]
-pub struct Leaf<'a> {
-    page: &'a PageBytes,
+pub struct Head {
+    block: Block,
     marks: Marks,
     header: Header,
     class: NullClass,
+}
+
+/// A view of a leaf. Its errors name the block.
+#[derive(Clone, Copy)]
+pub struct Leaf<'a> {
+    page: &'a PageBytes,
+    head: &'a Head,
 }
 
 /// How many of the entries that were found are copied where there is room for `room`: all if they are not more than
@@ -130,10 +137,21 @@ struct BlockView<'a> {
     tids: Sequence<'a>,
 }
 
-impl<'a> Leaf<'a> {
-    /// Checks kind, version and header. The blocks are checked as they are used.
+impl Head {
+    /// Checks kind, version and header of the page in a block. The blocks of entries are checked as they are used.
     #[inline]
-    pub fn parse(page: &'a PageBytes) -> Result<Leaf<'a>> {
+    pub fn parse(page: &PageBytes, block: Block) -> Result<Head> {
+        Head::parse_unnamed(page, block).map_err(|corruption| corruption.at(block))
+    }
+
+    /// The leaf whose front this is.
+    #[inline]
+    pub fn of<'a>(&'a self, page: &'a PageBytes) -> Leaf<'a> {
+        Leaf { page, head: self }
+    }
+
+    #[inline]
+    fn parse_unnamed(page: &PageBytes, block: Block) -> Result<Head> {
         expect_kind(page, PageKind::Leaf, "a leaf")?;
         let marks: Marks = read(page, MARKS_AT);
         let header: Header = read(page, HEADER_AT);
@@ -145,85 +163,99 @@ impl<'a> Leaf<'a> {
         ensure_that(table_end <= tombstones_at, "a block table within the leaf")?;
         ensure_that(tombstones_at <= CONTENT_END, "blocks within the page")?;
         ensure_that((blocks == 0) == (entries == 0), "blocks for the entries")?;
-        let class = match header.class {
-            0 => NullClass::NullsFirst,
-            1 => NullClass::Value,
-            2 => NullClass::NullsLast,
-            other => return Err(Corruption::new("a null class", other.into())),
-        };
-        let leaf = Leaf { page, marks, header, class };
-        let check = tombstone::marks_check(&marks, leaf.tombstone_list());
+        let class = NullClass::of(header.class);
+        let class = class.ok_or(Corruption::new("a null class", header.class.into()))?;
+        let head = Head { block, marks, header, class };
+        let check = tombstone::marks_check(&marks, head.of(page).tombstone_list());
         ensure(marks.check == check, "the check of the tombstone marks", marks.check.into())?;
-        Ok(leaf)
+        Ok(head)
+    }
+}
+
+impl<'a> Leaf<'a> {
+    /// Where the leaf is.
+    pub fn at(self) -> Block {
+        self.head.block
+    }
+
+    /// Fails with a corruption of this leaf unless `condition` holds.
+    #[inline]
+    pub(crate) fn ensure(self, condition: bool, expected: &'static str, found: u64) -> Result<()> {
+        ensure(condition, expected, found).map_err(|corruption| corruption.at(self.head.block))
+    }
+
+    /// The same, where no number tells what was found.
+    #[inline]
+    pub(crate) fn ensure_that(self, condition: bool, expected: &'static str) -> Result<()> {
+        ensure_that(condition, expected).map_err(|corruption| corruption.at(self.head.block))
     }
 
     /// The first position that belongs to the leaf.
-    pub fn low(&self) -> Fence {
-        self.header.low.into()
+    pub fn low(self) -> Fence {
+        self.head.header.low.into()
     }
 
     /// The first position that belongs to a later leaf.
-    pub fn high(&self) -> Fence {
-        self.header.high.into()
+    pub fn high(self) -> Fence {
+        self.head.header.high.into()
     }
 
     /// The null class of all entries.
-    pub fn class(&self) -> NullClass {
-        self.class
+    pub fn class(self) -> NullClass {
+        self.head.class
     }
 
     /// Number of entries, dead ones included.
-    pub fn entries(&self) -> usize {
-        self.header.entries as usize
+    pub fn entries(self) -> usize {
+        self.head.header.entries as usize
     }
 
     /// The code of the first entry, if there is one.
-    pub fn first_code(&self) -> Option<u64> {
+    pub fn first_code(self) -> Option<Code> {
         (self.blocks() > 0).then(|| self.start(0).first_code)
     }
 
     /// The checksum in the leaf's seal, which no other content has.
-    pub(crate) fn checksum(&self) -> u32 {
+    pub(crate) fn checksum(self) -> u32 {
         checksum(self.page)
     }
 
     /// Number of dead entries.
-    pub fn tombstones(&self) -> usize {
-        usize::from(self.marks.tombstones)
+    pub fn tombstones(self) -> usize {
+        usize::from(self.head.marks.tombstones)
     }
 
     /// The page that tells which slots are dead, once the leaf has no room for the list.
-    pub fn tombstone_page(&self) -> Option<Block> {
-        (self.marks.tombstone_page != 0).then_some(self.marks.tombstone_page)
+    pub fn tombstone_page(self) -> Option<Block> {
+        (self.head.marks.tombstone_page != 0).then_some(self.head.marks.tombstone_page)
     }
 
     /// Slots that the leaf itself lists as dead, ascending.
-    pub fn listed_tombstones(&self) -> impl Iterator<Item = u16> + 'a {
-        self.tombstone_list().as_chunks::<2>().0.iter().map(|slot| u16::from_le_bytes(*slot))
+    pub fn listed_tombstones(self) -> impl Iterator<Item = u16> + 'a {
+        self.listed().iter().map(|slot| u16::from_le_bytes(*slot))
     }
 
-    /// Whether the leaf itself lists a slot as dead.
+    /// The same, as they are stored.
     #[inline]
-    pub(crate) fn lists(&self, slot: usize) -> bool {
-        let listed = self.tombstone_list().as_chunks::<2>().0;
-        listed.binary_search_by_key(&slot, |dead| u16::from_le_bytes(*dead).into()).is_ok()
+    pub(crate) fn listed(self) -> &'a [[u8; 2]] {
+        self.tombstone_list().as_chunks().0
     }
 
-    fn tombstone_list(&self) -> &'a [u8] {
-        let listed = if self.marks.tombstone_page == 0 { self.tombstones() } else { 0 };
-        let start = usize::from(self.header.tombstones_at);
+    fn tombstone_list(self) -> &'a [u8] {
+        let listed = if self.head.marks.tombstone_page == 0 { self.tombstones() } else { 0 };
+        let start = usize::from(self.head.header.tombstones_at);
         let end = (start + 2 * listed).min(CONTENT_END);
         self.page.get(start..end).unwrap_or(&[])
     }
 
     /// Dead slots that the leaf could list.
-    pub(crate) fn tombstone_capacity(&self) -> usize {
-        (CONTENT_END - usize::from(self.header.tombstones_at)) / 2
+    pub(crate) fn tombstone_capacity(self) -> usize {
+        (CONTENT_END - usize::from(self.head.header.tombstones_at)) / 2
     }
 
     /// Where the content ends. A list that a page for the dead slots has replaced may still be there.
-    pub(crate) fn content_end(&self) -> usize {
-        if self.marks.tombstone_page == 0 {
+    pub(crate) fn content_end(self) -> usize {
+        if self.head.marks.tombstone_page == 0 {
             self.tombstones_at() + 2 * self.tombstones()
         } else {
             super::lower(self.page).max(self.tombstones_at())
@@ -231,17 +263,17 @@ impl<'a> Leaf<'a> {
     }
 
     /// Where the list of dead slots begins in the page.
-    pub(crate) fn tombstones_at(&self) -> usize {
-        usize::from(self.header.tombstones_at)
+    pub(crate) fn tombstones_at(self) -> usize {
+        usize::from(self.head.header.tombstones_at)
     }
 
-    fn blocks(&self) -> usize {
-        usize::from(self.header.blocks)
+    fn blocks(self) -> usize {
+        usize::from(self.head.header.blocks)
     }
 
     /// The table entry of a block; `block` is below the number of blocks.
     #[inline]
-    fn start(&self, block: usize) -> BlockStart {
+    fn start(self, block: usize) -> BlockStart {
         let at = TABLE_AT + block * BLOCK_START_LEN;
         BlockStart {
             first_code: read(self.page, at),
@@ -251,22 +283,27 @@ impl<'a> Leaf<'a> {
     }
 
     #[inline]
-    fn block(&self, block: usize) -> Result<BlockView<'a>> {
+    fn block(self, block: usize) -> Result<BlockView<'a>> {
         let start = self.start(block);
         let first_slot = usize::from(start.first_slot);
         let end = self.slots_before(block + 1);
-        ensure_that(first_slot < end && end <= self.entries(), "blocks that ascend")?;
+        let ascends = first_slot < end && end <= self.entries();
+        self.ensure_that(ascends, "blocks that ascend")?;
         // Up to the end of the page: reading a few bytes beyond a sequence is its fast path.
         let bytes = self.page.get(usize::from(start.offset)..).unwrap_or(&[]);
-        let (codes, len) = Sequence::parse(bytes, end - first_slot)?;
-        let (tids, _) = Sequence::parse(bytes.get(len..).unwrap_or(&[]), end - first_slot)?;
+        let sequence = |bytes| {
+            let parsed = Sequence::parse(bytes, end - first_slot);
+            parsed.map_err(|corruption| corruption.at(self.head.block))
+        };
+        let (codes, len) = sequence(bytes)?;
+        let (tids, _) = sequence(bytes.get(len..).unwrap_or(&[]))?;
         Ok(BlockView { first_slot, codes, tids })
     }
 
     /// Number of blocks whose first entry satisfies a condition that no later block satisfies
     /// once one does not.
     #[inline]
-    fn blocks_while(&self, mut condition: impl FnMut(BlockStart) -> bool) -> usize {
+    fn blocks_while(self, mut condition: impl FnMut(BlockStart) -> bool) -> usize {
         let (mut low, mut high) = (0, self.blocks());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -281,7 +318,7 @@ impl<'a> Leaf<'a> {
 
     /// The first slot whose code is at least `code`.
     #[inline]
-    fn lower_bound(&self, code: u64) -> Result<usize> {
+    fn lower_bound(self, code: Code) -> Result<usize> {
         // The run of this code may begin in the block before the first one that begins with it.
         match self.blocks_while(|start| start.first_code < code) {
             0 => Ok(0),
@@ -292,21 +329,29 @@ impl<'a> Leaf<'a> {
         }
     }
 
+    /// The first slot whose code is greater.
+    fn upper_bound(self, code: Code) -> Result<usize> {
+        match code.checked_add(1) {
+            Some(next) => self.lower_bound(next),
+            None => Ok(self.entries()),
+        }
+    }
+
     /// The first slot whose entry lies at or after a position; the number of entries if there is
     /// none.
-    pub fn slot_of(&self, position: Fence) -> Result<usize> {
-        if position.class != self.class as u8 {
-            let before = position.class < self.class as u8;
+    pub fn slot_of(self, position: Fence) -> Result<usize> {
+        if position.class != self.head.class as u8 {
+            let before = position.class < self.head.class as u8;
             return Ok(if before { 0 } else { self.entries() });
+        }
+        if position.tid == HeapTid::AFTER_ALL {
+            return self.upper_bound(position.code);
         }
         let mut low = self.lower_bound(position.code)?;
         if position.tid == HeapTid::MIN || low == self.entries() {
             return Ok(low);
         }
-        let mut high = match position.code.checked_add(1) {
-            Some(next) => self.lower_bound(next)?,
-            None => self.entries(),
-        };
+        let mut high = self.upper_bound(position.code)?;
         while low < high {
             let middle = low + (high - low) / 2;
             if self.tid(middle)? < position.tid {
@@ -322,11 +367,10 @@ impl<'a> Leaf<'a> {
     /// are not more than twice as many. Returns their slots, and whether there are more.
     #[inline]
     pub fn copy_run(
-        &self,
-        code: u64,
+        self,
+        code: Code,
         room: usize,
-        codes: &mut Vec<u64>,
-        tids: &mut Vec<HeapTid>,
+        into: &mut Entries,
     ) -> Result<(Range<usize>, bool)> {
         if self.blocks() == 0 {
             return Ok((0..0, false));
@@ -337,17 +381,16 @@ impl<'a> Leaf<'a> {
         let (start, end) = view.codes.run_of(code, |index| view.tids.prefetch(index..index + 1));
         if view.first_slot + end == self.slots_before(block + 1) && block + 1 < self.blocks() {
             // It may go on in the next block.
-            let key = Key { class: self.class, code };
-            return self.copy_between(Fence::before(key), Fence::after(key), room, codes, tids);
+            let key = Key { class: self.head.class, code };
+            return self.copy_between(Fence::before(key), Fence::after(key), room, into);
         }
         let taken = taken(end - start, room);
-        codes.make_room(taken);
-        tids.make_room(taken);
+        into.make_room(taken);
         if taken == 1 {
-            let stride = TidStride::new(self.header.tid_stride);
-            codes.push(code);
-            tids.push(stride.decode(view.tids.get(start)));
+            let stride = TidStride::new(self.head.header.tid_stride);
+            into.push(code, stride.decode(view.tids.get(start)));
         } else {
+            let (codes, tids) = into.columns();
             codes.extend(std::iter::repeat_n(code, taken));
             self.decode_tids(&view.tids, start, start + taken, tids);
         }
@@ -358,22 +401,21 @@ impl<'a> Leaf<'a> {
     /// Appends the entries from one position up to another, dead ones included: `room` of them, or all if they are
     /// not more than twice as many. Returns their slots, and whether there are more.
     pub fn copy_between(
-        &self,
+        self,
         from: Fence,
         to: Fence,
         room: usize,
-        codes: &mut Vec<u64>,
-        tids: &mut Vec<HeapTid>,
+        into: &mut Entries,
     ) -> Result<(Range<usize>, bool)> {
         let (start, end) = (self.slot_of(from)?, self.slot_of(to)?);
         let taken = taken(end.saturating_sub(start), room);
-        self.decode(start, start + taken, codes, tids)?;
+        self.decode(start, start + taken, into)?;
         Ok((start..start + taken, start + taken < end))
     }
 
     /// Entries in the blocks before this one.
     #[inline]
-    fn slots_before(&self, block: usize) -> usize {
+    fn slots_before(self, block: usize) -> usize {
         match block < self.blocks() {
             true => usize::from(self.start(block).first_slot),
             false => self.entries(),
@@ -381,7 +423,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// Where the parts of the leaf lie.
-    pub(crate) fn outline(&self) -> Outline {
+    pub(crate) fn outline(self) -> Outline {
         let parts = || {
             let start = self.start(0);
             let at = usize::from(start.offset);
@@ -406,7 +448,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// The block of a slot below the number of entries, and its place there.
-    fn block_of(&self, slot: usize) -> Result<(BlockView<'a>, usize)> {
+    fn block_of(self, slot: usize) -> Result<(BlockView<'a>, usize)> {
         let block = self.blocks_while(|start| usize::from(start.first_slot) <= slot);
         let view = self.block(block.saturating_sub(1))?;
         let within = slot.saturating_sub(view.first_slot);
@@ -414,14 +456,14 @@ impl<'a> Leaf<'a> {
     }
 
     /// The code of a slot below the number of entries.
-    fn code(&self, slot: usize) -> Result<u64> {
+    fn code(self, slot: usize) -> Result<Code> {
         let (view, within) = self.block_of(slot)?;
         Ok(view.codes.get(within))
     }
 
     /// Where in the page the packed bits of a slot's code begin.
     #[cfg(test)]
-    pub(crate) fn packed_byte_of(&self, slot: usize) -> Result<usize> {
+    pub(crate) fn packed_byte_of(self, slot: usize) -> Result<usize> {
         let block = self.blocks_while(|start| usize::from(start.first_slot) <= slot) - 1;
         let start = self.start(block);
         let at = usize::from(start.offset);
@@ -431,28 +473,28 @@ impl<'a> Leaf<'a> {
     }
 
     /// The entry of a slot below the number of entries.
-    pub(crate) fn entry(&self, slot: usize) -> Result<Entry> {
-        let key = Key { class: self.class, code: self.code(slot)? };
+    pub(crate) fn entry(self, slot: usize) -> Result<Entry> {
+        let key = Key { class: self.head.class, code: self.code(slot)? };
         Ok(Entry { key, tid: self.tid(slot)? })
     }
 
     /// The heap TID of a slot below the number of entries.
-    fn tid(&self, slot: usize) -> Result<HeapTid> {
+    fn tid(self, slot: usize) -> Result<HeapTid> {
         let (view, within) = self.block_of(slot)?;
-        Ok(TidStride::new(self.header.tid_stride).decode(view.tids.get(within)))
+        Ok(TidStride::new(self.head.header.tid_stride).decode(view.tids.get(within)))
     }
 
-    /// Appends codes and heap TIDs of the slots from `start` to `end` (exclusive, at most the
-    /// number of entries), dead ones included.
-    pub fn decode(
-        &self,
-        start: usize,
-        end: usize,
-        codes: &mut Vec<u64>,
-        tids: &mut Vec<HeapTid>,
-    ) -> Result<()> {
-        codes.make_room(end.saturating_sub(start));
-        tids.make_room(end.saturating_sub(start));
+    /// The entries of the slots from `start` to `end` (exclusive, at most the number of entries), dead ones included.
+    pub fn entries_between(self, start: usize, end: usize) -> Result<Entries> {
+        let mut entries = Entries::of(self.class());
+        self.decode(start, end, &mut entries)?;
+        Ok(entries)
+    }
+
+    /// Appends the same to entries that are of the leaf's null class.
+    pub fn decode(self, start: usize, end: usize, into: &mut Entries) -> Result<()> {
+        into.make_room(end.saturating_sub(start));
+        let (codes, tids) = into.columns();
         let mut slot = start;
         let first = self.blocks_while(|entry| usize::from(entry.first_slot) <= start);
         for block in first.saturating_sub(1)..self.blocks() {
@@ -461,7 +503,8 @@ impl<'a> Leaf<'a> {
             }
             let view = self.block(block)?;
             let block_end = self.slots_before(block + 1);
-            ensure_that(view.first_slot <= slot && slot < block_end, "slots that ascend")?;
+            let ascends = view.first_slot <= slot && slot < block_end;
+            self.ensure_that(ascends, "slots that ascend")?;
             let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
             view.codes.prefetch(from..to);
             view.tids.prefetch(from..to);
@@ -475,8 +518,8 @@ impl<'a> Leaf<'a> {
     }
 
     /// Appends the heap TIDs from `start` to `end` (exclusive) of a block's; there is room for them.
-    fn decode_tids(&self, of: &Sequence<'_>, start: usize, end: usize, tids: &mut Vec<HeapTid>) {
-        let stride = TidStride::new(self.header.tid_stride);
+    fn decode_tids(self, of: &Sequence<'_>, start: usize, end: usize, tids: &mut Vec<HeapTid>) {
+        let stride = TidStride::new(self.head.header.tid_stride);
         let mut codes = [0; TIDS_AT_ONCE];
         for first in (start..end).step_by(TIDS_AT_ONCE) {
             let codes = &mut codes[..(end - first).min(TIDS_AT_ONCE)];

@@ -4,7 +4,7 @@ use super::leaf::{BLOCK_START_LEN, HEADER_AT, Header, MARKS_AT, MAX_ENTRIES, Mar
 use super::{CONTENT_END, PageBytes, PageKind, new_page, seal, set_lower, write};
 use crate::codec::SequencePlan;
 use crate::entry::Fence;
-use crate::key::NullClass;
+use crate::key::{Code, NullClass};
 
 /// Bytes that a leaf keeps free for the list of its dead slots: 16 of them.
 const TOMBSTONE_SPACE: usize = 32;
@@ -26,7 +26,7 @@ pub(crate) struct LeafBuilder {
 pub(crate) struct FilledLeaf {
     /// Number of entries taken from the front.
     pub(crate) entries: usize,
-    blocks: Vec<(u64, u16)>,
+    blocks: Vec<(Code, u16)>,
     lens: Vec<usize>,
     payload: Vec<u8>,
 }
@@ -38,7 +38,7 @@ struct BlockPlan {
 }
 
 impl BlockPlan {
-    fn of(codes: &[u64], tids: &[u64], entries: usize) -> BlockPlan {
+    fn of(codes: &[Code], tids: &[u64], entries: usize) -> BlockPlan {
         BlockPlan {
             entries,
             codes: SequencePlan::of(&codes[..entries]),
@@ -49,7 +49,7 @@ impl BlockPlan {
     /// The longest block that fits `space`, as far as that pays. Tried are first as many entries as are `expected`;
     /// none is worth a block that has not the smallest number of them.
     fn longest(
-        codes: &[u64],
+        codes: &[Code],
         tids: &[u64],
         space: usize,
         smallest: usize,
@@ -111,7 +111,7 @@ impl LeafBuilder {
 
     /// Takes as many entries from the front as fit. `codes` ascend; `tids` are numbers as the
     /// leaf's stride makes them.
-    pub(crate) fn fill(&mut self, codes: &[u64], tids: &[u64]) -> FilledLeaf {
+    pub(crate) fn fill(&mut self, codes: &[Code], tids: &[u64]) -> FilledLeaf {
         let mut leaf =
             FilledLeaf { entries: 0, blocks: Vec::new(), lens: Vec::new(), payload: Vec::new() };
         let mut space = self.limit - TABLE_AT;
@@ -143,8 +143,8 @@ impl LeafBuilder {
 
 /// How many codes from the first on have the same gap from one to the next. Repeated codes do not count: there is a
 /// form for runs of them.
-fn even_prefix(codes: &[u64]) -> usize {
-    let gap = |pair: &[u64]| pair[1] - pair[0];
+fn even_prefix(codes: &[Code]) -> usize {
+    let gap = |pair: &[Code]| pair[1] - pair[0];
     let mut gaps = codes.windows(2).map(gap);
     let Some(first) = gaps.next().filter(|gap| *gap > 0) else { return codes.len().min(1) };
     2 + gaps.take_while(|gap| *gap == first).count()

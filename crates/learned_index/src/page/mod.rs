@@ -24,7 +24,7 @@ pub mod tombstone;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::corruption::{Corruption, Result, ensure, ensure_that};
-use crate::entry::{Fence, HeapTid};
+use crate::entry::{Block, Fence, HeapTid};
 
 pub use edit::{Edit, apply};
 
@@ -108,6 +108,7 @@ const _: () = assert!(size_of::<StoredFence>() == 16);
 
 impl From<Fence> for StoredFence {
     fn from(fence: Fence) -> StoredFence {
+        debug_assert!(fence.tid < HeapTid::AFTER_ALL, "a position that can be stored");
         StoredFence {
             code: fence.code,
             tid_block: fence.tid.block(),
@@ -228,7 +229,11 @@ pub(crate) fn lower(page: &PageBytes) -> usize {
 
 /// Checks all of a page that can be checked by itself, of whatever kind it is: its seal, its header,
 /// its hole. Free pages may say anything.
-pub(crate) fn verify_whole(page: &PageBytes) -> Result<()> {
+pub(crate) fn verify_whole(page: &PageBytes, block: Block) -> Result<()> {
+    verify_all_of(page, block).map_err(|corruption| corruption.at(block))
+}
+
+fn verify_all_of(page: &PageBytes, block: Block) -> Result<()> {
     let trailer: Trailer = read(page, CONTENT_END);
     let is = |kind: PageKind| trailer.kind == kind as u8;
     if is(PageKind::Tombstones) {
@@ -242,8 +247,10 @@ pub(crate) fn verify_whole(page: &PageBytes) -> Result<()> {
     let sealed_to = usize::from(trailer.sealed_to);
     match () {
         // The list of dead slots may go on behind the seal.
-        () if is(PageKind::Leaf) => verify_rest(page, leaf::Leaf::parse(page)?.content_end()),
-        () if is(PageKind::Delta) => verify_rest(page, delta::content_end(page)?),
+        () if is(PageKind::Leaf) => {
+            verify_rest(page, leaf::Head::parse(page, block)?.of(page).content_end())
+        }
+        () if is(PageKind::Delta) => verify_rest(page, delta::content_end(page, block)?),
         () => verify_rest(page, sealed_to),
     }
 }

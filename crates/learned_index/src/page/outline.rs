@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::entry::Fence;
     use crate::key::{Key, NullClass};
-    use crate::page::leaf::Leaf;
+    use crate::page::leaf::Head;
     use crate::page::leaf_builder::LeafBuilder;
 
     /// The share of the keys of a full leaf whose packed bits are in a line that was asked for.
@@ -127,7 +127,8 @@ mod tests {
         codes.truncate(filled.entries);
         let fence = |code| Fence::before(Key { class: NullClass::Value, code });
         let page = filled.into_page(NullClass::Value, fence(codes[0]), fence(high), 200, 1);
-        let leaf = Leaf::parse(&page).unwrap();
+        let head = Head::parse(&page, 1).unwrap();
+        let leaf = head.of(&page);
         let outline = leaf.outline();
         let foreseen = (0..codes.len()).filter(|&slot| {
             let read = leaf.packed_byte_of(slot).unwrap() / LINE;

@@ -70,9 +70,9 @@ fn map_check(leaf: &Leaf<'_>, page: &PageBytes) -> u32 {
 }
 
 /// A map page with the dead slots of a leaf.
-pub(crate) fn map(leaf: &Leaf<'_>, block: Block, dead: &[u16]) -> PageBytes {
+pub(crate) fn map(leaf: &Leaf<'_>, dead: &[u16]) -> PageBytes {
     let mut page = new_page(PageKind::Tombstones, 0);
-    write(&mut page, CONTENT_START, &block);
+    write(&mut page, CONTENT_START, &leaf.at());
     for &slot in dead {
         page[MAP_AT + usize::from(slot) / 8] |= 1 << (slot % 8);
     }
@@ -103,11 +103,11 @@ pub(crate) fn map_edits(leaf: &Leaf<'_>, page: &PageBytes, dead: &[u16]) -> Vec<
     ]
 }
 
-/// Checks that a page is the map of this leaf, which is in this block.
-pub(crate) fn expect_map(page: &PageBytes, leaf: &Leaf<'_>, block: Block) -> Result<()> {
+/// Checks that a page is the map of this leaf.
+pub(crate) fn check_map(page: &PageBytes, leaf: &Leaf<'_>) -> Result<()> {
     expect_kind(page, PageKind::Tombstones, "a tombstone page")?;
     let found: u32 = read(page, CONTENT_START);
-    ensure(found == block, "the tombstone page of this leaf's block", found.into())?;
+    ensure(found == leaf.at(), "the tombstone page of this leaf's block", found.into())?;
     let check: u32 = read(page, CHECK_AT);
     ensure(check == map_check(leaf, page), "the check of the tombstones", check.into())
 }

@@ -1,15 +1,16 @@
 //! Writing a new index from entries in order: leaves, directory, model, metapage.
 
 use super::cut::{LeafCutter, NewLeaf};
+use super::leaf::{LeafRef, OpenLeaf};
 use crate::corruption::Result;
+use crate::entries::Entries;
 use crate::entry::{Block, Fence, HeapTid};
-use crate::key::NullClass;
+use crate::key::{Code, NullClass};
 use crate::memory::{Add, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::directory::{self, Child};
-use crate::page::leaf::Leaf;
 use crate::page::meta::{self, Identity, State};
-use crate::page::{PAGE_SIZE, PageBytes, blob, free_page, leaf_builder, verify_seal};
+use crate::page::{PAGE_SIZE, PageBytes, blob, free_page, leaf_builder};
 use crate::store::BulkStore;
 
 /// What the user chose for an index.
@@ -26,7 +27,7 @@ pub struct Builder<W> {
     identity: Identity,
     options: BuildOptions,
     cutter: LeafCutter,
-    last: Option<(u64, HeapTid)>,
+    last: Option<(Code, HeapTid)>,
     written: Written<W>,
 }
 
@@ -36,7 +37,7 @@ struct Written<W> {
     value_leaves: Vec<Child>,
     null_leaves: Vec<Child>,
     /// First code of each leaf of values: what the model learns.
-    first_codes: Vec<u64>,
+    first_codes: Vec<Code>,
     values: u64,
     nulls: u64,
 }
@@ -78,7 +79,7 @@ impl<W: BulkStore> Builder<W> {
     /// Adds a value, unless it is before the one added last: then nothing happens and the
     /// answer is false.
     #[inline]
-    pub fn try_push(&mut self, code: u64, tid: HeapTid) -> bool {
+    pub fn try_push(&mut self, code: Code, tid: HeapTid) -> bool {
         if self.last.is_some_and(|last| (code, tid) <= last) {
             return false;
         }
@@ -109,17 +110,16 @@ impl<W: BulkStore> Builder<W> {
     ///
     /// # Errors
     /// If a page does not come back as it was written.
-    pub fn into_entries(mut self, mut emit: impl FnMut(u64, HeapTid)) -> Result<W> {
-        let (mut codes, mut tids) = (Vec::new(), Vec::new());
+    pub fn into_entries(mut self, mut emit: impl FnMut(Code, HeapTid)) -> Result<W> {
+        let mut entries = Entries::default();
         for leaf in &self.written.value_leaves {
             let page = self.written.store.read_back(leaf.block);
-            let decoded = verify_seal(&page)
-                .and_then(|()| Leaf::parse(&page))
-                .and_then(|leaf| leaf.decode(0, leaf.entries(), &mut codes, &mut tids));
-            decoded.map_err(|corruption| corruption.at(leaf.block))?;
-            codes.drain(..).zip(tids.drain(..)).for_each(|(code, tid)| emit(code, tid));
+            let open = OpenLeaf::check(page, LeafRef::unknown(0, leaf), 0)?;
+            entries.clear();
+            open.view().decode(0, open.view().entries(), &mut entries)?;
+            entries.iter().for_each(|entry| emit(entry.key.code, entry.tid));
         }
-        self.cutter.gathered().for_each(|(code, tid)| emit(code, tid));
+        self.cutter.gathered().for_each(|entry| emit(entry.key.code, entry.tid));
         Ok(self.written.store)
     }
 

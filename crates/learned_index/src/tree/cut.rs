@@ -1,7 +1,8 @@
 //! Cutting entries in order into leaves.
 
-use crate::entry::{Block, Fence, HeapTid};
-use crate::key::NullClass;
+use crate::entries::Entries;
+use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::key::{Code, NullClass};
 use crate::memory::Add;
 use crate::page::PageBytes;
 use crate::page::directory::Child;
@@ -15,10 +16,8 @@ const GATHER: usize = 2 * MAX_ENTRIES;
 /// ends.
 pub(super) struct LeafCutter {
     filler: LeafBuilder,
-    class: NullClass,
     /// Entries that are not yet in a leaf; those before `taken` are.
-    codes: Vec<u64>,
-    tids: Vec<HeapTid>,
+    entries: Entries,
     tid_codes: Vec<u64>,
     taken: usize,
     /// The largest line pointer so far.
@@ -31,7 +30,7 @@ pub(super) struct LeafCutter {
 pub(super) struct NewLeaf {
     pub(super) page: PageBytes,
     pub(super) low: Fence,
-    pub(super) first_code: u64,
+    pub(super) first_code: Code,
     pub(super) entries: usize,
     pub(super) class: NullClass,
 }
@@ -48,9 +47,7 @@ impl LeafCutter {
     pub(super) fn new(fillfactor: u32, class: NullClass, low: Fence, birth: u64) -> LeafCutter {
         LeafCutter {
             filler: LeafBuilder::new(fillfactor),
-            class,
-            codes: Vec::new(),
-            tids: Vec::new(),
+            entries: Entries::of(class),
             tid_codes: Vec::new(),
             taken: 0,
             stride: 1,
@@ -61,7 +58,7 @@ impl LeafCutter {
 
     /// The null class of the entries being gathered.
     pub(super) fn class(&self) -> NullClass {
-        self.class
+        self.entries.class()
     }
 
     /// Where the next leaf begins.
@@ -71,29 +68,28 @@ impl LeafCutter {
 
     /// Whether nothing was gathered since the last leaf.
     pub(super) fn is_empty(&self) -> bool {
-        self.codes.is_empty()
+        self.entries.is_empty()
     }
 
     /// Goes on with another class, and a leaf that begins at `low`. Nothing may be gathered.
     pub(super) fn begin(&mut self, class: NullClass, low: Fence) {
-        self.class = class;
+        self.entries.set_class(class);
         self.low = low;
     }
 
     /// Adds an entry that is behind all others.
     #[inline]
-    pub(super) fn push(&mut self, code: u64, tid: HeapTid, mut write: impl FnMut(NewLeaf)) {
-        self.codes.add(code);
-        self.tids.add(tid);
-        if self.codes.len() >= GATHER {
+    pub(super) fn push(&mut self, code: Code, tid: HeapTid, mut write: impl FnMut(NewLeaf)) {
+        self.entries.add(code, tid);
+        if self.entries.len() >= GATHER {
             // A leaf that was filled too early is filled again, with what follows.
             drop(self.cut(MAX_ENTRIES, &mut write));
         }
     }
 
     /// What was gathered and is not in a leaf.
-    pub(super) fn gathered(&self) -> impl Iterator<Item = (u64, HeapTid)> {
-        self.codes[self.taken..].iter().copied().zip(self.tids[self.taken..].iter().copied())
+    pub(super) fn gathered(&self) -> impl Iterator<Item = Entry> {
+        self.entries.iter().skip(self.taken)
     }
 
     /// Cuts leaves off the front of what was gathered until no more than `keep` entries are left,
@@ -101,10 +97,11 @@ impl LeafCutter {
     fn cut(&mut self, keep: usize, write: &mut impl FnMut(NewLeaf)) -> Option<FilledLeaf> {
         self.number_tids();
         let mut last = None;
-        while self.codes.len() - self.taken > keep {
-            let filled = self.filler.fill(&self.codes[self.taken..], &self.tid_codes[self.taken..]);
+        while self.entries.len() - self.taken > keep {
+            let codes = &self.entries.codes()[self.taken..];
+            let filled = self.filler.fill(codes, &self.tid_codes[self.taken..]);
             let next = self.taken + filled.entries;
-            if next == self.codes.len() {
+            if next == self.entries.len() {
                 // Perhaps the last leaf of the class: its high fence is not known yet.
                 last = Some(filled);
                 break;
@@ -117,8 +114,7 @@ impl LeafCutter {
     }
 
     fn forget_taken(&mut self) {
-        self.codes.drain(..self.taken);
-        self.tids.drain(..self.taken);
+        self.entries.drop_front(self.taken);
         self.tid_codes.drain(..self.taken);
         self.taken = 0;
     }
@@ -129,7 +125,7 @@ impl LeafCutter {
             self.write_leaf(last, end, &mut write);
         }
         // A leaf takes at least one entry: the loop ends with none left, or with the last leaf.
-        assert_eq!(self.taken, self.codes.len(), "entries left over");
+        assert_eq!(self.taken, self.entries.len(), "entries left over");
         self.forget_taken();
     }
 
@@ -148,31 +144,32 @@ impl LeafCutter {
     /// Brings the numbers of the gathered TIDs up to date. A larger line pointer than ever before
     /// changes all of them.
     fn number_tids(&mut self) {
-        let new = &self.tids[self.tid_codes.len()..];
+        let new = &self.entries.tids()[self.tid_codes.len()..];
         let largest = new.iter().map(|tid| tid.offset()).max().unwrap_or(0);
         if largest > self.stride {
             self.stride = largest;
             self.tid_codes.clear();
         }
         let stride = TidStride::new(self.stride);
-        let new = &self.tids[self.tid_codes.len()..];
+        let new = &self.entries.tids()[self.tid_codes.len()..];
         self.tid_codes.add_all(new.iter().map(|&tid| stride.encode(tid)));
     }
 
     /// The boundary between two gathered entries. Between different codes it is the larger one
     /// without a TID, so that whoever looks for that code comes to the right leaf at once.
     fn fence_between(&self, left: usize, right: usize) -> Fence {
-        let code = self.codes[right];
-        let tid = if self.codes[left] == code { self.tids[right] } else { HeapTid::MIN };
-        Fence { class: self.class as u8, code, tid }
+        let codes = self.entries.codes();
+        let code = codes[right];
+        let tid = if codes[left] == code { self.entries.tids()[right] } else { HeapTid::MIN };
+        Fence { class: self.class() as u8, code, tid }
     }
 
     fn write_leaf(&mut self, filled: FilledLeaf, high: Fence, write: &mut impl FnMut(NewLeaf)) {
-        let first_code = self.codes[self.taken];
+        let first_code = self.entries.codes()[self.taken];
         let entries = filled.entries;
         let low = std::mem::replace(&mut self.low, high);
-        let page = filled.into_page(self.class, low, high, self.stride, self.birth);
-        write(NewLeaf { page, low, first_code, entries, class: self.class });
+        let page = filled.into_page(self.class(), low, high, self.stride, self.birth);
+        write(NewLeaf { page, low, first_code, entries, class: self.class() });
         self.taken += entries;
     }
 }

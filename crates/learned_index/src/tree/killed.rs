@@ -14,7 +14,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use super::budget::{Budget, Share};
-use super::directory::LeafRef;
+use super::leaf::LeafRef;
 use crate::entry::{Block, Fence};
 use crate::fault::{Fault, full_at, injected};
 use crate::memory::{Add, Room};
@@ -51,9 +51,9 @@ impl Place {
     }
 
     /// That of a leaf of a delta tree.
-    pub(in crate::tree) fn of_delta(block: Block, name: u64, node: &Delta<'_>) -> Place {
+    pub(in crate::tree) fn of_delta(node: &Delta<'_>) -> Place {
         let rewrites = if injected(Fault::KeepKilled) { 0 } else { node.rewrites() };
-        Place::Delta { block, name, rewrites, high: node.high() }
+        Place::Delta { block: node.at(), name: node.tree(), rewrites, high: node.high() }
     }
 }
 

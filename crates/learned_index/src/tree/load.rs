@@ -13,7 +13,7 @@ use std::fmt;
 use super::build::{BuildOptions, Builder};
 use crate::corruption::Corruption;
 use crate::entry::HeapTid;
-use crate::key::{Key, NullClass};
+use crate::key::{Code, Key, NullClass};
 use crate::page::meta::{Identity, State};
 use crate::sort::{Sorter, Spill};
 use crate::store::BulkStore;
@@ -105,7 +105,7 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
     /// A duplicate, if it is noticed already; or if pages that were written before do not come
     /// back as they were.
     #[inline]
-    pub fn push(&mut self, code: u64, tid: HeapTid, alive: bool) -> Result<(), BuildError> {
+    pub fn push(&mut self, code: Code, tid: HeapTid, alive: bool) -> Result<(), BuildError> {
         match &mut self.values {
             Values::Sorting(sorter, _) => sorter.push(code, tid),
             Values::InOrder(builder) => {
@@ -188,7 +188,7 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
 
 /// Adds the next of the sorted entries.
 #[inline]
-fn add<W: BulkStore>(builder: &mut Builder<W>, code: u64, tid: HeapTid) -> Result<(), BuildError> {
+fn add<W: BulkStore>(builder: &mut Builder<W>, code: Code, tid: HeapTid) -> Result<(), BuildError> {
     if builder.try_push(code, tid) { Ok(()) } else { Err(BuildError::Twice) }
 }
 

@@ -6,17 +6,17 @@
 
 use super::attempt::Attempt;
 use super::delta::{Candidate, Table};
-use super::directory::{Directory, LeafRef, expect_leaf};
+use super::directory::Directory;
 use super::killed::Place;
+use super::leaf::{LeafRef, OpenLeaf, read_leaf};
 use super::rewrite::{Excluded, undisturbed};
-use super::vacuum::dead_slots;
-use crate::corruption::{Corruption, Result};
-use crate::entry::{Block, Entry, Fence, HeapTid};
+use super::tombstones::read_tombstones;
+use crate::corruption::Result;
+use crate::entry::{Block, Entry, Fence};
 use crate::fault::{Fault, injected};
-use crate::key::Key;
 use crate::memory::{Add, listed};
 use crate::page::leaf::Leaf;
-use crate::page::{tombstone, verify_seal};
+use crate::page::tombstone;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
@@ -39,12 +39,12 @@ pub(super) struct Marked {
     pub(super) map: Option<Block>,
 }
 
-/// Locks a leaf as `lock` does it, and marks the slots that `judge` says are dead. `before` comes before the change, under
+/// Locks a leaf as `lock` does it, for the leaf that is meant, and marks the slots that `judge` says are dead. `before` comes before the change, under
 /// the lock, if there is one. Where that takes a page for the marks, and it may not be created, nothing is marked. The
 /// caller has the exclusion.
 pub(super) fn mark<'s, S: Update>(
     store: &'s S,
-    block: Block,
+    at: LeafRef,
     lock: impl Fn() -> S::Exclusive<'s>,
     may_create: bool,
     mut judge: impl FnMut(&Leaf<'_>) -> Result<Verdict>,
@@ -52,9 +52,8 @@ pub(super) fn mark<'s, S: Update>(
 ) -> Result<Marked> {
     let mut map_page = None;
     loop {
-        let mut page = lock();
-        let leaf = Leaf::parse(&page)?;
-        verify_seal(&page)?;
+        let open = OpenLeaf::check(lock(), LeafRef { verified: false, ..at }, 0)?;
+        let leaf = open.view();
         let verdict = judge(&leaf)?;
         let entries = leaf.entries();
         let map = leaf.tombstone_page();
@@ -64,13 +63,14 @@ pub(super) fn mark<'s, S: Update>(
         let point_to = |map| [tombstone::point_to_map(verdict.dead.len(), map)];
         if let Some(edits) = tombstone::list(&leaf, &verdict.dead) {
             before();
-            store.change(&mut [(&mut page, &edits)]);
+            store.change(&mut [(&mut open.into_page(), &edits)]);
             return Ok(Marked { verdict, entries, map: None });
         }
         if let Some(map) = map {
             let mut map_guard = store.lock(map, 0);
             let edits = tombstone::map_edits(&leaf, &map_guard, &verdict.dead);
             let marks = point_to(map);
+            let mut page = open.into_page();
             before();
             if injected(Fault::LogMapFirst) {
                 store.change(&mut [(&mut map_guard, &edits), (&mut page, &marks)]);
@@ -83,7 +83,7 @@ pub(super) fn mark<'s, S: Update>(
         if let Some(map) = map_page {
             let marks = point_to(map);
             before();
-            store.change(&mut [(&mut page, &marks)]);
+            store.change(&mut [(&mut open.into_page(), &marks)]);
             return Ok(Marked { verdict, entries, map: Some(map) });
         }
         if !may_create {
@@ -91,8 +91,8 @@ pub(super) fn mark<'s, S: Update>(
         }
         // The list is full. A new page cannot be made under the lock of another, so this
         // leaf is judged again after that: only the session with the exclusion marks entries.
-        let map = tombstone::map(&leaf, block, &verdict.dead);
-        drop(page);
+        let map = tombstone::map(&leaf, &verdict.dead);
+        drop(open);
         map_page = Some(store.create(&map));
         stop_at(StopPoint::VacuumBeforeMap);
     }
@@ -129,7 +129,7 @@ pub fn mark_killed<S: Update, T: Table>(
     }
     stop_at(StopPoint::MarkBeforeLock);
     let judge = |leaf: &Leaf<'_>| {
-        let mut dead = undisturbed(dead_slots(&excluded, excluded.word, leaf, at.block))?;
+        let mut dead = undisturbed(read_tombstones(&excluded, excluded.word, leaf))?.slots();
         let before = dead.len();
         dead.add_all(slots.iter().copied());
         dead.sort_unstable();
@@ -143,9 +143,7 @@ pub fn mark_killed<S: Update, T: Table>(
         }
     };
     let lock = || store.lock(at.block, at.hint);
-    let marked = mark(store, at.block, lock, may_create, judge, before)
-        .map_err(|corruption: Corruption| corruption.at(at.block))?;
-    Ok(marked.verdict.new)
+    Ok(mark(store, at, lock, may_create, judge, before)?.verdict.new)
 }
 
 /// The slots of a leaf that this session knows to be dead and that are not marked, with their entries.
@@ -154,12 +152,10 @@ fn unmarked<S: Store>(
     directory: &Directory,
     at: LeafRef,
 ) -> Attempt<Vec<(u16, Entry)>> {
-    let named = |corruption: Corruption| corruption.at(at.block);
     let Some(known) = directory.killed_in(&Place::of_leaf(at)) else { return Ok(Vec::new()) };
-    let page = excluded.store.read(at.block, at.hint);
-    expect_leaf(at, &page, S::hint(&page)).map_err(named)?;
-    let leaf = Leaf::parse(&page).map_err(named)?;
-    let marked = dead_slots(excluded, excluded.word, &leaf, at.block)?;
+    let open = read_leaf(excluded, excluded.word, at)?;
+    let leaf = open.view();
+    let marked = read_tombstones(excluded, excluded.word, &leaf)?.slots();
     let mut marked = marked.into_iter().map(usize::from).peekable();
     let mut is_marked = |slot| {
         while marked.next_if(|&other| other < slot).is_some() {}
@@ -168,11 +164,7 @@ fn unmarked<S: Store>(
     let is_new = |slot: &usize| known.has(*slot) && !is_marked(*slot);
     let slots: Vec<usize> = listed((0..leaf.entries()).filter(is_new));
     let (Some(&start), Some(&last)) = (slots.first(), slots.last()) else { return Ok(Vec::new()) };
-    let (mut codes, mut tids): (Vec<u64>, Vec<HeapTid>) = Default::default();
-    leaf.decode(start, last + 1, &mut codes, &mut tids).map_err(named)?;
-    let entry_of = |slot: usize| Entry {
-        key: Key { class: leaf.class(), code: codes[slot - start] },
-        tid: tids[slot - start],
-    };
-    Ok(listed(slots.iter().map(|&slot| (slot as u16, entry_of(slot)))))
+    let entries = leaf.entries_between(start, last + 1)?;
+    let known = slots.iter().filter_map(|&slot| Some((slot as u16, entries.get(slot - start)?)));
+    Ok(listed(known))
 }

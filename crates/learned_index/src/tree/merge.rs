@@ -10,14 +10,14 @@
 use super::attempt::{Attempt, settled};
 use super::budget::Budget;
 use super::build::BuildOptions;
-use super::delta::{Routes, Side, USUAL_ENTRIES, pages_of};
 use super::directory::read_meta;
 use super::rewrite::{Excluded, Rewrite, undisturbed};
+use super::routes::{Routes, USUAL_ENTRIES, pages_of};
 use super::transition::transition;
 use crate::corruption::Result;
-use crate::entry::{Block, Entry, Fence};
+use crate::entry::{Block, Entry, Fence, Side};
 use crate::memory::{Add, listed};
-use crate::page::delta::{self, Delta, Tree};
+use crate::page::delta::{self, Tree};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
@@ -115,8 +115,8 @@ fn merge_range<S: Update>(
         let mut run = rewrite.begin_run(ordinal, contents.low);
         let mut count = usize::from(rewrite.leaves() > 0);
         loop {
-            let mut old = std::mem::take(&mut contents.entries).into_iter().peekable();
-            written += old.len();
+            let mut old = contents.entries.iter().peekable();
+            written += contents.entries.len();
             while let Some(new) = frozen.peek()?
                 && Fence::at(new) < contents.high
                 && merged < limits.entries as u64
@@ -196,14 +196,12 @@ impl<'a, S: Store> Frozen<'a, S> {
 
     fn read_from(&mut self, position: Fence) -> Result<()> {
         let word = self.store.word;
-        let tree = self.routes.tree();
-        let (page, block) =
-            undisturbed(self.routes.read_leaf(self.store, word, position, Side::At))?;
-        let node = Delta::parse(&page, tree.name).map_err(|corruption| corruption.at(block))?;
-        self.entries = node.entries().map_err(|corruption| corruption.at(block))?;
+        let open = undisturbed(self.routes.read_leaf(self.store, word, position, Side::At))?;
+        let node = open.view();
+        self.entries = node.entries()?;
         self.next = self.entries.partition_point(|&entry| Fence::at(entry) < position);
         self.high = node.high();
-        self.leaves.add((block, self.high));
+        self.leaves.add((node.at(), self.high));
         Ok(())
     }
 

@@ -150,7 +150,7 @@ fn a_root_that_refers_to_itself_is_an_error() {
     let tree = Directory::open(&whole, 1 << 24).unwrap().state().active.unwrap();
     let (place, level, children) = {
         let page = whole.read(tree.root, 0);
-        let node = Delta::parse(&page, tree.name).unwrap();
+        let node = Delta::parse(&page, tree.name, tree.root).unwrap();
         let place = Place { low: node.low(), high: node.high(), right: node.right() };
         (place, node.level(), node.children())
     };

@@ -10,18 +10,20 @@ use super::attempt::{Attempt, settled};
 use super::build::{BuildOptions, write_level, write_model};
 use super::cut::{LeafCutter, NewLeaf};
 use super::directory::{UpperLevels, read_children, read_meta, read_model_pages};
+use super::leaf::{LeafRef, read_leaf};
+use super::tombstones::read_tombstones;
 use super::transition::transition;
-use super::vacuum::dead_slots;
-use crate::corruption::{Corruption, Result, ensure};
+use crate::corruption::{Corruption, Result};
+use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence};
 use crate::fault::{Fault, cut_off, injected};
-use crate::key::{Key, NullClass};
+use crate::key::{Code, NullClass};
 use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
+use crate::page::PageBytes;
 use crate::page::directory::{self, Child};
-use crate::page::leaf::Leaf;
+use crate::page::leaf::Head;
 use crate::page::meta::{Identity, NOTHING_STALE, State};
-use crate::page::{self, PageBytes};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
 
@@ -114,7 +116,7 @@ struct Run {
 pub(super) struct Contents {
     pub(super) low: Fence,
     pub(super) high: Fence,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Entries,
 }
 
 /// New leaves of one run.
@@ -212,34 +214,29 @@ impl<'a, S: Update> Rewrite<'a, S> {
     /// one over everything.
     pub(super) fn take_leaf(&mut self, ordinal: usize) -> Result<Contents> {
         if self.leaves() == 0 {
-            return Ok(Contents { low: Fence::MIN, high: Fence::MAX, entries: Vec::new() });
+            return Ok(Contents { low: Fence::MIN, high: Fence::MAX, entries: Entries::default() });
         }
         let child = self.child(ordinal)?;
         self.replaced.add(child.block);
-        self.read_leaf(child).map_err(|corruption| corruption.at(child.block))
+        self.read_leaf(LeafRef::unknown(ordinal, &child), child.low)
     }
 
-    fn read_leaf(&mut self, child: Child) -> Result<Contents> {
-        let page = self.store.read(child.block, 0);
-        ensure(page::birth(&page) == child.birth, "the leaf that is meant", page::birth(&page))?;
-        page::verify_seal(&page)?;
-        let leaf = Leaf::parse(&page)?;
-        ensure(leaf.low() == child.low, "the directory's fence", page::birth(&page))?;
-        let (mut codes, mut tids) = (Vec::new(), Vec::new());
-        leaf.decode(0, leaf.entries(), &mut codes, &mut tids)?;
-        ensure(tids.len() == leaf.entries(), "as many entries as slots", tids.len() as u64)?;
+    fn read_leaf(&mut self, at: LeafRef, low: Fence) -> Result<Contents> {
         let excluded = self.excluded();
-        let dead = undisturbed(dead_slots(&excluded, excluded.word, &leaf, child.block))?;
-        let mut dead = dead.into_iter().peekable();
-        let class = leaf.class();
-        let alive = codes.into_iter().zip(tids).enumerate().filter_map(|(slot, (code, tid))| {
-            let is_dead = dead.next_if(|&dead| usize::from(dead) == slot).is_some();
-            (!is_dead).then_some(Entry { key: Key { class, code }, tid })
+        let open = undisturbed(read_leaf(&excluded, excluded.word, at))?;
+        let leaf = open.view();
+        leaf.ensure(leaf.low() == low, "the directory's fence", at.birth)?;
+        let mut entries = leaf.entries_between(0, leaf.entries())?;
+        let all = entries.len() == leaf.entries();
+        leaf.ensure(all, "as many entries as slots", entries.len() as u64)?;
+        let dead = undisturbed(read_tombstones(&excluded, excluded.word, &leaf))?.slots();
+        let (mut dead, mut slots) = (dead.into_iter().peekable(), 0u16..);
+        entries.keep_from(0, |_| {
+            let slot = slots.next();
+            dead.next_if(|&dead| Some(dead) == slot).is_none()
         });
-        let mut entries = with_room(leaf.entries());
-        entries.extend(alive);
         self.replaced.add_all(leaf.tombstone_page());
-        if class == NullClass::Value {
+        if leaf.class() == NullClass::Value {
             self.values -= leaf.entries() as i64;
         } else {
             self.nulls -= leaf.entries() as i64;
@@ -322,12 +319,12 @@ impl<'a, S: Update> Rewrite<'a, S> {
         next.nulls = next.nulls.saturating_add_signed(self.nulls);
         next.null_leaves = (i64::from(next.null_leaves) + self.null_leaves) as u32;
         for run in &self.runs {
-            let code = |position: Fence, none: u64| match position.class {
+            let code = |position: Fence, none: Code| match position.class {
                 1 => position.code,
                 _ => none,
             };
             let low = run.leaves.first().map_or(0, |leaf| code(leaf.low, 0));
-            next.stale = (next.stale.0.min(low), next.stale.1.max(code(run.high, u64::MAX)));
+            next.stale = (next.stale.0.min(low), next.stale.1.max(code(run.high, Code::MAX)));
         }
         stop_at(StopPoint::RewriteBeforeDirectory);
         if !self.runs.is_empty() {
@@ -464,7 +461,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     /// The codes at which the leaves of values begin.
-    fn fences(&mut self, next: &State) -> Result<Vec<u64>> {
+    fn fences(&mut self, next: &State) -> Result<Vec<Code>> {
         let excluded = self.excluded();
         let (leaves, nulls) = (next.leaves as usize, next.null_leaves as usize);
         let values = if self.identity.nulls_first { nulls..leaves } else { 0..leaves - nulls };
@@ -483,10 +480,9 @@ impl<'a, S: Update> Rewrite<'a, S> {
         Ok(fences)
     }
 
-    fn first_code(&self, child: Child) -> Result<u64> {
+    fn first_code(&self, child: Child) -> Result<Code> {
         let page = self.store.read(child.block, 0);
-        let code = Leaf::parse(&page).map(|leaf| leaf.first_code().unwrap_or(child.low.code));
-        code.map_err(|corruption| corruption.at(child.block))
+        Ok(Head::parse(&page, child.block)?.of(&page).first_code().unwrap_or(child.low.code))
     }
 }
 

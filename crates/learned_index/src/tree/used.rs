@@ -14,8 +14,8 @@ use crate::store::Store;
 
 /// The blocks that a state refers to, delta trees left out: their pages name their tree.
 pub(super) struct Used {
-    /// Leaves, with their ordinals.
-    pub(super) leaves: HashMap<Block, usize>,
+    /// Leaves, with their ordinals and births.
+    pub(super) leaves: HashMap<Block, (u32, u64)>,
     /// Directory pages and model pages, and what else is added with [`Used::take`].
     pub(super) others: HashSet<Block>,
 }
@@ -33,8 +33,8 @@ impl Used {
             used.take(page.block)?;
             for child in read_children(store, state.word, page, 0)? {
                 let once = !used.others.contains(&child.block);
-                let ordinal = used.leaves.len();
-                let once = once && used.leaves.insert(child.block, ordinal).is_none();
+                let leaf = (used.leaves.len() as u32, child.birth);
+                let once = once && used.leaves.insert(child.block, leaf).is_none();
                 ensure(once, EACH_IN_ONE_PLACE, child.block.into())
                     .map_err(|corruption| corruption.at(page.block))?;
             }
@@ -67,5 +67,5 @@ pub(super) fn is_of_delta(page: &PageBytes, state: &State) -> bool {
     }
     let frozen = state.frozen.is_some_and(|tree| tree.name == name);
     // A leaf that the watermark has left behind is of no use any more.
-    frozen && Delta::parse(page, name).is_ok_and(|n| n.level() > 0 || n.high() > state.watermark)
+    frozen && Delta::parse(page, name, 0).is_ok_and(|n| n.level() > 0 || n.high() > state.watermark)
 }

@@ -6,22 +6,25 @@
 
 use std::collections::HashSet;
 
-use super::attempt::{Attempt, read_current};
+use super::attempt::Attempt;
 use super::budget::Budget;
 use super::build::BuildOptions;
-use super::delta::{Routes, Side, pages_of};
 use super::directory::{UpperLevels, read_meta, read_model_pages};
+use super::leaf::LeafRef;
 use super::mark::{Marked, Verdict, mark};
 use super::rewrite::{Excluded, Rewrite, undisturbed};
+use super::routes::{OpenNode, Routes, pages_of};
+use super::tombstones::read_tombstones;
 use super::used::{Used, is_of_delta};
-use crate::corruption::{Corruption, Result, ensure};
-use crate::entry::{Block, Fence, HeapTid};
+use crate::corruption::{Result, ensure};
+use crate::entries::Entries;
+use crate::entry::{Block, Fence, HeapTid, Side};
 use crate::fault::{Fault, injected};
 use crate::memory::{Add, listed, with_room};
-use crate::page::delta::{Delta, Tree};
-use crate::page::leaf::Leaf;
+use crate::page::delta::Tree;
+use crate::page::leaf::{Head, Leaf};
 use crate::page::meta::State;
-use crate::page::{self, edit, is_free, tombstone};
+use crate::page::{self, edit, is_free};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
@@ -64,19 +67,19 @@ pub fn bulk_delete<S: Update>(
         clean_delta(&excluded, tree, from, &mut is_dead, &mut before_page, &mut stats)?;
     }
     let mut used = undisturbed(Used::read(&excluded, &state))?;
-    let mut memory = Memory::default();
-    let mut fills: Vec<(usize, Fill)> = with_room(used.leaves.len());
+    let mut memory = Entries::default();
+    let mut fills: Vec<(u32, Fill)> = with_room(used.leaves.len());
     for block in 1..length {
         before_page();
         stop_at(StopPoint::VacuumBeforePage);
-        let Some(&ordinal) = used.leaves.get(&block) else {
+        let Some(&(ordinal, birth)) = used.leaves.get(&block) else {
             if !injected(Fault::SkipOtherPages) {
                 drop(store.lock_for_cleanup(block));
             }
             continue;
         };
-        let fill = vacuum_leaf(&excluded, block, &mut is_dead, &mut memory, &mut stats)
-            .map_err(|corruption| corruption.at(block))?;
+        let at = LeafRef { ordinal: ordinal as usize, block, birth, hint: 0, verified: false };
+        let fill = vacuum_leaf(&excluded, at, &mut is_dead, &mut memory, &mut stats)?;
         used.others.add_all(fill.map);
         fills.push((ordinal, fill));
     }
@@ -111,28 +114,25 @@ fn clean_delta<S: Update>(
     let mut low = None;
     while let Some(block) = next {
         before_page();
-        let named = |corruption: Corruption| corruption.at(block);
-        let mut page = match injected(Fault::PlainLockOnDelta) {
+        let page = match injected(Fault::PlainLockOnDelta) {
             false => excluded.store.lock_for_cleanup(block),
             true => excluded.store.lock(block, 0),
         };
-        let node = Delta::parse(&page, tree.name).map_err(named)?;
+        let open = OpenNode::check(page, tree.name, block)?;
+        let node = open.view();
         if node.level() > 0 && block == tree.root {
             // It was a leaf when it was looked up, and its entries have moved down since.
-            drop(page);
+            drop(open);
             next = Some(leaf_of(excluded, tree, from)?);
             continue;
         }
-        ensure(node.level() == 0, "a leaf of a delta tree", node.level().into())
-            .and_then(|()| node.verify())
-            .and_then(|()| {
-                let joins = low.is_none_or(|low| node.low() == low);
-                ensure(joins, "the neighbour's fence", node.right().into())
-            })
-            .map_err(named)?;
+        node.ensure(node.level() == 0, "a leaf of a delta tree", node.level().into())?;
+        node.verify()?;
+        let joins = low.is_none_or(|low| node.low() == low);
+        node.ensure(joins, "the neighbour's fence", node.right().into())?;
         low = Some(node.high());
         next = (node.right() != 0).then_some(node.right());
-        let entries = node.entries().map_err(named)?;
+        let entries = node.entries()?;
         // Below the watermark they are in the leaves by now.
         let read = entries.iter().filter(|&&entry| Fence::at(entry) >= from);
         let dead: HashSet<HeapTid> =
@@ -143,8 +143,8 @@ fn clean_delta<S: Update>(
             let alive: Vec<_> =
                 entries.into_iter().filter(|entry| !dead.contains(&entry.tid)).collect();
             let cleaned = node.reduced_to(&alive);
-            let edits = edit::difference(&page, &cleaned);
-            excluded.store.change(&mut [(&mut page, &edits)]);
+            let edits = edit::difference(open.page(), &cleaned);
+            excluded.store.change(&mut [(&mut open.into_page(), &edits)]);
         }
     }
     Ok(())
@@ -156,7 +156,7 @@ fn leaf_of<S: Update>(excluded: &Excluded<'_, S>, tree: Tree, position: Fence) -
         Routes::read(excluded, excluded.word, tree, &Budget::alone(usize::MAX));
     let mut routes = undisturbed(routes)?;
     let found = routes.read_leaf(excluded, excluded.word, position, Side::At);
-    undisturbed(found.map(|(_, block)| block))
+    undisturbed(found.map(|leaf| leaf.view().at()))
 }
 
 /// Frees what nobody refers to, which crashes and errors leave behind, and offers what is free.
@@ -181,8 +181,7 @@ pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64
         if used.leaves.contains_key(&block) {
             before_page();
             let page = store.read(block, 0);
-            let leaf = Leaf::parse(&page).map_err(|corruption| corruption.at(block))?;
-            used.others.add_all(leaf.tombstone_page());
+            used.others.add_all(Head::parse(&page, block)?.of(&page).tombstone_page());
         }
     }
     let mut free = 0;
@@ -280,7 +279,7 @@ fn compact<S: Update>(
             before_page();
             let contents = rewrite.take_leaf(ordinal)?;
             let run = run.get_or_insert_with(|| rewrite.begin_run(ordinal, contents.low));
-            contents.entries.into_iter().for_each(|entry| rewrite.push(run, entry));
+            contents.entries.iter().for_each(|entry| rewrite.push(run, entry));
             high = contents.high;
         }
         if let Some(run) = run {
@@ -291,23 +290,16 @@ fn compact<S: Update>(
     Ok(())
 }
 
-/// Decoded entries of a leaf, kept from leaf to leaf.
-#[derive(Default)]
-struct Memory {
-    codes: Vec<u64>,
-    tids: Vec<HeapTid>,
-}
-
 fn vacuum_leaf<S: Update>(
     excluded: &Excluded<'_, S>,
-    block: Block,
+    at: LeafRef,
     is_dead: &mut impl FnMut(HeapTid) -> bool,
-    memory: &mut Memory,
+    memory: &mut Entries,
     stats: &mut VacuumStats,
 ) -> Result<Fill> {
     let store = excluded.store;
-    let judge = |leaf: &Leaf<'_>| judge(excluded, leaf, block, is_dead, memory);
-    let marked = mark(store, block, || store.lock_for_cleanup(block), true, judge, || {})?;
+    let judge = |leaf: &Leaf<'_>| judge(excluded, leaf, is_dead, memory);
+    let marked = mark(store, at, || store.lock_for_cleanup(at.block), true, judge, || {})?;
     let Marked { verdict, entries, map } = marked;
     stats.alive += (entries - verdict.dead.len()) as u64;
     stats.removed += verdict.new as u64;
@@ -317,16 +309,14 @@ fn vacuum_leaf<S: Update>(
 fn judge<S: Update>(
     excluded: &Excluded<'_, S>,
     leaf: &Leaf<'_>,
-    block: Block,
     is_dead: &mut impl FnMut(HeapTid) -> bool,
-    memory: &mut Memory,
+    memory: &mut Entries,
 ) -> Result<Verdict> {
-    memory.codes.clear();
-    memory.tids.clear();
-    leaf.decode(0, leaf.entries(), &mut memory.codes, &mut memory.tids)?;
-    let known = undisturbed(dead_slots(excluded, excluded.word, leaf, block))?;
+    memory.clear();
+    leaf.decode(0, leaf.entries(), memory)?;
+    let known = undisturbed(read_tombstones(excluded, excluded.word, leaf))?.slots();
     let mut verdict = Verdict { dead: Vec::new(), new: 0 };
-    for (slot, &tid) in memory.tids.iter().enumerate() {
+    for (slot, &tid) in memory.tids().iter().enumerate() {
         let slot = slot as u16;
         let was_dead = known.binary_search(&slot).is_ok();
         if was_dead || is_dead(tid) {
@@ -335,55 +325,4 @@ fn judge<S: Update>(
         }
     }
     Ok(verdict)
-}
-
-/// Locks the page that marks the dead slots of a locked leaf, if it has one.
-///
-/// Nobody locks the two in another order, and changes name them in this one, in which replay locks them. While
-/// the word is the same, the page is the leaf's. After that it may be gone although the leaf is still locked:
-/// when what a merge replaced was not freed by the merge but swept up later, in the order of the blocks.
-pub(super) fn lock_map<'s, S: Store>(
-    store: &'s S,
-    word: u64,
-    leaf: &Leaf<'_>,
-    block: Block,
-) -> Attempt<Option<S::Page<'s>>> {
-    let Some(map) = leaf.tombstone_page() else { return Ok(None) };
-    ensure(map != block, "a tombstone page of its own", map.into())?;
-    stop_at(StopPoint::BeforeMap);
-    let page = match injected(Fault::MapUnderAnyWord) {
-        false => read_current(store, word, map, 0)?,
-        true => store.read(map, 0),
-    };
-    tombstone::expect_map(&page, leaf, block)
-        .map_err(|corruption: Corruption| corruption.at(map))?;
-    Ok(Some(page))
-}
-
-/// The slots of a locked leaf that are marked as dead, ascending.
-pub(super) fn dead_slots<S: Store>(
-    store: &S,
-    word: u64,
-    leaf: &Leaf<'_>,
-    block: Block,
-) -> Attempt<Vec<u16>> {
-    let Some(map) = lock_map(store, word, leaf, block)? else {
-        return Ok(leaf.listed_tombstones().collect());
-    };
-    let dead = (0..leaf.entries()).filter(|&slot| tombstone::is_dead(&map, slot));
-    Ok(listed(dead.map(|slot| slot as u16)))
-}
-
-/// Whether one slot of a locked leaf is marked as dead.
-pub(super) fn is_dead<S: Store>(
-    store: &S,
-    word: u64,
-    leaf: &Leaf<'_>,
-    block: Block,
-    slot: usize,
-) -> Attempt<bool> {
-    match lock_map(store, word, leaf, block)? {
-        Some(map) => Ok(tombstone::is_dead(&map, slot)),
-        None => Ok(leaf.listed_tombstones().any(|dead| usize::from(dead) == slot)),
-    }
 }

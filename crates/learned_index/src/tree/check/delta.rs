@@ -1,13 +1,13 @@
 //! Checking a delta tree, from left to right.
 
-use crate::corruption::{Corruption, Result, ensure};
+use crate::corruption::Result;
 use crate::entry::{Block, Fence};
 use crate::page::PageBytes;
 use crate::page::delta::{Delta, Tree};
 use crate::store::Store;
-use crate::tree::attempt::{Attempt, read_current, settled};
-use crate::tree::delta::MAX_LEVELS;
+use crate::tree::attempt::{Attempt, settled};
 use crate::tree::directory::{Which, read_meta};
+use crate::tree::routes::{MAX_LEVELS, OpenNode, read_node};
 
 /// Checks one of the delta trees, in whatever state it is when the check comes by. Returns how many
 /// entries it has.
@@ -64,17 +64,17 @@ impl Walk {
             let mut at =
                 Expected { block: tree.root, low: Fence::MIN, high: Fence::MAX, level: None };
             loop {
-                let page = self.read(store, word, tree, at)?;
-                let node = Delta::parse(&page, tree.name)?;
+                let copied = self.read(store, word, tree, at)?;
+                let node = copied.view();
                 if node.high() <= self.from {
-                    at = right_of(&node, at).map_err(|corruption| corruption.at(at.block))?;
+                    at = right_of(&node, at)?;
                 } else if node.level() > 1 {
                     at = self.child(&node);
                 } else if node.level() == 1 {
                     self.leaves(store, word, tree, &node, see)?;
                     break;
                 } else {
-                    self.leaf(&node, see).map_err(|corruption| corruption.at(at.block))?;
+                    self.leaf(&node, see)?;
                     break;
                 }
             }
@@ -101,14 +101,13 @@ impl Walk {
         for slot in 0..parent.child_count() {
             let mut at = expected_child(parent, slot);
             while at.low < at.high && self.from < at.high {
-                let page = self.read(store, word, tree, at)?;
-                let node = Delta::parse(&page, tree.name)?;
-                let named = |corruption: Corruption| corruption.at(at.block);
-                self.leaf(&node, see).map_err(named)?;
+                let copied = self.read(store, word, tree, at)?;
+                let node = copied.view();
+                self.leaf(&node, see)?;
                 if node.high() == at.high {
                     break;
                 }
-                at = right_of(&node, at).map_err(named)?;
+                at = right_of(&node, at)?;
             }
         }
         Ok(())
@@ -118,7 +117,7 @@ impl Walk {
     fn leaf(&mut self, node: &Delta<'_>, see: &mut impl FnMut(Fence)) -> Result<()> {
         let entries = node.entries()?;
         let twice = entries.windows(2).any(|pair| pair[0] == pair[1]);
-        ensure(!twice, "each entry once", entries.len() as u64)?;
+        node.ensure(!twice, "each entry once", entries.len() as u64)?;
         for entry in entries {
             if Fence::at(entry) >= self.from {
                 self.entries += 1;
@@ -137,23 +136,30 @@ impl Walk {
         word: u64,
         tree: Tree,
         at: Expected,
-    ) -> Attempt<Box<PageBytes>> {
-        let page: Box<PageBytes> = Box::new(*read_current(store, word, at.block, 0)?);
-        let node = Delta::parse(&page, tree.name).map_err(|corruption| corruption.at(at.block))?;
-        self.check_page(&node, at).map_err(|corruption| corruption.at(at.block))?;
-        Ok(page)
+    ) -> Attempt<OpenNode<Box<PageBytes>>> {
+        let copied = read_node(store, word, tree.name, at.block, 0)?.copied();
+        self.check_page(&copied.view(), at)?;
+        Ok(copied)
     }
 
     fn check_page(&mut self, node: &Delta<'_>, at: Expected) -> Result<()> {
         node.verify()?;
         let level = node.level();
-        ensure(level < MAX_LEVELS, "at most 12 levels of a delta tree", level.into())?;
-        ensure(at.level.is_none_or(|expected| level == expected), "a child's level", level.into())?;
-        ensure(node.low() == at.low, "the low fence that the parent says", level.into())?;
-        ensure(node.low() < node.high(), "fences that ascend", level.into())?;
-        ensure(node.high() <= at.high, "a page that ends where the next begins", level.into())?;
+        node.ensure(level < MAX_LEVELS, "at most 12 levels of a delta tree", level.into())?;
+        node.ensure(
+            at.level.is_none_or(|expected| level == expected),
+            "a child's level",
+            level.into(),
+        )?;
+        node.ensure(node.low() == at.low, "the low fence that the parent says", level.into())?;
+        node.ensure(node.low() < node.high(), "fences that ascend", level.into())?;
+        node.ensure(
+            node.high() <= at.high,
+            "a page that ends where the next begins",
+            level.into(),
+        )?;
         let last = node.high() == Fence::MAX;
-        ensure(
+        node.ensure(
             last == (node.right() == 0),
             "a neighbour of each page but the last",
             node.right().into(),
@@ -161,11 +167,11 @@ impl Walk {
         if level > 0 {
             let children = node.children();
             let first = children.first().is_some_and(|child| child.low == node.low());
-            ensure(first, "a first child that begins with its parent", children.len() as u64)?;
+            node.ensure(first, "a first child that begins with its parent", children.len() as u64)?;
             let ascending = children.is_sorted_by(|left, right| left.low < right.low);
-            ensure(ascending, "children that ascend", children.len() as u64)?;
+            node.ensure(ascending, "children that ascend", children.len() as u64)?;
             let inside = children.last().is_some_and(|child| child.low < node.high());
-            ensure(inside, "children within the fences", children.len() as u64)?;
+            node.ensure(inside, "children within the fences", children.len() as u64)?;
         }
         let slot = usize::from(level);
         if self.links.len() <= slot {
@@ -174,7 +180,11 @@ impl Walk {
         if let Some((end, right)) = self.links[slot].replace((node.high(), node.right()))
             && end == node.low()
         {
-            ensure(right == at.block, "the page that its left neighbour links to", right.into())?;
+            node.ensure(
+                right == at.block,
+                "the page that its left neighbour links to",
+                right.into(),
+            )?;
         }
         Ok(())
     }
@@ -190,7 +200,7 @@ fn expected_child(parent: &Delta<'_>, slot: usize) -> Expected {
 
 /// The right neighbour of a page that ends before its parent's next child begins.
 fn right_of(node: &Delta<'_>, at: Expected) -> Result<Expected> {
-    ensure(node.right() != 0, "a right neighbour", 0)?;
+    node.ensure(node.right() != 0, "a right neighbour", 0)?;
     let level = Some(node.level());
     Ok(Expected { block: node.right(), low: node.high(), high: at.high, level })
 }

@@ -1,15 +1,16 @@
 //! Checking the directory, the leaves and the model, from left to right.
 
 use super::CheckReport;
-use crate::corruption::{Corruption, Result, ensure};
+use crate::corruption::{Result, ensure};
 use crate::entry::{Fence, HeapTid};
 use crate::key::NullClass;
 use crate::page::leaf::Leaf;
-use crate::page::{self, PageBytes, verify_whole};
+use crate::page::verify_whole;
 use crate::store::Store;
-use crate::tree::attempt::{Attempt, read_current, settled};
-use crate::tree::directory::{Directory, LeafRef};
-use crate::tree::vacuum::dead_slots;
+use crate::tree::attempt::{Attempt, settled};
+use crate::tree::directory::Directory;
+use crate::tree::leaf::{LeafRef, read_leaf};
+use crate::tree::tombstones::read_tombstones;
 
 /// One slot in so many is looked for by search.
 const SEARCHED: usize = 61;
@@ -92,28 +93,23 @@ impl Walk {
         report: &mut CheckReport,
     ) -> Attempt<Fence> {
         let state = directory.state();
-        let named = |corruption: Corruption| corruption.at(at.block);
         // Copied, so that it is not locked for long. What marks its dead entries goes with it.
-        let (page, dead): (Box<PageBytes>, _) = {
-            let page = read_current(store, state.word, at.block, at.hint)?;
-            verify_whole(&page).map_err(named)?;
-            let leaf = Leaf::parse(&page).map_err(named)?;
-            let dead = dead_slots(store, state.word, &leaf, at.block);
-            (Box::new(*page), dead.map_err(|error| error.at(at.block))?)
+        let (copied, dead) = {
+            let open = read_leaf(store, state.word, at)?;
+            verify_whole(open.page(), at.block)?;
+            let dead = read_tombstones(store, state.word, &open.view())?.slots();
+            (open.copied(), dead)
         };
-        let leaf = Leaf::parse(&page).map_err(named)?;
+        let (leaf, birth) = (copied.view(), at.birth);
         let low = directory.low(store, at.ordinal)?;
-        let birth = page::birth(&page);
         // Where the state has changed, leaves may begin elsewhere than the last one ended.
         let same = self.epoch == state.epoch;
         let joins = if same { leaf.low() == self.from } else { leaf.low() <= self.from };
-        let checked = ensure(birth == at.birth, "the leaf that is meant", birth)
-            .and_then(|()| ensure(birth <= state.epoch, "a leaf that is not of the future", birth))
-            .and_then(|()| ensure(joins, "the fence of the leaf before", birth))
-            .and_then(|()| ensure(self.from < leaf.high(), "fences that ascend", birth))
-            .and_then(|()| ensure(leaf.low() == low, "the directory's fence", birth))
-            .and_then(|()| self.entries(&leaf, &dead, see));
-        report.dead += checked.map_err(named)?;
+        leaf.ensure(birth <= state.epoch, "a leaf that is not of the future", birth)?;
+        leaf.ensure(joins, "the fence of the leaf before", birth)?;
+        leaf.ensure(self.from < leaf.high(), "fences that ascend", birth)?;
+        leaf.ensure(leaf.low() == low, "the directory's fence", birth)?;
+        report.dead += self.entries(&leaf, &dead, see)?;
         report.leaves += 1;
         if leaf.class() != NullClass::Value {
             self.null_leaves += 1;
@@ -131,30 +127,27 @@ impl Walk {
         dead: &[u16],
         see: &mut impl FnMut(Fence),
     ) -> Result<u64> {
-        let (mut codes, mut tids) = (Vec::new(), Vec::new());
-        leaf.decode(0, leaf.entries(), &mut codes, &mut tids)?;
-        let count = codes.len();
-        ensure(count == leaf.entries(), "as many entries as the leaf says", count as u64)?;
-        ensure(tids.len() == count, "as many heap TIDs as entries", tids.len() as u64)?;
+        let entries = leaf.entries_between(0, leaf.entries())?;
+        let count = entries.len();
+        leaf.ensure(count == leaf.entries(), "as many entries as the leaf says", count as u64)?;
         let listed = dead.len();
-        ensure(dead.is_sorted_by(|left, right| left < right), "dead slots that ascend", 0)?;
-        ensure(listed == leaf.tombstones(), "as many dead slots as counted", listed as u64)?;
+        leaf.ensure(dead.is_sorted_by(|left, right| left < right), "dead slots that ascend", 0)?;
+        leaf.ensure(listed == leaf.tombstones(), "as many dead slots as counted", listed as u64)?;
         let inside = dead.last().is_none_or(|&slot| usize::from(slot) < count);
-        ensure(inside, "dead slots within the leaf", count as u64)?;
-        let class = leaf.class() as u8;
+        leaf.ensure(inside, "dead slots within the leaf", count as u64)?;
         let mut counted_dead = 0;
         let mut previous: Option<Fence> = None;
-        for (slot, (&code, &tid)) in codes.iter().zip(&tids).enumerate() {
-            let entry = Fence { class, code, tid };
-            ensure(tid.offset() > 0 && tid > HeapTid::MIN, "a heap TID", tid.to_u64())?;
+        for (slot, entry) in entries.iter().enumerate() {
+            let (entry, tid) = (Fence::at(entry), entry.tid);
+            leaf.ensure(tid.offset() > 0 && tid > HeapTid::MIN, "a heap TID", tid.to_u64())?;
             let inside = leaf.low() <= entry && entry < leaf.high();
-            ensure(inside, "an entry within the fences", slot as u64)?;
+            leaf.ensure(inside, "an entry within the fences", slot as u64)?;
             let ascends = previous.is_none_or(|previous| previous < entry);
-            ensure(ascends, "entries that ascend", slot as u64)?;
+            leaf.ensure(ascends, "entries that ascend", slot as u64)?;
             previous = Some(entry);
             if slot % SEARCHED == 0 {
                 let found = leaf.slot_of(entry)?;
-                ensure(found == slot, "a search that finds the entry", found as u64)?;
+                leaf.ensure(found == slot, "a search that finds the entry", found as u64)?;
             }
             if entry < self.from {
                 continue;

@@ -1,14 +1,12 @@
 //! Looking single entries up, as a unique check would, by their heap TIDs.
 
-use crate::corruption::{Corruption, Result};
-use crate::entry::{Entry, Fence};
-use crate::page::delta::Delta;
-use crate::page::leaf::Leaf;
+use crate::corruption::Result;
+use crate::entry::{Entry, Fence, Side};
 use crate::store::Store;
-use crate::tree::attempt::{Attempt, read_current, settled};
-use crate::tree::delta::Side;
-use crate::tree::directory::{Directory, Which, expect_leaf};
-use crate::tree::vacuum::is_dead;
+use crate::tree::attempt::{Attempt, settled};
+use crate::tree::directory::{Directory, Which};
+use crate::tree::leaf::read_leaf;
+use crate::tree::tombstones::read_tombstones;
 
 /// Whether the index has an entry, alive.
 pub fn contains<S: Store>(store: &S, directory: &mut Directory, entry: Entry) -> Result<bool> {
@@ -28,29 +26,19 @@ fn find<S: Store>(store: &S, directory: &mut Directory, entry: Entry) -> Attempt
             continue;
         }
         let Some(routes) = directory.delta(store, which)? else { continue };
-        let tree = routes.tree();
-        let (page, block) = routes.read_leaf(store, word, position, Side::At)?;
+        let open = routes.read_leaf(store, word, position, Side::At)?;
         let mut found = Vec::new();
-        Delta::parse(&page, tree.name)
-            .and_then(|node| node.collect(position, Fence::past(entry), &mut found))
-            .map_err(|corruption| corruption.at(block))?;
+        open.view().collect(position, Fence::past(entry), &mut found)?;
         if !found.is_empty() {
             return Ok(true);
         }
     }
     let Some(at) = directory.route(store, position)? else { return Ok(false) };
-    let page = read_current(store, word, at.block, at.hint)?;
-    let named = |corruption: Corruption| corruption.at(at.block);
-    expect_leaf(at, &page, S::hint(&page)).map_err(named)?;
-    let leaf = Leaf::parse(&page).map_err(named)?;
-    directory.remember(at, S::hint(&page), &leaf);
-    let slot = leaf.slot_of(position).map_err(named)?;
-    let (mut codes, mut tids) = (Vec::with_capacity(1), Vec::with_capacity(1));
-    leaf.decode(slot, (slot + 1).min(leaf.entries()), &mut codes, &mut tids).map_err(named)?;
-    let same = leaf.class() == entry.key.class
-        && codes.first() == Some(&entry.key.code)
-        && tids.first() == Some(&entry.tid);
-    let dead =
-        same && is_dead(store, word, &leaf, at.block, slot).map_err(|error| error.at(at.block))?;
-    Ok(same && !dead)
+    let open = read_leaf(store, word, at)?;
+    open.check_holds(Side::At, position)?;
+    let leaf = open.view();
+    directory.remember(open.at, &leaf);
+    let slot = leaf.slot_of(position)?;
+    let same = slot < leaf.entries() && leaf.entry(slot)? == entry;
+    Ok(same && !read_tombstones(store, word, &leaf)?.has(slot))
 }

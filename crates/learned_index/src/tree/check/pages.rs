@@ -4,13 +4,13 @@ use super::CheckReport;
 use crate::corruption::Result;
 use crate::entry::{Block, Fence};
 use crate::memory::Add;
-use crate::page::leaf::Leaf;
+use crate::page::leaf::Head;
 use crate::page::meta::State;
 use crate::page::{self, is_free, tombstone};
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, settled};
-use crate::tree::delta::pages_of;
 use crate::tree::directory::read_meta;
+use crate::tree::routes::pages_of;
 use crate::tree::used::{Used, is_of_delta};
 
 /// Checks that each block serves for one thing at the most, and counts those that are free and those
@@ -26,8 +26,9 @@ pub(super) fn check<S: Store>(store: &S, report: &mut CheckReport) -> Result<()>
         let page = store.read(block, 0);
         let is_free = is_free(&page);
         // Whatever the page is by now, it is written as a whole.
-        let checked = if is_free { Ok(()) } else { page::verify_whole(&page) };
-        checked.map_err(|corruption| corruption.at(block))?;
+        if !is_free {
+            page::verify_whole(&page, block)?;
+        }
         if used.others.contains(&block) {
             continue;
         }
@@ -83,6 +84,6 @@ fn read_use<S: Store>(store: &S, state: &State) -> Attempt<(Used, u64)> {
 fn is_tombstone_page<S: Store>(store: &S, used: &Used, block: Block, owner: Option<Block>) -> bool {
     owner.filter(|owner| used.leaves.contains_key(owner)).is_some_and(|owner| {
         let page = store.read(owner, 0);
-        Leaf::parse(&page).is_ok_and(|leaf| leaf.tombstone_page() == Some(block))
+        Head::parse(&page, owner).is_ok_and(|head| head.of(&page).tombstone_page() == Some(block))
     })
 }

@@ -141,11 +141,11 @@ fn differ(role: Role, one: &PageBytes, other: &PageBytes) -> bool {
         page[..WAL_POSITION_AND_CHECKSUM].fill(0);
     }
     if role == Role::LeafWithMap
-        && let Ok(leaf) = crate::page::leaf::Leaf::parse(one)
+        && let Ok(head) = crate::page::leaf::Head::parse(one, 0)
     {
         let lower = usize::from(u16::from_le_bytes([one[12], one[13]]));
         for page in [&mut meaning.0, &mut meaning.1] {
-            page[leaf.tombstones_at()..lower].fill(0);
+            page[head.of(one).tombstones_at()..lower].fill(0);
         }
     }
     meaning.0 != meaning.1

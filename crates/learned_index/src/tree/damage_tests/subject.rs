@@ -9,7 +9,7 @@ use crate::entry::{Block, Entry, HeapTid};
 use crate::fault::testing::set_full_at;
 use crate::key::{Key, NullClass};
 use crate::model::ModelChoice;
-use crate::page::leaf::Leaf;
+use crate::page::leaf::Head;
 use crate::page::meta::Identity;
 use crate::page::{PageBytes, PageKind, free_page, is_kind};
 use crate::sort::MemorySpill;
@@ -182,7 +182,8 @@ fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> 
     if block == 0 {
         Role::Meta
     } else if is(PageKind::Leaf) {
-        let leaf = Leaf::parse(page).unwrap();
+        let head = Head::parse(page, block).unwrap();
+        let leaf = head.of(page);
         match (leaf.tombstones(), leaf.tombstone_page()) {
             (_, Some(_)) => Role::LeafWithMap,
             (0, None) => Role::Leaf,
@@ -199,7 +200,7 @@ fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> 
         Role::Free
     } else {
         let name = crate::page::birth(page);
-        let node = crate::page::delta::Delta::parse(page, name).unwrap();
+        let node = crate::page::delta::Delta::parse(page, name, block).unwrap();
         let frozen = state.frozen.is_some_and(|tree| tree.name == name);
         match (frozen, node.level()) {
             (true, 0) => Role::FrozenLeaf,

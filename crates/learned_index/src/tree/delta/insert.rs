@@ -1,6 +1,5 @@
 //! Adding an entry to the delta tree.
 
-use super::open;
 use super::removal::{KeepAll, Table, remove_dead};
 use super::split::make_room;
 use crate::corruption::Result;
@@ -10,6 +9,7 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, Interruption, settled};
 use crate::tree::directory::{Directory, Which};
+use crate::tree::routes::OpenNode;
 use crate::tree::transition::transition;
 
 /// What became of an entry that was to be inserted.
@@ -59,23 +59,25 @@ fn append<S: Update>(store: &S, directory: &mut Directory, entry: Entry) -> Atte
     let Some(routes) = directory.delta(store, Which::Active)? else {
         return Err(Interruption::Changed);
     };
-    let (mut page, block) = routes.lock_leaf(store, word, Fence::at(entry))?;
+    let leaf = routes.lock_leaf(store, word, Fence::at(entry))?;
     stop_at(StopPoint::InsertUnderLock);
-    append_to(store, &mut page, routes.tree(), entry).map_err(|error| error.at(block))
+    Ok(append_to(store, leaf, entry))
 }
 
+/// Adds an entry to its leaf, and unlocks that.
 pub(super) fn append_to<'s, S: Update>(
     store: &'s S,
-    page: &mut S::Exclusive<'s>,
-    tree: Tree,
+    leaf: OpenNode<S::Exclusive<'s>>,
     entry: Entry,
-) -> Attempt<Append> {
-    match open(page, tree)?.append(entry) {
-        None => return Ok(Append::Full),
-        Some((None, edit)) => store.change(&mut [(page, &[edit])]),
-        Some((Some(end), edit)) => store.change(&mut [(page, &[end, edit])]),
+) -> Append {
+    let edits = leaf.view().append(entry);
+    let mut page = leaf.into_page();
+    match edits {
+        None => return Append::Full,
+        Some((None, edit)) => store.change(&mut [(&mut page, &[edit])]),
+        Some((Some(end), edit)) => store.change(&mut [(&mut page, &[end, edit])]),
     }
-    Ok(Append::Done)
+    Append::Done
 }
 
 /// Makes a delta tree with one empty leaf the active one, unless there is one by now.

@@ -6,20 +6,20 @@
 
 use std::ops::ControlFlow;
 
-use super::{Side, open};
-use crate::corruption::{Corruption, Result, ensure};
-use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::corruption::Result;
+use crate::entries::Entries;
+use crate::entry::{Block, Fence, HeapTid, Side};
 use crate::fault::{Fault, full_at, injected};
 use crate::key::{Key, NullClass};
 use crate::memory::Add;
-use crate::page::delta::{Delta, Tree};
-use crate::page::leaf::Leaf;
-use crate::page::{self, PageBytes, tombstone};
+use crate::page::delta::Delta;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
-use crate::tree::attempt::{Attempt, Interruption, read_current};
-use crate::tree::directory::{Directory, LeafRef, Which, expect_leaf};
+use crate::tree::attempt::Attempt;
+use crate::tree::directory::{Directory, Which};
 use crate::tree::killed::{Killed, Place};
+use crate::tree::leaf::{OpenLeaf, read_leaf};
+use crate::tree::tombstones::read_tombstones;
 
 /// What a row is to the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,7 @@ pub(super) struct Look<L> {
     gone: Killed,
     /// Entries of the page that is looked at: slots and rows.
     found: Vec<(usize, HeapTid)>,
-    codes: Vec<u64>,
-    tids: Vec<HeapTid>,
+    copied: Entries,
     rounds: usize,
     /// Rows that may yet be looked up under the lock.
     allowed: usize,
@@ -77,8 +76,7 @@ impl<L> Look<L> {
             // A bit for each row of the key: nothing is to be forgotten.
             gone: Killed::within(usize::MAX),
             found: Vec::new(),
-            codes: Vec::new(),
-            tids: Vec::new(),
+            copied: Entries::of(key.class),
             rounds: 0,
             allowed: 0,
             many_dead: None,
@@ -193,23 +191,20 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         let word = directory.state().word;
         while from < self.range().1 {
             let Some(routes) = directory.delta(store, which)? else { break };
-            let tree = routes.tree();
-            let (page, block) = routes.read_leaf(store, word, from, Side::At)?;
-            let named = |corruption: Corruption| corruption.at(block);
-            let (place, high) = {
-                let node = Delta::parse(&page, tree.name).map_err(named)?;
-                let may_have = self.key.class != NullClass::Value
-                    || routes.may_have(&node, self.key.code).map_err(named)?;
-                self.found.clear();
-                if may_have {
-                    self.find_in_delta(&node, from).map_err(named)?;
-                }
-                (Place::of_delta(block, tree.name, &node), node.high())
-            };
-            if let Some(why) = self.look_pinned(store, directory.killed(), place, page) {
+            let open = routes.read_leaf(store, word, from, Side::At)?;
+            let node = open.view();
+            let may_have =
+                self.key.class != NullClass::Value || routes.may_have(&node, self.key.code)?;
+            self.found.clear();
+            if may_have {
+                self.find_in_delta(&node, from)?;
+            }
+            let place = Place::of_delta(&node);
+            from = node.high();
+            if let Some(why) = self.look_pinned(store, directory.killed(), place, open.into_page())
+            {
                 return Ok(Some(why));
             }
-            from = high;
         }
         Ok(None)
     }
@@ -219,10 +214,11 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         while from < end {
             let Some(at) = directory.route(store, from)? else { break };
             directory.warm(store, at, from.code);
-            let page = read_current(store, directory.state().word, at.block, at.hint)?;
-            from = self.find_in_leaf(store, directory, at, &page, from)?;
-            let place = Place::Leaf { block: at.block, birth: at.birth };
-            if let Some(why) = self.look_pinned(store, directory.killed(), place, page) {
+            let open = read_leaf(store, directory.state().word, at)?;
+            from = self.find_in_leaf(store, directory, &open, from)?;
+            let place = Place::of_leaf(at);
+            if let Some(why) = self.look_pinned(store, directory.killed(), place, open.into_page())
+            {
                 return Ok(Some(why));
             }
         }
@@ -234,68 +230,37 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         &mut self,
         store: &S,
         directory: &mut Directory,
-        at: LeafRef,
-        page: &S::Page<'_>,
+        open: &OpenLeaf<S::Page<'_>>,
         from: Fence,
     ) -> Attempt<Fence> {
         self.found.clear();
-        let named = |corruption: Corruption| corruption.at(at.block);
-        let hint = S::hint(page);
-        let leaf = expect_leaf(at, page, hint).and_then(|()| Leaf::parse(page)).map_err(named)?;
-        let holds = leaf.low() <= from && from < leaf.high();
-        ensure(holds, "a leaf that holds the key", page::birth(page)).map_err(named)?;
-        directory.remember(at, hint, &leaf);
+        open.check_holds(Side::At, from)?;
+        let leaf = open.view();
+        directory.remember(open.at, &leaf);
         let (first, end) = self.range();
         let to = end.min(leaf.high());
         // Without any value a leaf of NULLs has the positions of all values.
         if leaf.class() != self.key.class {
             return Ok(to);
         }
-        self.codes.clear();
-        self.tids.clear();
+        self.copied.clear();
         let (slots, more) = if from == first && to == end {
-            leaf.copy_run(self.key.code, PORTION, &mut self.codes, &mut self.tids)
+            leaf.copy_run(self.key.code, PORTION, &mut self.copied)
         } else {
-            leaf.copy_between(from, to, PORTION, &mut self.codes, &mut self.tids)
-        }
-        .map_err(named)?;
-        ensure(self.tids.len() == slots.len(), "as many entries as slots", slots.len() as u64)
-            .map_err(named)?;
-        let next = match self.tids.last() {
-            Some(&tid) if more => Fence::past(Entry { key: self.key, tid }),
+            leaf.copy_between(from, to, PORTION, &mut self.copied)
+        }?;
+        let all = self.copied.len() == slots.len();
+        leaf.ensure(all, "as many entries as slots", slots.len() as u64)?;
+        let next = match self.copied.last() {
+            Some(last) if more => Fence::past(last),
             _ => to,
         };
-        self.found.add_all(slots.zip(self.tids.iter().copied()));
+        self.found.add_all(slots.zip(self.copied.tids().iter().copied()));
         if leaf.tombstones() > 0 && !self.found.is_empty() {
-            self.drop_tombstones(store, directory.state().word, &leaf, at.block)?;
+            let dead = read_tombstones(store, directory.state().word, &leaf)?;
+            self.found.retain(|&(slot, _)| !dead.has(slot));
         }
         Ok(next)
-    }
-
-    /// Leaves the entries that VACUUM has not taken out of a leaf, which is locked. Its map is read under that lock:
-    /// nobody locks the two in another order, and a leaf that is locked is not free, so that its map is its own.
-    fn drop_tombstones<S: Store>(
-        &mut self,
-        store: &S,
-        word: u64,
-        leaf: &Leaf<'_>,
-        block: Block,
-    ) -> Attempt<()> {
-        match leaf.tombstone_page() {
-            None => {
-                let dead: Vec<u16> = leaf.listed_tombstones().collect();
-                self.found.retain(|&(slot, _)| dead.binary_search(&(slot as u16)).is_err());
-            }
-            Some(map) => {
-                ensure(map != block, "a tombstone page of its own", map.into())
-                    .map_err(|corruption| corruption.at(block))?;
-                let page = read_current(store, word, map, 0)?;
-                tombstone::expect_map(&page, leaf, block)
-                    .map_err(|corruption| corruption.at(map))?;
-                self.found.retain(|&(slot, _)| !tombstone::is_dead(&page, slot));
-            }
-        }
-        Ok(())
     }
 
     /// Looks at the rows of the key in a leaf of the active tree that is locked, or right of one that is; it begins at
@@ -303,27 +268,21 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
     pub(super) fn under_lock(
         &mut self,
         killed: &mut Killed,
-        page: &PageBytes,
-        (tree, block): (Tree, Block),
+        node: &Delta<'_>,
         begin: Option<Fence>,
-    ) -> Attempt<Looked<C>> {
-        let node = open(page, tree).map_err(|error| error.at(block))?;
-        let named = |corruption: Corruption| Interruption::from(corruption.at(block));
+    ) -> Result<Looked<C>> {
         if let Some(begin) = begin {
             // The first one was checked when it was locked.
-            node.verify()
-                .and_then(|()| {
-                    ensure(node.low() == begin, "the neighbour's fence", page::birth(page))
-                })
-                .map_err(named)?;
+            node.verify()?;
+            node.ensure(node.low() == begin, "the neighbour's fence", node.tree())?;
         }
         let (low, _) = self.range();
-        self.find_in_delta(&node, low).map_err(named)?;
+        self.find_in_delta(node, low)?;
         let next = Looked::Until(node.high(), node.right());
         if self.found.is_empty() {
             return Ok(next);
         }
-        let place = Place::of_delta(block, tree.name, &node);
+        let place = Place::of_delta(node);
         let all = self.found.len();
         let dead = |killed: &Killed| killed.of(&place).map_or(0, |known| known.count());
         self.drop_known(killed, &place);

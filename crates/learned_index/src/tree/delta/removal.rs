@@ -7,17 +7,17 @@
 
 use std::collections::HashSet;
 
-use super::{Side, open};
 use crate::corruption::Result;
-use crate::entry::{Block, Entry, Fence, HeapTid};
+use crate::entry::{Block, Entry, Fence, HeapTid, Side};
 use crate::fault::{self, Fault, injected};
 use crate::page::delta::{CAPACITY, Tree};
 use crate::page::edit;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Update};
-use crate::tree::attempt::{Attempt, lock_current, settled};
+use crate::tree::attempt::{Attempt, settled};
 use crate::tree::directory::{Directory, Which};
 use crate::tree::killed::Place;
+use crate::tree::routes::lock_node;
 
 /// An entry whose row may be dead.
 #[derive(Clone, Copy, Debug)]
@@ -93,29 +93,25 @@ fn try_to_remove<S: Update, T: Table>(
     let word = directory.state().word;
     let Some(routes) = directory.delta(store, Which::Active)? else { return Ok(false) };
     let tree = routes.tree();
-    let (page, block) = routes.read_leaf(store, word, position, Side::At)?;
-    let hint = S::hint(&page);
+    let open = routes.read_leaf(store, word, position, Side::At)?;
+    let (block, hint) = (open.view().at(), S::hint(open.page()));
     // All entries of the leaf in order, and whether this session has seen that the row is dead.
     let mut entries: Vec<(Entry, bool)> = Vec::with_capacity(CAPACITY);
-    let place;
-    {
-        let node = open(&page, tree).map_err(|error| error.at(block))?;
-        place = Place::of_delta(block, tree.name, &node);
-        let known = directory.killed_in(&place);
-        if known.is_none() && !unchanged {
-            return Ok(false);
-        }
-        let is_known = |slot| known.is_some_and(|known| known.has(slot));
-        node.visit(Fence::MIN, Fence::MAX, |slot, entry| entries.push((entry, is_known(slot))))
-            .map_err(|corruption| corruption.at(block))?;
+    let node = open.view();
+    let place = Place::of_delta(&node);
+    let known = directory.killed_in(&place);
+    if known.is_none() && !unchanged {
+        return Ok(false);
     }
+    let is_known = |slot| known.is_some_and(|known| known.has(slot));
+    node.visit(Fence::MIN, Fence::MAX, |slot, entry| entries.push((entry, is_known(slot))))?;
     // The pin keeps VACUUM from giving these TIDs to other rows before the entries are out.
     let pin = match injected(Fault::RemoveWithoutPin) {
         true => {
-            drop(page);
+            drop(open);
             None
         }
-        false => Some(S::pin(page)),
+        false => Some(S::pin(open.into_page())),
     };
     entries.sort_unstable();
     let least = (fault::full_at(CAPACITY) / LEAST_PART).max(1);
@@ -163,25 +159,22 @@ fn take_out<S: Update>(
     before: impl FnOnce(&[Entry]),
 ) -> Attempt<bool> {
     // The tree is active still, so no merge has read the leaf.
-    let mut page = lock_current(store, word, block, hint)?;
-    let edits = {
-        let node = open(&page, tree).map_err(|error| error.at(block))?;
-        if node.level() > 0 {
-            // The root: its entries have moved down.
-            return Ok(false);
-        }
-        // What is written anew gets a new seal, which must not hide damage.
-        let entries = node.verify().and_then(|()| node.entries());
-        let entries = entries.map_err(|corruption| corruption.at(block))?;
-        let (removed, kept): (Vec<Entry>, Vec<Entry>) =
-            entries.into_iter().partition(|entry| dead.binary_search(entry).is_ok());
-        if removed.is_empty() {
-            return Ok(false);
-        }
-        before(&removed);
-        edit::difference(&page, &node.reduced_to(&kept))
-    };
+    let open = lock_node(store, word, tree.name, block, hint)?;
+    let node = open.view();
+    if node.level() > 0 {
+        // The root: its entries have moved down.
+        return Ok(false);
+    }
+    // What is written anew gets a new seal, which must not hide damage.
+    node.verify()?;
+    let (removed, kept): (Vec<Entry>, Vec<Entry>) =
+        node.entries()?.into_iter().partition(|entry| dead.binary_search(entry).is_ok());
+    if removed.is_empty() {
+        return Ok(false);
+    }
+    before(&removed);
+    let edits = edit::difference(open.page(), &node.reduced_to(&kept));
     stop_at(StopPoint::RemovalUnderLock);
-    store.change(&mut [(&mut page, &edits)]);
+    store.change(&mut [(&mut open.into_page(), &edits)]);
     Ok(true)
 }

@@ -1,15 +1,15 @@
 //! Splitting the full pages of a delta tree.
 
 use super::insert::give_back;
-use super::open;
 use crate::corruption::{Result, ensure};
-use crate::entry::{Block, Fence};
-use crate::page::delta::{self, Child, Place, Tree};
+use crate::entry::{Block, Fence, Side};
+use crate::page::delta::{self, Child, Delta, Place, Tree};
 use crate::page::{self, PageBytes, edit};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, lock_current, settled};
 use crate::tree::directory::{Directory, Which};
+use crate::tree::routes::{OpenNode, lock_node};
 
 /// Splits the pages on the way to a position that are full, from the top down.
 ///
@@ -35,10 +35,8 @@ pub(super) fn make_room<S: Update>(
             }
             None => break Ok(()),
             Some(Split::Leaf { low, block }) => {
-                if let Ok(Some(routes)) = directory.delta(store, Which::Active)
-                    && routes.level == 0
-                {
-                    routes.learn(low, block);
+                if let Ok(Some(routes)) = directory.delta(store, Which::Active) {
+                    routes.learn_leaf(low, block);
                 }
                 break Ok(());
             }
@@ -75,44 +73,35 @@ fn split_topmost<S: Update>(
     position: Fence,
     spare: &mut Vec<Block>,
 ) -> Attempt<Split> {
-    let mut block = tree.root;
-    let mut parent = lock_current(store, word, block, 0)?;
-    if open(&parent, tree).map_err(|error| error.at(block))?.is_full() {
+    let mut parent = lock_node(store, word, tree.name, tree.root, 0)?;
+    if parent.view().is_full() {
         if spare.len() < 2 {
             return Ok(Split::NeedsPages(2));
         }
         return split_root(store, word, tree, parent, position, spare);
     }
     loop {
-        let node = open(&parent, tree).map_err(|error| error.at(block))?;
+        let node = parent.view();
         if node.level() == 0 {
             return Ok(Split::Nothing);
         }
-        let child = node.child_for(position);
+        let at = node.child_for(position);
         // Nobody could end a wait for a lock of one's own.
-        ensure(child.block != block, "a child of its own", child.block.into())
-            .map_err(|corruption| corruption.at(block))?;
-        let below = lock_current(store, word, child.block, 0)?;
-        let full = {
-            let below = open(&below, tree).map_err(|error| error.at(child.block))?;
-            ensure(below.level() + 1 == node.level(), "a child's level", below.level().into())
-                .and_then(|()| {
-                    ensure(below.low() == child.low, "a child's fence", below.level().into())
-                })
-                .and_then(|()| {
-                    let inside = below.low() <= position && position < below.high();
-                    ensure(inside, "a child that holds the key", below.level().into())
-                })
-                .map_err(|corruption| corruption.at(child.block))?;
-            below.is_full()
-        };
-        if full {
+        node.ensure(at.block != node.at(), "a child of its own", at.block.into())?;
+        let child = lock_node(store, word, tree.name, at.block, 0)?;
+        let below = child.view();
+        let level = below.level();
+        below.ensure(level + 1 == node.level(), "a child's level", level.into())?;
+        below.ensure(below.low() == at.low, "a child's fence", level.into())?;
+        let holds = Side::At.holds(below.low(), below.high(), position);
+        below.ensure(holds, "a child that holds the key", level.into())?;
+        if below.is_full() {
             if spare.is_empty() {
                 return Ok(Split::NeedsPages(1));
             }
-            return split_child(store, word, tree, (parent, block), below, child, position, spare);
+            return split_child(store, word, parent, child, position, spare);
         }
-        (parent, block) = (below, child.block);
+        parent = child;
     }
 }
 
@@ -123,15 +112,9 @@ struct Halves {
     separator: Fence,
 }
 
-/// Halves a full page. `left` and `right` are where they will be.
-fn halve(
-    page: &PageBytes,
-    tree: Tree,
-    position: Fence,
-    right: Block,
-    rewrite_left: bool,
-) -> Attempt<Halves> {
-    let node = open(page, tree)?;
+/// Halves a full page. `right` is where the right half will be.
+fn halve(node: &Delta<'_>, position: Fence, right: Block, rewrite_left: bool) -> Result<Halves> {
+    let tree = node.tree();
     // What is written anew gets a new seal, which must not hide damage.
     node.verify()?;
     let place = node.place();
@@ -145,18 +128,18 @@ fn halve(
         let (left, right) = children.split_at(at);
         let separator = right.first().map_or(place.high, |child| child.low);
         return Ok(Halves {
-            left: delta::inner(tree.name, left_place(separator), node.level(), left),
-            right: delta::inner(tree.name, right_place(separator), node.level(), right),
+            left: delta::inner(tree, left_place(separator), node.level(), left),
+            right: delta::inner(tree, right_place(separator), node.level(), right),
             separator,
         });
     }
     if place.high == Fence::MAX && node.is_behind_all(position) {
         let left = match rewrite_left {
-            true => delta::leaf(tree.name, left_place(position), &node.entries()?),
+            true => delta::leaf(tree, left_place(position), &node.entries()?),
             // The entries stay as they are, and so need not be logged again.
-            false => delta::with_right_end(page, position, right),
+            false => node.with_right_end(position, right),
         };
-        let right = delta::leaf(tree.name, right_place(position), &[]);
+        let right = delta::leaf(tree, right_place(position), &[]);
         return Ok(Halves { left, right, separator: position });
     }
     let entries = node.entries()?;
@@ -168,7 +151,7 @@ fn halve(
     };
     Ok(Halves {
         left: node.left_half(left_place(separator))?,
-        right: delta::leaf(tree.name, right_place(separator), right),
+        right: delta::leaf(tree, right_place(separator), right),
         separator,
     })
 }
@@ -178,23 +161,23 @@ fn split_root<'s, S: Update>(
     store: &'s S,
     word: u64,
     tree: Tree,
-    mut root: S::Exclusive<'s>,
+    root: OpenNode<S::Exclusive<'s>>,
     position: Fence,
     spare: &mut Vec<Block>,
 ) -> Attempt<Split> {
     let (Some(&left_block), Some(&right_block)) = (spare.first(), spare.get(1)) else {
         return Ok(Split::NeedsPages(2));
     };
-    let halves =
-        halve(&root, tree, position, right_block, true).map_err(|error| error.at(tree.root))?;
-    let level = open(&root, tree)?.level();
+    let halves = halve(&root.view(), position, right_block, true)?;
+    let level = root.view().level();
     let children = [
         Child { low: Fence::MIN, block: left_block },
         Child { low: halves.separator, block: right_block },
     ];
     let new_root = delta::inner(tree.name, Place::ALL, level + 1, &children);
-    let mut left = lock_spare(store, word, tree, left_block, &[tree.root, right_block])?;
-    let mut right = lock_spare(store, word, tree, right_block, &[tree.root, left_block])?;
+    let mut left = lock_spare(store, word, tree.name, left_block, &[tree.root, right_block])?;
+    let mut right = lock_spare(store, word, tree.name, right_block, &[tree.root, left_block])?;
+    let mut root = root.into_page();
     let edits = [
         edit::difference(&root, &new_root),
         edit::difference(&left, &halves.left),
@@ -210,28 +193,26 @@ fn split_root<'s, S: Update>(
     })
 }
 
-#[allow(clippy::too_many_arguments)] // a step of make_room, with what it has locked
 fn split_child<'s, S: Update>(
     store: &'s S,
     word: u64,
-    tree: Tree,
-    (mut parent, parent_block): (S::Exclusive<'s>, Block),
-    mut child: S::Exclusive<'s>,
-    at: Child,
+    parent: OpenNode<S::Exclusive<'s>>,
+    child: OpenNode<S::Exclusive<'s>>,
     position: Fence,
     spare: &mut Vec<Block>,
 ) -> Attempt<Split> {
     let Some(&right_block) = spare.last() else { return Ok(Split::NeedsPages(1)) };
-    let halves =
-        halve(&child, tree, position, right_block, false).map_err(|error| error.at(at.block))?;
-    let node = open(&parent, tree)?;
+    let (node, below) = (parent.view(), child.view());
+    let halves = halve(&below, position, right_block, false)?;
     node.verify()?;
     let mut children = node.children();
-    let slot = children.partition_point(|known| known.low <= at.low);
+    let slot = children.partition_point(|known| known.low <= below.low());
     children.insert(slot, Child { low: halves.separator, block: right_block });
-    let new_parent = delta::inner(tree.name, node.place(), node.level(), &children);
-    let leaf = open(&child, tree)?.level() == 0;
-    let mut right = lock_spare(store, word, tree, right_block, &[parent_block, at.block])?;
+    let new_parent = delta::inner(node.tree(), node.place(), node.level(), &children);
+    let is_leaf = below.level() == 0;
+    let held = [node.at(), below.at()];
+    let mut right = lock_spare(store, word, node.tree(), right_block, &held)?;
+    let (mut parent, mut child) = (parent.into_page(), child.into_page());
     let edits = [
         edit::difference(&parent, &new_parent),
         edit::difference(&child, &halves.left),
@@ -240,7 +221,11 @@ fn split_child<'s, S: Update>(
     stop_at(StopPoint::SplitUnderLock);
     store.change(&mut [(&mut parent, &edits[0]), (&mut child, &edits[1]), (&mut right, &edits[2])]);
     spare.pop();
-    Ok(if leaf { Split::Leaf { low: halves.separator, block: right_block } } else { Split::Inner })
+    Ok(if is_leaf {
+        Split::Leaf { low: halves.separator, block: right_block }
+    } else {
+        Split::Inner
+    })
 }
 
 /// Locks a page that was made for a split, besides those that are `held`. It is nobody else's as long
@@ -248,14 +233,14 @@ fn split_child<'s, S: Update>(
 fn lock_spare<'s, S: Update>(
     store: &'s S,
     word: u64,
-    tree: Tree,
+    tree: u64,
     block: Block,
     held: &[Block],
 ) -> Attempt<S::Exclusive<'s>> {
     ensure(!held.contains(&block), "a new page of its own", block.into())
         .map_err(|corruption| corruption.at(block))?;
     let page = lock_current(store, word, block, 0)?;
-    ensure(delta::belongs_to(&page, tree.name), "a new page of this tree", page::birth(&page))
+    ensure(delta::belongs_to(&page, tree), "a new page of this tree", page::birth(&page))
         .map_err(|corruption| corruption.at(block))?;
     Ok(page)
 }

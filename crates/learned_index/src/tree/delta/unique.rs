@@ -4,17 +4,17 @@ use std::ops::ControlFlow;
 
 use super::insert::{Append, append_to, open_tree};
 use super::look::{Look, Looked, Row};
-use super::open;
 use super::removal::{KeepAll, Table, remove_dead};
 use super::split::make_room;
-use crate::corruption::{Result, ensure};
+use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
-use crate::page::delta::Tree;
+use crate::page::delta::Delta;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
-use crate::tree::attempt::{Attempt, Interruption, lock_current, settled};
+use crate::tree::attempt::{Attempt, Interruption, settled};
 use crate::tree::directory::{Directory, Which};
+use crate::tree::routes::{OpenNode, lock_node};
 
 /// What a unique index says of an entry that was to be inserted.
 pub enum Unique<C> {
@@ -124,10 +124,10 @@ fn check_and_append<S: Update, C, L: FnMut(HeapTid) -> ControlFlow<C, Row>>(
     let tree = routes.tree();
     let place = if injected(Fault::UniqueLocksOwnLeaf) { Fence::at(entry) } else { low };
     stop_at(StopPoint::UniqueBeforeLock);
-    let (mut first, first_block) = routes.lock_leaf(store, word, place)?;
+    let first = routes.lock_leaf(store, word, place)?;
     look.begin_under_lock();
     let killed = directory.killed();
-    let mut looked = look.under_lock(killed, &first, (tree, first_block), None)?;
+    let mut looked = look.under_lock(killed, &first.view(), None)?;
     // To the right, one more lock at a time, as long as the key may go on. No merge gets past the
     // first leaf, so these are pages of the tree even if it is frozen meanwhile.
     loop {
@@ -136,9 +136,9 @@ fn check_and_append<S: Update, C, L: FnMut(HeapTid) -> ControlFlow<C, Row>>(
             Looked::TooMany => return Ok(CheckedAppend::TooMany),
             Looked::Until(end, _) if end >= high => break,
             Looked::Until(end, right) => {
-                expect_other(right, first_block)?;
-                let page = store.read(right, 0);
-                looked = look.under_lock(killed, &page, (tree, right), Some(end))?;
+                check_is_other(right, &first.view())?;
+                let next = OpenNode::check(store.read(right, 0), tree.name, right)?;
+                looked = look.under_lock(killed, &next.view(), Some(end))?;
             }
         }
     }
@@ -146,15 +146,10 @@ fn check_and_append<S: Update, C, L: FnMut(HeapTid) -> ControlFlow<C, Row>>(
         return Ok(CheckedAppend::Done);
     }
     stop_at(StopPoint::UniqueUnderLock);
-    let position = Fence::at(entry);
-    let belongs_here = {
-        let node = open(&first, tree).map_err(|error| error.at(first_block))?;
-        position < node.high()
-    };
-    let appended = if belongs_here {
-        append_to(store, &mut first, tree, entry).map_err(|error| error.at(first_block))?
+    let appended = if Fence::at(entry) < first.view().high() {
+        append_to(store, first, entry)
     } else {
-        append_right_of(store, word, (&first, first_block), tree, entry)?
+        append_right_of(store, word, &first, entry)?
     };
     // A tree frozen by now may still have taken the entry: its leaf was locked all the time, and
     // whoever merges it or looks for the key there waits for that lock.
@@ -170,33 +165,25 @@ fn check_and_append<S: Update, C, L: FnMut(HeapTid) -> ControlFlow<C, Row>>(
 fn append_right_of<'s, S: Update>(
     store: &'s S,
     word: u64,
-    (first, first_block): (&S::Exclusive<'s>, Block),
-    tree: Tree,
+    first: &OpenNode<S::Exclusive<'s>>,
     entry: Entry,
 ) -> Attempt<Append> {
-    let node = open(first, tree)?;
-    let (mut block, mut low) = (node.right(), node.high());
+    let first = first.view();
+    let (mut block, mut low) = (first.right(), first.high());
     loop {
-        expect_other(block, first_block)?;
-        let mut page: S::Exclusive<'s> = lock_current(store, word, block, 0)?;
-        let (high, right) = {
-            let node = open(&page, tree).map_err(|error| error.at(block))?;
-            node.verify()
-                .and_then(|()| {
-                    ensure(node.low() == low, "the neighbour's fence", node.right().into())
-                })
-                .map_err(|corruption| corruption.at(block))?;
-            (node.high(), node.right())
-        };
-        if Fence::at(entry) < high {
-            return append_to(store, &mut page, tree, entry).map_err(|error| error.at(block));
+        check_is_other(block, &first)?;
+        let open = lock_node(store, word, first.tree(), block, 0)?;
+        let node = open.view();
+        node.verify()?;
+        node.ensure(node.low() == low, "the neighbour's fence", node.right().into())?;
+        if Fence::at(entry) < node.high() {
+            return Ok(append_to(store, open, entry));
         }
-        (block, low) = (right, high);
+        (block, low) = (node.right(), node.high());
     }
 }
 
 /// Checks that a right neighbour is not the page that is locked: nobody could end a wait for that.
-fn expect_other(right: Block, locked: Block) -> Result<()> {
-    ensure(right != 0 && right != locked, "a right neighbour", right.into())
-        .map_err(|corruption| corruption.at(locked))
+fn check_is_other(right: Block, locked: &Delta<'_>) -> Result<()> {
+    locked.ensure(right != 0 && right != locked.at(), "a right neighbour", right.into())
 }

@@ -6,7 +6,7 @@
 
 use super::BuildError;
 use crate::entry::HeapTid;
-use crate::key::Key;
+use crate::key::{Code, Key};
 use crate::sort::{Sorter, Spill};
 
 /// Bytes of sorted dead rows that are written or read at once.
@@ -36,13 +36,13 @@ impl<S: Spill> Watch<S> {
     }
 
     /// Remembers that a value's row is dead.
-    pub(super) fn add_dead(&mut self, code: u64, tid: HeapTid) {
+    pub(super) fn add_dead(&mut self, code: Code, tid: HeapTid) {
         self.dead.push(code, tid);
     }
 
     /// The next value that is alive, while all values come in index order.
     #[inline]
-    pub(super) fn next_in_order(&mut self, code: u64) -> Result<(), BuildError> {
+    pub(super) fn next_in_order(&mut self, code: Code) -> Result<(), BuildError> {
         self.living.next(code)
     }
 
@@ -66,13 +66,13 @@ impl<S: Spill> Watch<S> {
 /// Looks at the values of a unique index in index order, the dead among them.
 pub(super) struct SortedWatch<S> {
     dead: DeadRows<S>,
-    next_dead: Option<(u64, HeapTid)>,
+    next_dead: Option<(Code, HeapTid)>,
     living: Living,
 }
 
 impl<S: Spill> SortedWatch<S> {
     #[inline]
-    pub(super) fn next(&mut self, code: u64, tid: HeapTid) -> Result<(), BuildError> {
+    pub(super) fn next(&mut self, code: Code, tid: HeapTid) -> Result<(), BuildError> {
         if self.next_dead == Some((code, tid)) {
             self.next_dead = self.dead.next();
             return Ok(());
@@ -84,12 +84,12 @@ impl<S: Spill> SortedWatch<S> {
 /// The living value that came last. Dead ones between it and its duplicate change nothing.
 #[derive(Default)]
 struct Living {
-    last: Option<u64>,
+    last: Option<Code>,
 }
 
 impl Living {
     #[inline]
-    fn next(&mut self, code: u64) -> Result<(), BuildError> {
+    fn next(&mut self, code: Code) -> Result<(), BuildError> {
         if self.last.replace(code) == Some(code) {
             return Err(BuildError::Duplicate { key: Key::value(code) });
         }
@@ -129,7 +129,7 @@ impl<S: Spill> DeadRows<S> {
         DeadRows { spill, run: run.unwrap_or(0), unread: written, buffer, at: 0 }
     }
 
-    fn next(&mut self) -> Option<(u64, HeapTid)> {
+    fn next(&mut self) -> Option<(Code, HeapTid)> {
         if self.at == self.buffer.len() && self.unread > 0 {
             let pairs = self.unread.min(CHUNK / PAIR_LEN);
             self.buffer.resize(pairs * PAIR_LEN, 0);

@@ -4,38 +4,32 @@
 use std::ops::Deref;
 
 use super::{Direction, Scan};
-use crate::corruption::Corruption;
 use crate::entry::Fence;
 use crate::fault::{Fault, injected};
+use crate::page::PageBytes;
 use crate::page::leaf::Leaf;
-use crate::page::{PageBytes, tombstone};
 use crate::store::Store;
 use crate::tree::attempt::Attempt;
-use crate::tree::directory::{Directory, LeafRef};
+use crate::tree::directory::Directory;
 use crate::tree::killed::{Place, Slots};
-use crate::tree::vacuum::lock_map;
+use crate::tree::leaf::LeafRef;
+use crate::tree::tombstones::{Tombstones, read_tombstones};
 
-/// The dead slots of a leaf. `map` is the page that marks them, if there is one; otherwise the leaf lists them.
-struct Dead<'a, G> {
-    leaf: Leaf<'a>,
-    map: Option<G>,
+/// The dead slots of a leaf.
+struct Dead<'a, P> {
+    marked: Tombstones<'a, P>,
     killed: Option<&'a Slots>,
 }
 
-impl<G: Deref<Target = PageBytes>> Dead<'_, G> {
+impl<P: Deref<Target = PageBytes>> Dead<'_, P> {
     #[inline]
     fn has(&self, slot: usize) -> bool {
-        let marked = match &self.map {
-            Some(map) => tombstone::is_dead(map, slot),
-            None => self.leaf.lists(slot),
-        };
-        marked || self.killed.is_some_and(|killed| killed.has(slot))
+        self.marked.has(slot) || self.killed.is_some_and(|killed| killed.has(slot))
     }
 
     /// 64 slots at once, as far as they are not listed: a bit for each dead one.
     fn word(&self, index: usize) -> u64 {
-        let marked = self.map.as_ref().map_or(0, |map| tombstone::word(map, index));
-        marked | self.killed.map_or(0, |killed| killed.word(index))
+        self.marked.word(index) | self.killed.map_or(0, |killed| killed.word(index))
     }
 
     /// The first slot from `start` on that is not dead; `end` if there is none before it.
@@ -76,8 +70,8 @@ fn dead_of<'a, S: Store>(
     leaf: &Leaf<'a>,
     at: LeafRef,
 ) -> Attempt<Dead<'a, S::Page<'a>>> {
-    let map = lock_map(store, directory.state().word, leaf, at.block)?;
-    Ok(Dead { leaf: *leaf, map, killed: directory.killed_in(&Place::of_leaf(at)) })
+    let marked = read_tombstones(store, directory.state().word, leaf)?;
+    Ok(Dead { marked, killed: directory.killed_in(&Place::of_leaf(at)) })
 }
 
 impl<P> Scan<P> {
@@ -95,19 +89,18 @@ impl<P> Scan<P> {
         if !may_have_dead(directory, leaf, at) {
             return Ok((from, to));
         }
-        let named = |corruption: Corruption| corruption.at(at.block);
-        let (start, end) = (leaf.slot_of(from).map_err(named)?, leaf.slot_of(to).map_err(named)?);
+        let (start, end) = (leaf.slot_of(from)?, leaf.slot_of(to)?);
         let dead = dead_of(store, directory, leaf, at)?;
         Ok(match direction {
             Direction::Forward => match dead.first_living(start, end) {
                 living if living == start => (from, to),
                 living if living >= end => (to, to),
-                living => (Fence::at(leaf.entry(living).map_err(named)?), to),
+                living => (Fence::at(leaf.entry(living)?), to),
             },
             Direction::Backward => match dead.last_living(start, end) {
                 living if living == end => (from, to),
                 living if living <= start => (from, from),
-                living => (from, Fence::past(leaf.entry(living - 1).map_err(named)?)),
+                living => (from, Fence::past(leaf.entry(living - 1)?)),
             },
         })
     }
@@ -123,21 +116,15 @@ impl<P> Scan<P> {
         first: usize,
     ) -> Attempt<()> {
         let dead = dead_of(store, directory, leaf, at)?;
-        let (mut read, mut kept) = (first, first);
-        for slot in self.ranges.iter().flat_map(|&(start, end)| start..end) {
-            let slot = slot + usize::from(injected(Fault::TombstoneOfNeighbour));
-            if !dead.has(slot) {
-                self.codes[kept] = self.codes[read];
-                self.tids[kept] = self.tids[read];
-                kept += 1;
-            } else if injected(Fault::TombstoneByEntry) {
-                let dead = (self.codes[read], self.tids[read]);
-                self.fresh.retain(|fresh| (fresh.key.code, fresh.tid) != dead);
+        let mut slots = self.ranges.iter().flat_map(|&(start, end)| start..end);
+        self.copied.keep_from(first, |entry| {
+            let neighbour = usize::from(injected(Fault::TombstoneOfNeighbour));
+            let is_dead = slots.next().is_some_and(|slot| dead.has(slot + neighbour));
+            if is_dead && injected(Fault::TombstoneByEntry) {
+                self.fresh.retain(|&fresh| fresh != entry);
             }
-            read += 1;
-        }
-        self.codes.truncate(kept);
-        self.tids.truncate(kept);
+            !is_dead
+        });
         Ok(())
     }
 }

@@ -9,16 +9,17 @@
 use std::ops::Range;
 
 use super::{LARGEST_PORTION, Place as Position, Scan};
-use crate::corruption::{Corruption, Result};
-use crate::entry::{Entry, Fence, HeapTid};
+use crate::corruption::Result;
+use crate::entry::{Entry, Fence, Side};
 use crate::fault::{Fault, injected};
 use crate::memory::with_room;
-use crate::page::delta::Delta;
 use crate::page::leaf::Leaf;
 use crate::store::Store;
-use crate::tree::attempt::{Attempt, read_current, settled};
-use crate::tree::directory::{Directory, LeafRef, Which};
+use crate::tree::attempt::{Attempt, settled};
+use crate::tree::directory::{Directory, Which};
 use crate::tree::killed::{Expected, Place};
+use crate::tree::leaf::{LeafRef, read_leaf};
+use crate::tree::routes::read_node;
 
 /// A scan takes at most this many entries for dead before it looks for their slots: a portion has no more.
 const MOST_AT_ONCE: usize = 2 * LARGEST_PORTION;
@@ -121,9 +122,9 @@ impl<P> Scan<P> {
         let mut rest = if left == 0 { &[] } else { entries };
         while let Some(&first) = rest.first() {
             let Some(at) = directory.route(store, Fence::at(first))? else { break };
-            let page = read_current(store, directory.state().word, at.block, at.hint)?;
-            let leaf = super::portion::open_leaf::<S>(at, &page)
-                .map_err(|corruption| corruption.at(at.block))?;
+            let open = read_leaf(store, directory.state().word, at)?;
+            open.check_holds(Side::At, Fence::at(first))?;
+            let leaf = open.view();
             let high = leaf.high();
             let within = rest.partition_point(|&entry| Fence::at(entry) < high).max(1);
             let place = Place::of_leaf(at);
@@ -150,25 +151,21 @@ fn remember_in_leaf(
     at: LeafRef,
     entries: &[Entry],
 ) -> Attempt<Range<usize>> {
-    let named = |corruption: Corruption| corruption.at(at.block);
     let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(0..0) };
-    let start = leaf.slot_of(Fence::at(first)).map_err(named)?;
-    let end = leaf.slot_of(Fence::past(last)).map_err(named)?;
+    let (start, end) = (leaf.slot_of(Fence::at(first))?, leaf.slot_of(Fence::past(last))?);
     let mut slots: Vec<usize> = with_room(entries.len());
     if end - start <= DENSE * entries.len() {
-        let (mut codes, mut tids): (Vec<u64>, Vec<HeapTid>) = Default::default();
-        leaf.decode(start, end, &mut codes, &mut tids).map_err(named)?;
-        let mut wanted = entries.iter().map(|entry| (entry.key.code, entry.tid)).peekable();
-        for (slot, found) in codes.into_iter().zip(tids).enumerate() {
-            while wanted.next_if(|&wanted| wanted < found).is_some() {}
-            if wanted.next_if(|&wanted| wanted == found).is_some() {
+        let mut wanted = entries.iter().peekable();
+        for (slot, found) in leaf.entries_between(start, end)?.iter().enumerate() {
+            while wanted.next_if(|&&wanted| wanted < found).is_some() {}
+            if wanted.next_if(|&&wanted| wanted == found).is_some() {
                 slots.push(start + slot);
             }
         }
     } else {
         for &entry in entries {
-            let slot = leaf.slot_of(Fence::at(entry)).map_err(named)?;
-            if slot < leaf.entries() && leaf.entry(slot).map_err(named)? == entry {
+            let slot = leaf.slot_of(Fence::at(entry))?;
+            if slot < leaf.entries() && leaf.entry(slot)? == entry {
                 slots.push(slot);
             }
         }
@@ -189,14 +186,13 @@ fn remember_in_delta<S: Store>(
     more: Expected,
 ) -> Attempt<(usize, Option<Fence>)> {
     let Place::Delta { block, name, .. } = place else { return Ok((0, None)) };
-    let page = read_current(store, directory.state().word, block, 0)?;
-    let named = |corruption: Corruption| corruption.at(block);
-    let node = Delta::parse(&page, name).map_err(named)?;
+    let open = read_node(store, directory.state().word, name, block, 0)?;
+    let node = open.view();
     if node.level() > 0 {
         // The root: its entries have moved down.
         return Ok((0, None));
     }
-    let now = Place::of_delta(block, name, &node);
+    let now = Place::of_delta(&node);
     if now != place && !injected(Fault::KillByTid) {
         return Ok((0, None));
     }
@@ -211,7 +207,6 @@ fn remember_in_delta<S: Store>(
             killed.add(now, slot);
             (found, last_found) = (found + 1, Some(Fence::at(entry)));
         }
-    })
-    .map_err(named)?;
+    })?;
     Ok((found, last_found.filter(|_| killed.is_worth_marking(&now, more))))
 }

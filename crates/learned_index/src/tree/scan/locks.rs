@@ -6,9 +6,9 @@
 
 use super::{Direction, Guard, Place, Scan, Unasked};
 use crate::corruption::Result;
-use crate::entry::{Fence, HeapTid};
+use crate::entry::Fence;
 use crate::fault::{Fault, injected};
-use crate::key::{Interval, Key, NullClass};
+use crate::key::{Code, Interval, Key, NullClass};
 use crate::predicate::{Held, Lock};
 use crate::store::Store;
 use crate::tree::directory::Directory;
@@ -112,12 +112,12 @@ impl<P> Scan<P> {
         high: Key,
     ) -> Result<Option<u64>> {
         // Of a list the portion has only some of the entries that are there.
-        if self.intervals.as_slice().len() == 1 && self.codes.len() >= ENOUGH_ENTRIES {
-            return Ok(page_of(&self.codes));
+        if self.intervals.as_slice().len() == 1 && self.copied.len() >= ENOUGH_ENTRIES {
+            return Ok(page_of(self.copied.codes()));
         }
         let mut scan: Scan<P> = Scan::new();
         let sides = [
-            (Direction::Forward, Key::value(low.code), Key::value(u64::MAX)),
+            (Direction::Forward, Key::value(low.code), Key::value(Code::MAX)),
             (Direction::Backward, Key::value(0), Key::value(high.code)),
         ];
         let (mut page, mut most) = (None, 0);
@@ -125,8 +125,8 @@ impl<P> Scan<P> {
             scan.restart(store, Guard::Nothing);
             scan.intervals_mut().set(low, high);
             scan.next_portion(store, directory, direction, &mut NoLocks::default(), &mut Unasked)?;
-            if scan.codes.len() > most {
-                (page, most) = (page_of(&scan.codes), scan.codes.len());
+            if scan.copied.len() > most {
+                (page, most) = (page_of(scan.copied.codes()), scan.copied.len());
             }
             if most >= ENOUGH_ENTRIES {
                 break;
@@ -140,8 +140,8 @@ impl<P> Scan<P> {
         if !injected(Fault::LockOnlyWhatWasFound) {
             return Some((low, high));
         }
-        let low = Key { code: low.code.max(*self.codes.first()?), ..low };
-        let high = Key { code: high.code.min(*self.codes.last()?), ..high };
+        let low = Key { code: low.code.max(*self.copied.codes().first()?), ..low };
+        let high = Key { code: high.code.min(*self.copied.codes().last()?), ..high };
         (low <= high).then_some((low, high))
     }
 }
@@ -171,7 +171,7 @@ fn keys_between(
     to: Fence,
 ) -> Option<(Key, Key)> {
     let (first, last) = match class {
-        NullClass::Value => (Key::value(0), Key::value(u64::MAX)),
+        NullClass::Value => (Key::value(0), Key::value(Code::MAX)),
         nulls => (Key { class: nulls, code: 0 }, Key { class: nulls, code: 0 }),
     };
     let mut keys = interval.intersection(&Interval { low: first, high: last })?;
@@ -184,16 +184,14 @@ fn keys_between(
         if to.class != class as u8 {
             return None;
         }
-        let whole = to.tid == HeapTid::MIN;
-        let code = if whole { to.code.checked_sub(1)? } else { to.code };
-        keys.high = Key { class, code };
+        keys.high = Key { class, code: to.last_code_before()? };
     }
     (keys.low <= keys.high).then_some((keys.low, keys.high))
 }
 
 /// What a page of a B-tree would have, of the distance between the codes of some entries in index order.
-fn page_of(codes: &[u64]) -> Option<u64> {
+fn page_of(codes: &[Code]) -> Option<u64> {
     let (first, last) = (codes.first()?, codes.last()?);
     let gaps = codes.len().checked_sub(1).filter(|gaps| *gaps > 0)? as u128;
-    Some((u128::from(last - first) * ROWS_OF_PAGE / gaps).try_into().unwrap_or(u64::MAX))
+    Some((u128::from(last - first) * ROWS_OF_PAGE / gaps).try_into().unwrap_or(Code::MAX))
 }

@@ -21,8 +21,9 @@ pub use visible::{Unasked, Visibility};
 use super::attempt::Interruption;
 use super::directory::Directory;
 use crate::corruption::Result;
+use crate::entries::Entries;
 use crate::entry::{Entry, Fence, HeapTid};
-use crate::key::{Intervals, Key, NullClass};
+use crate::key::Intervals;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 
@@ -75,10 +76,8 @@ pub struct Scan<P> {
     intervals: Intervals,
     place: Place,
     mark: Place,
-    /// A portion of the matches, in index order, all of one null class.
-    codes: Vec<u64>,
-    tids: Vec<HeapTid>,
-    class: NullClass,
+    /// A portion of the matches, in index order.
+    copied: Entries,
     /// The entry of the portion that was returned last.
     current: usize,
     portion: usize,
@@ -97,7 +96,7 @@ pub struct Scan<P> {
     kills: Kills,
     /// Matches from the delta trees, and the other half of merging them with those of a leaf.
     fresh: Vec<Entry>,
-    merged: (Vec<u64>, Vec<HeapTid>),
+    merged: Entries,
     /// The direction in which nothing comes after the portion.
     exhausted: Option<Direction>,
     /// Up to where the portion is complete, in the direction in which it was copied.
@@ -116,9 +115,7 @@ impl<P> Default for Scan<P> {
             intervals: Intervals::default(),
             place: Place::Outside,
             mark: Place::Outside,
-            codes: Vec::new(),
-            tids: Vec::new(),
-            class: NullClass::Value,
+            copied: Entries::default(),
             current: 0,
             portion: FIRST_PORTION,
             pins: Vec::new(),
@@ -129,7 +126,7 @@ impl<P> Default for Scan<P> {
             ranges: Vec::new(),
             kills: Kills::default(),
             fresh: Vec::new(),
-            merged: Default::default(),
+            merged: Entries::default(),
             exhausted: None,
             reached: Fence::MIN,
             asked: 0,
@@ -188,9 +185,8 @@ impl<P> Scan<P> {
             Direction::Forward => self.current.wrapping_add(1),
             Direction::Backward => self.current.wrapping_sub(1),
         };
-        let (&code, &tid) = (self.codes.get(next)?, self.tids.get(next)?);
+        let entry = self.copied.get(next)?;
         self.current = next;
-        let entry = Entry { key: Key { class: self.class, code }, tid };
         self.place = Place::At(entry);
         Some(entry)
     }
@@ -248,7 +244,7 @@ impl<P> Scan<P> {
         if !self.next_portion(store, directory, direction, locks, table)? {
             return Ok(None);
         }
-        let entry = self.entry(self.current);
+        let Some(entry) = self.copied.get(self.current) else { return Ok(None) };
         self.place = Place::At(entry);
         Ok(Some(entry))
     }
@@ -256,7 +252,7 @@ impl<P> Scan<P> {
     /// The heap TIDs that were copied together, in index order, and which of them was returned last.
     #[inline]
     pub fn copied(&self) -> (&[HeapTid], usize) {
-        (&self.tids, self.current)
+        (self.copied.tids(), self.current)
     }
 
     /// The next portion of heap TIDs in index order, for callers that take them all. Locks what it reads.
@@ -269,9 +265,10 @@ impl<P> Scan<P> {
         if !self.next_portion(store, directory, Direction::Forward, locks, &mut Unasked)? {
             return Ok(&[]);
         }
-        self.current = self.tids.len() - 1;
-        self.place = Place::At(self.entry(self.current));
-        Ok(&self.tids)
+        if let Some(last) = self.copied.last() {
+            (self.current, self.place) = (self.copied.len() - 1, Place::At(last));
+        }
+        Ok(self.copied.tids())
     }
 
     /// Remembers where the scan stands.
@@ -285,29 +282,19 @@ impl<P> Scan<P> {
             return;
         }
         self.place = self.mark;
-        if let Place::At(entry) = self.mark {
-            let code = entry.key.code;
-            let run = self.codes.partition_point(|&other| other < code);
-            let same = self.codes[run..].iter().take_while(|&&other| other == code).count();
-            let at = self.tids[run..run + same].iter().position(|&tid| tid == entry.tid);
-            if let Some(at) = at.filter(|_| entry.key.class == self.class) {
-                self.current = run + at;
-                return;
-            }
+        if let Place::At(entry) = self.mark
+            && let Some(at) = self.copied.position(entry)
+        {
+            self.current = at;
+            return;
         }
         self.forget(store);
-    }
-
-    fn entry(&self, index: usize) -> Entry {
-        let key = Key { class: self.class, code: self.codes[index] };
-        Entry { key, tid: self.tids[index] }
     }
 
     /// Drops the portion. Without one, `current` must not have a neighbour.
     fn forget<S: Store<Pin = P>>(&mut self, store: &S) {
         self.exhausted = None;
-        self.codes.clear();
-        self.tids.clear();
+        self.copied.clear();
         self.current = 0;
         self.release(store);
     }
@@ -336,17 +323,17 @@ impl<P> Scan<P> {
             }
             if self.guard == Guard::Checks {
                 let farthest = match direction {
-                    Direction::Forward => self.entry(self.tids.len() - 1),
-                    Direction::Backward => self.entry(0),
+                    Direction::Forward => self.copied.last(),
+                    Direction::Backward => self.copied.get(0),
                 };
                 self.keep_visible(store, directory, table)?;
-                if self.tids.is_empty() {
-                    self.place = Place::At(farthest);
+                if self.copied.is_empty() {
+                    self.place = farthest.map_or(self.place, Place::At);
                     continue;
                 }
             }
             if direction == Direction::Backward {
-                self.current = self.tids.len() - 1;
+                self.current = self.copied.len() - 1;
             }
             stop_at(StopPoint::ScanCopied);
             return Ok(true);
@@ -386,8 +373,7 @@ impl<P> Scan<P> {
         let found = loop {
             directory.refresh(store)?;
             self.kills.word = directory.state().word;
-            self.codes.clear();
-            self.tids.clear();
+            self.copied.clear();
             self.current = 0;
             if self.guard == Guard::Checks {
                 self.fresh.clear();

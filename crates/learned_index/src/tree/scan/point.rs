@@ -1,16 +1,14 @@
 //! The short way to one key, which most lookups go: to one leaf, when nothing waits in a delta tree.
 
 use super::dead::may_have_dead;
-use super::portion::open_leaf;
 use super::{Direction, Scan};
-use crate::corruption::{Corruption, ensure};
-use crate::entry::Fence;
+use crate::entry::{Fence, Side};
 use crate::key::{Interval, NullClass};
-use crate::page;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
-use crate::tree::attempt::{Attempt, read_current};
+use crate::tree::attempt::Attempt;
 use crate::tree::directory::Directory;
+use crate::tree::leaf::read_leaf;
 
 impl<P> Scan<P> {
     /// Copies all entries of the only key that is asked for; returns whether there are any. `None` if they
@@ -31,39 +29,32 @@ impl<P> Scan<P> {
         let Some(at) = directory.route(store, from)? else { return Ok(None) };
         directory.warm(store, at, key.code);
         stop_at(StopPoint::ScanBeforeLeaf);
-        let page = read_current(store, word, at.block, at.hint)?;
-        let named = |corruption: Corruption| corruption.at(at.block);
-        let leaf = open_leaf::<S>(at, &page).map_err(named)?;
-        let high = leaf.high();
-        ensure(leaf.low() <= from && from < high, "a leaf that holds the key", page::birth(&page))
-            .map_err(named)?;
+        let open = read_leaf(store, word, at)?;
+        open.check_holds(Side::At, from)?;
+        let leaf = open.view();
         // Without any value a leaf of NULLs has the positions of all values.
-        if high < Fence::after(key) || leaf.class() != key.class {
+        if leaf.high() < Fence::after(key) || leaf.class() != key.class {
             return Ok(None);
         }
-        let (slots, more) = leaf
-            .copy_run(key.code, self.portion, &mut self.codes, &mut self.tids)
-            .map_err(named)?;
+        let (slots, more) = leaf.copy_run(key.code, self.portion, &mut self.copied)?;
         if more {
-            self.codes.clear();
-            self.tids.clear();
+            self.copied.clear();
             return Ok(None);
         }
-        let copied = self.tids.len();
-        ensure(copied == slots.len(), "as many entries as slots", copied as u64).map_err(named)?;
-        self.class = key.class;
-        let hint = S::hint(&page);
-        directory.remember(at, hint, &leaf);
+        let copied = self.copied.len();
+        leaf.ensure(copied == slots.len(), "as many entries as slots", copied as u64)?;
+        self.copied.set_class(key.class);
+        directory.remember(open.at, &leaf);
         let dead = leaf.tombstones();
-        if !slots.is_empty() && may_have_dead(directory, &leaf, at) {
+        if !slots.is_empty() && may_have_dead(directory, &leaf, open.at) {
             self.ranges.clear();
             self.ranges.push((slots.start, slots.end));
-            self.drop_dead(store, directory, &leaf, at, 0)?;
+            self.drop_dead(store, directory, &leaf, open.at, 0)?;
         }
         self.exhausted = Some(Direction::Forward);
-        let found = !self.tids.is_empty();
+        let found = !self.copied.is_empty();
         if found {
-            self.keep_leaf::<S>(page, dead);
+            self.keep_leaf::<S>(open.into_page(), dead);
         }
         Ok(Some(found))
     }

@@ -2,20 +2,19 @@
 
 use super::dead::may_have_dead;
 use super::{Direction, Guard, Scan, Source};
-use crate::corruption::{Corruption, Result, ensure};
-use crate::entry::{Entry, Fence, HeapTid};
+use crate::corruption::Result;
+use crate::entry::{Entry, Fence, Side};
 use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
-use crate::memory::{Add, Room};
-use crate::page;
+use crate::memory::Add;
 use crate::page::delta::Delta;
-use crate::page::leaf::{Leaf, taken};
+use crate::page::leaf::taken;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
-use crate::tree::attempt::{Attempt, read_current};
-use crate::tree::delta::Side;
-use crate::tree::directory::{Directory, LeafRef, Which, expect_leaf};
+use crate::tree::attempt::Attempt;
+use crate::tree::directory::{Directory, Which};
 use crate::tree::killed::{Place, Slots};
+use crate::tree::leaf::{LeafRef, OpenLeaf, read_leaf};
 
 /// Keys of a list whose leaves are asked for ahead of reading them, from disk and from memory.
 const KEYS_AHEAD: usize = 16;
@@ -40,18 +39,18 @@ impl<P> Scan<P> {
         loop {
             let index = self.interval_after(from);
             let intervals = self.intervals.as_slice();
-            let Some(interval) = intervals.get(index) else { return Ok(!self.tids.is_empty()) };
+            let Some(interval) = intervals.get(index) else { return Ok(!self.copied.is_empty()) };
             let end = intervals.last().map_or(Fence::MIN, end_of);
             from = from.max(Fence::before(interval.low));
             if from.class == NullClass::NullsFirst as u8 && !directory.identity().nulls_first {
                 from = Fence::start_of(NullClass::Value);
                 continue;
             }
-            let class = class_of(from)?;
-            if !self.tids.is_empty() && class != self.class {
+            let class = from.null_class()?;
+            if !self.copied.is_empty() && class != self.copied.class() {
                 return Ok(true);
             }
-            self.class = class;
+            self.copied.set_class(class);
             self.ask_ahead(store, directory, index)?;
             // The leaf comes last; while delta trees are read, what is read of it may be on its way.
             directory.warm_deltas(store, from)?;
@@ -60,12 +59,12 @@ impl<P> Scan<P> {
                 directory.warm(store, at, from.code);
             }
             // Up to where the portion is complete: every source may end it earlier.
-            let mut bound = end.min(Fence { class: from.class + 1, ..Fence::MIN });
+            let mut bound = end.min(from.end_of_class());
             self.fresh.clear();
             self.kills.deltas = [None; 2];
             for which in [Which::Active, Which::Frozen] {
-                bound =
-                    self.copy_delta_from(store, directory, which, from, bound, LEAVES_AT_ONCE)?;
+                let what = (which, Direction::Forward);
+                bound = self.copy_delta(store, directory, what, (from, bound), LEAVES_AT_ONCE)?;
             }
             bound = self.copy_leaf_from(store, directory, leaf, from, bound)?;
             self.fresh.retain(|&entry| Fence::at(entry) < bound);
@@ -73,11 +72,11 @@ impl<P> Scan<P> {
             self.reached = bound;
             self.exhausted = (bound >= end).then_some(Direction::Forward);
             leaves -= 1;
-            let full = leaves == 0 || self.tids.len() >= self.portion;
-            if !self.tids.is_empty() && (full || bound >= end) {
+            let full = leaves == 0 || self.copied.len() >= self.portion;
+            if !self.copied.is_empty() && (full || bound >= end) {
                 return Ok(true);
             }
-            if self.tids.is_empty() {
+            if self.copied.is_empty() {
                 leaves = leaves.max(1);
                 self.release_copied(store);
             }
@@ -98,55 +97,65 @@ impl<P> Scan<P> {
         self.interval
     }
 
-    /// Copies matches from `from` on out of one leaf of a delta tree, the last of at most `at_once`: the ones before have
-    /// nothing but dead entries. Returns up to where that is all there is, at most `bound`.
-    fn copy_delta_from<S: Store<Pin = P>>(
+    /// Copies the first matches between two positions, or the last, out of one leaf of a delta tree. The leaves on the way to
+    /// it, `at_once` less one at most, have nothing but dead entries. Returns how far that is all there is.
+    fn copy_delta<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
-        which: Which,
-        mut from: Fence,
-        bound: Fence,
+        (which, direction): (Which, Direction),
+        (mut from, to): (Fence, Fence),
         at_once: usize,
     ) -> Attempt<Fence> {
+        let all = match direction {
+            Direction::Forward => to,
+            Direction::Backward => from,
+        };
         if which == Which::Frozen {
+            // Below the watermark a frozen tree has nothing, whatever its pages still say.
             from = from.max(directory.state().watermark);
         }
         let word = directory.state().word;
         let Some((routes, killed)) = directory.delta_and_killed(store, which)? else {
-            return Ok(bound);
+            return Ok(all);
         };
-        if from >= bound {
-            return Ok(bound);
+        if from >= to {
+            return Ok(all);
         }
-        let tree = routes.tree();
-        let (page, block) = routes.read_leaf(store, word, from, Side::At)?;
-        let named = |corruption: Corruption| corruption.at(block);
-        let node = Delta::parse(&page, tree.name).map_err(named)?;
-        let high = node.high();
-        if high < bound && at_once > 1 {
+        let open = match direction {
+            Direction::Forward => routes.read_leaf(store, word, from, Side::At)?,
+            Direction::Backward => routes.read_leaf(store, word, to, Side::Before)?,
+        };
+        let node = open.view();
+        let (low, high) = (node.low().max(from), node.high().min(to));
+        // What is left to other leaves, and up to where this one has all there is.
+        let (rest, reached) = match direction {
+            Direction::Forward => ((high, to), high),
+            Direction::Backward if low == from => ((low, low), all),
+            Direction::Backward => ((all, low), low),
+        };
+        if rest.0 < rest.1 && at_once > 1 {
             // Where rows are deleted in the order of the key, many leaves have nothing but dead entries, or nothing.
-            let (place, count) = (Place::of_delta(block, tree.name, &node), node.len());
+            let (place, count) = (Place::of_delta(&node), node.len());
             if count == 0 || killed.of(&place).is_some_and(|killed| killed.has_all(count)) {
-                drop(page);
-                return self.copy_delta_from(store, directory, which, high, bound, at_once - 1);
+                drop(open);
+                return self.copy_delta(store, directory, (which, direction), rest, at_once - 1);
             }
         }
-        let bound = bound.min(high);
-        let of_one_code = bound <= Fence::after(Key::value(from.code));
-        if from.class == NullClass::Value as u8
+        let of_one_code = high <= Fence::after(Key::value(low.code));
+        if low.class == NullClass::Value as u8
             && of_one_code
-            && !routes.may_have(&node, from.code).map_err(named)?
+            && !routes.may_have(&node, low.code)?
         {
-            return Ok(bound);
+            return Ok(reached);
         }
-        let place = Place::of_delta(block, tree.name, &node);
+        let place = Place::of_delta(&node);
         let killed = directory.killed_in(&place);
-        if self.copy_fresh(&node, killed, from, bound).map_err(named)? {
+        if self.copy_fresh(&node, killed, low, high)? {
             self.kills.deltas[which as usize] = Some((place, node.len()));
-            self.keep::<S>(page);
+            self.keep::<S>(open.into_page());
         }
-        Ok(bound)
+        Ok(reached)
     }
 
     /// Copies the matches of a delta tree's leaf between two positions, but for the slots that are known to be dead.
@@ -167,18 +176,21 @@ impl<P> Scan<P> {
                 }
             })?,
         }
+        // The two positions are within the first interval and the last.
         let intervals = self.intervals.as_slice();
-        let mut kept = before;
-        for read in before..self.fresh.len() {
-            let entry = self.fresh[read];
-            let after = intervals.partition_point(|interval| interval.high < entry.key);
-            if intervals.get(after).is_some_and(|interval| interval.contains(entry.key)) {
-                self.fresh[kept] = entry;
-                kept += 1;
+        if intervals.len() > 1 {
+            let mut kept = before;
+            for read in before..self.fresh.len() {
+                let entry = self.fresh[read];
+                let after = intervals.partition_point(|interval| interval.high < entry.key);
+                if intervals.get(after).is_some_and(|interval| interval.contains(entry.key)) {
+                    self.fresh[kept] = entry;
+                    kept += 1;
+                }
             }
+            self.fresh.truncate(kept);
         }
-        self.fresh.truncate(kept);
-        Ok(kept > before)
+        Ok(self.fresh.len() > before)
     }
 
     /// Unlocks a page, and keeps it pinned if the scan has to.
@@ -204,27 +216,8 @@ impl<P> Scan<P> {
             return;
         }
         self.fresh.sort_unstable();
-        let (codes, tids) = &mut self.merged;
-        codes.clear();
-        tids.clear();
-        codes.make_room(self.codes.len() + self.fresh.len());
-        tids.make_room(self.tids.len() + self.fresh.len());
-        let mut fresh = self.fresh.iter().peekable();
-        for (&code, &tid) in self.codes.iter().zip(&self.tids) {
-            while let Some(entry) = fresh.next_if(|entry| (entry.key.code, entry.tid) < (code, tid))
-            {
-                codes.push(entry.key.code);
-                tids.push(entry.tid);
-            }
-            codes.push(code);
-            tids.push(tid);
-        }
-        for entry in fresh {
-            codes.push(entry.key.code);
-            tids.push(entry.tid);
-        }
-        std::mem::swap(&mut self.codes, codes);
-        std::mem::swap(&mut self.tids, tids);
+        self.merged.merge(&self.copied, &self.fresh);
+        std::mem::swap(&mut self.copied, &mut self.merged);
     }
 
     /// Copies the first matches from `from` on out of the leaf there, if there is one. Returns up to where that is
@@ -243,15 +236,9 @@ impl<P> Scan<P> {
         }
         let Some(at) = leaf else { return Ok(bound) };
         stop_at(StopPoint::ScanBeforeLeaf);
-        let page = read_current(store, directory.state().word, at.block, at.hint)?;
-        let named = |corruption: Corruption| corruption.at(at.block);
-        let leaf = open_leaf::<S>(at, &page).map_err(named)?;
-        ensure(
-            leaf.low() <= from && from < leaf.high(),
-            "a leaf that holds the key",
-            page::birth(&page),
-        )
-        .map_err(named)?;
+        let open = read_leaf(store, directory.state().word, at)?;
+        open.check_holds(Side::At, from)?;
+        let leaf = open.view();
         let mut bound = bound.min(leaf.high());
         let mut index = self.interval_after(from);
         if let &[interval] = self.intervals.as_slice() {
@@ -261,7 +248,7 @@ impl<P> Scan<P> {
         let intervals = self.intervals.as_slice();
         self.ranges.clear();
         // Behind what other leaves gave.
-        let first = self.tids.len();
+        let first = self.copied.len();
         let mut room = self.portion.saturating_sub(first).max(1);
         let mut cut = false;
         while let Some(interval) = intervals.get(index) {
@@ -270,12 +257,11 @@ impl<P> Scan<P> {
                 break;
             }
             let to = end_of(interval).min(bound);
-            let (codes, tids) = (&mut self.codes, &mut self.tids);
             let key = Key { class: leaf.class(), code: from.code };
             let (slots, more) = if from == Fence::before(key) && to == Fence::after(key) {
-                leaf.copy_run(key.code, room, codes, tids).map_err(named)?
+                leaf.copy_run(key.code, room, &mut self.copied)?
             } else {
-                leaf.copy_between(from, to, room, codes, tids).map_err(named)?
+                leaf.copy_between(from, to, room, &mut self.copied)?
             };
             room = room.saturating_sub(slots.len());
             if !slots.is_empty() {
@@ -292,7 +278,7 @@ impl<P> Scan<P> {
                 break;
             }
         }
-        let copied = self.keep_living(store, directory, at, page, first)?;
+        let copied = self.keep_living(store, directory, open, first)?;
         if let Some((_, last)) = copied.filter(|_| cut) {
             bound = Fence::past(last);
         }
@@ -314,67 +300,31 @@ impl<P> Scan<P> {
             };
             let start = intervals.first().map_or(Fence::MAX, |first| Fence::before(first.low));
             to = to.min(end_of(interval));
-            // The class of the last position before `to`.
-            let first_of_class = to.code == 0 && to.tid == HeapTid::MIN;
-            let class = if first_of_class { to.class.saturating_sub(1) } else { to.class };
-            let class_start = Fence { class, ..Fence::MIN };
-            if class == NullClass::NullsLast as u8 && directory.identity().nulls_first {
+            let class_start = to.start_of_class_before();
+            if class_start.class == NullClass::NullsLast as u8 && directory.identity().nulls_first {
                 to = class_start;
                 continue;
             }
-            self.class = class_of(class_start)?;
+            self.copied.set_class(class_start.null_class()?);
             // From where the portion is complete: every source may begin it later.
             let mut bound = start.max(class_start);
             self.fresh.clear();
             self.kills.deltas = [None; 2];
             for which in [Which::Active, Which::Frozen] {
-                bound = self.copy_delta_before(store, directory, which, to, bound)?;
+                let what = (which, Direction::Backward);
+                bound = self.copy_delta(store, directory, what, (bound, to), LEAVES_AT_ONCE)?;
             }
             bound = self.copy_leaf_before(store, directory, to, bound)?;
             self.fresh.retain(|&entry| Fence::at(entry) >= bound);
             self.merge_fresh();
             self.reached = bound;
             self.exhausted = (bound <= start).then_some(Direction::Backward);
-            if !self.tids.is_empty() {
+            if !self.copied.is_empty() {
                 return Ok(true);
             }
             self.release_copied(store);
             to = bound;
         }
-    }
-
-    /// Copies matches before `to` out of one leaf of a delta tree. Returns from where on that is
-    /// all there is, at least `bound`.
-    fn copy_delta_before<S: Store<Pin = P>>(
-        &mut self,
-        store: &S,
-        directory: &mut Directory,
-        which: Which,
-        to: Fence,
-        bound: Fence,
-    ) -> Attempt<Fence> {
-        // Below the watermark a frozen tree has nothing, whatever its pages still say.
-        let lowest = match which {
-            Which::Active => Fence::MIN,
-            Which::Frozen => directory.state().watermark,
-        };
-        let word = directory.state().word;
-        let Some(routes) = directory.delta(store, which)? else { return Ok(bound) };
-        if to <= bound || to <= lowest {
-            return Ok(bound);
-        }
-        let tree = routes.tree();
-        let (page, block) = routes.read_leaf(store, word, to, Side::Before)?;
-        let named = |corruption: Corruption| corruption.at(block);
-        let node = Delta::parse(&page, tree.name).map_err(named)?;
-        let from = bound.max(node.low()).max(lowest);
-        let place = Place::of_delta(block, tree.name, &node);
-        let killed = directory.killed_in(&place);
-        if self.copy_fresh(&node, killed, from, to).map_err(named)? {
-            self.kills.deltas[which as usize] = Some((place, node.len()));
-            self.keep::<S>(page);
-        }
-        Ok(if from == lowest { bound } else { from })
     }
 
     /// Copies the last matches before `to` out of the leaf there. Returns from where on that is all
@@ -388,15 +338,9 @@ impl<P> Scan<P> {
     ) -> Attempt<Fence> {
         let Some(at) = directory.route_before(store, to)? else { return Ok(bound) };
         stop_at(StopPoint::ScanBeforeLeaf);
-        let page = read_current(store, directory.state().word, at.block, at.hint)?;
-        let named = |corruption: Corruption| corruption.at(at.block);
-        let leaf = open_leaf::<S>(at, &page).map_err(named)?;
-        ensure(
-            leaf.low() < to && to <= leaf.high(),
-            "a leaf that holds the key",
-            page::birth(&page),
-        )
-        .map_err(named)?;
+        let open = read_leaf(store, directory.state().word, at)?;
+        open.check_holds(Side::Before, to)?;
+        let leaf = open.view();
         let mut bound = bound.max(leaf.low());
         if let &[interval] = self.intervals.as_slice() {
             let range = (Fence::before(interval.low).max(bound), to.min(end_of(&interval)));
@@ -413,8 +357,7 @@ impl<P> Scan<P> {
                 break;
             }
             let from = Fence::before(interval.low).max(bound);
-            let start = leaf.slot_of(from).map_err(named)?;
-            let end = leaf.slot_of(to).map_err(named)?;
+            let (start, end) = (leaf.slot_of(from)?, leaf.slot_of(to)?);
             let taken = taken(end.saturating_sub(start), room);
             if taken > 0 {
                 self.ranges.add((end - taken, end));
@@ -433,9 +376,9 @@ impl<P> Scan<P> {
         }
         self.ranges.reverse();
         for &(start, end) in &self.ranges {
-            leaf.decode(start, end, &mut self.codes, &mut self.tids).map_err(named)?;
+            leaf.decode(start, end, &mut self.copied)?;
         }
-        if let Some((first, _)) = self.keep_living(store, directory, at, page, 0)?.filter(|_| cut) {
+        if let Some((first, _)) = self.keep_living(store, directory, open, 0)?.filter(|_| cut) {
             bound = Fence::at(first);
         }
         Ok(bound)
@@ -447,31 +390,28 @@ impl<P> Scan<P> {
         &mut self,
         store: &S,
         directory: &mut Directory,
-        at: LeafRef,
-        page: S::Page<'_>,
+        open: OpenLeaf<S::Page<'_>>,
         first: usize,
     ) -> Attempt<Option<(Entry, Entry)>> {
-        let named = |corruption: Corruption| corruption.at(at.block);
-        let leaf = Leaf::parse(&page).map_err(named)?;
-        let hint = S::hint(&page);
-        directory.remember(at, hint, &leaf);
+        let (at, leaf) = (open.at, open.view());
+        directory.remember(at, &leaf);
         let total: usize = self.ranges.iter().map(|(start, end)| end - start).sum();
         if total == 0 {
             return Ok(None);
         }
-        ensure(leaf.class() == self.class, "entries of this null class", leaf.class() as u64)
-            .map_err(named)?;
-        let copied = self.tids.len() - first;
-        ensure(copied == total, "as many entries as slots", copied as u64).map_err(named)?;
-        let copied = (self.entry(first), self.entry(first + total - 1));
+        let class = leaf.class();
+        leaf.ensure(class == self.copied.class(), "entries of this null class", class as u64)?;
+        let copied = self.copied.len() - first;
+        leaf.ensure(copied == total, "as many entries as slots", copied as u64)?;
+        let copied = self.copied.get(first).zip(self.copied.last());
         let dead = leaf.tombstones();
         if may_have_dead(directory, &leaf, at) {
             self.drop_dead(store, directory, &leaf, at, first)?;
         }
-        if self.tids.len() > first {
-            self.keep_leaf::<S>(page, dead);
+        if self.copied.len() > first {
+            self.keep_leaf::<S>(open.into_page(), dead);
         }
-        Ok(Some(copied))
+        Ok(copied)
     }
 
     /// Asks for the leaves of the next keys of a list.
@@ -502,21 +442,4 @@ impl<P> Scan<P> {
 /// The position after an interval.
 fn end_of(interval: &Interval) -> Fence {
     Fence::after(interval.high)
-}
-
-/// The null class of a position that is not behind all of them.
-fn class_of(position: Fence) -> Result<NullClass> {
-    match position.class {
-        0 => Ok(NullClass::NullsFirst),
-        1 => Ok(NullClass::Value),
-        2 => Ok(NullClass::NullsLast),
-        other => Err(Corruption::new("a null class", other.into())),
-    }
-}
-
-/// A page as the leaf that the directory means, checked as a whole when this session sees it for
-/// the first time.
-pub(super) fn open_leaf<'p, S: Store>(at: LeafRef, page: &'p S::Page<'_>) -> Result<Leaf<'p>> {
-    expect_leaf(at, page, S::hint(page))?;
-    Leaf::parse(page)
 }

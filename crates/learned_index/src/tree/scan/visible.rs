@@ -18,9 +18,8 @@
 
 use super::{Guard, Scan, Source};
 use crate::corruption::Result;
-use crate::entry::{Entry, HeapTid};
+use crate::entry::HeapTid;
 use crate::fault::{Fault, injected};
-use crate::key::Key;
 use crate::memory::Room;
 use crate::page::leaf;
 use crate::stop::{StopPoint, stop_at};
@@ -60,25 +59,19 @@ impl<P> Scan<P> {
         debug_assert_eq!(self.guard, Guard::Checks);
         stop_at(StopPoint::ScanBeforeMap);
         self.all_visible.clear();
-        self.all_visible.make_room(self.tids.len());
-        self.all_visible.resize(self.tids.len(), false);
-        table.all_visible(&self.tids, &mut self.all_visible);
+        self.all_visible.make_room(self.copied.len());
+        self.all_visible.resize(self.copied.len(), false);
+        table.all_visible(self.copied.tids(), &mut self.all_visible);
         stop_at(StopPoint::ScanBeforeSecondLook);
         let is_same = self.is_source_as_it_was(store, directory);
         let mut fresh = self.fresh.iter().peekable();
-        let mut kept = 0;
-        for read in 0..self.tids.len() {
-            let (code, tid) = (self.codes[read], self.tids[read]);
-            let entry = Entry { key: Key { class: self.class, code }, tid };
+        let mut all_visible = self.all_visible.iter();
+        self.copied.keep_from(0, |entry| {
             let is_fresh = fresh.next_if(|&&fresh| fresh == entry).is_some();
             let believes_map = is_same && (!is_fresh || injected(Fault::MapForFresh));
-            if (believes_map && self.all_visible[read]) || table.sees(tid) {
-                (self.codes[kept], self.tids[kept]) = (code, tid);
-                kept += 1;
-            }
-        }
-        self.codes.truncate(kept);
-        self.tids.truncate(kept);
+            let is_all_visible = all_visible.next() == Some(&true);
+            (believes_map && is_all_visible) || table.sees(entry.tid)
+        });
         Ok(())
     }
 

@@ -34,7 +34,7 @@ use super::merge::{Limits, Step, merge_step};
 use super::vacuum::{bulk_delete, sweep};
 use crate::entry::Fence;
 use crate::fault::testing::{set_cut_off, set_full_at};
-use crate::page::leaf::Leaf;
+use crate::page::leaf::Head;
 use crate::store::concurrent::ConcurrentStore;
 use crate::store::{Store, Update};
 
@@ -233,13 +233,10 @@ fn prepare() -> Arc<Vec<Image>> {
         |image: &Image| check(&memory_store(&image.pages), true, |_| {}).unwrap().delta_pages;
     assert!(images.iter().any(|image| delta_pages(image) > 10), "no deep delta tree");
     let maps = images.last().unwrap();
-    let leaves = maps
-        .pages
-        .iter()
-        .zip(0..)
-        .filter_map(|(page, block)| Some((Leaf::parse(page).ok()?, block)));
-    let before =
-        leaves.filter(|(leaf, block)| leaf.tombstone_page().is_some_and(|map| map < *block));
+    let before = maps.pages.iter().zip(0..).filter(|(page, block)| {
+        let map = Head::parse(page, *block).ok().and_then(|head| head.of(page).tombstone_page());
+        map.is_some_and(|map| map < *block)
+    });
     assert!(before.count() >= 3, "no maps before their leaves");
     Arc::new(images)
 }

@@ -6,19 +6,21 @@
 
 use std::rc::Rc;
 
-use super::attempt::Attempt;
-use super::budget::{Budget, Share};
-use super::directory::{LeafRef, UpperLevels, read_children};
+use super::read::{UpperLevels, read_children};
 use crate::corruption::ensure;
 use crate::entry::{Block, Fence, HeapTid};
+use crate::key::Code;
 use crate::memory::{Add, listed, with_room};
 use crate::page::directory::Child;
 use crate::page::meta::State;
 use crate::page::outline::Outline;
 use crate::store::{Hint, Store};
+use crate::tree::attempt::Attempt;
+use crate::tree::budget::{Budget, Share};
+use crate::tree::leaf::LeafRef;
 
 /// Bytes that one leaf takes.
-const BYTES_PER_LEAF: usize = size_of::<u64>() + size_of::<Rest>();
+const BYTES_PER_LEAF: usize = size_of::<Code>() + size_of::<Rest>();
 /// Bytes that one directory page takes.
 const BYTES_PER_PAGE: usize = size_of::<Child>() + size_of::<u32>() + size_of::<bool>();
 /// Of the leaves, how many more there is room for when their number has grown: one in so many.
@@ -31,7 +33,7 @@ pub(super) struct Tiles {
     pub(super) firsts: Vec<u32>,
     /// For each leaf, as far as its page was read: the code of its low fence, and the rest. Of others
     /// there may be anything.
-    pub(super) codes: Vec<u64>,
+    pub(super) codes: Vec<Code>,
     pub(super) rest: Vec<Rest>,
     loaded: Vec<bool>,
     /// Whether there is memory for the leaves.
@@ -245,7 +247,7 @@ impl Tiles {
     }
 
     fn leaves_memory(&self) -> usize {
-        self.codes.capacity() * size_of::<u64>() + self.rest.capacity() * size_of::<Rest>()
+        self.codes.capacity() * size_of::<Code>() + self.rest.capacity() * size_of::<Rest>()
     }
 
     /// Keeps the leaves from now on, if there is the memory by now.

@@ -8,7 +8,7 @@
 use crate::corruption::Result;
 use crate::entry::Fence;
 use crate::fault::{Fault, injected};
-use crate::key::NullClass;
+use crate::key::{Code, NullClass};
 use crate::page::delta::Delta;
 
 /// Cache lines of a filter. It takes 3% of the keys that a leaf of the usual size has not for ones that it has, and 6%
@@ -40,7 +40,7 @@ struct Bits {
 
 impl Bits {
     #[inline]
-    fn of(code: u64) -> Bits {
+    fn of(code: Code) -> Bits {
         let hash = code.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         // A bit of the product depends on that bit of the code and those below it: the uppermost on most of them.
         let bit = |shift: u32| ((hash >> (shift + 6)) as usize & 7, 1 << (hash >> shift & 63));
@@ -74,7 +74,7 @@ impl Seen {
 
     /// Whether an entry with this code may have been seen. Certain if not.
     #[inline]
-    pub(super) fn may_have(&self, code: u64) -> bool {
+    pub(super) fn may_have(&self, code: Code) -> bool {
         let Bits { line, bits } = Bits::of(code);
         bits.iter().all(|&(word, mask)| self.lines[line].0[word] & mask != 0)
     }
@@ -87,7 +87,7 @@ impl Seen {
 
     /// What is read of this for a code, for asking the processor for it.
     #[inline]
-    pub(super) fn lines_for(&self, code: u64) -> [*const u8; 2] {
+    pub(super) fn lines_for(&self, code: Code) -> [*const u8; 2] {
         let line = std::ptr::from_ref(&self.lines[Bits::of(code).line]);
         [std::ptr::from_ref(&self.count).cast(), line.cast()]
     }
@@ -108,7 +108,7 @@ mod tests {
                 tid: HeapTid::new(row as u32, 1),
             };
             let page = leaf(9, Place::ALL, &(0..CAPACITY).map(entry).collect::<Vec<_>>());
-            let leaf = Delta::parse(&page, 9).unwrap();
+            let leaf = Delta::parse(&page, 9, 1).unwrap();
             let mut seen = Seen::nothing_of(&leaf);
             seen.update(&leaf).unwrap();
             assert_eq!(seen.count(), CAPACITY);

@@ -1,0 +1,163 @@
+//! A run of entries in memory, column by column: what leaves are read into, and written from.
+
+use crate::entry::{Entry, HeapTid};
+use crate::key::{Code, Key, NullClass};
+use crate::memory::{Add, Room};
+
+/// Entries of one null class, mostly in index order. Keeps its memory when it is refilled.
+#[derive(Clone, Debug)]
+pub struct Entries {
+    class: NullClass,
+    codes: Vec<Code>,
+    tids: Vec<HeapTid>,
+}
+
+impl Default for Entries {
+    fn default() -> Entries {
+        Entries::of(NullClass::Value)
+    }
+}
+
+impl Entries {
+    /// None yet, of this class.
+    pub const fn of(class: NullClass) -> Entries {
+        Entries { class, codes: Vec::new(), tids: Vec::new() }
+    }
+
+    /// Drops all of them.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.codes.clear();
+        self.tids.clear();
+    }
+
+    /// Says of which class the entries are.
+    #[inline]
+    pub(crate) fn set_class(&mut self, class: NullClass) {
+        self.class = class;
+    }
+
+    /// Their null class.
+    #[inline]
+    pub fn class(&self) -> NullClass {
+        self.class
+    }
+
+    /// Number of entries.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.tids.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.tids.is_empty()
+    }
+
+    /// Their key codes.
+    #[inline]
+    pub fn codes(&self) -> &[Code] {
+        &self.codes
+    }
+
+    /// Their heap TIDs.
+    #[inline]
+    pub fn tids(&self) -> &[HeapTid] {
+        &self.tids
+    }
+
+    /// An entry, if there are so many.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<Entry> {
+        let (&code, &tid) = (self.codes.get(index)?, self.tids.get(index)?);
+        Some(Entry { key: Key { class: self.class, code }, tid })
+    }
+
+    /// The last entry, if there is one.
+    pub fn last(&self) -> Option<Entry> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
+    /// Where an entry is among those in index order.
+    pub fn position(&self, entry: Entry) -> Option<usize> {
+        let code = entry.key.code;
+        let run = self.codes.partition_point(|&other| other < code);
+        let same = self.codes[run..].iter().take_while(|&&other| other == code).count();
+        let at = self.tids[run..run + same].iter().position(|&tid| tid == entry.tid);
+        at.filter(|_| entry.key.class == self.class).map(|at| run + at)
+    }
+
+    /// All entries.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = Entry> {
+        let class = self.class;
+        let entry = move |(&code, &tid)| Entry { key: Key { class, code }, tid };
+        self.codes.iter().zip(&self.tids).map(entry)
+    }
+
+    /// Makes room for so many more.
+    #[inline]
+    pub fn make_room(&mut self, more: usize) {
+        self.codes.make_room(more);
+        self.tids.make_room(more);
+    }
+
+    /// Adds an entry.
+    #[inline]
+    pub fn add(&mut self, code: Code, tid: HeapTid) {
+        self.codes.add(code);
+        self.tids.add(tid);
+    }
+
+    /// Adds an entry, for which there is room.
+    #[inline]
+    pub(crate) fn push(&mut self, code: Code, tid: HeapTid) {
+        self.codes.push(code);
+        self.tids.push(tid);
+    }
+
+    /// The columns, for decoding more into each of them, as many into all. There is room for them.
+    #[inline]
+    pub(crate) fn columns(&mut self) -> (&mut Vec<Code>, &mut Vec<HeapTid>) {
+        (&mut self.codes, &mut self.tids)
+    }
+
+    /// Drops those from the `first`-th on that are not to be kept; asks in order.
+    #[inline]
+    pub(crate) fn keep_from(&mut self, first: usize, mut keep: impl FnMut(Entry) -> bool) {
+        let mut kept = first;
+        for read in first..self.tids.len() {
+            let (code, tid) = (self.codes[read], self.tids[read]);
+            if keep(Entry { key: Key { class: self.class, code }, tid }) {
+                (self.codes[kept], self.tids[kept]) = (code, tid);
+                kept += 1;
+            }
+        }
+        self.codes.truncate(kept);
+        self.tids.truncate(kept);
+    }
+
+    /// Drops so many at the front.
+    pub(crate) fn drop_front(&mut self, count: usize) {
+        self.codes.drain(..count);
+        self.tids.drain(..count);
+    }
+
+    /// Becomes these entries, and others of their class; both in index order.
+    pub(crate) fn merge(&mut self, some: &Entries, others: &[Entry]) {
+        self.clear();
+        self.class = some.class;
+        self.make_room(some.len() + others.len());
+        let mut others = others.iter().peekable();
+        for (&code, &tid) in some.codes.iter().zip(&some.tids) {
+            while let Some(other) =
+                others.next_if(|other| (other.key.code, other.tid) < (code, tid))
+            {
+                self.push(other.key.code, other.tid);
+            }
+            self.push(code, tid);
+        }
+        others.for_each(|other| self.push(other.key.code, other.tid));
+    }
+}

@@ -1,0 +1,73 @@
+//! What a session remembers of the leaves that it has read: hints for reading them again, where their parts lie, that
+//! they were found whole, and which of their rows are dead. Nothing but speed depends on it.
+
+use super::Directory;
+use crate::cpu;
+use crate::key::Code;
+use crate::page::leaf::Leaf;
+use crate::store::{Hint, Store};
+use crate::tree::killed::{Killed, Place, Slots};
+use crate::tree::leaf::LeafRef;
+
+impl Directory {
+    /// Remembers that a leaf was read and found whole, the hint for reading it again, and what it looks
+    /// like.
+    #[inline]
+    pub(in crate::tree) fn remember(&mut self, at: LeafRef, leaf: &Leaf<'_>) {
+        self.remember_hint(at, at.hint);
+        if let Some(rest) = self.fences.tiles.rest.get_mut(at.ordinal)
+            && !rest.verified
+        {
+            rest.verified = true;
+            rest.outline = leaf.outline();
+        }
+    }
+
+    /// Remembers the hint for reading a leaf that was not read yet.
+    #[inline]
+    pub fn remember_hint(&mut self, leaf: LeafRef, hint: Hint) {
+        if let Some(rest) = self.fences.tiles.rest.get_mut(leaf.ordinal) {
+            rest.hint = hint;
+        }
+    }
+
+    /// Whether what was learned of leaves is kept, so that looking ahead may pay.
+    pub(in crate::tree) fn is_resident(&self) -> bool {
+        self.fences.tiles.resident
+    }
+
+    /// Asks the processor for what looking a code up in a leaf will read.
+    #[inline]
+    pub(in crate::tree) fn warm<S: Store>(&self, store: &S, leaf: LeafRef, code: Code) {
+        if leaf.hint == 0 {
+            return;
+        }
+        let page = store.expect(leaf.hint);
+        let tiles = &self.fences.tiles;
+        let Some(rest) = tiles.rest.get(leaf.ordinal).filter(|_| !page.is_null()) else {
+            return;
+        };
+        let low = tiles.codes[leaf.ordinal];
+        let high = tiles.codes.get(leaf.ordinal + 1).copied().unwrap_or(Code::MAX);
+        let width = high.saturating_sub(low) as f32;
+        let fraction = (code.saturating_sub(low) as f32 / width.max(1.0)).min(0.999);
+        rest.outline.lines(fraction, |offset| cpu::prefetch(page.wrapping_add(offset)));
+    }
+
+    /// Whether any rows are known to be dead to all.
+    #[inline]
+    pub(in crate::tree) fn has_killed(&self) -> bool {
+        !self.killed.is_empty()
+    }
+
+    /// The slots of a page whose rows are known to be dead to all.
+    #[inline]
+    pub(in crate::tree) fn killed_in(&self, place: &Place) -> Option<&Slots> {
+        self.killed.of(place)
+    }
+
+    /// Entries whose rows are known to be dead to all.
+    pub(in crate::tree) fn killed(&mut self) -> &mut Killed {
+        &mut self.killed
+    }
+}

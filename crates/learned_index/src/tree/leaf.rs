@@ -1,0 +1,100 @@
+//! Opening a leaf. Whoever reads one does it here: the page is locked under one state, found to be the leaf that is
+//! meant, and looked at once.
+
+use std::ops::Deref;
+
+use super::attempt::{Attempt, Interruption, read_current};
+use crate::corruption::{Corruption, Result, ensure};
+use crate::entry::{Block, Fence, Side};
+use crate::page::directory::Child;
+use crate::page::leaf::{Head, Leaf};
+use crate::page::{self, PageBytes};
+use crate::store::{Hint, Store};
+
+/// A leaf as the directory knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafRef {
+    /// Its place among all leaves, from 0.
+    pub ordinal: usize,
+    /// Where it is.
+    pub block: Block,
+    /// The epoch in which it was written.
+    pub birth: u64,
+    /// Hint for reading it.
+    pub hint: Hint,
+    /// Whether this session has checked the leaf's seal.
+    pub verified: bool,
+}
+
+impl LeafRef {
+    /// One that this session has not read yet.
+    pub(super) fn unknown(ordinal: usize, child: &Child) -> LeafRef {
+        LeafRef { ordinal, block: child.block, birth: child.birth, hint: 0, verified: false }
+    }
+}
+
+/// A leaf that is locked, and was checked.
+pub(super) struct OpenLeaf<P> {
+    page: P,
+    head: Head,
+    /// Where it is, with the hint of this time.
+    pub(super) at: LeafRef,
+}
+
+/// Locks a leaf for reading, as long as the state is the one with this word, and checks it.
+#[inline(always)]
+pub(super) fn read_leaf<'s, S: Store>(
+    store: &'s S,
+    word: u64,
+    at: LeafRef,
+) -> Attempt<OpenLeaf<S::Page<'s>>> {
+    let page = read_current(store, word, at.block, at.hint)?;
+    let hint = S::hint(&page);
+    OpenLeaf::check(page, at, hint).map_err(Interruption::from)
+}
+
+impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
+    /// Checks that a locked page is the leaf that is meant, and its seal when this session finds it there (`hint`) for
+    /// the first time: where it was elsewhere before, it was read from disk since.
+    #[inline(always)]
+    pub(super) fn check(page: P, at: LeafRef, hint: Hint) -> Result<OpenLeaf<P>> {
+        let named = |corruption: Corruption| corruption.at(at.block);
+        let birth = page::birth(&page);
+        ensure(birth == at.birth, "the leaf that the directory means", birth).map_err(named)?;
+        if !(at.verified && at.hint == hint) {
+            page::verify_seal(&page).map_err(named)?;
+        }
+        let head = Head::parse(&page, at.block)?;
+        Ok(OpenLeaf { page, head, at: LeafRef { hint, ..at } })
+    }
+
+    /// Checks that the leaf has a position, or what is before it.
+    #[inline(always)]
+    pub(super) fn check_holds(&self, side: Side, position: Fence) -> Result<()> {
+        let leaf = self.view();
+        let holds = side.holds(leaf.low(), leaf.high(), position);
+        leaf.ensure(holds, "a leaf that holds the key", self.at.birth)
+    }
+
+    /// The leaf.
+    #[inline(always)]
+    pub(super) fn view(&self) -> Leaf<'_> {
+        self.head.of(&self.page)
+    }
+
+    /// The locked page.
+    pub(super) fn page(&self) -> &P {
+        &self.page
+    }
+
+    /// A copy that is not locked.
+    pub(super) fn copied(&self) -> OpenLeaf<Box<PageBytes>> {
+        OpenLeaf { page: Box::new(*self.page), head: self.head, at: self.at }
+    }
+
+    /// The same, without what was seen of it.
+    #[inline(always)]
+    pub(super) fn into_page(self) -> P {
+        self.page
+    }
+}

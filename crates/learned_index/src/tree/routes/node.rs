@@ -1,0 +1,73 @@
+//! Opening a page of a delta tree. Whoever reads or changes one does it here: the page is locked, found to be one of
+//! the tree, and looked at once.
+
+use std::ops::Deref;
+
+use crate::corruption::Result;
+use crate::entry::Block;
+use crate::page::PageBytes;
+use crate::page::delta::{Delta, Head};
+use crate::store::{Hint, Store, Update};
+use crate::tree::attempt::{Attempt, lock_current, read_current};
+
+/// A page of a delta tree that is locked.
+pub(in crate::tree) struct OpenNode<P> {
+    page: P,
+    head: Head,
+}
+
+/// Locks a page of the tree with this name for reading, as long as the state is the one with this word.
+#[inline]
+pub(in crate::tree) fn read_node<'s, S: Store>(
+    store: &'s S,
+    word: u64,
+    tree: u64,
+    block: Block,
+    hint: Hint,
+) -> Attempt<OpenNode<S::Page<'s>>> {
+    Ok(OpenNode::check(read_current(store, word, block, hint)?, tree, block)?)
+}
+
+/// Locks a page of the tree with this name for changes, as long as the state is the one with this word.
+#[inline]
+pub(in crate::tree) fn lock_node<'s, S: Update>(
+    store: &'s S,
+    word: u64,
+    tree: u64,
+    block: Block,
+    hint: Hint,
+) -> Attempt<OpenNode<S::Exclusive<'s>>> {
+    Ok(OpenNode::check(lock_current(store, word, block, hint)?, tree, block)?)
+}
+
+impl<P: Deref<Target = PageBytes>> OpenNode<P> {
+    /// Checks that a locked page is one of the tree with this name.
+    #[inline]
+    pub(in crate::tree) fn check(page: P, tree: u64, block: Block) -> Result<OpenNode<P>> {
+        let head = Delta::parse(&page, tree, block)?.head();
+        Ok(OpenNode { page, head })
+    }
+
+    /// The page.
+    #[inline]
+    pub(in crate::tree) fn view(&self) -> Delta<'_> {
+        Delta::of(&self.page, self.head)
+    }
+
+    /// A copy that is not locked.
+    pub(in crate::tree) fn copied(&self) -> OpenNode<Box<PageBytes>> {
+        OpenNode { page: Box::new(*self.page), head: self.head }
+    }
+
+    /// The locked page.
+    #[inline]
+    pub(in crate::tree) fn page(&self) -> &P {
+        &self.page
+    }
+
+    /// The same, to be changed: what was seen of it may not be right any more.
+    #[inline]
+    pub(in crate::tree) fn into_page(self) -> P {
+        self.page
+    }
+}

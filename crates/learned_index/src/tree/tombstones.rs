@@ -1,0 +1,74 @@
+//! Which slots of a leaf are marked as dead, for all sessions: by the leaf itself, or by its tombstone page.
+
+use std::ops::Deref;
+
+use super::attempt::{Attempt, read_current};
+use crate::corruption::Corruption;
+use crate::fault::{Fault, injected};
+use crate::memory::listed;
+use crate::page::leaf::Leaf;
+use crate::page::{PageBytes, tombstone};
+use crate::stop::{StopPoint, stop_at};
+use crate::store::Store;
+
+/// The dead slots of a locked leaf.
+pub(super) struct Tombstones<'a, P> {
+    leaf: Leaf<'a>,
+    listed: &'a [[u8; 2]],
+    /// The page that marks them, locked too; without one the leaf lists them.
+    map: Option<P>,
+}
+
+/// Reads the tombstones of a locked leaf. That locks the page that has them, if there is one.
+///
+/// Nobody locks the two in another order, and changes name them in this one, in which replay locks them. While
+/// the word is the same, the page is the leaf's. After that it may be gone although the leaf is still locked:
+/// when what a merge replaced was not freed by the merge but swept up later, in the order of the blocks.
+pub(super) fn read_tombstones<'a, 's, S: Store>(
+    store: &'s S,
+    word: u64,
+    leaf: &Leaf<'a>,
+) -> Attempt<Tombstones<'a, S::Page<'s>>> {
+    let (leaf, listed) = (*leaf, leaf.listed());
+    let Some(map) = leaf.tombstone_page() else {
+        return Ok(Tombstones { leaf, listed, map: None });
+    };
+    leaf.ensure(map != leaf.at(), "a tombstone page of its own", map.into())?;
+    stop_at(StopPoint::BeforeMap);
+    let page = match injected(Fault::MapUnderAnyWord) {
+        false => read_current(store, word, map, 0)?,
+        true => store.read(map, 0),
+    };
+    tombstone::check_map(&page, &leaf).map_err(|corruption: Corruption| corruption.at(map))?;
+    Ok(Tombstones { leaf, listed, map: Some(page) })
+}
+
+impl<P: Deref<Target = PageBytes>> Tombstones<'_, P> {
+    /// Whether a slot is dead.
+    #[inline]
+    pub(super) fn has(&self, slot: usize) -> bool {
+        match &self.map {
+            Some(map) => tombstone::is_dead(map, slot),
+            None => {
+                let slot_of = |dead: &[u8; 2]| u16::from_le_bytes(*dead).into();
+                self.listed.binary_search_by_key(&slot, slot_of).is_ok()
+            }
+        }
+    }
+
+    /// 64 slots at once, as far as they are not listed: a bit for each dead one.
+    pub(super) fn word(&self, index: usize) -> u64 {
+        self.map.as_ref().map_or(0, |map| tombstone::word(map, index))
+    }
+
+    /// All dead slots, ascending.
+    pub(super) fn slots(&self) -> Vec<u16> {
+        match &self.map {
+            None => self.leaf.listed_tombstones().collect(),
+            Some(map) => {
+                let dead = (0..self.leaf.entries()).filter(|&slot| tombstone::is_dead(map, slot));
+                listed(dead.map(|slot| slot as u16))
+            }
+        }
+    }
+}
