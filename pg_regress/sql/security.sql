@@ -149,7 +149,7 @@ INSERT INTO secrets VALUES (7, NULL, true);
 INSERT INTO plain VALUES (7, NULL, true);
 
 -- What an index evaluates is run as the table's owner, however the index is maintained.
-GRANT CREATE ON DATABASE contrib_regression TO regress_learned_owner;
+GRANT CREATE ON DATABASE :"DBNAME" TO regress_learned_owner;
 SET ROLE regress_learned_owner;
 CREATE FUNCTION spy(k int4) RETURNS int4 IMMUTABLE LANGUAGE plpgsql AS $$
 BEGIN
