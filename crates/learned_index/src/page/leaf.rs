@@ -11,7 +11,7 @@ use std::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{
-    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, checksum, expect_kind, read,
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, check_kind, checksum, read,
     tombstone,
 };
 use crate::codec::Sequence;
@@ -152,7 +152,7 @@ impl Head {
 
     #[inline]
     fn parse_unnamed(page: &PageBytes, block: Block) -> Result<Head> {
-        expect_kind(page, PageKind::Leaf, "a leaf")?;
+        check_kind(page, PageKind::Leaf, "a leaf")?;
         let marks: Marks = read(page, MARKS_AT);
         let header: Header = read(page, HEADER_AT);
         let entries = header.entries as usize;

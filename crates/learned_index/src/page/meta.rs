@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::delta::Tree;
 use super::edit::{Edit, difference};
 use super::{
-    CONTENT_START, PageBytes, PageKind, StoredFence, expect_kind, new_page, read, seal, set_lower,
+    CONTENT_START, PageBytes, PageKind, StoredFence, check_kind, new_page, read, seal, set_lower,
     verify_seal, write,
 };
 use crate::corruption::{Corruption, Result, ensure};
@@ -195,7 +195,7 @@ pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
     let stored: StoredIdentity = read(page, IDENTITY_AT);
     ensure(stored.magic == MAGIC, "the metapage of a learned index", stored.magic.into())?;
     ensure(stored.version == LAYOUT_VERSION, "metapage version 2", stored.version.into())?;
-    expect_kind(page, PageKind::Meta, "a metapage")?;
+    check_kind(page, PageKind::Meta, "a metapage")?;
     verify_seal(page)?;
     ensure(stored.code_bits == CODE_BITS, "key codes of 64 bits", stored.code_bits.into())?;
     ensure(stored.payload_columns == 0, "no stored columns", stored.payload_columns.into())?;
