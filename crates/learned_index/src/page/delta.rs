@@ -24,6 +24,7 @@ use crate::cpu::LINE;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault;
 use crate::key::{Code, Key, NullClass};
+use crate::partition::partition_point;
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -350,16 +351,8 @@ impl<'a> Delta<'a> {
         let lower: u16 = read(self.page, super::PD_LOWER);
         let end = (usize::from(lower).clamp(ENTRIES_AT, CONTENT_END) - ENTRIES_AT) / ENTRY_LEN;
         // Only the last chunk can have room: the content grows when the one before is full.
-        let (mut low, mut high) = (end.saturating_sub(CHUNK).max(self.sorted().min(end)), end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.stored(middle).tid_offset != 0 {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
+        let start = end.saturating_sub(CHUNK).max(self.sorted().min(end));
+        partition_point(start..end, |slot| self.stored(slot).tid_offset != 0)
     }
 
     /// Whether there is no entry.
@@ -401,15 +394,7 @@ impl<'a> Delta<'a> {
         mut found: impl FnMut(usize, Entry),
     ) -> Result<()> {
         let (count, sorted) = (self.len(), self.sorted());
-        let (mut start, mut end) = (0, sorted.min(count));
-        while start < end {
-            let middle = start + (end - start) / 2;
-            if self.stored(middle).fence() < low {
-                start = middle + 1;
-            } else {
-                end = middle;
-            }
-        }
+        let start = partition_point(0..sorted.min(count), |slot| self.stored(slot).fence() < low);
         for slot in start..sorted.min(count) {
             let stored = self.stored(slot);
             if stored.fence() >= high {
@@ -527,16 +512,8 @@ impl<'a> Delta<'a> {
 
     /// The last child whose low fence satisfies a condition; the first if none does.
     fn last_child(&self, condition: impl Fn(Fence) -> bool) -> Child {
-        let (mut low, mut high) = (1, self.child_count());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if condition(self.child(middle).low) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        self.child(low - 1)
+        let after = partition_point(1..self.child_count(), |slot| condition(self.child(slot).low));
+        self.child(after - 1)
     }
 }
 
