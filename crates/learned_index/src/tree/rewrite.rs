@@ -22,7 +22,6 @@ use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::PageBytes;
 use crate::page::directory::{self, Child};
-use crate::page::leaf::Head;
 use crate::page::meta::{Identity, NOTHING_STALE, State};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
@@ -484,8 +483,9 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     fn first_code(&self, child: Child) -> Result<Code> {
-        let page = self.store.read(child.block, 0);
-        Ok(Head::parse(&page, child.block)?.of(&page).first_code().unwrap_or(child.low.code))
+        let (excluded, at) = (self.excluded(), LeafRef::unknown(0, &child));
+        let open = undisturbed(read_leaf(&excluded, excluded.word, at))?;
+        Ok(open.view().first_code().unwrap_or(child.low.code))
     }
 }
 
