@@ -12,7 +12,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use learned_index::entry::{Entry, Fence, HeapTid};
 use learned_index::key::Key;
 use learned_index::model::ModelChoice;
-use learned_index::page::delta::{self, CAPACITY, Delta, Place};
+use learned_index::page::delta::{self, CAPACITY, Delta, Span};
 use learned_index::page::meta::Identity;
 use learned_index::page::{PageBytes, apply};
 use learned_index::store::memory::MemoryStore;
@@ -55,7 +55,7 @@ fn append(page: &mut PageBytes, entry: Entry) {
 }
 
 fn filled(entries: &[Entry]) -> PageBytes {
-    let mut page = delta::leaf(TREE, Place::ALL, &[]);
+    let mut page = delta::leaf(TREE, Span::ALL, &[]);
     entries.iter().for_each(|entry| append(&mut page, *entry));
     page
 }
@@ -79,7 +79,7 @@ fn page(criterion: &mut Criterion) {
         // As a page is after a split: in order, and sealed.
         let mut sorted = entries.clone();
         sorted.sort_unstable();
-        let split = delta::leaf(TREE, Place::ALL, &sorted);
+        let split = delta::leaf(TREE, Span::ALL, &sorted);
         for (label, page) in [("search", &full), ("search, in order", &split)] {
             group.bench_function(label, |bench| {
                 let mut found = Vec::new();

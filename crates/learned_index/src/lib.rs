@@ -11,6 +11,7 @@ pub mod key;
 pub mod memory;
 pub mod model;
 pub mod page;
+mod partition;
 pub mod predicate;
 pub mod sort;
 pub mod stop;

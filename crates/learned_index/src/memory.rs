@@ -127,7 +127,7 @@ pub fn listed<T>(elements: impl IntoIterator<Item = T>) -> Vec<T> {
 
 /// Raises unless so many bytes could be allocated, in one piece: for steps whose allocations, all
 /// taken together, stay below that.
-pub fn expect_available(bytes: usize) {
+pub fn require_available(bytes: usize) {
     if bytes > SMALL {
         // Unused as it is, it must be allocated.
         drop(std::hint::black_box(with_room::<u8>(bytes)));

@@ -6,6 +6,7 @@ use super::bits::{Packed, packed_len};
 use super::elias_fano::{EliasFano, Shape};
 use super::line::{Line, MAX_POSITIONS};
 use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that};
+use crate::partition::partition_point;
 
 /// Bytes of the part of a header that every form has: form, width, shift, flags, base.
 pub(crate) const HEADER_LEN: usize = 12;
@@ -337,13 +338,5 @@ fn partition_around(guess: usize, count: usize, mut is_before: impl FnMut(usize)
             step *= 2;
         }
     }
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if is_before(middle) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    low
+    partition_point(low..high, is_before)
 }

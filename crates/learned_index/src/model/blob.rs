@@ -8,7 +8,7 @@ use core::fmt;
 use bincode::Options;
 
 use super::{Model, ModelKind};
-use crate::memory::expect_available;
+use crate::memory::require_available;
 
 /// The longest blob, in bytes, that is read or written.
 pub const MAX_BLOB_BYTES: usize = 64 << 20;
@@ -58,7 +58,7 @@ impl Model {
     /// The model as at most [`MAX_BLOB_BYTES`] bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Serde copies keys and lines before it writes them.
-        expect_available(3 * (HEADER + self.size_bytes()));
+        require_available(3 * (HEADER + self.size_bytes()));
         let mut bytes = Vec::with_capacity(HEADER + self.size_bytes());
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -95,7 +95,7 @@ impl Model {
         if u64::from_le_bytes(*sum) != checksum(payload) {
             return Err(ModelError::Checksum);
         }
-        expect_available(payload.len().saturating_mul(DECODING));
+        require_available(payload.len().saturating_mul(DECODING));
         options().deserialize(payload).map_err(|error| ModelError::Payload(error.to_string()))
     }
 

@@ -25,7 +25,7 @@ mod segments;
 
 use serde::{Deserialize, Serialize};
 
-use crate::memory::expect_available;
+use crate::memory::require_available;
 
 pub use blob::{MAX_BLOB_BYTES, ModelError};
 pub use linear::Linear;
@@ -133,7 +133,7 @@ impl Model {
     /// same model on every machine. A model too large to be stored ([`MAX_BLOB_BYTES`]) gives way
     /// to a line.
     pub fn train(choice: ModelChoice, fences: &[u64]) -> Model {
-        expect_available(fences.len().saturating_mul(TRAINING_BYTES));
+        require_available(fences.len().saturating_mul(TRAINING_BYTES));
         auto::train(choice, fences)
     }
 
@@ -141,7 +141,7 @@ impl Model {
     /// segments there are trained anew, where that is cheaper than training everything. Of the same
     /// kind.
     pub fn retrain(&self, fences: &[u64], stale: &std::ops::RangeInclusive<u64>) -> Model {
-        expect_available(fences.len().saturating_mul(TRAINING_BYTES) + 4 * self.size_bytes());
+        require_available(fences.len().saturating_mul(TRAINING_BYTES) + 4 * self.size_bytes());
         refit::refit(self, fences, stale)
             .filter(Model::fits_blob)
             .unwrap_or_else(|| Model::train(self.kind().into(), fences))

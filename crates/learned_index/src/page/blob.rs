@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{
-    CONTENT_END, CONTENT_START, PageBytes, PageKind, expect_kind, new_page, read, seal, set_lower,
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, check_kind, new_page, read, seal, set_lower,
     verify_seal, write,
 };
 use crate::corruption::{Result, ensure_at_most};
@@ -36,7 +36,7 @@ pub fn encode(bytes: &[u8], next: Option<Block>, birth: u64) -> PageBytes {
 
 /// Reads a page: its bytes, and the page that goes on.
 pub fn decode(page: &PageBytes) -> Result<(&[u8], Option<Block>)> {
-    expect_kind(page, PageKind::Model, "a model page")?;
+    check_kind(page, PageKind::Model, "a model page")?;
     verify_seal(page)?;
     let header: Header = read(page, CONTENT_START);
     let len = header.len as usize;

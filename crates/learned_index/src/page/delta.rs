@@ -16,7 +16,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::edit::Edit;
 use super::{
-    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, birth, expect_kind, lower_edit,
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, birth, check_kind, lower_edit,
     new_page, read, seal, set_lower, verify_seal, write,
 };
 use crate::corruption::{Result, ensure, ensure_at_most, ensure_that};
@@ -24,6 +24,7 @@ use crate::cpu::LINE;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault;
 use crate::key::{Code, Key, NullClass};
+use crate::partition::partition_point;
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -93,7 +94,7 @@ pub struct Child {
 
 /// Where a page stands in its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Span {
     /// The first position that belongs to the page.
     pub low: Fence,
     /// The first position that belongs to a page further right.
@@ -102,9 +103,9 @@ pub struct Place {
     pub right: Block,
 }
 
-impl Place {
+impl Span {
     /// That of a root.
-    pub const ALL: Place = Place { low: Fence::MIN, high: Fence::MAX, right: 0 };
+    pub const ALL: Span = Span { low: Fence::MIN, high: Fence::MAX, right: 0 };
 }
 
 impl StoredEntry {
@@ -148,20 +149,20 @@ impl StoredEntry {
 }
 
 /// A page of level 0. `entries` ascend and fit.
-pub fn leaf(tree: u64, place: Place, entries: &[Entry]) -> PageBytes {
-    leaf_of(tree, place, 0, entries.len(), entries.iter().copied())
+pub fn leaf(tree: u64, span: Span, entries: &[Entry]) -> PageBytes {
+    leaf_of(tree, span, 0, entries.len(), entries.iter().copied())
 }
 
 /// A page of level 0, of entries of which so many at the front are in order.
 fn leaf_of(
     tree: u64,
-    place: Place,
+    span: Span,
     rewrites: u64,
     sorted: usize,
     entries: impl Iterator<Item = Entry>,
 ) -> PageBytes {
     let mut page = new_page(PageKind::Delta, tree);
-    write_header(&mut page, place, 0, sorted, rewrites);
+    write_header(&mut page, span, 0, sorted, rewrites);
     let mut count = 0;
     for entry in entries {
         write(&mut page, ENTRIES_AT + count * ENTRY_LEN, &StoredEntry::new(entry));
@@ -173,9 +174,9 @@ fn leaf_of(
 }
 
 /// A page above level 0. `children` ascend and fit.
-pub fn inner(tree: u64, place: Place, level: u16, children: &[Child]) -> PageBytes {
+pub fn inner(tree: u64, span: Span, level: u16, children: &[Child]) -> PageBytes {
     let mut page = new_page(PageKind::Delta, tree);
-    write_header(&mut page, place, level, children.len(), 0);
+    write_header(&mut page, span, level, children.len(), 0);
     for (slot, child) in children.iter().enumerate() {
         let stored = StoredChild { low: child.low.into(), block: child.block, padding: 0 };
         write(&mut page, ENTRIES_AT + slot * CHILD_LEN, &stored);
@@ -186,11 +187,11 @@ pub fn inner(tree: u64, place: Place, level: u16, children: &[Child]) -> PageByt
     page
 }
 
-fn write_header(page: &mut PageBytes, place: Place, level: u16, sorted: usize, rewrites: u64) {
+fn write_header(page: &mut PageBytes, span: Span, level: u16, sorted: usize, rewrites: u64) {
     let header = Header {
-        low: place.low.into(),
-        high: place.high.into(),
-        right: place.right,
+        low: span.low.into(),
+        high: span.high.into(),
+        right: span.right,
         level,
         sorted: sorted as u16,
         rewrites,
@@ -233,7 +234,7 @@ impl<'a> Delta<'a> {
 
     #[inline]
     fn parse_unnamed(page: &'a PageBytes, tree: u64, block: Block) -> Result<Delta<'a>> {
-        expect_kind(page, PageKind::Delta, "a page of a delta tree")?;
+        check_kind(page, PageKind::Delta, "a page of a delta tree")?;
         ensure(birth(page) == tree, "a page of this delta tree", birth(page))?;
         let header: Header = read(page, HEADER_AT);
         let most = if header.level == 0 { CAPACITY } else { CHILDREN };
@@ -319,8 +320,8 @@ impl<'a> Delta<'a> {
     }
 
     /// Where the page stands.
-    pub fn place(&self) -> Place {
-        Place { low: self.low(), high: self.high(), right: self.right() }
+    pub fn span(&self) -> Span {
+        Span { low: self.low(), high: self.high(), right: self.right() }
     }
 
     /// 0: entries. Above: children.
@@ -351,16 +352,8 @@ impl<'a> Delta<'a> {
         let lower: u16 = read(self.page, super::PD_LOWER);
         let end = (usize::from(lower).clamp(ENTRIES_AT, CONTENT_END) - ENTRIES_AT) / ENTRY_LEN;
         // Only the last chunk can have room: the content grows when the one before is full.
-        let (mut low, mut high) = (end.saturating_sub(CHUNK).max(self.sorted().min(end)), end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.stored(middle).tid_offset != 0 {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
+        let start = end.saturating_sub(CHUNK).max(self.sorted().min(end));
+        partition_point(start..end, |slot| self.stored(slot).tid_offset != 0)
     }
 
     /// Whether there is no entry.
@@ -402,15 +395,7 @@ impl<'a> Delta<'a> {
         mut found: impl FnMut(usize, Entry),
     ) -> Result<()> {
         let (count, sorted) = (self.len(), self.sorted());
-        let (mut start, mut end) = (0, sorted.min(count));
-        while start < end {
-            let middle = start + (end - start) / 2;
-            if self.stored(middle).fence() < low {
-                start = middle + 1;
-            } else {
-                end = middle;
-            }
-        }
+        let start = partition_point(0..sorted.min(count), |slot| self.stored(slot).fence() < low);
         for slot in start..sorted.min(count) {
             let stored = self.stored(slot);
             if stored.fence() >= high {
@@ -450,14 +435,14 @@ impl<'a> Delta<'a> {
         Ok(entries)
     }
 
-    /// The page without its entries from `place.high` on, the others in the order that they have: what
+    /// The page without its entries from `span.high` on, the others in the order that they have: what
     /// is in order at its front stays where it is, and need not be logged again.
-    pub fn left_half(&self, place: Place) -> Result<PageBytes> {
-        let stays = |slot: &usize| self.stored(*slot).fence() < place.high;
+    pub fn left_half(&self, span: Span) -> Result<PageBytes> {
+        let stays = |slot: &usize| self.stored(*slot).fence() < span.high;
         let sorted = (0..self.sorted().min(self.len())).filter(stays).count();
         let left: Result<Vec<Entry>> =
             (0..self.len()).filter(stays).map(|slot| self.checked(&self.stored(slot))).collect();
-        Ok(leaf_of(self.tree(), place, self.rewrites(), sorted, left?.into_iter()))
+        Ok(leaf_of(self.tree(), span, self.rewrites(), sorted, left?.into_iter()))
     }
 
     /// The page with its entries as they are, and another right end.
@@ -474,7 +459,7 @@ impl<'a> Delta<'a> {
         let raise = u64::from(!fault::injected(fault::Fault::KeepRewrites));
         let rewrites = self.rewrites().wrapping_add(raise);
         let (count, entries) = (entries.len(), entries.iter().copied());
-        leaf_of(self.tree(), self.place(), rewrites, count, entries)
+        leaf_of(self.tree(), self.span(), rewrites, count, entries)
     }
 
     /// Whether an entry would stand behind all others.
@@ -528,16 +513,8 @@ impl<'a> Delta<'a> {
 
     /// The last child whose low fence satisfies a condition; the first if none does.
     fn last_child(&self, condition: impl Fn(Fence) -> bool) -> Child {
-        let (mut low, mut high) = (1, self.child_count());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if condition(self.child(middle).low) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        self.child(low - 1)
+        let after = partition_point(1..self.child_count(), |slot| condition(self.child(slot).low));
+        self.child(after - 1)
     }
 }
 
@@ -593,7 +570,7 @@ mod tests {
             let (first, rest) = entries.split_at(prefix.min(entries.len()));
             let mut first = first.to_vec();
             first.sort();
-            let mut page = leaf(9, Place::ALL, &first);
+            let mut page = leaf(9, Span::ALL, &first);
             for &entry in rest {
                 add(&mut page, entry);
             }
@@ -613,7 +590,7 @@ mod tests {
 
         #[test]
         fn a_damaged_leaf_is_noticed(entries in entries(), at in 24usize..8192, bit in 0u8..8) {
-            let mut page = leaf(9, Place::ALL, &[]);
+            let mut page = leaf(9, Span::ALL, &[]);
             for &entry in &entries {
                 add(&mut page, entry);
             }
@@ -625,7 +602,7 @@ mod tests {
 
     #[test]
     fn a_page_that_was_never_damaged_passes_when_it_is_full() {
-        let mut page = leaf(9, Place::ALL, &[]);
+        let mut page = leaf(9, Span::ALL, &[]);
         for row in 0..CAPACITY {
             let view = Delta::parse(&page, 9, 1).unwrap();
             assert!(!view.is_full());

@@ -3,8 +3,8 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{
-    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, expect_kind, new_page, read,
-    seal, set_lower, verify_seal, write,
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, check_kind, new_page, read, seal,
+    set_lower, verify_seal, write,
 };
 use crate::corruption::{Result, ensure_at_most, ensure_that};
 use crate::entry::{Block, Fence};
@@ -71,7 +71,7 @@ pub fn encode(level: u16, children: &[Child], birth: u64) -> PageBytes {
 
 /// Reads a directory page: its level and its children, whose fences ascend.
 pub fn decode(page: &PageBytes) -> Result<(u16, Vec<Child>)> {
-    expect_kind(page, PageKind::Directory, "a directory page")?;
+    check_kind(page, PageKind::Directory, "a directory page")?;
     verify_seal(page)?;
     let header: Header = read(page, CONTENT_START);
     let count = usize::from(header.children);

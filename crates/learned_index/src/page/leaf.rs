@@ -11,7 +11,7 @@ use std::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{
-    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, checksum, expect_kind, read,
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, check_kind, checksum, read,
     tombstone,
 };
 use crate::codec::Sequence;
@@ -20,6 +20,7 @@ use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Code, Key, NullClass};
 use crate::page::outline::Outline;
+use crate::partition::partition_point;
 
 /// Entries of one leaf at the most: their tombstones must fit one bit map page.
 pub const MAX_ENTRIES: usize = tombstone::MAP_SLOTS;
@@ -152,7 +153,7 @@ impl Head {
 
     #[inline]
     fn parse_unnamed(page: &PageBytes, block: Block) -> Result<Head> {
-        expect_kind(page, PageKind::Leaf, "a leaf")?;
+        check_kind(page, PageKind::Leaf, "a leaf")?;
         let marks: Marks = read(page, MARKS_AT);
         let header: Header = read(page, HEADER_AT);
         let entries = header.entries as usize;
@@ -304,16 +305,7 @@ impl<'a> Leaf<'a> {
     /// once one does not.
     #[inline]
     fn blocks_while(self, mut condition: impl FnMut(BlockStart) -> bool) -> usize {
-        let (mut low, mut high) = (0, self.blocks());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if condition(self.start(middle)) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
+        partition_point(0..self.blocks(), |block| condition(self.start(block)))
     }
 
     /// The first slot whose code is at least `code`.

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::delta::Tree;
 use super::edit::{Edit, difference};
 use super::{
-    CONTENT_START, FORMAT_VERSION, PageBytes, PageKind, StoredFence, expect_kind, new_page, read,
+    CONTENT_START, FORMAT_VERSION, PageBytes, PageKind, StoredFence, check_kind, new_page, read,
     seal, set_lower, verify_seal, write,
 };
 use crate::corruption::{Corruption, Result, ensure};
@@ -200,7 +200,7 @@ pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
     if stored.version != u32::from(FORMAT_VERSION) {
         return Err(Corruption::other_version(stored.version));
     }
-    expect_kind(page, PageKind::Meta, "a metapage")?;
+    check_kind(page, PageKind::Meta, "a metapage")?;
     verify_seal(page)?;
     ensure(stored.code_bits == CODE_BITS, "key codes of 64 bits", stored.code_bits.into())?;
     ensure(stored.payload_columns == 0, "no stored columns", stored.payload_columns.into())?;

@@ -257,7 +257,7 @@ fn verify_all_of(page: &PageBytes, block: Block) -> Result<()> {
 
 /// Checks that a page is of one kind and of a version that this crate reads.
 #[inline]
-pub(crate) fn expect_kind(page: &PageBytes, kind: PageKind, expected: &'static str) -> Result<()> {
+pub(crate) fn check_kind(page: &PageBytes, kind: PageKind, expected: &'static str) -> Result<()> {
     let trailer: Trailer = read(page, CONTENT_END);
     ensure(
         trailer.magic == TRAILER_MAGIC,
@@ -287,7 +287,7 @@ pub fn is_free(page: &PageBytes) -> bool {
 
 /// Whether a page is of one kind and of a version that this crate reads.
 pub(crate) fn is_kind(page: &PageBytes, kind: PageKind) -> bool {
-    expect_kind(page, kind, "a page of a kind").is_ok()
+    check_kind(page, kind, "a page of a kind").is_ok()
 }
 
 /// The epoch in which the page was written; of a delta tree's page, the tree's name.

@@ -8,7 +8,7 @@ use zerocopy::IntoBytes;
 use super::edit::Edit;
 use super::leaf::{Leaf, MARKS_AT, Marks};
 use super::{
-    CONTENT_END, CONTENT_START, PageBytes, PageKind, expect_kind, is_kind, lower_edit, new_page,
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, check_kind, is_kind, lower_edit, new_page,
     read, set_lower, write,
 };
 use crate::corruption::{Result, ensure};
@@ -105,7 +105,7 @@ pub(crate) fn map_edits(leaf: &Leaf<'_>, page: &PageBytes, dead: &[u16]) -> Vec<
 
 /// Checks that a page is the map of this leaf.
 pub(crate) fn check_map(page: &PageBytes, leaf: &Leaf<'_>) -> Result<()> {
-    expect_kind(page, PageKind::Tombstones, "a tombstone page")?;
+    check_kind(page, PageKind::Tombstones, "a tombstone page")?;
     let found: u32 = read(page, CONTENT_START);
     ensure(found == leaf.at(), "the tombstone page of this leaf's block", found.into())?;
     let check: u32 = read(page, CHECK_AT);

@@ -19,7 +19,7 @@ use super::{Hint, Store, Update};
 use crate::entry::Block;
 use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page, is_free, meta};
 use crate::store::memory::MemoryStore;
-use crate::store::strict::expect_order;
+use crate::store::strict::assert_order;
 
 /// Pages that the store has room for.
 const MOST_PAGES: usize = 256;
@@ -165,14 +165,14 @@ impl ConcurrentStore {
         locked.iter().filter(|held| held.0 == me).map(|held| (held.1, held.2)).collect()
     }
 
-    fn expect_may_lock(&self, block: Block, exclusive: bool) {
+    fn assert_may_lock(&self, block: Block, exclusive: bool) {
         let mine = self.mine();
         assert!(mine.iter().all(|&(held, _)| held != block), "block {block} locked twice");
         assert!(!mine.contains(&(0, true)), "block {block} locked under the metapage's lock");
         assert!(block != 0 || !exclusive || mine.is_empty(), "the metapage locked under {mine:?}");
     }
 
-    fn expect_no_lock(&self) {
+    fn assert_no_lock(&self) {
         assert_eq!(self.mine(), [], "locks held while a page is made or freed");
     }
 }
@@ -190,7 +190,7 @@ impl Store for ConcurrentStore {
     }
 
     fn read(&self, block: Block, _: Hint) -> ReadLocked<'_> {
-        self.expect_may_lock(block, false);
+        self.assert_may_lock(block, false);
         let pinned = self.pin_page(block);
         let content = self.slots[block as usize].content.read().unwrap();
         Locked { content, held: Held::note(self, block, false), pinned: Some(pinned) }
@@ -206,7 +206,7 @@ impl Store for ConcurrentStore {
     }
 
     fn lock_again(&self, pin: Pin) -> ReadLocked<'_> {
-        self.expect_may_lock(pin.0, false);
+        self.assert_may_lock(pin.0, false);
         let pinned = Pinned { store: self, block: pin.0 };
         let content = self.slots[pin.0 as usize].content.read().unwrap();
         Locked { content, held: Held::note(self, pin.0, false), pinned: Some(pinned) }
@@ -288,7 +288,7 @@ impl Update for ConcurrentStore {
     }
 
     fn lock(&self, block: Block, _: Hint) -> WriteLocked<'_> {
-        self.expect_may_lock(block, true);
+        self.assert_may_lock(block, true);
         let pinned = self.pin_page(block);
         let content = self.slots[block as usize].content.write().unwrap();
         Locked { content, held: Held::note(self, block, true), pinned: Some(pinned) }
@@ -299,7 +299,7 @@ impl Update for ConcurrentStore {
     }
 
     fn create(&self, page: &PageBytes) -> Block {
-        self.expect_no_lock();
+        self.assert_no_lock();
         while let Some(block) = { self.offered.lock().unwrap().pop() } {
             if self.reuse(block, page) {
                 return block;
@@ -316,7 +316,7 @@ impl Update for ConcurrentStore {
     }
 
     fn reuse(&self, block: Block, page: &PageBytes) -> bool {
-        self.expect_no_lock();
+        self.assert_no_lock();
         let mut locked = self.lock(block, 0);
         let free = is_free(&locked);
         if free {
@@ -326,7 +326,7 @@ impl Update for ConcurrentStore {
     }
 
     fn free(&self, block: Block, is_unused: impl FnOnce(&PageBytes) -> bool) {
-        self.expect_no_lock();
+        self.assert_no_lock();
         {
             let mut locked = self.lock(block, 0);
             if !is_unused(&locked) {
@@ -346,7 +346,7 @@ impl Update for ConcurrentStore {
     fn change(&self, pages: &mut [(&mut WriteLocked<'_>, &[Edit])]) {
         assert!(pages.len() <= 4, "{} pages in one change", pages.len());
         let changed: Vec<Block> = pages.iter().map(|(page, _)| page.held.block).collect();
-        expect_order(&self.mine(), &changed);
+        assert_order(&self.mine(), &changed);
         for (page, edits) in pages {
             if page.held.block == 0 {
                 let mut changed = **page.content;

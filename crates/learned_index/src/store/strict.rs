@@ -95,7 +95,7 @@ impl StrictStore {
 
 /// Replay locks the pages of a change in the order in which they are named, and keeps them locked: that has
 /// to be the order in which they were locked.
-pub(super) fn expect_order(locked: &[(Block, bool)], changed: &[Block]) {
+pub(super) fn assert_order(locked: &[(Block, bool)], changed: &[Block]) {
     let of_change = |&&(block, _): &&(Block, bool)| changed.contains(&block);
     let order: Vec<Block> = locked.iter().filter(of_change).map(|&(block, _)| block).collect();
     assert_eq!(changed, order, "pages of a change in another order than they were locked in");
@@ -173,7 +173,7 @@ impl Update for StrictStore {
 
     fn change(&self, pages: &mut [(&mut StrictPage<'_>, &[Edit])]) {
         let changed: Vec<Block> = pages.iter().map(|(page, _)| page.block).collect();
-        expect_order(&self.locked.borrow(), &changed);
+        assert_order(&self.locked.borrow(), &changed);
         for (page, edits) in pages {
             self.pages.change(&mut [(&mut page.page, edits)]);
         }

@@ -1,7 +1,7 @@
 //! Writing a new index from entries in order: leaves, directory, model, metapage.
 
-use super::cut::{LeafCutter, NewLeaf};
 use super::leaf::{LeafRef, OpenLeaf};
+use super::leaf_cutter::{LeafCutter, NewLeaf};
 use crate::corruption::Result;
 use crate::entries::Entries;
 use crate::entry::{Block, Fence, HeapTid};

@@ -22,7 +22,7 @@ use crate::page::delta::Delta;
 
 /// A page whose slots keep their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::tree) enum Place {
+pub(in crate::tree) enum PageId {
     /// A published leaf.
     Leaf {
         /// Where it is.
@@ -43,17 +43,17 @@ pub(in crate::tree) enum Place {
     },
 }
 
-impl Place {
+impl PageId {
     /// That of a leaf as the directory knows it.
     #[inline]
-    pub(in crate::tree) fn of_leaf(at: LeafRef) -> Place {
-        Place::Leaf { block: at.block, birth: at.birth }
+    pub(in crate::tree) fn of_leaf(at: LeafRef) -> PageId {
+        PageId::Leaf { block: at.block, birth: at.birth }
     }
 
     /// That of a leaf of a delta tree.
-    pub(in crate::tree) fn of_delta(node: &Delta<'_>) -> Place {
+    pub(in crate::tree) fn of_delta(node: &Delta<'_>) -> PageId {
         let rewrites = if injected(Fault::KeepKilled) { 0 } else { node.rewrites() };
-        Place::Delta { block: node.at(), name: node.tree(), rewrites, high: node.high() }
+        PageId::Delta { block: node.at(), name: node.tree(), rewrites, high: node.high() }
     }
 }
 
@@ -106,26 +106,26 @@ impl Slots {
 const MANY_UNMARKED: usize = 32;
 /// Whether more dead rows of a page are expected to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::tree) enum Expected {
+pub(in crate::tree) enum MoreDead {
     /// By the scan that goes on.
     Soon,
     /// By another one.
     Later,
     /// No more: the scan has read the page to its end.
-    Nothing,
+    Never,
 }
 
 /// Words that a page takes besides its bits, about.
 const WORDS_PER_PAGE: usize = 16;
 
 /// What is known of pages. Their places are no secret, and each lookup of a key asks for one.
-type Pages = HashMap<Place, Slots, BuildHasherDefault<PlaceHasher>>;
+type Pages = HashMap<PageId, Slots, BuildHasherDefault<PageIdHasher>>;
 
-/// Mixes the few words of a [`Place`]: multiplication by an odd number, as in FxHash.
+/// Mixes the few words of a [`PageId`]: multiplication by an odd number, as in FxHash.
 #[derive(Default)]
-struct PlaceHasher(u64);
+struct PageIdHasher(u64);
 
-impl Hasher for PlaceHasher {
+impl Hasher for PageIdHasher {
     fn finish(&self) -> u64 {
         self.0 ^ self.0 >> 32
     }
@@ -186,54 +186,58 @@ impl Killed {
 
     /// What is known of a page's entries.
     #[inline]
-    pub(in crate::tree) fn of(&self, place: &Place) -> Option<&Slots> {
+    pub(in crate::tree) fn of(&self, page_id: &PageId) -> Option<&Slots> {
         if self.is_empty() {
             return None;
         }
-        self.young.get(place).or_else(|| self.old.get(place))
+        self.young.get(page_id).or_else(|| self.old.get(page_id))
     }
 
     /// Whether this session knows enough new dead entries of a page to write a record that marks them for all sessions.
-    pub(in crate::tree) fn is_worth_marking(&self, place: &Place, more: Expected) -> bool {
-        self.of(place).is_some_and(|slots| {
+    pub(in crate::tree) fn is_worth_marking(&self, page_id: &PageId, more: MoreDead) -> bool {
+        self.of(page_id).is_some_and(|slots| {
             // Marking takes longer the more marks there are already: not again and again for a few more.
             let is_part = |part: usize| slots.unmarked * part >= slots.count();
             slots.unmarked >= full_at(MANY_UNMARKED)
                 && match more {
-                    Expected::Soon => is_part(4),
-                    Expected::Later => is_part(16),
-                    Expected::Nothing => true,
+                    MoreDead::Soon => is_part(4),
+                    MoreDead::Later => is_part(16),
+                    MoreDead::Never => true,
                 }
         })
     }
 
     /// Notes that the entries of a page that are known to be dead were marked for all sessions, as far as that was possible.
-    pub(in crate::tree) fn were_marked(&mut self, place: &Place) {
+    pub(in crate::tree) fn were_marked(&mut self, page_id: &PageId) {
         let [young, old] = [&mut self.young, &mut self.old];
-        if let Some(slots) = young.get_mut(place).or_else(|| old.get_mut(place)) {
+        if let Some(slots) = young.get_mut(page_id).or_else(|| old.get_mut(page_id)) {
             slots.unmarked = 0;
         }
     }
 
     /// Remembers that the row of an entry is dead.
-    pub(in crate::tree) fn add(&mut self, place: Place, slot: usize) {
-        self.add_all(place, [slot]);
+    pub(in crate::tree) fn add(&mut self, page_id: PageId, slot: usize) {
+        self.add_all(page_id, [slot]);
     }
 
     /// The same of several entries of one page.
-    pub(in crate::tree) fn add_all(&mut self, place: Place, more: impl IntoIterator<Item = usize>) {
-        if !self.young.contains_key(&place) {
-            let known = self.old.remove(&place).unwrap_or_default();
+    pub(in crate::tree) fn add_all(
+        &mut self,
+        page_id: PageId,
+        more: impl IntoIterator<Item = usize>,
+    ) {
+        if !self.young.contains_key(&page_id) {
+            let known = self.old.remove(&page_id).unwrap_or_default();
             let words = WORDS_PER_PAGE + known.bits.len();
             if self.words[0] + words > self.limit {
                 self.old = std::mem::take(&mut self.young);
                 self.words = [0, self.words[0]];
             }
             self.young.make_room(1);
-            self.young.insert(place, known);
+            self.young.insert(page_id, known);
             self.words[0] += words;
         }
-        if let Some(slots) = self.young.get_mut(&place) {
+        if let Some(slots) = self.young.get_mut(&page_id) {
             self.words[0] += more.into_iter().map(|slot| slots.add(slot)).sum::<usize>();
         }
         self.keep_within_budget();
@@ -263,8 +267,8 @@ impl Killed {
 mod tests {
     use super::*;
 
-    fn leaf(block: Block) -> Place {
-        Place::Leaf { block, birth: 7 }
+    fn leaf(block: Block) -> PageId {
+        PageId::Leaf { block, birth: 7 }
     }
 
     #[test]
@@ -285,7 +289,7 @@ mod tests {
             }
         }
         assert!(killed.of(&leaf(0)).is_none(), "nothing is ever forgotten");
-        assert!(killed.of(&Place::Leaf { block: 9_999, birth: 8 }).is_none());
+        assert!(killed.of(&PageId::Leaf { block: 9_999, birth: 8 }).is_none());
     }
 
     #[test]

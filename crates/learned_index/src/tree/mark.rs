@@ -7,7 +7,7 @@
 use super::attempt::Attempt;
 use super::delta::{Candidate, Table};
 use super::directory::Directory;
-use super::killed::Place;
+use super::killed::PageId;
 use super::leaf::{LeafRef, OpenLeaf, read_leaf};
 use super::rewrite::{Excluded, undisturbed};
 use super::tombstones::read_tombstones;
@@ -112,7 +112,7 @@ pub fn mark_killed<S: Update, T: Table>(
     let excluded = Excluded { store, word: directory.state().word };
     let Some(at) = undisturbed(directory.route(&excluded, position))? else { return Ok(0) };
     let known = undisturbed(unmarked(&excluded, directory, at))?;
-    directory.killed().were_marked(&Place::of_leaf(at));
+    directory.killed().were_marked(&PageId::of_leaf(at));
     // The exclusion keeps VACUUM from removing entries, so each heap TID that has one here is still that of its row.
     let mut slots: Vec<u16> = Vec::new();
     let mut removed: Vec<(T::Horizon, Vec<Entry>)> = Vec::new();
@@ -152,7 +152,7 @@ fn unmarked<S: Store>(
     directory: &Directory,
     at: LeafRef,
 ) -> Attempt<Vec<(u16, Entry)>> {
-    let Some(known) = directory.killed_in(&Place::of_leaf(at)) else { return Ok(Vec::new()) };
+    let Some(known) = directory.killed_in(&PageId::of_leaf(at)) else { return Ok(Vec::new()) };
     let open = read_leaf(excluded, excluded.word, at)?;
     let leaf = open.view();
     let marked = read_tombstones(excluded, excluded.word, &leaf)?.slots();

@@ -105,46 +105,11 @@ fn merge_range<S: Update>(
     let Some(tree) = state.frozen else { return Ok(Step::Idle) };
     let excluded = Excluded { store, word: state.word };
     let mut frozen = Frozen::new(&excluded, tree, state.watermark)?;
-    let (mut merged, mut leaves, mut written) = (0, 0, 0);
+    let mut done = Done::default();
     while let Some(first) = frozen.peek()?
-        && leaves < limits.leaves
-        && written < limits.entries
+        && done.is_within(limits)
     {
-        let ordinal = rewrite.ordinal_of(Fence::at(first))?;
-        let mut contents = rewrite.take_leaf(ordinal)?;
-        let mut run = rewrite.begin_run(ordinal, contents.low);
-        let mut count = usize::from(rewrite.leaves() > 0);
-        loop {
-            let mut old = contents.entries.iter().peekable();
-            written += contents.entries.len();
-            while let Some(new) = frozen.peek()?
-                && Fence::at(new) < contents.high
-                && merged < limits.entries as u64
-            {
-                while let Some(entry) = old.next_if(|old| *old <= new) {
-                    rewrite.push(&mut run, entry);
-                }
-                rewrite.push(&mut run, new);
-                frozen.advance();
-                merged += 1;
-                written += 1;
-            }
-            old.for_each(|entry| rewrite.push(&mut run, entry));
-            leaves += 1;
-            // The run goes on as long as the next leaf gets entries too: so leaves stay full.
-            let next_is_touched = match frozen.peek()? {
-                Some(next) if contents.high <= Fence::at(next) => {
-                    rewrite.ordinal_of(Fence::at(next))? == ordinal + count
-                }
-                _ => false,
-            };
-            if !next_is_touched || leaves >= limits.leaves || written >= limits.entries {
-                break;
-            }
-            contents = rewrite.take_leaf(ordinal + count)?;
-            count += 1;
-        }
-        rewrite.finish_run(run, count, contents.high);
+        merge_run(&mut rewrite, &mut frozen, first, limits, &mut done)?;
     }
     let end = frozen.peek()?.map(Fence::at);
     let emptied = match end {
@@ -163,7 +128,71 @@ fn merge_range<S: Update>(
         store.free(block, |page| delta::belongs_to(page, tree.name));
         spare.add(block);
     }
+    let Done { merged, leaves, .. } = done;
     Ok(Step::Published { merged, leaves: leaves as u64, dropped: end.is_none() })
+}
+
+/// What was merged for the next publish.
+#[derive(Default)]
+struct Done {
+    /// Entries of the frozen tree.
+    merged: u64,
+    /// Leaves replaced.
+    leaves: usize,
+    /// Entries written.
+    written: usize,
+}
+
+impl Done {
+    fn is_within(&self, limits: Limits) -> bool {
+        self.leaves < limits.leaves && self.written < limits.entries
+    }
+}
+
+/// Merges leaves next to each other, beginning with the one that the first entry of the frozen tree belongs to.
+fn merge_run<S: Update>(
+    rewrite: &mut Rewrite<'_, S>,
+    frozen: &mut Frozen<'_, S>,
+    first: Entry,
+    limits: Limits,
+    done: &mut Done,
+) -> Result<()> {
+    let ordinal = rewrite.ordinal_of(Fence::at(first))?;
+    let mut contents = rewrite.take_leaf(ordinal)?;
+    let mut run = rewrite.begin_run(ordinal, contents.low);
+    let mut count = usize::from(rewrite.leaves() > 0);
+    loop {
+        let mut old = contents.entries.iter().peekable();
+        done.written += contents.entries.len();
+        while let Some(new) = frozen.peek()?
+            && Fence::at(new) < contents.high
+            && done.merged < limits.entries as u64
+        {
+            while let Some(entry) = old.next_if(|old| *old <= new) {
+                rewrite.push(&mut run, entry);
+            }
+            rewrite.push(&mut run, new);
+            frozen.advance();
+            done.merged += 1;
+            done.written += 1;
+        }
+        old.for_each(|entry| rewrite.push(&mut run, entry));
+        done.leaves += 1;
+        // The run goes on as long as the next leaf gets entries too: so leaves stay full.
+        let next_is_touched = match frozen.peek()? {
+            Some(next) if contents.high <= Fence::at(next) => {
+                rewrite.ordinal_of(Fence::at(next))? == ordinal + count
+            }
+            _ => false,
+        };
+        if !next_is_touched || !done.is_within(limits) {
+            break;
+        }
+        contents = rewrite.take_leaf(ordinal + count)?;
+        count += 1;
+    }
+    rewrite.finish_run(run, count, contents.high);
+    Ok(())
 }
 
 /// The entries of a frozen tree from the watermark on, in order.

@@ -14,7 +14,7 @@ use crate::corruption::{Found, Result};
 use crate::entry::{Entry, HeapTid};
 use crate::key::Key;
 use crate::model::ModelChoice;
-use crate::page::delta::{self, Child, Delta, Place};
+use crate::page::delta::{self, Child, Delta, Span};
 use crate::page::meta::Identity;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -148,11 +148,11 @@ fn a_page_of_another_index_is_an_error_that_tells_no_key_or_changes_no_answer() 
 fn a_root_that_refers_to_itself_is_an_error() {
     let (whole, _) = index(0);
     let tree = Directory::open(&whole, 1 << 24).unwrap().state().active.unwrap();
-    let (place, level, children) = {
+    let (span, level, children) = {
         let page = whole.read(tree.root, 0);
         let node = Delta::parse(&page, tree.name, tree.root).unwrap();
-        let place = Place { low: node.low(), high: node.high(), right: node.right() };
-        (place, node.level(), node.children())
+        let span = Span { low: node.low(), high: node.high(), right: node.right() };
+        (span, node.level(), node.children())
     };
     assert!(level > 0 && children.len() > 2);
     let itself = |child: &Child| Child { block: tree.root, ..*child };
@@ -161,7 +161,7 @@ fn a_root_that_refers_to_itself_is_an_error() {
         let mut children = children.clone();
         children[at] = itself(&children[at]);
         for level in [level, level + 1, level + 3] {
-            forged.push(delta::inner(tree.name, place, level, &children));
+            forged.push(delta::inner(tree.name, span, level, &children));
         }
     }
     for page in forged {

@@ -8,9 +8,9 @@
 
 use super::attempt::{Attempt, settled};
 use super::build::{BuildOptions, write_level, write_model};
-use super::cut::{LeafCutter, NewLeaf};
 use super::directory::{UpperLevels, read_children, read_meta, read_model_pages};
 use super::leaf::{LeafRef, read_leaf};
+use super::leaf_cutter::{LeafCutter, NewLeaf};
 use super::tombstones::read_tombstones;
 use super::transition::transition;
 use crate::corruption::{Corruption, Result};
@@ -22,13 +22,15 @@ use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::PageBytes;
 use crate::page::directory::{self, Child};
-use crate::page::leaf::Head;
 use crate::page::meta::{Identity, NOTHING_STALE, State};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
 
 /// A model is trained anew once the number of leaves is off by one in so many.
 const MODEL_DRIFT: u32 = 32;
+
+/// Children with fewer of which a directory page goes together with the next one.
+const SMALL_PAGE: usize = directory::CAPACITY / 4;
 
 /// A store as whoever has the exclusion sees it: the state does not change under it, for what
 /// others may do (open a delta tree) touches nothing that is read through this.
@@ -278,7 +280,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     fn add_leaf(&mut self, leaves: &mut Vec<Child>, leaf: NewLeaf) {
-        let block = place(self.store, self.spare, &leaf.page);
+        let block = write_page(self.store, self.spare, &leaf.page);
         leaves.add(leaf.child(block));
         if leaf.class == NullClass::Value {
             self.values += leaf.entries as i64;
@@ -401,7 +403,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
                 group.add(self.child(ordinal)?);
             }
             // A page that has become small goes together with the next one.
-            let small = group.len() < directory::CAPACITY / 4;
+            let small = group.len() < SMALL_PAGE;
             if small && taken + 1 < old.len() && runs.peek().is_none() {
                 taken += 1;
                 for ordinal in end..end + old[taken].leaves as usize {
@@ -417,7 +419,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
 
     fn write_group(&mut self, children: &[Child], level: u16, birth: u64) -> Vec<Child> {
         let (store, spare) = (self.store, &mut *self.spare);
-        write_level(children, level, birth, |page| place(store, spare, page))
+        write_level(children, level, birth, |page| write_page(store, spare, page))
     }
 
     fn write_upper_levels(&mut self, pages: &[Child], birth: u64) -> Block {
@@ -449,7 +451,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         };
         let (store, spare) = (self.store, &mut *self.spare);
         let (root, len) =
-            write_model(&model.to_bytes(), next.epoch, |page| place(store, spare, page));
+            write_model(&model.to_bytes(), next.epoch, |page| write_page(store, spare, page));
         self.replaced.add_all(old);
         next.model_root = root;
         next.model_len = len;
@@ -481,13 +483,14 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     fn first_code(&self, child: Child) -> Result<Code> {
-        let page = self.store.read(child.block, 0);
-        Ok(Head::parse(&page, child.block)?.of(&page).first_code().unwrap_or(child.low.code))
+        let (excluded, at) = (self.excluded(), LeafRef::unknown(0, &child));
+        let open = undisturbed(read_leaf(&excluded, excluded.word, at))?;
+        Ok(open.view().first_code().unwrap_or(child.low.code))
     }
 }
 
 /// Writes a page to a block that is known to be free, or to another one.
-fn place<S: Update>(store: &S, spare: &mut Vec<Block>, page: &PageBytes) -> Block {
+fn write_page<S: Update>(store: &S, spare: &mut Vec<Block>, page: &PageBytes) -> Block {
     while let Some(block) = spare.pop() {
         if store.reuse(block, page) {
             return block;

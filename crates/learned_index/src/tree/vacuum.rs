@@ -41,6 +41,10 @@ pub struct VacuumStats {
 
 /// Leaves replaced by one publish of a compaction at the most.
 const COMPACTED_AT_ONCE: usize = 256;
+/// A leaf is sparse if one in so many of its entries is dead.
+const SPARSE_PART: usize = 4;
+/// Leaves that a compaction of some must give back, about.
+const LEAST_GAIN: f64 = 1.1;
 
 /// Asks `is_dead` for the heap TID of every entry that is alive, and removes those for which the
 /// answer is yes. `before_page` is called without any lock. Blocks that nobody refers to are offered
@@ -237,7 +241,7 @@ struct Fill {
 
 impl Fill {
     fn is_sparse(&self) -> bool {
-        self.dead * 4 >= self.entries
+        self.dead * SPARSE_PART >= self.entries
     }
 }
 
@@ -259,7 +263,7 @@ fn compact<S: Update>(
             // An empty leaf is worth a page too.
             + fills[at..at + run].iter().filter(|fill| fill.entries == 0).count() as f64;
         let maps = fills[at..at + run].iter().filter(|fill| fill.map.is_some()).count();
-        if run > 0 && (gain >= 1.1 && run > 1 || maps > 0) {
+        if run > 0 && (gain >= LEAST_GAIN && run > 1 || maps > 0) {
             runs.add((at, run));
         }
         at += run.max(1);

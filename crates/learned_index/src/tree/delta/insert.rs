@@ -4,7 +4,7 @@ use super::removal::{KeepAll, Table, remove_dead};
 use super::split::make_room;
 use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence};
-use crate::page::delta::{self, Place, Tree};
+use crate::page::delta::{self, Span, Tree};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, Interruption, settled};
@@ -84,7 +84,7 @@ pub(super) fn append_to<'s, S: Update>(
 pub(in crate::tree) fn open_tree<S: Update>(store: &S, directory: &mut Directory) -> Result<()> {
     let word = directory.state().word;
     let name = word + 1;
-    let root = store.create(&delta::leaf(name, Place::ALL, &[]));
+    let root = store.create(&delta::leaf(name, Span::ALL, &[]));
     stop_at(StopPoint::OpenBeforeTransition);
     let opened = transition(store, |state| {
         (state.word == word && state.active.is_none()).then(|| {

@@ -17,7 +17,7 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::Attempt;
 use crate::tree::directory::{Directory, Which};
-use crate::tree::killed::{Killed, Place};
+use crate::tree::killed::{Killed, PageId};
 use crate::tree::leaf::{OpenLeaf, read_leaf};
 use crate::tree::tombstones::read_tombstones;
 
@@ -95,11 +95,11 @@ impl<L> Look<L> {
     }
 
     /// Leaves what is not known yet of the entries that were found.
-    fn drop_known(&mut self, killed: &Killed, place: &Place) {
+    fn drop_known(&mut self, killed: &Killed, page_id: &PageId) {
         if injected(Fault::ForgetRows) {
             return;
         }
-        let (killed, gone) = (killed.of(place), self.gone.of(place));
+        let (killed, gone) = (killed.of(page_id), self.gone.of(page_id));
         if killed.is_some() || gone.is_some() {
             let has = |slot| [killed, gone].into_iter().flatten().any(|known| known.has(slot));
             self.found.retain(|&(slot, _)| !has(slot));
@@ -116,7 +116,7 @@ impl<L> Look<L> {
 
 impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
     /// Looks at the rows that were found, and are unknown.
-    fn look_at_found(&mut self, killed: &mut Killed, place: Place) -> Option<C> {
+    fn look_at_found(&mut self, killed: &mut Killed, page_id: PageId) -> Option<C> {
         // Looking at a few again costs nothing.
         let many = self.found.len() >= full_at(MOST_UNDER_LOCK);
         for &(slot, tid) in &self.found {
@@ -126,10 +126,10 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
                 ControlFlow::Continue(Row::Passed) => {}
                 ControlFlow::Continue(row) => {
                     if row == Row::Dead {
-                        killed.add(place, slot);
+                        killed.add(page_id, slot);
                     }
                     if many {
-                        self.gone.add(place, slot);
+                        self.gone.add(page_id, slot);
                     }
                 }
             }
@@ -142,15 +142,15 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         &mut self,
         store: &S,
         killed: &mut Killed,
-        place: Place,
+        page_id: PageId,
         page: S::Page<'_>,
     ) -> Option<C> {
-        self.drop_known(killed, &place);
+        self.drop_known(killed, &page_id);
         if self.found.is_empty() {
             return None;
         }
         let pin = S::pin(page);
-        let stopped = self.look_at_found(killed, place);
+        let stopped = self.look_at_found(killed, page_id);
         store.unpin(pin);
         stopped
     }
@@ -199,9 +199,10 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
             if may_have {
                 self.find_in_delta(&node, from)?;
             }
-            let place = Place::of_delta(&node);
+            let page_id = PageId::of_delta(&node);
             from = node.high();
-            if let Some(why) = self.look_pinned(store, directory.killed(), place, open.into_page())
+            if let Some(why) =
+                self.look_pinned(store, directory.killed(), page_id, open.into_page())
             {
                 return Ok(Some(why));
             }
@@ -216,8 +217,9 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
             directory.warm(store, at, from.code);
             let open = read_leaf(store, directory.state().word, at)?;
             from = self.find_in_leaf(store, directory, &open, from)?;
-            let place = Place::of_leaf(at);
-            if let Some(why) = self.look_pinned(store, directory.killed(), place, open.into_page())
+            let page_id = PageId::of_leaf(at);
+            if let Some(why) =
+                self.look_pinned(store, directory.killed(), page_id, open.into_page())
             {
                 return Ok(Some(why));
             }
@@ -282,15 +284,15 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         if self.found.is_empty() {
             return Ok(next);
         }
-        let place = Place::of_delta(node);
+        let page_id = PageId::of_delta(node);
         let all = self.found.len();
-        let dead = |killed: &Killed| killed.of(&place).map_or(0, |known| known.count());
-        self.drop_known(killed, &place);
+        let dead = |killed: &Killed| killed.of(&page_id).map_or(0, |known| known.count());
+        self.drop_known(killed, &page_id);
         if self.found.len() > self.allowed {
             return Ok(Looked::TooMany);
         }
         self.allowed -= self.found.len();
-        if let Some(why) = self.look_at_found(killed, place) {
+        if let Some(why) = self.look_at_found(killed, page_id) {
             return Ok(Looked::Stopped(why));
         }
         let many = full_at(MANY_DEAD);

@@ -16,7 +16,7 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Update};
 use crate::tree::attempt::{Attempt, settled};
 use crate::tree::directory::{Directory, Which};
-use crate::tree::killed::Place;
+use crate::tree::killed::PageId;
 use crate::tree::routes::lock_node;
 
 /// An entry whose row may be dead.
@@ -98,8 +98,8 @@ fn try_to_remove<S: Update, T: Table>(
     // All entries of the leaf in order, and whether this session has seen that the row is dead.
     let mut entries: Vec<(Entry, bool)> = Vec::with_capacity(CAPACITY);
     let node = open.view();
-    let place = Place::of_delta(&node);
-    let known = directory.killed_in(&place);
+    let page_id = PageId::of_delta(&node);
+    let known = directory.killed_in(&page_id);
     if known.is_none() && !unchanged {
         return Ok(false);
     }
@@ -119,20 +119,9 @@ fn try_to_remove<S: Update, T: Table>(
     // Where the table has to be looked at for enough of those that are known, these and their neighbours are all.
     let blocks: Option<HashSet<u32>> = (known.clone().count() >= least)
         .then(|| known.map(|(entry, _)| entry.tid.block()).collect());
-    let mut asked: Vec<Entry> = Vec::with_capacity(entries.len());
-    let mut candidates: Vec<Candidate> = Vec::with_capacity(entries.len());
-    for (index, &(entry, known)) in entries.iter().enumerate() {
-        let same =
-            |other: Option<&(Entry, bool)>| other.is_some_and(|other| other.0.key == entry.key);
-        let before = index.checked_sub(1).and_then(|before| entries.get(before));
-        let promising = known || same(before) || same(entries.get(index + 1));
-        if blocks.as_ref().is_none_or(|blocks| blocks.contains(&entry.tid.block())) {
-            asked.push(entry);
-            candidates.push(Candidate { tid: entry.tid, promising, dead: false });
-        }
-    }
+    let (asked, mut candidates) = candidates_of(&entries, blocks.as_ref());
     let horizon = table.find_dead(block, &mut candidates, blocks.is_some());
-    directory.killed().were_marked(&place);
+    directory.killed().were_marked(&page_id);
     let answers = candidates.iter().zip(asked).filter(|(candidate, _)| candidate.dead);
     let dead: Vec<Entry> = answers.map(|(_, entry)| entry).collect();
     let enough = dead.len() >= least;
@@ -147,6 +136,27 @@ fn try_to_remove<S: Update, T: Table>(
         store.unpin(pin);
     }
     outcome
+}
+
+/// The entries of a leaf to ask the table for: those with rows in these blocks, or all. Each comes with whether its row is
+/// known to be dead, and in order.
+fn candidates_of(
+    entries: &[(Entry, bool)],
+    blocks: Option<&HashSet<u32>>,
+) -> (Vec<Entry>, Vec<Candidate>) {
+    let mut asked: Vec<Entry> = Vec::with_capacity(entries.len());
+    let mut candidates: Vec<Candidate> = Vec::with_capacity(entries.len());
+    for (index, &(entry, known)) in entries.iter().enumerate() {
+        let same =
+            |other: Option<&(Entry, bool)>| other.is_some_and(|other| other.0.key == entry.key);
+        let before = index.checked_sub(1).and_then(|before| entries.get(before));
+        let promising = known || same(before) || same(entries.get(index + 1));
+        if blocks.is_none_or(|blocks| blocks.contains(&entry.tid.block())) {
+            asked.push(entry);
+            candidates.push(Candidate { tid: entry.tid, promising, dead: false });
+        }
+    }
+    (asked, candidates)
 }
 
 /// Takes entries out of a leaf, as far as they still are there. `dead` ascends.

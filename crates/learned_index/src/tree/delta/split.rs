@@ -3,7 +3,7 @@
 use super::insert::give_back;
 use crate::corruption::{Result, ensure};
 use crate::entry::{Block, Fence, Side};
-use crate::page::delta::{self, Child, Delta, Place, Tree};
+use crate::page::delta::{self, Child, Delta, Span, Tree};
 use crate::page::{self, PageBytes, edit};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
@@ -24,7 +24,7 @@ pub(super) fn make_room<S: Update>(
     // New pages are made before any lock is taken: finding one may mean extending the file.
     let mut spare: Vec<Block> = Vec::new();
     let word = directory.state().word;
-    let placeholder = delta::leaf(tree.name, Place::ALL, &[]);
+    let placeholder = delta::leaf(tree.name, Span::ALL, &[]);
     let outcome = loop {
         match settled(split_topmost(store, word, tree, position, &mut spare))? {
             Some(Split::Nothing) => {
@@ -117,29 +117,29 @@ fn halve(node: &Delta<'_>, position: Fence, right: Block, rewrite_left: bool) ->
     let tree = node.tree();
     // What is written anew gets a new seal, which must not hide damage.
     node.verify()?;
-    let place = node.place();
-    let right_place = |separator| Place { low: separator, ..place };
-    let left_place = |separator| Place { high: separator, right, ..place };
+    let span = node.span();
+    let right_span = |separator| Span { low: separator, ..span };
+    let left_span = |separator| Span { high: separator, right, ..span };
     if node.level() > 0 {
         let children = node.children();
         // Ascending inserts split the last page all the time: leave the left one nearly full.
-        let last = place.high == Fence::MAX && children.last().is_some_and(|c| c.low <= position);
+        let last = span.high == Fence::MAX && children.last().is_some_and(|c| c.low <= position);
         let at = if last { children.len() - 1 } else { children.len() / 2 };
         let (left, right) = children.split_at(at);
-        let separator = right.first().map_or(place.high, |child| child.low);
+        let separator = right.first().map_or(span.high, |child| child.low);
         return Ok(Halves {
-            left: delta::inner(tree, left_place(separator), node.level(), left),
-            right: delta::inner(tree, right_place(separator), node.level(), right),
+            left: delta::inner(tree, left_span(separator), node.level(), left),
+            right: delta::inner(tree, right_span(separator), node.level(), right),
             separator,
         });
     }
-    if place.high == Fence::MAX && node.is_behind_all(position) {
+    if span.high == Fence::MAX && node.is_behind_all(position) {
         let left = match rewrite_left {
-            true => delta::leaf(tree, left_place(position), &node.entries()?),
+            true => delta::leaf(tree, left_span(position), &node.entries()?),
             // The entries stay as they are, and so need not be logged again.
             false => node.with_right_end(position, right),
         };
-        let right = delta::leaf(tree, right_place(position), &[]);
+        let right = delta::leaf(tree, right_span(position), &[]);
         return Ok(Halves { left, right, separator: position });
     }
     let entries = node.entries()?;
@@ -147,11 +147,11 @@ fn halve(node: &Delta<'_>, position: Fence, right: Block, rewrite_left: bool) ->
     let separator = match (left.last(), right.first()) {
         (Some(before), Some(after)) if before.key != after.key => Fence::before(after.key),
         (_, Some(after)) => Fence::at(*after),
-        _ => place.high,
+        _ => span.high,
     };
     Ok(Halves {
-        left: node.left_half(left_place(separator))?,
-        right: delta::leaf(tree, right_place(separator), right),
+        left: node.left_half(left_span(separator))?,
+        right: delta::leaf(tree, right_span(separator), right),
         separator,
     })
 }
@@ -174,7 +174,7 @@ fn split_root<'s, S: Update>(
         Child { low: Fence::MIN, block: left_block },
         Child { low: halves.separator, block: right_block },
     ];
-    let new_root = delta::inner(tree.name, Place::ALL, level + 1, &children);
+    let new_root = delta::inner(tree.name, Span::ALL, level + 1, &children);
     let mut left = lock_spare(store, word, tree.name, left_block, &[tree.root, right_block])?;
     let mut right = lock_spare(store, word, tree.name, right_block, &[tree.root, left_block])?;
     let mut root = root.into_page();
@@ -208,7 +208,7 @@ fn split_child<'s, S: Update>(
     let mut children = node.children();
     let slot = children.partition_point(|known| known.low <= below.low());
     children.insert(slot, Child { low: halves.separator, block: right_block });
-    let new_parent = delta::inner(node.tree(), node.place(), node.level(), &children);
+    let new_parent = delta::inner(node.tree(), node.span(), node.level(), &children);
     let is_leaf = below.level() == 0;
     let held = [node.at(), below.at()];
     let mut right = lock_spare(store, word, node.tree(), right_block, &held)?;

@@ -134,7 +134,7 @@ impl Directory {
             found += 1;
             for &low in lows.iter().rev() {
                 // Not counted as lookups, which would load the whole directory.
-                let first = match self.fences.predicted(&self.state, low) {
+                let first = match self.predicted(low) {
                     Some(first) => first,
                     None => self.route_by_pages(store, low)?.map_or(0, |leaf| leaf.ordinal),
                 };

@@ -5,13 +5,16 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::Directory;
 use super::read::{read_children, read_model};
 use super::tiles::{Change, Tiles};
 use crate::corruption::Corruption;
 use crate::entry::Fence;
 use crate::key::NullClass;
 use crate::model::{self, Model};
+use crate::page::directory::Child;
 use crate::page::meta::State;
+use crate::partition::partition_point;
 use crate::store::Store;
 use crate::tree::attempt::Attempt;
 use crate::tree::budget::{Budget, Share};
@@ -27,7 +30,6 @@ pub(super) struct Fences {
     model: Option<Model>,
     model_share: Share,
     lookups: u32,
-    nulls_first: bool,
 }
 
 /// What another state has, read and not taken over yet.
@@ -39,9 +41,9 @@ pub(super) struct Next {
 
 impl Fences {
     /// Those of no state yet.
-    pub(super) fn none(nulls_first: bool, budget: &Rc<Budget>) -> Fences {
+    pub(super) fn none(budget: &Rc<Budget>) -> Fences {
         let (tiles, model_share) = (Tiles::none(budget), Share::of(budget));
-        Fences { tiles, model: None, model_share, lookups: 0, nulls_first }
+        Fences { tiles, model: None, model_share, lookups: 0 }
     }
 
     /// Reads what another state has that is not known. `same_model`: that is still the model of the state before.
@@ -99,35 +101,46 @@ impl Fences {
             self.model = Some(model);
         }
     }
+}
 
-    /// See [`super::Directory::route`].
+impl Directory {
+    /// The leaf that a position belongs to. `None` if there are no leaves.
     #[inline]
-    pub(super) fn route<S: Store>(
-        &mut self,
-        store: &S,
-        state: &State,
-        position: Fence,
-    ) -> Attempt<Option<LeafRef>> {
-        if state.leaves == 0 {
+    pub fn route<S: Store>(&mut self, store: &S, position: Fence) -> Attempt<Option<LeafRef>> {
+        if self.leaves() == 0 {
             return Ok(None);
         }
-        if let Some(leaf) = self.predicted(state, position) {
-            return Ok(Some(self.tiles.known(leaf)));
+        if let Some(leaf) = self.predicted(position) {
+            return Ok(Some(self.fences.tiles.known(leaf)));
         }
-        let leaf = self.route_by_pages(store, state, position)?;
-        self.count_lookup(store, state)?;
+        let leaf = self.route_by_pages(store, position)?;
+        self.count_lookup(store)?;
         Ok(leaf)
+    }
+
+    /// The last leaf that holds positions before `position`. `None` if there are no leaves.
+    pub fn route_before<S: Store>(
+        &mut self,
+        store: &S,
+        position: Fence,
+    ) -> Attempt<Option<LeafRef>> {
+        let Some(leaf) = self.route(store, position)? else { return Ok(None) };
+        if leaf.ordinal == 0 || self.low(store, leaf.ordinal)? < position {
+            return Ok(Some(leaf));
+        }
+        self.leaf(store, leaf.ordinal - 1).map(Some)
     }
 
     /// The ordinal of the leaf that a position belongs to, where the model is known and says something of it: among the
     /// leaves of values. Exact whatever the model says: it checks the fences, and the first of these leaves begins before
     /// every value.
     #[inline]
-    pub(super) fn predicted(&self, state: &State, position: Fence) -> Option<usize> {
-        let model = self.model.as_ref().filter(|_| position.class == NullClass::Value as u8)?;
-        let values = self.value_leaves(state);
-        let codes = &self.tiles.codes[values.clone()];
-        let rest = &self.tiles.rest[values.clone()];
+    pub(super) fn predicted(&self, position: Fence) -> Option<usize> {
+        let Fences { tiles, model, .. } = &self.fences;
+        let model = model.as_ref().filter(|_| position.class == NullClass::Value as u8)?;
+        let values = self.value_leaves();
+        let codes = &tiles.codes[values.clone()];
+        let rest = &tiles.rest[values.clone()];
         let at_or_before = model::search(model.predict(position.code), codes.len(), |index| {
             codes[index] < position.code
                 || (codes[index] == position.code && rest[index].tid <= position.tid)
@@ -137,100 +150,95 @@ impl Fences {
     }
 
     /// The ordinals of the leaves with values.
-    fn value_leaves(&self, state: &State) -> Range<usize> {
-        let (leaves, nulls) = (state.leaves as usize, state.null_leaves as usize);
-        if self.nulls_first { nulls.min(leaves)..leaves } else { 0..leaves.saturating_sub(nulls) }
+    fn value_leaves(&self) -> Range<usize> {
+        let (leaves, nulls) = (self.leaves(), self.state.null_leaves as usize);
+        match self.identity.nulls_first {
+            true => nulls.min(leaves)..leaves,
+            false => 0..leaves.saturating_sub(nulls),
+        }
     }
 
-    /// See [`super::Directory::route_by_pages`].
-    pub(super) fn route_by_pages<S: Store>(
+    /// Routing without the model, by a search among the directory's pages. `None` if there are no
+    /// leaves.
+    pub(in crate::tree) fn route_by_pages<S: Store>(
         &mut self,
         store: &S,
-        state: &State,
         position: Fence,
     ) -> Attempt<Option<LeafRef>> {
-        if state.leaves == 0 {
+        if self.leaves() == 0 {
             return Ok(None);
         }
-        let tiles = &mut self.tiles;
+        let tiles = &mut self.fences.tiles;
         let page = tiles.pages.partition_point(|page| page.low <= position).saturating_sub(1);
         let first = tiles.firsts[page] as usize;
         if !tiles.resident {
-            let children = read_children(store, state.word, tiles.pages[page], 0)?;
+            let children = read_children(store, self.state.word, tiles.pages[page], 0)?;
             let within = children.partition_point(|child| child.low <= position).saturating_sub(1);
             let child = children.get(within).ok_or(Corruption::new("a leaf", within as u64))?;
             return Ok(Some(LeafRef::unknown(first + within, child)));
         }
-        tiles.load_page(store, state.word, page)?;
-        let end = first + tiles.pages[page].leaves as usize;
-        let (mut left, mut right) = (first + 1, end);
-        while left < right {
-            let middle = left + (right - left) / 2;
-            if tiles.known_low(middle) <= position {
-                left = middle + 1;
-            } else {
-                right = middle;
-            }
-        }
-        Ok(Some(tiles.known(left - 1)))
+        tiles.load_page(store, self.state.word, page)?;
+        let leaves = first + 1..first + tiles.pages[page].leaves as usize;
+        let after = partition_point(leaves, |leaf| tiles.known_low(leaf) <= position);
+        Ok(Some(tiles.known(after - 1)))
     }
 
-    /// See [`super::Directory::low`].
-    pub(super) fn low<S: Store>(&self, store: &S, state: &State, ordinal: usize) -> Attempt<Fence> {
-        if self.tiles.resident {
-            return Ok(self.tiles.known_low(ordinal));
+    /// The low fence of a leaf that was routed to.
+    pub(in crate::tree) fn low<S: Store>(&self, store: &S, ordinal: usize) -> Attempt<Fence> {
+        let tiles = &self.fences.tiles;
+        match tiles.resident {
+            true => Ok(tiles.known_low(ordinal)),
+            false => Ok(self.child(store, ordinal)?.map_or(Fence::MIN, |child| child.low)),
         }
-        let page = self.tiles.page_of(ordinal);
-        let children = read_children(store, state.word, self.tiles.pages[page], 0)?;
-        let within = ordinal - self.tiles.firsts[page] as usize;
-        Ok(children.get(within).map_or(Fence::MIN, |child| child.low))
     }
 
-    /// See [`super::Directory::leaf`].
-    pub(super) fn leaf<S: Store>(
-        &mut self,
-        store: &S,
-        state: &State,
-        ordinal: usize,
-    ) -> Attempt<LeafRef> {
-        let page = self.tiles.page_of(ordinal);
-        if !self.tiles.resident {
-            let children = read_children(store, state.word, self.tiles.pages[page], 0)?;
-            let within = ordinal - self.tiles.firsts[page] as usize;
-            let child = children.get(within).ok_or(Corruption::new("a leaf", ordinal as u64))?;
-            return Ok(LeafRef::unknown(ordinal, child));
+    /// The `ordinal`-th leaf; `ordinal` is below the number of leaves.
+    pub fn leaf<S: Store>(&mut self, store: &S, ordinal: usize) -> Attempt<LeafRef> {
+        if !self.fences.tiles.resident {
+            let child = self.child(store, ordinal)?;
+            let child = child.ok_or(Corruption::new("a leaf", ordinal as u64))?;
+            return Ok(LeafRef::unknown(ordinal, &child));
         }
-        self.tiles.load_page(store, state.word, page)?;
-        Ok(self.tiles.known(ordinal))
+        let tiles = &mut self.fences.tiles;
+        tiles.load_page(store, self.state.word, tiles.page_of(ordinal))?;
+        Ok(tiles.known(ordinal))
+    }
+
+    /// What the directory says of a leaf, read for this once.
+    fn child<S: Store>(&self, store: &S, ordinal: usize) -> Attempt<Option<Child>> {
+        let tiles = &self.fences.tiles;
+        let page = tiles.page_of(ordinal);
+        let children = read_children(store, self.state.word, tiles.pages[page], 0)?;
+        Ok(children.get(ordinal - tiles.firsts[page] as usize).copied())
     }
 
     /// Counts a lookup without the model. After some of them everything is read, if there is the memory.
-    fn count_lookup<S: Store>(&mut self, store: &S, state: &State) -> Attempt<()> {
-        self.lookups = self.lookups.saturating_add(1);
-        let enough = LOOKUPS_PER_PAGE.saturating_mul(self.tiles.pages.len() as u32);
-        if self.lookups < enough {
+    fn count_lookup<S: Store>(&mut self, store: &S) -> Attempt<()> {
+        let Fences { tiles, lookups, .. } = &mut self.fences;
+        *lookups = lookups.saturating_add(1);
+        if *lookups < LOOKUPS_PER_PAGE.saturating_mul(tiles.pages.len() as u32) {
             return Ok(());
         }
-        self.tiles.try_to_reside();
+        tiles.try_to_reside();
         // Not again at once if there is not.
-        self.lookups = 0;
-        if self.tiles.resident { self.load_all(store, state) } else { Ok(()) }
+        *lookups = 0;
+        if tiles.resident { self.load_all(store) } else { Ok(()) }
     }
 
-    /// See [`super::Directory::load_all`].
-    pub(super) fn load_all<S: Store>(&mut self, store: &S, state: &State) -> Attempt<()> {
-        if self.model.is_some() {
+    /// Reads all of the directory that is not known yet, and the model.
+    pub(in crate::tree) fn load_all<S: Store>(&mut self, store: &S) -> Attempt<()> {
+        let Fences { tiles, model, .. } = &mut self.fences;
+        if model.is_some() {
             return Ok(());
         }
-        if !self.tiles.resident {
+        if !tiles.resident {
             // There is no memory to keep it: it is read, and found whole.
-            return read_model(store, state).map(drop);
+            return read_model(store, &self.state).map(drop);
         }
-        for page in 0..self.tiles.pages.len() {
-            self.tiles.load_page(store, state.word, page)?;
+        for page in 0..tiles.pages.len() {
+            tiles.load_page(store, self.state.word, page)?;
         }
-        let model = read_model(store, state)?;
-        self.keep_model(model);
+        self.fences.keep_model(read_model(store, &self.state)?);
         Ok(())
     }
 }

@@ -21,7 +21,6 @@ use super::attempt::{Attempt, settled};
 use super::budget::{Budget, Share};
 use super::killed::Killed;
 use crate::corruption::{Result, ensure};
-use crate::entry::Fence;
 use crate::fault::{Fault, injected};
 use crate::page::meta::{Identity, State};
 use crate::store::{Hint, Store};
@@ -61,7 +60,7 @@ impl Directory {
     pub fn open_within<S: Store>(store: &S, budget: &Rc<Budget>) -> Result<Directory> {
         let mut meta_hint = 0;
         let (identity, mut state) = read_meta(store, &mut meta_hint)?;
-        let mut fences = Fences::none(identity.nulls_first, budget);
+        let mut fences = Fences::none(budget);
         loop {
             if let Some(next) = settled(fences.read_next(store, &state, true))? {
                 fences.take_over(next);
@@ -134,49 +133,5 @@ impl Directory {
         self.fences.forget();
         self.deltas = Deltas::default();
         self.killed.forget();
-    }
-
-    /// The leaf that a position belongs to. `None` if there are no leaves.
-    #[inline]
-    pub fn route<S: Store>(&mut self, store: &S, position: Fence) -> Attempt<Option<LeafRef>> {
-        self.fences.route(store, &self.state, position)
-    }
-
-    /// The last leaf that holds positions before `position`. `None` if there are no leaves.
-    pub fn route_before<S: Store>(
-        &mut self,
-        store: &S,
-        position: Fence,
-    ) -> Attempt<Option<LeafRef>> {
-        let Some(leaf) = self.route(store, position)? else { return Ok(None) };
-        if leaf.ordinal == 0 || self.low(store, leaf.ordinal)? < position {
-            return Ok(Some(leaf));
-        }
-        self.leaf(store, leaf.ordinal - 1).map(Some)
-    }
-
-    /// Routing without the model, by a search among the directory's pages. `None` if there are no
-    /// leaves.
-    pub(super) fn route_by_pages<S: Store>(
-        &mut self,
-        store: &S,
-        position: Fence,
-    ) -> Attempt<Option<LeafRef>> {
-        self.fences.route_by_pages(store, &self.state, position)
-    }
-
-    /// The low fence of a leaf that was routed to.
-    pub(super) fn low<S: Store>(&self, store: &S, ordinal: usize) -> Attempt<Fence> {
-        self.fences.low(store, &self.state, ordinal)
-    }
-
-    /// The `ordinal`-th leaf; `ordinal` is below the number of leaves.
-    pub fn leaf<S: Store>(&mut self, store: &S, ordinal: usize) -> Attempt<LeafRef> {
-        self.fences.leaf(store, &self.state, ordinal)
-    }
-
-    /// Reads all of the directory that is not known yet, and the model.
-    pub(super) fn load_all<S: Store>(&mut self, store: &S) -> Attempt<()> {
-        self.fences.load_all(store, &self.state)
     }
 }

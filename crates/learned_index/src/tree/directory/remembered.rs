@@ -6,8 +6,11 @@ use crate::cpu;
 use crate::key::Code;
 use crate::page::leaf::Leaf;
 use crate::store::{Hint, Store};
-use crate::tree::killed::{Killed, Place, Slots};
+use crate::tree::killed::{Killed, PageId, Slots};
 use crate::tree::leaf::LeafRef;
+
+/// How far into a leaf its last keys are, of 1.
+const LAST_PART: f32 = 0.999;
 
 impl Directory {
     /// Remembers that a leaf was read and found whole, the hint for reading it again, and what it looks
@@ -50,7 +53,7 @@ impl Directory {
         let low = tiles.codes[leaf.ordinal];
         let high = tiles.codes.get(leaf.ordinal + 1).copied().unwrap_or(Code::MAX);
         let width = high.saturating_sub(low) as f32;
-        let fraction = (code.saturating_sub(low) as f32 / width.max(1.0)).min(0.999);
+        let fraction = (code.saturating_sub(low) as f32 / width.max(1.0)).min(LAST_PART);
         rest.outline.lines(fraction, |offset| cpu::prefetch(page.wrapping_add(offset)));
     }
 
@@ -62,8 +65,8 @@ impl Directory {
 
     /// The slots of a page whose rows are known to be dead to all.
     #[inline]
-    pub(in crate::tree) fn killed_in(&self, place: &Place) -> Option<&Slots> {
-        self.killed.of(place)
+    pub(in crate::tree) fn killed_in(&self, page_id: &PageId) -> Option<&Slots> {
+        self.killed.of(page_id)
     }
 
     /// Entries whose rows are known to be dead to all.

@@ -296,7 +296,7 @@ impl Routes {
                 Side::At => node.child_for(position),
                 Side::Before => node.child_before(position),
             };
-            at = Step {
+            at = Waypoint {
                 block,
                 low,
                 level: at.level - 1,
@@ -367,7 +367,7 @@ impl Routes {
             let open = self.read_leaf(store, word, position, Side::At)?;
             let (leaf, hint) = (open.view(), S::hint(open.page()));
             let (block, low) = (leaf.at(), leaf.low());
-            Step { block, low, level: 0, hint, verified: true, from_route: false }
+            Waypoint { block, low, level: 0, hint, verified: true, from_route: false }
         };
         loop {
             stop_at(StopPoint::InsertBeforeLock);
@@ -394,16 +394,23 @@ impl Routes {
     }
 
     /// The page that a route leads to.
-    fn step_to(&self, slot: usize) -> Step {
+    fn step_to(&self, slot: usize) -> Waypoint {
         let Route { block, hint, verified, .. } = self.rest[slot];
-        Step { block, low: self.lows[slot], level: self.level, hint, verified, from_route: true }
+        Waypoint {
+            block,
+            low: self.lows[slot],
+            level: self.level,
+            hint,
+            verified,
+            from_route: true,
+        }
     }
 }
 
 /// A page on the way to a position, and what it must be like. Low fences never move: with its own
 /// one a page is no other page of the tree, and whoever goes right gets further.
 #[derive(Clone, Copy)]
-struct Step {
+struct Waypoint {
     block: Block,
     low: Fence,
     level: u16,
@@ -414,7 +421,7 @@ struct Step {
     from_route: bool,
 }
 
-impl Step {
+impl Waypoint {
     /// Whether a page is the root, which was of a lower level when the routes were made. It is the one
     /// page whose content moves to another level, and no page refers to it.
     fn is_root_that_grew(&self, node: &Delta<'_>, tree: Tree) -> bool {
@@ -432,11 +439,11 @@ impl Step {
 }
 
 /// The right neighbour of a page.
-fn right_of(node: &Delta<'_>, at: Step) -> Result<Step> {
+fn right_of(node: &Delta<'_>, at: Waypoint) -> Result<Waypoint> {
     let right = node.right();
     node.ensure(right != 0 && right != at.block, "a right neighbour", right.into())?;
     let (low, level) = (node.high(), at.level);
-    Ok(Step { block: right, low, level, hint: 0, verified: false, from_route: false })
+    Ok(Waypoint { block: right, low, level, hint: 0, verified: false, from_route: false })
 }
 
 /// All pages of a tree, but the leaves that a watermark has left behind: these were freed when it passed

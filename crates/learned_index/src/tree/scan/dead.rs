@@ -11,7 +11,7 @@ use crate::page::leaf::Leaf;
 use crate::store::Store;
 use crate::tree::attempt::Attempt;
 use crate::tree::directory::Directory;
-use crate::tree::killed::{Place, Slots};
+use crate::tree::killed::{PageId, Slots};
 use crate::tree::leaf::LeafRef;
 use crate::tree::tombstones::{Tombstones, read_tombstones};
 
@@ -71,7 +71,7 @@ fn dead_of<'a, S: Store>(
     at: LeafRef,
 ) -> Attempt<Dead<'a, S::Page<'a>>> {
     let marked = read_tombstones(store, directory.state().word, leaf)?;
-    Ok(Dead { marked, killed: directory.killed_in(&Place::of_leaf(at)) })
+    Ok(Dead { marked, killed: directory.killed_in(&PageId::of_leaf(at)) })
 }
 
 impl<P> Scan<P> {
@@ -133,5 +133,5 @@ impl<P> Scan<P> {
 #[inline]
 pub(super) fn may_have_dead(directory: &Directory, leaf: &Leaf<'_>, at: LeafRef) -> bool {
     leaf.tombstones() > 0
-        || (directory.has_killed() && directory.killed_in(&Place::of_leaf(at)).is_some())
+        || (directory.has_killed() && directory.killed_in(&PageId::of_leaf(at)).is_some())
 }

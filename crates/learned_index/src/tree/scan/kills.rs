@@ -3,12 +3,12 @@
 //! What is remembered must be the slot that an entry was copied from. An entry that is looked for by its key and heap TID
 //! may be another one by then: VACUUM may have taken the first one out, and its TID may be that of a new row with the
 //! same key. So slots are looked for only as long as they mean what they meant when the portion was copied: in leaves and
-//! the frozen delta tree under the same word, and in a leaf of a delta tree as long as it is the same [`Place`], and
+//! the frozen delta tree under the same word, and in a leaf of a delta tree as long as it is the same [`PageId`], and
 //! among the entries that it had then. Two entries that are in the index at one time are never equal.
 
 use std::ops::Range;
 
-use super::{LARGEST_PORTION, Place as Position, Scan};
+use super::{LARGEST_PORTION, Scan, Stand};
 use crate::corruption::Result;
 use crate::entry::{Entry, Fence, Side};
 use crate::fault::{Fault, injected};
@@ -17,7 +17,7 @@ use crate::page::leaf::Leaf;
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, settled};
 use crate::tree::directory::{Directory, Which};
-use crate::tree::killed::{Expected, Place};
+use crate::tree::killed::{MoreDead, PageId};
 use crate::tree::leaf::{LeafRef, read_leaf};
 use crate::tree::routes::read_node;
 
@@ -41,7 +41,7 @@ pub(super) struct Kills {
     /// The state that it was copied under.
     pub(super) word: u64,
     /// Leaves of delta trees that it has entries of, and how many each had then.
-    pub(super) deltas: [Option<(Place, usize)>; 2],
+    pub(super) deltas: [Option<(PageId, usize)>; 2],
     /// Entries whose rows are dead.
     entries: Vec<Entry>,
     /// Where dead entries of a leaf were found last that are not marked.
@@ -62,7 +62,7 @@ impl<P> Scan<P> {
     #[inline]
     pub fn kill_current(&mut self) {
         // A merge join or a cursor that goes back meets the same dead rows again.
-        if let Position::At(entry) = self.place
+        if let Stand::At(entry) = self.stand
             && self.kills.entries.len() < MOST_AT_ONCE
         {
             self.kills.entries.push(entry);
@@ -83,7 +83,7 @@ impl<P> Scan<P> {
         directory: &mut Directory,
         ends: bool,
     ) -> Result<ManyDead> {
-        let more = if ends { Expected::Later } else { Expected::Soon };
+        let more = if ends { MoreDead::Later } else { MoreDead::Soon };
         let mut entries = std::mem::take(&mut self.kills.entries);
         entries.sort_unstable();
         entries.dedup();
@@ -106,7 +106,7 @@ impl<P> Scan<P> {
         store: &S,
         directory: &mut Directory,
         entries: &[Entry],
-        more: Expected,
+        more: MoreDead,
     ) -> Attempt<ManyDead> {
         let mut many = ManyDead::default();
         let mut left = entries.len();
@@ -127,15 +127,15 @@ impl<P> Scan<P> {
             let leaf = open.view();
             let high = leaf.high();
             let within = rest.partition_point(|&entry| Fence::at(entry) < high).max(1);
-            let place = Place::of_leaf(at);
+            let page_id = PageId::of_leaf(at);
             let slots = remember_in_leaf(directory, &leaf, at, &rest[..within])?;
             let all = slots.start == 0 || slots.end == leaf.entries();
-            let more = if all { Expected::Nothing } else { more };
+            let more = if all { MoreDead::Never } else { more };
             let killed = directory.killed();
-            if killed.is_worth_marking(&place, more) {
+            if killed.is_worth_marking(&page_id, more) {
                 many.in_leaf = Some(Fence::at(first));
                 self.kills.unmarked = None;
-            } else if killed.is_worth_marking(&place, Expected::Later) {
+            } else if killed.is_worth_marking(&page_id, MoreDead::Later) {
                 self.kills.unmarked = Some(Fence::at(first));
             }
             rest = &rest[within..];
@@ -171,7 +171,7 @@ fn remember_in_leaf(
         }
     }
     if !slots.is_empty() {
-        directory.killed().add_all(Place::of_leaf(at), slots);
+        directory.killed().add_all(PageId::of_leaf(at), slots);
     }
     Ok(start..end)
 }
@@ -181,19 +181,19 @@ fn remember_in_leaf(
 fn remember_in_delta<S: Store>(
     store: &S,
     directory: &mut Directory,
-    (place, count): (Place, usize),
+    (page_id, count): (PageId, usize),
     entries: &[Entry],
-    more: Expected,
+    more: MoreDead,
 ) -> Attempt<(usize, Option<Fence>)> {
-    let Place::Delta { block, name, .. } = place else { return Ok((0, None)) };
+    let PageId::Delta { block, name, .. } = page_id else { return Ok((0, None)) };
     let open = read_node(store, directory.state().word, name, block, 0)?;
     let node = open.view();
     if node.level() > 0 {
         // The root: its entries have moved down.
         return Ok((0, None));
     }
-    let now = Place::of_delta(&node);
-    if now != place && !injected(Fault::KillByTid) {
+    let now = PageId::of_delta(&node);
+    if now != page_id && !injected(Fault::KillByTid) {
         return Ok((0, None));
     }
     let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else {

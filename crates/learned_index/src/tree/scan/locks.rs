@@ -4,7 +4,7 @@
 //! end are locked, and unless all of them had been locked before, it is copied again. A portion that is returned was
 //! read after everything between its two ends was locked, whether there are entries or not.
 
-use super::{Direction, Guard, Place, Scan, Unasked};
+use super::{Direction, Guard, Scan, Stand, Unasked};
 use crate::corruption::Result;
 use crate::entry::Fence;
 use crate::fault::{Fault, injected};
@@ -64,18 +64,18 @@ impl<P> Scan<P> {
         locks: &mut impl PredicateLocks,
     ) -> Result<bool> {
         let to_end = !found || self.exhausted == Some(direction);
-        let (from, to) = match (direction, self.place) {
+        let (from, to) = match (direction, self.stand) {
             // Nothing was read.
-            (Direction::Forward, Place::End) | (Direction::Backward, Place::Start) => {
+            (Direction::Forward, Stand::End) | (Direction::Backward, Stand::Start) => {
                 return Ok(false);
             }
-            (Direction::Forward, place) => {
+            (Direction::Forward, stand) => {
                 let from =
-                    if let Place::At(entry) = place { Fence::past(entry) } else { Fence::MIN };
+                    if let Stand::At(entry) = stand { Fence::past(entry) } else { Fence::MIN };
                 (from, if to_end { Fence::MAX } else { self.reached })
             }
-            (Direction::Backward, place) => {
-                let to = if let Place::At(entry) = place { Fence::at(entry) } else { Fence::MAX };
+            (Direction::Backward, stand) => {
+                let to = if let Stand::At(entry) = stand { Fence::at(entry) } else { Fence::MAX };
                 (if to_end { Fence::MIN } else { self.reached }, to)
             }
         };

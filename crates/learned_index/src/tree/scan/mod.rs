@@ -60,7 +60,7 @@ pub enum Direction {
 
 /// Where a scan stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Stand {
     /// Nothing was returned yet: the next entry is the first one, from whichever end.
     Outside,
     /// At the entry returned last.
@@ -74,8 +74,8 @@ enum Place {
 /// A scan over the entries of sorted, disjoint intervals. `P` is the store's pin.
 pub struct Scan<P> {
     intervals: Intervals,
-    place: Place,
-    mark: Place,
+    stand: Stand,
+    mark: Stand,
     /// A portion of the matches, in index order.
     copied: Entries,
     /// The entry of the portion that was returned last.
@@ -113,8 +113,8 @@ impl<P> Default for Scan<P> {
     fn default() -> Scan<P> {
         Scan {
             intervals: Intervals::default(),
-            place: Place::Outside,
-            mark: Place::Outside,
+            stand: Stand::Outside,
+            mark: Stand::Outside,
             copied: Entries::default(),
             current: 0,
             portion: FIRST_PORTION,
@@ -146,8 +146,8 @@ impl<P> Scan<P> {
     pub fn restart<S: Store<Pin = P>>(&mut self, store: &S, guard: Guard) {
         self.forget(store);
         self.guard = guard;
-        self.place = Place::Outside;
-        self.mark = Place::Outside;
+        self.stand = Stand::Outside;
+        self.mark = Stand::Outside;
         self.portion = FIRST_PORTION;
         self.asked = 0;
         self.interval = 0;
@@ -187,7 +187,7 @@ impl<P> Scan<P> {
         };
         let entry = self.copied.get(next)?;
         self.current = next;
-        self.place = Place::At(entry);
+        self.stand = Stand::At(entry);
         Some(entry)
     }
 
@@ -245,7 +245,7 @@ impl<P> Scan<P> {
             return Ok(None);
         }
         let Some(entry) = self.copied.get(self.current) else { return Ok(None) };
-        self.place = Place::At(entry);
+        self.stand = Stand::At(entry);
         Ok(Some(entry))
     }
 
@@ -266,23 +266,23 @@ impl<P> Scan<P> {
             return Ok(&[]);
         }
         if let Some(last) = self.copied.last() {
-            (self.current, self.place) = (self.copied.len() - 1, Place::At(last));
+            (self.current, self.stand) = (self.copied.len() - 1, Stand::At(last));
         }
         Ok(self.copied.tids())
     }
 
     /// Remembers where the scan stands.
     pub fn mark(&mut self) {
-        self.mark = self.place;
+        self.mark = self.stand;
     }
 
     /// Returns to the mark: the next entry will be the one next to the marked one.
     pub fn restore<S: Store<Pin = P>>(&mut self, store: &S) {
-        if self.place == self.mark {
+        if self.stand == self.mark {
             return;
         }
-        self.place = self.mark;
-        if let Place::At(entry) = self.mark
+        self.stand = self.mark;
+        if let Stand::At(entry) = self.mark
             && let Some(at) = self.copied.position(entry)
         {
             self.current = at;
@@ -301,9 +301,9 @@ impl<P> Scan<P> {
 
     #[cold]
     fn end(&mut self, direction: Direction) {
-        self.place = match direction {
-            Direction::Forward => Place::End,
-            Direction::Backward => Place::Start,
+        self.stand = match direction {
+            Direction::Forward => Stand::End,
+            Direction::Backward => Stand::Start,
         };
     }
 
@@ -328,7 +328,7 @@ impl<P> Scan<P> {
                 };
                 self.keep_visible(store, directory, table)?;
                 if self.copied.is_empty() {
-                    self.place = farthest.map_or(self.place, Place::At);
+                    self.stand = farthest.map_or(self.stand, Stand::At);
                     continue;
                 }
             }
@@ -343,7 +343,7 @@ impl<P> Scan<P> {
     /// Ends the scan where nothing is known to come after the portion, which costs nothing. Whether it did.
     #[inline]
     pub fn end_if_exhausted<S: Store<Pin = P>>(&mut self, store: &S, direction: Direction) -> bool {
-        let ends = self.exhausted.take() == Some(direction) && matches!(self.place, Place::At(_));
+        let ends = self.exhausted.take() == Some(direction) && matches!(self.stand, Stand::At(_));
         if ends {
             self.forget(store);
             self.end(direction);
@@ -363,7 +363,7 @@ impl<P> Scan<P> {
         if self.end_if_exhausted(store, direction) {
             return Ok(false);
         }
-        let place = self.place;
+        let stand = self.stand;
         std::mem::swap(&mut self.pins, &mut self.old_pins);
         self.kills.forget();
         if L::LOCKS {
@@ -378,16 +378,16 @@ impl<P> Scan<P> {
             if self.guard == Guard::Checks {
                 self.fresh.clear();
             }
-            let copied = match (direction, place) {
-                (Direction::Forward, Place::End) | (Direction::Backward, Place::Start) => Ok(false),
-                (Direction::Forward, Place::At(entry)) => {
+            let copied = match (direction, stand) {
+                (Direction::Forward, Stand::End) | (Direction::Backward, Stand::Start) => Ok(false),
+                (Direction::Forward, Stand::At(entry)) => {
                     self.copy_from(store, directory, Fence::past(entry))
                 }
                 (Direction::Forward, _) => match self.copy_point(store, directory) {
                     Ok(None) => self.copy_from(store, directory, Fence::MIN),
                     found => found.map(|found| found == Some(true)),
                 },
-                (Direction::Backward, Place::At(entry)) => {
+                (Direction::Backward, Stand::At(entry)) => {
                     self.copy_before(store, directory, Fence::at(entry))
                 }
                 (Direction::Backward, _) => self.copy_before(store, directory, Fence::MAX),

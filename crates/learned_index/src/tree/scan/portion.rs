@@ -8,12 +8,12 @@ use crate::fault::{Fault, injected};
 use crate::key::{Interval, Key, NullClass};
 use crate::memory::Add;
 use crate::page::delta::Delta;
-use crate::page::leaf::taken;
+use crate::page::leaf::{Leaf, taken};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::Attempt;
 use crate::tree::directory::{Directory, Which};
-use crate::tree::killed::{Place, Slots};
+use crate::tree::killed::{PageId, Slots};
 use crate::tree::leaf::{LeafRef, OpenLeaf, read_leaf};
 
 /// Keys of a list whose leaves are asked for ahead of reading them, from disk and from memory.
@@ -136,8 +136,8 @@ impl<P> Scan<P> {
         };
         if rest.0 < rest.1 && at_once > 1 {
             // Where rows are deleted in the order of the key, many leaves have nothing but dead entries, or nothing.
-            let (place, count) = (Place::of_delta(&node), node.len());
-            if count == 0 || killed.of(&place).is_some_and(|killed| killed.has_all(count)) {
+            let (page_id, count) = (PageId::of_delta(&node), node.len());
+            if count == 0 || killed.of(&page_id).is_some_and(|killed| killed.has_all(count)) {
                 drop(open);
                 return self.copy_delta(store, directory, (which, direction), rest, at_once - 1);
             }
@@ -149,10 +149,10 @@ impl<P> Scan<P> {
         {
             return Ok(reached);
         }
-        let place = Place::of_delta(&node);
-        let killed = directory.killed_in(&place);
+        let page_id = PageId::of_delta(&node);
+        let killed = directory.killed_in(&page_id);
         if self.copy_fresh(&node, killed, low, high)? {
-            self.kills.deltas[which as usize] = Some((place, node.len()));
+            self.kills.deltas[which as usize] = Some((page_id, node.len()));
             self.keep::<S>(open.into_page());
         }
         Ok(reached)
@@ -239,18 +239,31 @@ impl<P> Scan<P> {
         let open = read_leaf(store, directory.state().word, at)?;
         open.check_holds(Side::At, from)?;
         let leaf = open.view();
-        let mut bound = bound.min(leaf.high());
-        let mut index = self.interval_after(from);
+        let bound = bound.min(leaf.high());
         if let &[interval] = self.intervals.as_slice() {
             let range = (from.max(Fence::before(interval.low)), end_of(&interval).min(bound));
             (from, _) = self.skip_dead(store, directory, &leaf, at, range, Direction::Forward)?;
         }
-        let intervals = self.intervals.as_slice();
-        self.ranges.clear();
         // Behind what other leaves gave.
         let first = self.copied.len();
-        let mut room = self.portion.saturating_sub(first).max(1);
-        let mut cut = false;
+        let (reached, cut) = self.copy_slots(&leaf, from, bound)?;
+        let copied = self.keep_living(store, directory, open, first)?;
+        Ok(copied.filter(|_| cut).map_or(reached, |(_, last)| Fence::past(last)))
+    }
+
+    /// Copies the matches of a leaf between two positions, dead ones included: as many as a portion has room for. Returns
+    /// up to where that is all there is, and whether it ends within an interval, behind the last entry.
+    #[inline]
+    fn copy_slots(
+        &mut self,
+        leaf: &Leaf<'_>,
+        mut from: Fence,
+        bound: Fence,
+    ) -> Result<(Fence, bool)> {
+        let mut index = self.interval_after(from);
+        let intervals = self.intervals.as_slice();
+        self.ranges.clear();
+        let mut room = self.portion.saturating_sub(self.copied.len()).max(1);
         while let Some(interval) = intervals.get(index) {
             from = from.max(Fence::before(interval.low));
             if from >= bound {
@@ -268,21 +281,15 @@ impl<P> Scan<P> {
                 self.ranges.add((slots.start, slots.end));
             }
             if more {
-                cut = true;
-                break;
+                return Ok((bound, true));
             }
             from = to;
             index += 1;
             if room == 0 {
-                bound = bound.min(from);
-                break;
+                return Ok((bound.min(from), false));
             }
         }
-        let copied = self.keep_living(store, directory, open, first)?;
-        if let Some((_, last)) = copied.filter(|_| cut) {
-            bound = Fence::past(last);
-        }
-        Ok(bound)
+        Ok((bound, false))
     }
 
     /// Copies a portion of the last matches before a position.

@@ -1,0 +1,21 @@
+//! Binary search among numbers.
+
+use std::ops::Range;
+
+/// The first of these numbers that does not satisfy a condition that no later one satisfies then; the end if all do.
+#[inline(always)]
+pub(crate) fn partition_point(
+    numbers: Range<usize>,
+    mut holds: impl FnMut(usize) -> bool,
+) -> usize {
+    let Range { start: mut low, end: mut high } = numbers;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
