@@ -12,7 +12,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use learned_index::entry::{Entry, Fence, HeapTid};
 use learned_index::key::Key;
 use learned_index::model::ModelChoice;
-use learned_index::page::delta::{self, CAPACITY, Delta, Span};
+use learned_index::page::delta::{self, CAPACITY, Head, Span};
 use learned_index::page::meta::Identity;
 use learned_index::page::{PageBytes, apply};
 use learned_index::store::memory::MemoryStore;
@@ -48,7 +48,7 @@ fn orders(count: u64) -> [(&'static str, Vec<Entry>); 2] {
 }
 
 fn append(page: &mut PageBytes, entry: Entry) {
-    match Delta::parse(page, TREE, 1).unwrap().append(entry).unwrap() {
+    match Head::parse(page, TREE, 1).unwrap().of(page).append(entry).unwrap() {
         (None, edit) => apply(page, &[edit]),
         (Some(end), edit) => apply(page, &[end, edit]),
     }
@@ -86,9 +86,9 @@ fn page(criterion: &mut Criterion) {
                 bench.iter(|| {
                     for entry in &entries {
                         found.clear();
-                        let page = Delta::parse(page, TREE, 1).unwrap();
+                        let head = Head::parse(page, TREE, 1).unwrap();
                         let (low, high) = (Fence::before(entry.key), Fence::after(entry.key));
-                        page.collect(low, high, &mut found).unwrap();
+                        head.of(page).collect(low, high, &mut found).unwrap();
                     }
                     found.len()
                 });

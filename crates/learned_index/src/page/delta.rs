@@ -204,84 +204,82 @@ fn lower_for(entries: usize) -> usize {
     (ENTRIES_AT + entries.next_multiple_of(CHUNK) * ENTRY_LEN).min(CONTENT_END)
 }
 
-/// A view of a page. Its errors name the block.
-#[derive(Clone, Copy)]
-pub struct Delta<'a> {
-    page: &'a PageBytes,
-    head: Head,
-}
-
 /// The front of a page, checked, and where the page is.
 #[derive(Clone, Copy)]
-pub(crate) struct Head {
+pub struct Head {
     block: Block,
     tree: u64,
     header: Header,
 }
 
-impl<'a> Delta<'a> {
+/// A view of a page. Its errors name the block.
+#[derive(Clone, Copy)]
+pub struct Delta<'a> {
+    page: &'a PageBytes,
+    head: &'a Head,
+}
+
+impl Head {
     /// Checks kind, version, tree and header of the page in a block.
     #[inline]
-    pub fn parse(page: &'a PageBytes, tree: u64, block: Block) -> Result<Delta<'a>> {
-        Delta::parse_unnamed(page, tree, block).map_err(|corruption| corruption.at(block))
+    pub fn parse(page: &PageBytes, tree: u64, block: Block) -> Result<Head> {
+        Head::parse_unnamed(page, tree, block).map_err(|corruption| corruption.at(block))
     }
 
-    /// The view of a page whose front was checked.
+    /// The page whose front this is.
     #[inline]
-    pub(crate) fn of(page: &'a PageBytes, head: Head) -> Delta<'a> {
-        Delta { page, head }
+    pub fn of<'a>(&'a self, page: &'a PageBytes) -> Delta<'a> {
+        Delta { page, head: self }
     }
 
     #[inline]
-    fn parse_unnamed(page: &'a PageBytes, tree: u64, block: Block) -> Result<Delta<'a>> {
+    fn parse_unnamed(page: &PageBytes, tree: u64, block: Block) -> Result<Head> {
         check_kind(page, PageKind::Delta, "a page of a delta tree")?;
         ensure(birth(page) == tree, "a page of this delta tree", birth(page))?;
         let header: Header = read(page, HEADER_AT);
         let most = if header.level == 0 { CAPACITY } else { CHILDREN };
         ensure_at_most(header.sorted.into(), most, "entries in a delta page")?;
-        let delta = Delta { page, head: Head { block, tree, header } };
-        ensure_that(delta.low() < delta.high(), "fences that ascend")?;
-        ensure_that(header.level == 0 || header.sorted > 0, "a delta page with children")?;
-        Ok(delta)
+        let head = Head { block, tree, header };
+        let ascends = head.of(page).low() < head.of(page).high();
+        ensure_that(ascends, "fences that ascend")?;
+        let has_children = header.level == 0 || header.sorted > 0;
+        ensure_that(has_children, "a delta page with children")?;
+        Ok(head)
     }
+}
 
-    /// The front of the page, for [`Delta::of`].
-    #[inline]
-    pub(crate) fn head(&self) -> Head {
-        self.head
-    }
-
+impl Delta<'_> {
     /// Where the page is.
     #[inline]
-    pub fn at(&self) -> Block {
+    pub fn at(self) -> Block {
         self.head.block
     }
 
     /// The name of its tree.
     #[inline]
-    pub fn tree(&self) -> u64 {
+    pub fn tree(self) -> u64 {
         self.head.tree
     }
 
     /// Fails with a corruption of this page unless `condition` holds.
     #[inline]
-    pub(crate) fn ensure(&self, condition: bool, expected: &'static str, found: u64) -> Result<()> {
+    pub(crate) fn ensure(self, condition: bool, expected: &'static str, found: u64) -> Result<()> {
         ensure(condition, expected, found).map_err(|corruption| corruption.at(self.at()))
     }
 
     /// The same, where no number tells what was found.
     #[inline]
-    pub(crate) fn ensure_that(&self, condition: bool, expected: &'static str) -> Result<()> {
+    pub(crate) fn ensure_that(self, condition: bool, expected: &'static str) -> Result<()> {
         ensure_that(condition, expected).map_err(|corruption| corruption.at(self.at()))
     }
 
     /// Checks that the page is of this level.
-    pub(crate) fn check_level(&self, level: u16) -> Result<()> {
+    pub(crate) fn check_level(self, level: u16) -> Result<()> {
         self.ensure(self.level() == level, "a delta page of this level", self.level().into())
     }
 
     /// Checks the seal and every entry: for the first look at a page.
-    pub fn verify(&self) -> Result<()> {
+    pub fn verify(self) -> Result<()> {
         verify_seal(self.page).map_err(|corruption| corruption.at(self.at()))?;
         if self.level() > 0 {
             return Ok(());
@@ -298,47 +296,47 @@ impl<'a> Delta<'a> {
 
     /// An entry of this page, if it is whole.
     #[inline]
-    fn checked(&self, stored: &StoredEntry) -> Result<Entry> {
+    fn checked(self, stored: &StoredEntry) -> Result<Entry> {
         stored.entry().map_err(|corruption| corruption.at(self.at()))
     }
 
     /// The first position that belongs to the page.
     #[inline]
-    pub fn low(&self) -> Fence {
+    pub fn low(self) -> Fence {
         self.head.header.low.into()
     }
 
     /// The first position that belongs to a page further right.
     #[inline]
-    pub fn high(&self) -> Fence {
+    pub fn high(self) -> Fence {
         self.head.header.high.into()
     }
 
     /// The next page to the right; 0: none.
-    pub fn right(&self) -> Block {
+    pub fn right(self) -> Block {
         self.head.header.right
     }
 
     /// Where the page stands.
-    pub fn span(&self) -> Span {
+    pub fn span(self) -> Span {
         Span { low: self.low(), high: self.high(), right: self.right() }
     }
 
     /// 0: entries. Above: children.
     #[inline]
-    pub fn level(&self) -> u16 {
+    pub fn level(self) -> u16 {
         self.head.header.level
     }
 
     /// Times that entries were taken out of a page of level 0 while its fences stayed. As long as this and
     /// [`Delta::high`] are the same, in the page of one tree with one low fence, entries are only added, behind those there are.
     #[inline]
-    pub fn rewrites(&self) -> u64 {
+    pub fn rewrites(self) -> u64 {
         self.head.header.rewrites
     }
 
     /// Whether nothing can be added.
-    pub fn is_full(&self) -> bool {
+    pub fn is_full(self) -> bool {
         if self.level() == 0 {
             self.len() >= fault::full_at(CAPACITY)
         } else {
@@ -348,7 +346,7 @@ impl<'a> Delta<'a> {
 
     /// Number of entries of a page of level 0.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub fn len(self) -> usize {
         let lower: u16 = read(self.page, super::PD_LOWER);
         let end = (usize::from(lower).clamp(ENTRIES_AT, CONTENT_END) - ENTRIES_AT) / ENTRY_LEN;
         // Only the last chunk can have room: the content grows when the one before is full.
@@ -357,22 +355,22 @@ impl<'a> Delta<'a> {
     }
 
     /// Whether there is no entry.
-    pub fn is_empty(&self) -> bool {
+    pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    fn sorted(&self) -> usize {
+    fn sorted(self) -> usize {
         usize::from(self.head.header.sorted)
     }
 
     #[inline]
-    fn stored(&self, slot: usize) -> StoredEntry {
+    fn stored(self, slot: usize) -> StoredEntry {
         read(self.page, ENTRIES_AT + slot * ENTRY_LEN)
     }
 
     /// The entry in a slot of a page of level 0; `None` behind the last.
     #[inline]
-    pub fn entry(&self, slot: usize) -> Result<Option<Entry>> {
+    pub fn entry(self, slot: usize) -> Result<Option<Entry>> {
         let lower: u16 = read(self.page, super::PD_LOWER);
         let end = usize::from(lower).min(CONTENT_END);
         if ENTRIES_AT + (slot + 1) * ENTRY_LEN > end || self.stored(slot).tid_offset == 0 {
@@ -382,18 +380,13 @@ impl<'a> Delta<'a> {
     }
 
     /// Appends the entries from `low` to `high` (exclusive), in no order.
-    pub fn collect(&self, low: Fence, high: Fence, found: &mut Vec<Entry>) -> Result<()> {
+    pub fn collect(self, low: Fence, high: Fence, found: &mut Vec<Entry>) -> Result<()> {
         self.visit(low, high, |_, entry| found.push(entry))
     }
 
     /// Calls `found` for the entries from `low` to `high` (exclusive), in no order, with the slot of each.
     #[inline]
-    pub fn visit(
-        &self,
-        low: Fence,
-        high: Fence,
-        mut found: impl FnMut(usize, Entry),
-    ) -> Result<()> {
+    pub fn visit(self, low: Fence, high: Fence, mut found: impl FnMut(usize, Entry)) -> Result<()> {
         let (count, sorted) = (self.len(), self.sorted());
         let start = partition_point(0..sorted.min(count), |slot| self.stored(slot).fence() < low);
         for slot in start..sorted.min(count) {
@@ -426,7 +419,7 @@ impl<'a> Delta<'a> {
     }
 
     /// All entries, in order.
-    pub fn entries(&self) -> Result<Vec<Entry>> {
+    pub fn entries(self) -> Result<Vec<Entry>> {
         let mut entries = Vec::with_capacity(self.len());
         self.collect(Fence::MIN, Fence::MAX, &mut entries)?;
         let all = entries.len() == self.len();
@@ -437,7 +430,7 @@ impl<'a> Delta<'a> {
 
     /// The page without its entries from `span.high` on, the others in the order that they have: what
     /// is in order at its front stays where it is, and need not be logged again.
-    pub fn left_half(&self, span: Span) -> Result<PageBytes> {
+    pub fn left_half(self, span: Span) -> Result<PageBytes> {
         let stays = |slot: &usize| self.stored(*slot).fence() < span.high;
         let sorted = (0..self.sorted().min(self.len())).filter(stays).count();
         let left: Result<Vec<Entry>> =
@@ -446,7 +439,7 @@ impl<'a> Delta<'a> {
     }
 
     /// The page with its entries as they are, and another right end.
-    pub fn with_right_end(&self, high: Fence, right: Block) -> PageBytes {
+    pub fn with_right_end(self, high: Fence, right: Block) -> PageBytes {
         let mut page = *self.page;
         let header = Header { high: high.into(), right, ..self.head.header };
         write(&mut page, HEADER_AT, &header);
@@ -455,7 +448,7 @@ impl<'a> Delta<'a> {
     }
 
     /// The page with some of its entries, which ascend.
-    pub fn reduced_to(&self, entries: &[Entry]) -> PageBytes {
+    pub fn reduced_to(self, entries: &[Entry]) -> PageBytes {
         let raise = u64::from(!fault::injected(fault::Fault::KeepRewrites));
         let rewrites = self.rewrites().wrapping_add(raise);
         let (count, entries) = (entries.len(), entries.iter().copied());
@@ -463,13 +456,13 @@ impl<'a> Delta<'a> {
     }
 
     /// Whether an entry would stand behind all others.
-    pub fn is_behind_all(&self, position: Fence) -> bool {
+    pub fn is_behind_all(self, position: Fence) -> bool {
         (0..self.len()).all(|slot| self.stored(slot).fence() < position)
     }
 
     /// The edits that add an entry, which belongs here, to a page of level 0. `None` if it is full.
     #[inline]
-    pub fn append(&self, entry: Entry) -> Option<(Option<Edit>, Edit)> {
+    pub fn append(self, entry: Entry) -> Option<(Option<Edit>, Edit)> {
         let count = self.len();
         if count >= fault::full_at(CAPACITY) {
             return None;
@@ -486,33 +479,33 @@ impl<'a> Delta<'a> {
     }
 
     /// Number of children of a page above level 0.
-    pub fn child_count(&self) -> usize {
+    pub fn child_count(self) -> usize {
         usize::from(self.head.header.sorted)
     }
 
     /// A child; `slot` is below the number of children.
-    pub fn child(&self, slot: usize) -> Child {
+    pub fn child(self, slot: usize) -> Child {
         let stored: StoredChild = read(self.page, ENTRIES_AT + slot * CHILD_LEN);
         Child { low: stored.low.into(), block: stored.block }
     }
 
     /// All children, in order.
-    pub fn children(&self) -> Vec<Child> {
+    pub fn children(self) -> Vec<Child> {
         (0..self.child_count()).map(|slot| self.child(slot)).collect()
     }
 
     /// The last child that begins at or before a position.
-    pub fn child_for(&self, position: Fence) -> Child {
+    pub fn child_for(self, position: Fence) -> Child {
         self.last_child(|low| low <= position)
     }
 
     /// The last child that begins before a position.
-    pub fn child_before(&self, position: Fence) -> Child {
+    pub fn child_before(self, position: Fence) -> Child {
         self.last_child(|low| low < position)
     }
 
     /// The last child whose low fence satisfies a condition; the first if none does.
-    fn last_child(&self, condition: impl Fn(Fence) -> bool) -> Child {
+    fn last_child(self, condition: impl Fn(Fence) -> bool) -> Child {
         let after = partition_point(1..self.child_count(), |slot| condition(self.child(slot).low));
         self.child(after - 1)
     }
@@ -527,7 +520,8 @@ pub fn lines(entries: usize) -> [usize; 4] {
 
 /// Where the content of a page ends.
 pub(crate) fn content_end(page: &PageBytes, block: Block) -> Result<usize> {
-    let delta = Delta::parse(page, birth(page), block)?;
+    let head = Head::parse(page, birth(page), block)?;
+    let delta = head.of(page);
     Ok(match delta.level() {
         0 => lower_for(delta.len()),
         _ => ENTRIES_AT + delta.child_count() * CHILD_LEN,
@@ -547,7 +541,7 @@ mod tests {
     use super::*;
 
     fn add(page: &mut PageBytes, entry: Entry) {
-        let (end, edit) = Delta::parse(page, 9, 1).unwrap().append(entry).unwrap();
+        let (end, edit) = Head::parse(page, 9, 1).unwrap().of(page).append(entry).unwrap();
         end.into_iter().chain([edit]).for_each(|edit| apply(page, &[edit]));
     }
 
@@ -574,7 +568,8 @@ mod tests {
             for &entry in rest {
                 add(&mut page, entry);
             }
-            let view = Delta::parse(&page, 9, 1).unwrap();
+            let head = Head::parse(&page, 9, 1).unwrap();
+            let view = head.of(&page);
             view.verify().unwrap();
             prop_assert_eq!(view.len(), entries.len());
             let mut sorted = entries.clone();
@@ -595,7 +590,7 @@ mod tests {
                 add(&mut page, entry);
             }
             page[at] ^= 1 << bit;
-            let noticed = Delta::parse(&page, 9, 1).and_then(|view| view.verify()).is_err();
+            let noticed = Head::parse(&page, 9, 1).and_then(|head| head.of(&page).verify()).is_err();
             prop_assert!(noticed, "byte {} of {} entries", at, entries.len());
         }
     }
@@ -604,12 +599,14 @@ mod tests {
     fn a_page_that_was_never_damaged_passes_when_it_is_full() {
         let mut page = leaf(9, Span::ALL, &[]);
         for row in 0..CAPACITY {
-            let view = Delta::parse(&page, 9, 1).unwrap();
+            let head = Head::parse(&page, 9, 1).unwrap();
+            let view = head.of(&page);
             assert!(!view.is_full());
             let tid = HeapTid::new(row as u32, 1);
             add(&mut page, Entry { key: Key::value(1), tid });
         }
-        let view = Delta::parse(&page, 9, 1).unwrap();
+        let head = Head::parse(&page, 9, 1).unwrap();
+        let view = head.of(&page);
         assert!(view.is_full());
         view.verify().unwrap();
     }

@@ -13,11 +13,12 @@ use super::{
 };
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence};
+use crate::key::Code;
 
 const MAGIC: u32 = 0x4C52_4E44;
 
 /// No fence has changed since the model was trained.
-pub const NOTHING_STALE: (u64, u64) = (u64::MAX, 0);
+pub const NOTHING_STALE: (Code, Code) = (Code::MAX, 0);
 
 /// What the index is, from its build to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub struct State {
     pub model_leaves: u32,
     /// The fences that changed since the model was trained have codes from the first to the second of
     /// these; none if they descend.
-    pub stale: (u64, u64),
+    pub stale: (Code, Code),
     /// The delta tree that takes inserts. None: there were no inserts since the last freeze.
     pub active: Option<Tree>,
     /// The delta tree that is being merged.

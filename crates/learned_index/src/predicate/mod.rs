@@ -25,10 +25,10 @@ mod tests;
 pub use held::Held;
 
 use crate::fault::{Fault, injected};
-use crate::key::{Key, NullClass};
+use crate::key::{Code, Key, NullClass};
 
 /// The first code of the upper half.
-const MIDDLE: u64 = 1 << 63;
+const MIDDLE: Code = 1 << 63;
 /// Distances from a half's border at which parts begin: powers of 16.
 const DISTANCES: u32 = 16;
 /// Of all values: as a level.
@@ -44,8 +44,8 @@ pub const GROUPS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     class: NullClass,
-    low: u64,
-    high: u64,
+    low: Code,
+    high: Code,
     number: u32,
     group: usize,
 }
@@ -79,7 +79,7 @@ pub fn marker(group: usize) -> u32 {
 
 impl Part {
     /// The keys that agree with a code above a level. Of NULLs there is only the cell of level 0.
-    fn cell(class: NullClass, code: u64, level: u32) -> Part {
+    fn cell(class: NullClass, code: Code, level: u32) -> Part {
         let within = 1u64.checked_shl(level).map_or(u64::MAX, |size| size - 1);
         let low = code & !within;
         let group = match level {
@@ -124,12 +124,12 @@ impl Part {
 /// A half of all codes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Half {
-    start: u64,
-    end: u64,
+    start: Code,
+    end: Code,
 }
 
 impl Half {
-    fn of(code: u64) -> Half {
+    fn of(code: Code) -> Half {
         let start = code & MIDDLE;
         Half { start, end: start | (MIDDLE - 1) }
     }

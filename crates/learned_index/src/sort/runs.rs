@@ -6,6 +6,7 @@ use std::collections::binary_heap::PeekMut;
 
 use super::radix::{self, Pair};
 use crate::entry::HeapTid;
+use crate::key::Code;
 use crate::memory::{Add, Room, SMALL, listed, with_room};
 
 const PAIR_LEN: usize = size_of::<Pair>();
@@ -74,7 +75,7 @@ impl<S: Spill> Sorter<S> {
 
     /// Adds an entry.
     #[inline]
-    pub fn push(&mut self, code: u64, tid: HeapTid) {
+    pub fn push(&mut self, code: Code, tid: HeapTid) {
         if self.pairs.len() == self.pairs.capacity() {
             self.grow_or_spill();
         }
@@ -114,7 +115,7 @@ impl<S: Spill> Sorter<S> {
     }
 
     /// Hands out all entries in order.
-    pub fn finish(mut self, mut emit: impl FnMut(u64, HeapTid)) {
+    pub fn finish(mut self, mut emit: impl FnMut(Code, HeapTid)) {
         if self.runs.is_empty() {
             radix::sort(&mut self.pairs, || self.spill.poll());
             self.pairs.iter().for_each(|&(code, tid)| emit(code, HeapTid::from_u64(tid)));

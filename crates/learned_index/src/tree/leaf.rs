@@ -1,5 +1,5 @@
-//! Opening a leaf. Whoever reads one does it here: the page is locked under one state, found to be the leaf that is
-//! meant, and looked at once.
+//! Opening a leaf. Everything that reads a leaf opens it here, which locks the page under one state, checks that it is the
+//! leaf that the directory means, and reads its front once.
 
 use std::ops::Deref;
 

@@ -14,7 +14,7 @@ use crate::corruption::{Found, Result};
 use crate::entry::{Entry, HeapTid};
 use crate::key::Key;
 use crate::model::ModelChoice;
-use crate::page::delta::{self, Child, Delta, Span};
+use crate::page::delta::{self, Child, Head, Span};
 use crate::page::meta::Identity;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -150,7 +150,8 @@ fn a_root_that_refers_to_itself_is_an_error() {
     let tree = Directory::open(&whole, 1 << 24).unwrap().state().active.unwrap();
     let (span, level, children) = {
         let page = whole.read(tree.root, 0);
-        let node = Delta::parse(&page, tree.name, tree.root).unwrap();
+        let head = Head::parse(&page, tree.name, tree.root).unwrap();
+        let node = head.of(&page);
         let span = Span { low: node.low(), high: node.high(), right: node.right() };
         (span, node.level(), node.children())
     };

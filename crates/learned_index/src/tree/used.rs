@@ -7,7 +7,7 @@ use super::directory::{UpperLevels, read_children, read_model_pages};
 use crate::corruption::{Result, ensure};
 use crate::entry::Block;
 use crate::memory::Room;
-use crate::page::delta::Delta;
+use crate::page::delta::{Delta, Head};
 use crate::page::meta::State;
 use crate::page::{self, PageBytes, PageKind, is_kind};
 use crate::store::Store;
@@ -67,5 +67,6 @@ pub(super) fn is_of_delta(page: &PageBytes, state: &State) -> bool {
     }
     let frozen = state.frozen.is_some_and(|tree| tree.name == name);
     // A leaf that the watermark has left behind is of no use any more.
-    frozen && Delta::parse(page, name, 0).is_ok_and(|n| n.level() > 0 || n.high() > state.watermark)
+    let is_ahead = |page: Delta<'_>| page.level() > 0 || page.high() > state.watermark;
+    frozen && Head::parse(page, name, 0).is_ok_and(|head| is_ahead(head.of(page)))
 }

@@ -200,7 +200,8 @@ fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> 
         Role::Free
     } else {
         let name = crate::page::birth(page);
-        let node = crate::page::delta::Delta::parse(page, name, block).unwrap();
+        let head = crate::page::delta::Head::parse(page, name, block).unwrap();
+        let node = head.of(page);
         let frozen = state.frozen.is_some_and(|tree| tree.name == name);
         match (frozen, node.level()) {
             (true, 0) => Role::FrozenLeaf,

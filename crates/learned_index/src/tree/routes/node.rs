@@ -1,5 +1,5 @@
-//! Opening a page of a delta tree. Whoever reads or changes one does it here: the page is locked, found to be one of
-//! the tree, and looked at once.
+//! Opening a page of a delta tree. Everything that reads or changes such a page opens it here, which locks the page,
+//! checks that it is one of the tree, and reads its front once.
 
 use std::ops::Deref;
 
@@ -44,14 +44,14 @@ impl<P: Deref<Target = PageBytes>> OpenNode<P> {
     /// Checks that a locked page is one of the tree with this name.
     #[inline]
     pub(in crate::tree) fn check(page: P, tree: u64, block: Block) -> Result<OpenNode<P>> {
-        let head = Delta::parse(&page, tree, block)?.head();
+        let head = Head::parse(&page, tree, block)?;
         Ok(OpenNode { page, head })
     }
 
     /// The page.
     #[inline]
     pub(in crate::tree) fn view(&self) -> Delta<'_> {
-        Delta::of(&self.page, self.head)
+        self.head.of(&self.page)
     }
 
     /// A copy that is not locked.

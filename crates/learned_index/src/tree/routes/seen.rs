@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::entry::{Entry, HeapTid};
     use crate::key::Key;
-    use crate::page::delta::{CAPACITY, Span, leaf};
+    use crate::page::delta::{CAPACITY, Head, Span, leaf};
 
     #[test]
     fn what_was_seen_is_always_told_and_the_rest_seldom() {
@@ -108,7 +108,8 @@ mod tests {
                 tid: HeapTid::new(row as u32, 1),
             };
             let page = leaf(9, Span::ALL, &(0..CAPACITY).map(entry).collect::<Vec<_>>());
-            let leaf = Delta::parse(&page, 9, 1).unwrap();
+            let head = Head::parse(&page, 9, 1).unwrap();
+            let leaf = head.of(&page);
             let mut seen = Seen::nothing_of(&leaf);
             seen.update(&leaf).unwrap();
             assert_eq!(seen.count(), CAPACITY);
