@@ -246,7 +246,7 @@ impl OpenIndex {
                 "REINDEX it, or install the version that wrote it.",
             );
         }
-        let place = corruption.block.map_or(String::new(), |block| format!(" at block {block}"));
+        let place = corruption.block().map_or(String::new(), |block| format!(" at block {block}"));
         refuse(
             PgSqlErrorCode::ERRCODE_INDEX_CORRUPTED,
             format!("index \"{name}\" is corrupted{place}: {corruption}"),

@@ -81,6 +81,7 @@ pub(crate) struct TidStride {
 
 impl TidStride {
     /// `stride` is at least the largest line pointer of the TIDs, and not 0.
+    #[inline]
     pub(crate) fn new(stride: u16) -> TidStride {
         let stride = u64::from(stride.max(1));
         TidStride { stride, reciprocal: (u64::MAX / stride).wrapping_add(1) }
@@ -140,7 +141,7 @@ struct BlockView<'a> {
 
 impl Head {
     /// Checks kind, version and header of the page in a block. The blocks of entries are checked as they are used.
-    #[inline]
+    #[inline(always)]
     pub fn parse(page: &PageBytes, block: Block) -> Result<Head> {
         Head::parse_unnamed(page, block).map_err(|corruption| corruption.at(block))
     }
@@ -151,7 +152,7 @@ impl Head {
         Leaf { page, head: self }
     }
 
-    #[inline]
+    #[inline(always)]
     fn parse_unnamed(page: &PageBytes, block: Block) -> Result<Head> {
         check_kind(page, PageKind::Leaf, "a leaf")?;
         let marks: Marks = read(page, MARKS_AT);
@@ -183,12 +184,6 @@ impl<'a> Leaf<'a> {
     #[inline]
     pub(crate) fn ensure(self, condition: bool, expected: &'static str, found: u64) -> Result<()> {
         ensure(condition, expected, found).map_err(|corruption| corruption.at(self.head.block))
-    }
-
-    /// The same, where no number tells what was found.
-    #[inline]
-    pub(crate) fn ensure_that(self, condition: bool, expected: &'static str) -> Result<()> {
-        ensure_that(condition, expected).map_err(|corruption| corruption.at(self.head.block))
     }
 
     /// The first position that belongs to the leaf.
@@ -242,6 +237,7 @@ impl<'a> Leaf<'a> {
         self.tombstone_list().as_chunks().0
     }
 
+    #[inline]
     fn tombstone_list(self) -> &'a [u8] {
         let listed = if self.head.marks.tombstone_page == 0 { self.tombstones() } else { 0 };
         let start = usize::from(self.head.header.tombstones_at);
@@ -289,16 +285,19 @@ impl<'a> Leaf<'a> {
         let first_slot = usize::from(start.first_slot);
         let end = self.slots_before(block + 1);
         let ascends = first_slot < end && end <= self.entries();
-        self.ensure_that(ascends, "blocks that ascend")?;
+        ensure_that(ascends, "blocks that ascend")?;
         // Up to the end of the page: reading a few bytes beyond a sequence is its fast path.
         let bytes = self.page.get(usize::from(start.offset)..).unwrap_or(&[]);
-        let sequence = |bytes| {
-            let parsed = Sequence::parse(bytes, end - first_slot);
-            parsed.map_err(|corruption| corruption.at(self.head.block))
-        };
-        let (codes, len) = sequence(bytes)?;
-        let (tids, _) = sequence(bytes.get(len..).unwrap_or(&[]))?;
+        let (codes, len) = Sequence::parse(bytes, end - first_slot)?;
+        let (tids, _) = Sequence::parse(bytes.get(len..).unwrap_or(&[]), end - first_slot)?;
         Ok(BlockView { first_slot, codes, tids })
+    }
+
+    /// Reads blocks, and names the page if one of them is damaged: here and not where a block is read, since that would
+    /// move the block's view once more.
+    #[inline(always)]
+    fn named<T>(self, read: impl FnOnce(Leaf<'a>) -> Result<T>) -> Result<T> {
+        read(self).map_err(|corruption| corruption.at(self.head.block))
     }
 
     /// Number of blocks whose first entry satisfies a condition that no later block satisfies
@@ -332,6 +331,10 @@ impl<'a> Leaf<'a> {
     /// The first slot whose entry lies at or after a position; the number of entries if there is
     /// none.
     pub fn slot_of(self, position: Fence) -> Result<usize> {
+        self.named(|leaf| leaf.slot_at(position))
+    }
+
+    fn slot_at(self, position: Fence) -> Result<usize> {
         if position.class != self.head.class as u8 {
             let before = position.class < self.head.class as u8;
             return Ok(if before { 0 } else { self.entries() });
@@ -359,6 +362,15 @@ impl<'a> Leaf<'a> {
     /// are not more than twice as many. Returns their slots, and whether there are more.
     #[inline]
     pub fn copy_run(
+        self,
+        code: Code,
+        room: usize,
+        into: &mut Entries,
+    ) -> Result<(Range<usize>, bool)> {
+        self.named(|leaf| leaf.copy_run_of(code, room, into))
+    }
+
+    fn copy_run_of(
         self,
         code: Code,
         room: usize,
@@ -466,8 +478,10 @@ impl<'a> Leaf<'a> {
 
     /// The entry of a slot below the number of entries.
     pub(crate) fn entry(self, slot: usize) -> Result<Entry> {
-        let key = Key { class: self.head.class, code: self.code(slot)? };
-        Ok(Entry { key, tid: self.tid(slot)? })
+        self.named(|leaf| {
+            let key = Key { class: leaf.head.class, code: leaf.code(slot)? };
+            Ok(Entry { key, tid: leaf.tid(slot)? })
+        })
     }
 
     /// The heap TID of a slot below the number of entries.
@@ -485,6 +499,10 @@ impl<'a> Leaf<'a> {
 
     /// Appends the same to entries that are of the leaf's null class.
     pub fn decode(self, start: usize, end: usize, into: &mut Entries) -> Result<()> {
+        self.named(|leaf| leaf.decode_slots(start, end, into))
+    }
+
+    fn decode_slots(self, start: usize, end: usize, into: &mut Entries) -> Result<()> {
         into.make_room(end.saturating_sub(start));
         let (codes, tids) = into.columns();
         let mut slot = start;
@@ -496,7 +514,7 @@ impl<'a> Leaf<'a> {
             let view = self.block(block)?;
             let block_end = self.slots_before(block + 1);
             let ascends = view.first_slot <= slot && slot < block_end;
-            self.ensure_that(ascends, "slots that ascend")?;
+            ensure_that(ascends, "slots that ascend")?;
             let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
             view.codes.prefetch(from..to);
             view.tids.prefetch(from..to);

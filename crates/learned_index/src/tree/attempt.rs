@@ -41,7 +41,7 @@ impl Interruption {
 ///
 /// The word is loaded under the lock: whoever makes a page useless for this state changes
 /// the word first, and writes over the page, which this lock delays, after that.
-#[inline]
+#[inline(always)]
 pub fn read_current<S: Store>(
     store: &S,
     word: u64,

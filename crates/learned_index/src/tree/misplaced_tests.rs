@@ -10,7 +10,7 @@ use super::directory::Directory;
 use super::merge::{Limits, merge_step};
 use super::scan::{Direction, Guard, Scan};
 use super::vacuum::bulk_delete;
-use crate::corruption::{Found, Result};
+use crate::corruption::Result;
 use crate::entry::{Entry, HeapTid};
 use crate::key::Key;
 use crate::model::ModelChoice;
@@ -118,7 +118,7 @@ fn misplace(source: &MemoryStore, distances: &[u32]) -> usize {
             failed.extend(merged.err());
             failed.extend(bulk_delete(&swapped(), OPTIONS, |_| false, || {}).err());
             for corruption in &failed {
-                if let Found::Number(found) = corruption.found {
+                if let Some(found) = corruption.number() {
                     let last = FIRST_CODE + BUILT * 1_000_000;
                     assert!(!(FIRST_CODE..=last).contains(&found), "a key: {corruption}");
                 }
