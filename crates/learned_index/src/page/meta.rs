@@ -3,6 +3,8 @@
 //! The identity is written once per build and sealed. The state changes in place, with a checksum
 //! of its own; its first word is what scans compare to learn that something was published.
 
+use std::ops::Range;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::delta::Tree;
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence};
-use crate::key::Code;
+use crate::key::{Code, NullClass};
 
 const MAGIC: u32 = 0x4C52_4E44;
 
@@ -38,6 +40,17 @@ impl Identity {
     /// page of theirs passes for one of this. So small that counting on never overflows.
     pub(crate) fn beginning(&self) -> u64 {
         (self.incarnation >> 16) + 1
+    }
+
+    /// The class of its NULLs.
+    pub(crate) fn null_class(&self) -> NullClass {
+        if self.nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast }
+    }
+
+    /// The ordinals of the leaves with values, under a state.
+    pub(crate) fn value_leaves(&self, state: &State) -> Range<usize> {
+        let (leaves, nulls) = (state.leaves as usize, state.null_leaves as usize);
+        if self.nulls_first { nulls.min(leaves)..leaves } else { 0..leaves.saturating_sub(nulls) }
     }
 }
 

@@ -91,10 +91,7 @@ impl<W: BulkStore> Builder<W> {
 
     /// Ends the values; what is pushed from here on is NULL, with code 0.
     pub fn begin_nulls(&mut self) {
-        let class = match self.identity.nulls_first {
-            true => NullClass::NullsFirst,
-            false => NullClass::NullsLast,
-        };
+        let class = self.identity.null_class();
         let end = if class == NullClass::NullsLast { Fence::start_of(class) } else { Fence::MAX };
         self.finish_class(end);
         let low = match class {

@@ -13,7 +13,7 @@ use std::fmt;
 use super::build::{BuildOptions, Builder};
 use crate::corruption::Corruption;
 use crate::entry::HeapTid;
-use crate::key::{Code, Key, NullClass};
+use crate::key::{Code, Key};
 use crate::page::meta::{Identity, State};
 use crate::sort::{Sorter, Spill};
 use crate::store::BulkStore;
@@ -133,7 +133,7 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
         self.has_nulls = true;
         self.nulls.push(0, tid);
         match self.watch.as_mut().filter(|_| alive) {
-            Some(watch) => watch.add_null(null_key(&self.identity)),
+            Some(watch) => watch.add_null(Key { class: self.identity.null_class(), code: 0 }),
             None => Ok(()),
         }
     }
@@ -190,12 +190,4 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
 #[inline]
 fn add<W: BulkStore>(builder: &mut Builder<W>, code: Code, tid: HeapTid) -> Result<(), BuildError> {
     if builder.try_push(code, tid) { Ok(()) } else { Err(BuildError::Twice) }
-}
-
-fn null_key(identity: &Identity) -> Key {
-    let class = match identity.nulls_first {
-        true => NullClass::NullsFirst,
-        false => NullClass::NullsLast,
-    };
-    Key { class, code: 0 }
 }

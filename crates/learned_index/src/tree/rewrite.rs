@@ -465,8 +465,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     /// The codes at which the leaves of values begin.
     fn fences(&mut self, next: &State) -> Result<Vec<Code>> {
         let excluded = self.excluded();
-        let (leaves, nulls) = (next.leaves as usize, next.null_leaves as usize);
-        let values = if self.identity.nulls_first { nulls..leaves } else { 0..leaves - nulls };
+        let values = self.identity.value_leaves(next);
         let mut fences = with_room(values.len());
         let mut ordinal = 0;
         for &page in &self.upper.pages {

@@ -2,7 +2,6 @@
 //!
 //! They are what the state says, and never change while it lasts. The model is a hint; fences decide.
 
-use std::ops::Range;
 use std::rc::Rc;
 
 use super::Directory;
@@ -138,7 +137,7 @@ impl Directory {
     pub(super) fn predicted(&self, position: Fence) -> Option<usize> {
         let Fences { tiles, model, .. } = &self.fences;
         let model = model.as_ref().filter(|_| position.class == NullClass::Value as u8)?;
-        let values = self.value_leaves();
+        let values = self.identity.value_leaves(&self.state);
         let codes = &tiles.codes[values.clone()];
         let rest = &tiles.rest[values.clone()];
         let at_or_before = model::search(model.predict(position.code), codes.len(), |index| {
@@ -147,15 +146,6 @@ impl Directory {
                 || index == 0
         });
         Some((values.start + at_or_before).saturating_sub(1))
-    }
-
-    /// The ordinals of the leaves with values.
-    fn value_leaves(&self) -> Range<usize> {
-        let (leaves, nulls) = (self.leaves(), self.state.null_leaves as usize);
-        match self.identity.nulls_first {
-            true => nulls.min(leaves)..leaves,
-            false => 0..leaves.saturating_sub(nulls),
-        }
     }
 
     /// Routing without the model, by a search among the directory's pages. `None` if there are no

@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::entry::Fence;
+use crate::key::NullClass;
 use crate::model::ModelChoice;
 use crate::sort::MemorySpill;
 use crate::store::memory::MemoryStore;

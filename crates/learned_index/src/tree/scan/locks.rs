@@ -79,25 +79,23 @@ impl<P> Scan<P> {
                 (if to_end { Fence::MIN } else { self.reached }, to)
             }
         };
-        let nulls_first = directory.identity().nulls_first;
+        let nulls = directory.identity().null_class();
+        // Of the other class of NULLs there are no keys.
+        let classes = match nulls {
+            NullClass::NullsFirst => [nulls, NullClass::Value],
+            _ => [NullClass::Value, nulls],
+        };
         let mut new = false;
         let first = self.intervals.as_slice().partition_point(|i| Fence::after(i.high) <= from);
         for interval in self.intervals.as_slice().get(first..).unwrap_or(&[]) {
             if locks.held().everything() || Fence::before(interval.low) >= to {
                 break;
             }
-            for class in [NullClass::NullsFirst, NullClass::Value, NullClass::NullsLast] {
-                let absent = match class {
-                    NullClass::NullsFirst => !nulls_first,
-                    NullClass::Value => false,
-                    NullClass::NullsLast => nulls_first,
-                };
+            for class in classes {
                 let Some((low, high)) = keys_between(interval, class, from, to) else { continue };
                 let Some((low, high)) = self.without_gaps(low, high) else { continue };
-                if !absent {
-                    let page = || self.codes_of_page(store, directory, low, high);
-                    new |= lock_rest(locks, low, high, page)?;
-                }
+                let page = || self.codes_of_page(store, directory, low, high);
+                new |= lock_rest(locks, low, high, page)?;
             }
         }
         Ok(new && !injected(Fault::LockAfterReading))

@@ -199,10 +199,7 @@ impl<P> Scan<P> {
         directory: &mut Directory,
         direction: Direction,
     ) -> Result<Option<Entry>> {
-        if let Some(entry) = self.next_copied(direction) {
-            return Ok(Some(entry));
-        }
-        self.copy_next(store, directory, direction, &mut NoLocks::default(), &mut Unasked)
+        self.next_of(store, directory, direction, &mut NoLocks::default(), &mut Unasked)
     }
 
     /// [`Scan::next`], which locks what it reads.
@@ -213,10 +210,7 @@ impl<P> Scan<P> {
         direction: Direction,
         locks: &mut impl PredicateLocks,
     ) -> Result<Option<Entry>> {
-        if let Some(entry) = self.next_copied(direction) {
-            return Ok(Some(entry));
-        }
-        self.copy_next(store, directory, direction, locks, &mut Unasked)
+        self.next_of(store, directory, direction, locks, &mut Unasked)
     }
 
     /// [`Scan::next`] of a scan under [`Guard::Checks`].
@@ -227,13 +221,11 @@ impl<P> Scan<P> {
         direction: Direction,
         table: &mut impl Visibility,
     ) -> Result<Option<Entry>> {
-        if let Some(entry) = self.next_copied(direction) {
-            return Ok(Some(entry));
-        }
-        self.copy_next(store, directory, direction, &mut NoLocks::default(), table)
+        self.next_of(store, directory, direction, &mut NoLocks::default(), table)
     }
 
-    fn copy_next<S: Store<Pin = P>>(
+    #[inline]
+    fn next_of<S: Store<Pin = P>>(
         &mut self,
         store: &S,
         directory: &mut Directory,
@@ -241,6 +233,9 @@ impl<P> Scan<P> {
         locks: &mut impl PredicateLocks,
         table: &mut impl Visibility,
     ) -> Result<Option<Entry>> {
+        if let Some(entry) = self.next_copied(direction) {
+            return Ok(Some(entry));
+        }
         if !self.next_portion(store, directory, direction, locks, table)? {
             return Ok(None);
         }
