@@ -6,35 +6,23 @@ use crate::entry::Block;
 
 /// A page whose bytes cannot be what this crate wrote.
 ///
-/// Bytes from disk are hostile input: every decoder returns this instead of panicking. It is small, because every result
-/// of a decoder has room for it.
+/// Bytes from disk are hostile input: every decoder returns this instead of panicking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corruption {
+    /// The page, once the caller that knows it has said so.
+    block: Option<Block>,
     /// What should have been there.
     expected: &'static str,
-    /// What the number says.
-    found: Found,
-    /// The page, once the caller that knows it has said so; [`NO_BLOCK`] until then.
-    block: Block,
-    number: u64,
+    /// What was found instead, or [`NO_NUMBER`]: never a key nor a fence, since the user who gets
+    /// the message may not be allowed to read the row.
+    found: u64,
 }
 
+// Every result of a decoder has room for it.
 const _: () = assert!(size_of::<Corruption>() == 32);
 
-/// `InvalidBlockNumber` of block.h.
-const NO_BLOCK: Block = Block::MAX;
-
-/// What was found in the place of something: never a key nor a fence, since the user who gets the message may not be
-/// allowed to read the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    /// Something that no number tells.
-    Otherwise,
-    /// Another number of the same kind.
-    Number,
-    /// More than there can be: how many there can be, and in the upper half how many there are.
-    TooMany,
-}
+/// No number tells what was found.
+const NO_NUMBER: u64 = u64::MAX;
 
 /// Result of everything that decodes pages.
 pub type Result<T> = std::result::Result<T, Corruption>;
@@ -42,21 +30,15 @@ pub type Result<T> = std::result::Result<T, Corruption>;
 const THIS_VERSION: &str = "the format that this version reads";
 
 impl Corruption {
-    /// A corruption of a page that the caller has yet to name.
+    /// A corruption of a page that the caller has yet to name: what was expected, and the number of
+    /// the same kind that was found.
     pub const fn new(expected: &'static str, found: u64) -> Corruption {
-        Corruption { expected, found: Found::Number, block: NO_BLOCK, number: found }
+        Corruption { block: None, expected, found }
     }
 
     /// The same, where no number tells what was found.
     pub const fn not(expected: &'static str) -> Corruption {
-        Corruption { expected, found: Found::Otherwise, block: NO_BLOCK, number: 0 }
-    }
-
-    /// More of them than there can be.
-    #[cold]
-    fn too_many(count: usize, most: usize, what: &'static str) -> Corruption {
-        let number = (count.min(u32::MAX as usize) as u64) << 32 | most as u64;
-        Corruption { found: Found::TooMany, number, ..Corruption::not(what) }
+        Corruption::new(expected, NO_NUMBER)
     }
 
     /// A page of another version than [`FORMAT_VERSION`](crate::page::FORMAT_VERSION).
@@ -69,21 +51,19 @@ impl Corruption {
         self.number().filter(|_| self.expected == THIS_VERSION)
     }
 
-    /// The number that was found in the place of another one of the same kind.
+    /// The number that was found.
     pub fn number(&self) -> Option<u64> {
-        (self.found == Found::Number).then_some(self.number)
+        (self.found != NO_NUMBER).then_some(self.found)
     }
 
     /// The page, if a caller has named it.
     pub fn block(&self) -> Option<Block> {
-        (self.block != NO_BLOCK).then_some(self.block)
+        self.block
     }
 
     /// Names the page, unless an inner layer has done so.
     pub fn at(mut self, block: Block) -> Corruption {
-        if self.block == NO_BLOCK {
-            self.block = block;
-        }
+        self.block.get_or_insert(block);
         self
     }
 }
@@ -91,15 +71,8 @@ impl Corruption {
 /// What was expected and what was found, without the page.
 impl fmt::Display for Corruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Corruption { expected, number, .. } = self;
-        match self.found {
-            Found::Otherwise => write!(f, "expected {expected}"),
-            Found::Number => write!(f, "expected {expected}, found {number}"),
-            Found::TooMany => {
-                let (most, count) = (number & u64::from(u32::MAX), number >> 32);
-                write!(f, "expected at most {most} {expected}, found {count}")
-            }
-        }
+        write!(f, "expected {}", self.expected)?;
+        self.number().map_or(Ok(()), |number| write!(f, ", found {number}"))
     }
 }
 
@@ -112,11 +85,62 @@ pub(crate) fn ensure(condition: bool, expected: &'static str, found: u64) -> Res
 
 /// The same, where no number tells what was found.
 pub(crate) fn ensure_that(condition: bool, expected: &'static str) -> Result<()> {
-    if condition { Ok(()) } else { Err(Corruption::not(expected)) }
+    ensure(condition, expected, NO_NUMBER)
 }
 
-/// Fails unless there are at most so many.
-#[inline]
-pub(crate) fn ensure_at_most(count: usize, most: usize, what: &'static str) -> Result<()> {
-    if count <= most { Ok(()) } else { Err(Corruption::too_many(count, most, what)) }
+/// Fails unless there are at most so many. The limit is a constant, and the message made of it.
+macro_rules! ensure_at_most {
+    ($count:expr, $most:expr, $what:literal) => {{
+        const LEN: usize = $crate::corruption::at_most::<100>($most, $what).1;
+        const TEXT: [u8; LEN] = $crate::corruption::at_most::<LEN>($most, $what).0;
+        const EXPECTED: &str = match std::str::from_utf8(&TEXT) {
+            Ok(text) => text,
+            Err(_) => $what,
+        };
+        let count: usize = $count;
+        $crate::corruption::ensure(count <= $most, EXPECTED, count as u64)
+    }};
+}
+pub(crate) use ensure_at_most;
+
+/// The bytes of "at most 254 children", as far as they fit, and how many they are.
+pub(crate) const fn at_most<const LEN: usize>(most: usize, what: &str) -> ([u8; LEN], usize) {
+    const BEGIN: &[u8] = b"at most ";
+    let mut text = [b' '; LEN];
+    let digits = match most.checked_ilog10() {
+        Some(log) => log as usize + 1,
+        None => 1,
+    };
+    let (what, number_at) = (what.as_bytes(), BEGIN.len());
+    let what_at = number_at + digits + 1;
+    let mut at = 0;
+    while at < LEN && at < what_at + what.len() {
+        text[at] = if at < number_at {
+            BEGIN[at]
+        } else if at < number_at + digits {
+            b'0' + (most / 10_usize.pow((number_at + digits - 1 - at) as u32) % 10) as u8
+        } else if at < what_at {
+            b' '
+        } else {
+            what[at - what_at]
+        };
+        at += 1;
+    }
+    (text, what_at + what.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_in_the_message() {
+        let error = |result: Result<()>| result.unwrap_err().to_string();
+        let many = ensure_at_most!(300, 254, "children");
+        assert_eq!(error(many), "expected at most 254 children, found 300");
+        assert_eq!(error(ensure_at_most!(1, 0, "of them")), "expected at most 0 of them, found 1");
+        assert_eq!(ensure_at_most!(65_536, 65_536, "values"), Ok(()));
+        assert_eq!(error(ensure_that(false, "a whole page")), "expected a whole page");
+        assert_eq!(error(ensure(false, "level 3", 4)), "expected level 3, found 4");
+    }
 }

@@ -76,7 +76,7 @@ impl<'a> Sequence<'a> {
     /// Reads the header of a sequence of `count` values at the start of `bytes`, which may go on
     /// behind it. Returns the view and the sequence's length in bytes.
     pub fn parse(bytes: &'a [u8], count: usize) -> Result<(Sequence<'a>, usize)> {
-        ensure_at_most(count, MAX_POSITIONS, "values in a sequence")?;
+        ensure_at_most!(count, MAX_POSITIONS, "values in a sequence")?;
         if byte(bytes, 0)? != FormTag::Runs as u8 {
             let (plain, len) = Plain::parse(bytes, count)?;
             return Ok((Sequence { count, form: Form::Plain(plain) }, len));

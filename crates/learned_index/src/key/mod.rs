@@ -25,6 +25,7 @@ pub enum NullClass {
 
 impl NullClass {
     /// The class that is stored as this number, if there is one.
+    #[inline(always)]
     pub(crate) const fn of(number: u8) -> Option<NullClass> {
         match number {
             0 => Some(NullClass::NullsFirst),

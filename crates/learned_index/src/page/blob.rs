@@ -40,6 +40,6 @@ pub fn decode(page: &PageBytes) -> Result<(&[u8], Option<Block>)> {
     verify_seal(page)?;
     let header: Header = read(page, CONTENT_START);
     let len = header.len as usize;
-    ensure_at_most(len, CAPACITY, "bytes of a model in a page")?;
+    ensure_at_most!(len, CAPACITY, "bytes of a model in a page")?;
     Ok((&page[BYTES_AT..BYTES_AT + len], (header.next != 0).then_some(header.next)))
 }

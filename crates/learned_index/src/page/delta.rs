@@ -237,8 +237,10 @@ impl Head {
         check_kind(page, PageKind::Delta, "a page of a delta tree")?;
         ensure(birth(page) == tree, "a page of this delta tree", birth(page))?;
         let header: Header = read(page, HEADER_AT);
-        let most = if header.level == 0 { CAPACITY } else { CHILDREN };
-        ensure_at_most(header.sorted.into(), most, "entries in a delta page")?;
+        match header.level {
+            0 => ensure_at_most!(header.sorted.into(), CAPACITY, "entries in a delta page")?,
+            _ => ensure_at_most!(header.sorted.into(), CHILDREN, "children of a delta page")?,
+        }
         let head = Head { block, tree, header };
         let ascends = head.of(page).low() < head.of(page).high();
         ensure_that(ascends, "fences that ascend")?;

@@ -75,7 +75,7 @@ pub fn decode(page: &PageBytes) -> Result<(u16, Vec<Child>)> {
     verify_seal(page)?;
     let header: Header = read(page, CONTENT_START);
     let count = usize::from(header.children);
-    ensure_at_most(count, CAPACITY, "children")?;
+    ensure_at_most!(count, CAPACITY, "children")?;
     let children: Vec<Child> = (0..count)
         .map(|index| {
             let stored: StoredChild = read(page, CHILDREN_AT + index * size_of::<StoredChild>());

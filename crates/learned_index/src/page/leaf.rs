@@ -158,15 +158,16 @@ impl Head {
         let marks: Marks = read(page, MARKS_AT);
         let header: Header = read(page, HEADER_AT);
         let entries = header.entries as usize;
-        ensure_at_most(entries, MAX_ENTRIES, "entries in a leaf")?;
+        ensure_at_most!(entries, MAX_ENTRIES, "entries in a leaf")?;
         let blocks = usize::from(header.blocks);
         let table_end = TABLE_AT + blocks * BLOCK_START_LEN;
         let tombstones_at = usize::from(header.tombstones_at);
         ensure_that(table_end <= tombstones_at, "a block table within the leaf")?;
         ensure_that(tombstones_at <= CONTENT_END, "blocks within the page")?;
         ensure_that((blocks == 0) == (entries == 0), "blocks for the entries")?;
-        let class = NullClass::of(header.class);
-        let class = class.ok_or(Corruption::new("a null class", header.class.into()))?;
+        let Some(class) = NullClass::of(header.class) else {
+            return Err(Corruption::new("a null class", header.class.into()));
+        };
         let head = Head { block, marks, header, class };
         let check = tombstone::marks_check(&marks, head.of(page).tombstone_list());
         ensure(marks.check == check, "the check of the tombstone marks", marks.check.into())?;
@@ -184,6 +185,12 @@ impl<'a> Leaf<'a> {
     #[inline]
     pub(crate) fn ensure(self, condition: bool, expected: &'static str, found: u64) -> Result<()> {
         ensure(condition, expected, found).map_err(|corruption| corruption.at(self.head.block))
+    }
+
+    /// The same, where no number tells what was found.
+    #[inline]
+    pub(crate) fn ensure_that(self, condition: bool, expected: &'static str) -> Result<()> {
+        ensure_that(condition, expected).map_err(|corruption| corruption.at(self.head.block))
     }
 
     /// The first position that belongs to the leaf.
@@ -285,19 +292,16 @@ impl<'a> Leaf<'a> {
         let first_slot = usize::from(start.first_slot);
         let end = self.slots_before(block + 1);
         let ascends = first_slot < end && end <= self.entries();
-        ensure_that(ascends, "blocks that ascend")?;
+        self.ensure_that(ascends, "blocks that ascend")?;
         // Up to the end of the page: reading a few bytes beyond a sequence is its fast path.
         let bytes = self.page.get(usize::from(start.offset)..).unwrap_or(&[]);
-        let (codes, len) = Sequence::parse(bytes, end - first_slot)?;
-        let (tids, _) = Sequence::parse(bytes.get(len..).unwrap_or(&[]), end - first_slot)?;
+        let sequence = |bytes| {
+            let parsed = Sequence::parse(bytes, end - first_slot);
+            parsed.map_err(|corruption| corruption.at(self.head.block))
+        };
+        let (codes, len) = sequence(bytes)?;
+        let (tids, _) = sequence(bytes.get(len..).unwrap_or(&[]))?;
         Ok(BlockView { first_slot, codes, tids })
-    }
-
-    /// Reads blocks, and names the page if one of them is damaged: here and not where a block is read, since that would
-    /// move the block's view once more.
-    #[inline(always)]
-    fn named<T>(self, read: impl FnOnce(Leaf<'a>) -> Result<T>) -> Result<T> {
-        read(self).map_err(|corruption| corruption.at(self.head.block))
     }
 
     /// Number of blocks whose first entry satisfies a condition that no later block satisfies
@@ -331,10 +335,6 @@ impl<'a> Leaf<'a> {
     /// The first slot whose entry lies at or after a position; the number of entries if there is
     /// none.
     pub fn slot_of(self, position: Fence) -> Result<usize> {
-        self.named(|leaf| leaf.slot_at(position))
-    }
-
-    fn slot_at(self, position: Fence) -> Result<usize> {
         if position.class != self.head.class as u8 {
             let before = position.class < self.head.class as u8;
             return Ok(if before { 0 } else { self.entries() });
@@ -362,15 +362,6 @@ impl<'a> Leaf<'a> {
     /// are not more than twice as many. Returns their slots, and whether there are more.
     #[inline]
     pub fn copy_run(
-        self,
-        code: Code,
-        room: usize,
-        into: &mut Entries,
-    ) -> Result<(Range<usize>, bool)> {
-        self.named(|leaf| leaf.copy_run_of(code, room, into))
-    }
-
-    fn copy_run_of(
         self,
         code: Code,
         room: usize,
@@ -478,10 +469,8 @@ impl<'a> Leaf<'a> {
 
     /// The entry of a slot below the number of entries.
     pub(crate) fn entry(self, slot: usize) -> Result<Entry> {
-        self.named(|leaf| {
-            let key = Key { class: leaf.head.class, code: leaf.code(slot)? };
-            Ok(Entry { key, tid: leaf.tid(slot)? })
-        })
+        let key = Key { class: self.head.class, code: self.code(slot)? };
+        Ok(Entry { key, tid: self.tid(slot)? })
     }
 
     /// The heap TID of a slot below the number of entries.
@@ -499,10 +488,6 @@ impl<'a> Leaf<'a> {
 
     /// Appends the same to entries that are of the leaf's null class.
     pub fn decode(self, start: usize, end: usize, into: &mut Entries) -> Result<()> {
-        self.named(|leaf| leaf.decode_slots(start, end, into))
-    }
-
-    fn decode_slots(self, start: usize, end: usize, into: &mut Entries) -> Result<()> {
         into.make_room(end.saturating_sub(start));
         let (codes, tids) = into.columns();
         let mut slot = start;
@@ -514,7 +499,7 @@ impl<'a> Leaf<'a> {
             let view = self.block(block)?;
             let block_end = self.slots_before(block + 1);
             let ascends = view.first_slot <= slot && slot < block_end;
-            ensure_that(ascends, "slots that ascend")?;
+            self.ensure_that(ascends, "slots that ascend")?;
             let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
             view.codes.prefetch(from..to);
             view.tids.prefetch(from..to);

@@ -393,7 +393,6 @@ impl<P> Scan<P> {
 
     /// Keeps those of the entries copied from `ranges` that are alive; the entries before the `first`-th are
     /// of other leaves. Returns the first and the last of those copied, dead ones included.
-    #[inline(always)]
     fn keep_living<S: Store<Pin = P>>(
         &mut self,
         store: &S,
