@@ -13,7 +13,7 @@ use super::run::Run;
 pub fn markdown(run: &Run, figures: &[Figure], pictures: &[Picture<'_>]) -> String {
     let mut text = format!(
         "\n`{}` on {}: version {}, commit {}, PostgreSQL {}, {} x {}, {} rows unless said, {} \
-        rounds.\n\nSettings: {}.\n",
+         rounds.\n\nSettings: {}.\n",
         run.command,
         run.date,
         run.version,
@@ -72,14 +72,15 @@ fn worse(figures: &[Figure]) -> String {
         false => table(&worse),
     };
     format!(
-        "\n## Where a B-tree is the better choice\n\nEvery row above whose ratio is below 1, other kinds of index \
-        included. Where the spread reaches over 1 the two cannot be told apart.\n\n{rows}"
+        "\n## Where a B-tree is the better choice\n\nEvery row above whose ratio is below 1, \
+         other kinds of index included. Where the spread reaches over 1 the two cannot be told \
+         apart.\n\n{rows}"
     )
 }
 
 fn table(figures: &[&Figure]) -> String {
-    let mut text = "| keys | measured | unit | against | theirs | learned | ratio | spread | ceiling | target |\n\
-        |---|---|---|---|---:|---:|---:|---|---:|---:|\n"
+    let mut text = "| keys | measured | unit | against | theirs | learned | ratio | spread | \
+                    ceiling | target |\n|---|---|---|---|---:|---:|---:|---|---:|---:|\n"
         .to_owned();
     for figure in figures {
         let optional = |value: Option<f64>| value.map(number).unwrap_or_default();

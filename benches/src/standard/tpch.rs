@@ -67,7 +67,8 @@ const TABLES: [(&str, &str, &[&str]); 8] = [
         "l_orderkey int8, l_partkey int8, l_suppkey int8, l_linenumber int4,
         l_quantity numeric(15, 2), l_extendedprice numeric(15, 2), l_discount numeric(15, 2),
         l_tax numeric(15, 2), l_returnflag text, l_linestatus text, l_shipdate date,
-        l_commitdate date, l_receiptdate date, l_shipinstruct text, l_shipmode text, l_comment text",
+        l_commitdate date, l_receiptdate date, l_shipinstruct text, l_shipmode text,
+         l_comment text",
         &["l_orderkey", "l_partkey", "l_suppkey", "l_shipdate", "l_commitdate", "l_receiptdate"],
     ),
 ];

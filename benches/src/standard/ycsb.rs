@@ -105,7 +105,8 @@ fn load(client: &mut Client, table: &str, method: &str, rows: u64) -> Result<()>
         (0..rows).map(|record| format!("{}|{}", key_of(record), payload(&mut rng))),
     )?;
     client.script(&format!(
-        "CREATE UNIQUE INDEX {table}_k ON {table} USING {method} (k); VACUUM (FREEZE, ANALYZE) {table}"
+        "CREATE UNIQUE INDEX {table}_k ON {table} USING {method} (k); VACUUM (FREEZE, ANALYZE) \
+         {table}"
     ))?;
     Ok(())
 }

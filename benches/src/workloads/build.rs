@@ -18,7 +18,8 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table) -> Result<()> 
     ];
     for (workers, what, target) in forms {
         client.batch_execute(&format!(
-            "ALTER TABLE {} SET (parallel_workers = {workers}); SET max_parallel_maintenance_workers = {workers}",
+            "ALTER TABLE {} SET (parallel_workers = {workers}); SET \
+             max_parallel_maintenance_workers = {workers}",
             table.name
         ))?;
         let found = alternate(bench.options.rounds, |side, _| {

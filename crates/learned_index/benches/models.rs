@@ -55,8 +55,8 @@ fn table(_: &mut Criterion) {
         return;
     }
     println!(
-        "| {KEYS} keys | distinct | model | ns | BTreeMap ns | ratio | partition_point ns | ratio | \
-         training {FENCES} fences, ms | the least |"
+        "| {KEYS} keys | distinct | model | ns | BTreeMap ns | ratio | partition_point ns | ratio \
+         | training {FENCES} fences, ms | the least |"
     );
     println!("|---|---:|---|---:|---:|---:|---:|---:|---:|---:|");
     for name in distributions::NAMES {

@@ -90,7 +90,7 @@ impl Session {
         Session { store, directory, scan: Scan::new() }
     }
 
-    /// Reads the rows from a code on, at the most so many, of those up to another code.
+    /// Reads the rows from a code on, at most so many, of those up to another code.
     #[inline]
     fn range(&mut self, low: u64, high: u64, most: usize) -> usize {
         self.scan.restart(&self.store, Guard::Nothing);
@@ -261,7 +261,8 @@ impl Made {
         Child { low: children[0].low, block, leaves, birth }
     }
 
-    /// Replaces a hundredth of the pages, as one range of a merge does, by pages of `leaves` leaves.
+    /// Replaces a hundredth of the pages, as one range of a merge does, by pages of `leaves`
+    /// leaves.
     fn replace(&mut self, leaves: usize, at: usize) {
         let count = self.pages.len() / 100;
         let first = at * 7_919 % (self.pages.len() - count);

@@ -1,10 +1,12 @@
-//! What some processors do better when they are asked: the one place with unsafe code in this crate.
+//! What some processors do better when they are asked: the one place with unsafe code in this
+//! crate.
 #![allow(unsafe_code)]
 
 /// Length of a cache line in bytes, as processors of today have it.
 pub const LINE: usize = 64;
 
-/// Asks for the cache line at an address that will be read soon. Any address will do: nothing is read.
+/// Asks for the cache line at an address that will be read soon. Any address will do: nothing is
+/// read.
 #[inline]
 pub fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]

@@ -25,7 +25,8 @@ pub(crate) enum Fault {
     SkipOtherPages,
     /// What is known of a tree's leaves while it takes inserts is kept when it is frozen.
     KeepRoutesOfFrozen,
-    /// A scan that checks what it copied believes the visibility map without a second look at the leaf.
+    /// A scan that checks what it copied believes the visibility map without a second look at the
+    /// leaf.
     NoSecondLook,
     /// The dead slots of a delta leaf are kept when it is written anew.
     KeepKilled,

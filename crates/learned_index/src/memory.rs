@@ -1,13 +1,15 @@
 //! Memory that grows with the data, and what happens when there is none.
 //!
 //! Rust ends the process when an allocation fails, and PostgreSQL then restarts all others. So
-//! whatever can become larger than [`SMALL`] is allocated through this module, which raises instead:
-//! a panic that unwinds to whoever called this crate. The extension makes an ERROR of it, by the
-//! handler that it registers. Raising is right wherever an error may be returned: also under page
-//! locks, which the store's guards leave to whoever catches the panic, and between two changes of
-//! pages, whose traces are those of a crash there. No change of pages allocates on its way.
+//! whatever can become larger than [`SMALL`] is allocated through this module, which raises
+//! instead: a panic that unwinds to the caller of this crate. The extension makes an ERROR of it,
+//! by the handler that it registers. Raising is right wherever an error may be returned: also under
+//! page locks, which the store's guards leave to the code that catches the panic, and between two
+//! changes of pages, whose traces are those of a crash there. No change of pages allocates on its
+//! way.
 //!
-//! What is smaller than that is allocated as usual: the extension's allocator keeps a reserve for it.
+//! What is smaller than that is allocated as usual: the extension's allocator keeps a reserve for
+//! it.
 
 use std::collections::{HashMap, HashSet, TryReserveError};
 use std::hash::{BuildHasher, Hash};

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// The first of these numbers that does not satisfy a condition that no later one satisfies then; the end if all do.
+/// The first of these numbers that does not satisfy a condition that no later one satisfies then;
+/// the end if all do.
 #[inline(always)]
 pub(crate) fn partition_point(
     numbers: Range<usize>,

@@ -4,7 +4,7 @@
 //! the calls vanish. What a session does at a place is up to the hook that was set.
 
 /// A place where a session can be held. Whether pages are locked there is part of what a test
-/// needs to know: whoever wants them waits too.
+/// needs to know: a session that wants them waits too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopPoint {
     /// A scan has copied what the delta trees have, and goes to the leaf. Nothing is locked.
@@ -31,13 +31,16 @@ pub enum StopPoint {
     SplitBeforeLock,
     /// A split has everything locked: parent, child, new page.
     SplitUnderLock,
-    /// An insert has found out which rows of a full leaf are dead. The leaf is pinned, nothing is locked.
+    /// An insert has found out which rows of a full leaf are dead. The leaf is pinned, nothing is
+    /// locked.
     RemovalBeforeLock,
-    /// An insert is about to take the entries of dead rows out, and has told standbys. The leaf is locked.
+    /// An insert is about to take the entries of dead rows out, and has told standbys. The leaf is
+    /// locked.
     RemovalUnderLock,
     /// A unique check has looked below the active tree. Nothing is locked.
     UniqueBeforeLock,
-    /// A unique check is about to look a row up. Nothing is locked; or the first leaf of the key is, for few rows.
+    /// A unique check is about to look a row up. Nothing is locked; or the first leaf of the key
+    /// is, for few rows.
     UniqueLook,
     /// A unique check has found no duplicate. The first leaf of the key is locked.
     UniqueUnderLock,
@@ -55,15 +58,15 @@ pub enum StopPoint {
     /// A range was published, and the pages of the frozen tree that it emptied are not free yet;
     /// with the exclusion. Nothing is locked.
     MergedBeforeFree,
-    /// VACUUM has looked at a block that nothing refers to, and is about to free it or to offer it; with
-    /// the exclusion. Nothing is locked.
+    /// VACUUM has looked at a block that nothing refers to, and is about to free it or to offer it;
+    /// with the exclusion. Nothing is locked.
     SweepBeforeFree,
     /// VACUUM has freed what nobody referred to, with the exclusion. Nothing is locked.
     VacuumSwept,
     /// VACUUM comes to the next block, with the exclusion. Nothing is locked.
     VacuumBeforePage,
-    /// VACUUM has written a leaf's new tombstone page, to which the leaf does not point yet; with the
-    /// exclusion. Nothing is locked.
+    /// VACUUM has written a leaf's new tombstone page, to which the leaf does not point yet; with
+    /// the exclusion. Nothing is locked.
     VacuumBeforeMap,
     /// The rows of the table are read, and not all pages of the new index are written.
     BuildScanned,

@@ -64,7 +64,8 @@ pub fn planning(bench: &mut Bench) -> Result<()> {
     let found = alternate(bench.options.rounds, |side, _| {
         let name = &twins.of(side).name;
         let query = format!(
-            "EXPLAIN (SUMMARY, FORMAT JSON) SELECT a.value, b.value FROM {name} a JOIN {name} b USING (k)"
+            "EXPLAIN (SUMMARY, FORMAT JSON) SELECT a.value, b.value FROM {name} a JOIN {name} b \
+             USING (k)"
         );
         let took = (0..TIMES)
             .map(|_| number(&explained(client, &query)?["Planning Time"]))

@@ -9,8 +9,8 @@ use rand::{Rng, SeedableRng};
 /// Lookups that are measured together.
 pub(crate) const LOOKUPS: usize = 1 << 14;
 
-/// Rounds of a comparison, and rounds of training. Many that are short: those in which something else
-/// had the processor are then few, and medians leave them out.
+/// Rounds of a comparison, and rounds of training. Many that are short: those in which something
+/// else had the processor are then few, and medians leave them out.
 pub(crate) const ROUNDS: usize = 64;
 pub(crate) const TRAININGS: usize = 11;
 

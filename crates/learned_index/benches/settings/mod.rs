@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
-/// So many samples in so many milliseconds. Plots take longer than a quick run measures: it has none.
+/// So many samples in so many milliseconds. Plots take longer than a quick run measures: it has
+/// none.
 pub(crate) fn settings(samples: usize, milliseconds: u64) -> Criterion {
     let criterion = Criterion::default()
         .sample_size(samples)

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::cpu;
 
-/// Cache lines that are asked for at once: processors of today have about so many on their way to a core.
+/// Cache lines that are asked for at once: processors of today have about so many on their way to a
+/// core.
 const LINES_AHEAD: usize = 12;
 
 /// Number of bits that `value` needs; 0 for 0.
@@ -196,7 +197,9 @@ mod tests {
         }
 
         #[test]
-        fn select_finds_the_same_bit_as_counting_does(words in prop::collection::vec(any::<u64>(), 0..8)) {
+        fn select_finds_the_same_bit_as_counting_does(
+            words in prop::collection::vec(any::<u64>(), 0..8),
+        ) {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             let set = BitSet::new(&bytes);
             let bit = |at: usize| words[at / 64] >> (at % 64) & 1 == 1;

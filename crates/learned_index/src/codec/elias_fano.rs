@@ -2,8 +2,8 @@
 //!
 //! Each value is split. Its low bits are packed; its high bits are a bucket number, written in
 //! unary into a bit set: element `i` of bucket `h` is the set bit at `h + i`, so that every clear
-//! bit ends a bucket. (Elias 1974, Fano 1971; the choice of the split follows Vigna, "Quasi-succinct
-//! indices", WSDM 2013.)
+//! bit ends a bucket. (Elias 1974, Fano 1971; the choice of the split follows Vigna,
+//! "Quasi-succinct indices", WSDM 2013.)
 
 use std::ops::Range;
 

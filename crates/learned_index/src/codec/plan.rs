@@ -82,8 +82,8 @@ fn gcd(known: u64, other: u64) -> u64 {
     if known == 0 || rest == 0 {
         return known.max(rest);
     }
-    // By subtraction and shifts (Stein, "Computational problems associated with Racah algebra", 1967): divisions of
-    // large numbers take longer.
+    // By subtraction and shifts (Stein, "Computational problems associated with Racah algebra",
+    // 1967): divisions of large numbers take longer.
     let shared = (known | rest).trailing_zeros();
     let (mut low, mut high) = (known >> known.trailing_zeros(), rest >> rest.trailing_zeros());
     while low != high {
@@ -273,7 +273,8 @@ fn best_line(values: &[u64], divisor: u64, budget: usize) -> Option<FittedLine> 
         (lowest, width_of(highest.wrapping_sub(lowest) as u64))
     };
     let measured = |line: Line| {
-        // The residuals of a few positions bound the width from below: most hopeless lines end here.
+        // The residuals of a few positions bound the width from below: most hopeless lines end
+        // here.
         if !fits(residual_width(line, step).1) {
             return None;
         }

@@ -155,7 +155,7 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Writes the values from the `start`-th on; so many as there are of them at the most.
+    /// Writes the values from the `start`-th on, at most as many as there are.
     pub fn decode(&self, start: usize, out: &mut [u64]) {
         match self.form {
             Form::Plain(plain) => plain.decode(start, out),

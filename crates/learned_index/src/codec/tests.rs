@@ -89,7 +89,8 @@ proptest! {
 
     #[test]
     fn any_sorted_values_have_exact_lower_bounds(
-        mut values in prop::collection::vec(prop_oneof![any::<u64>(), 0u64..50, u64::MAX - 50..], 1..200),
+        mut values in
+            prop::collection::vec(prop_oneof![any::<u64>(), 0u64..50, u64::MAX - 50..], 1..200),
     ) {
         values.sort_unstable();
         assert_round_trip(&values);
@@ -101,7 +102,8 @@ proptest! {
         start in 0u64..1 << 47, step in -500i64..500, noise in 0u64..300, count in 1u64..600,
     ) {
         let value = |i: u64| {
-            (start as i64 + (1 << 20) + step * i as i64) as u64 + i.wrapping_mul(0x9E37_79B9) % (noise + 1)
+            (start as i64 + (1 << 20) + step * i as i64) as u64
+                + i.wrapping_mul(0x9E37_79B9) % (noise + 1)
         };
         assert_round_trip(&(0..count).map(value).collect::<Vec<_>>());
     }
@@ -117,7 +119,8 @@ proptest! {
             prop_assert!(len <= bytes.len());
             for target in [0, 1, u64::MAX / 3, u64::MAX] {
                 prop_assert!(sequence.lower_bound(target) <= count);
-                let (start, end) = sequence.run_of(target, |index| sequence.prefetch(index..index + 1));
+                let ahead = |index| sequence.prefetch(index..index + 1);
+                let (start, end) = sequence.run_of(target, ahead);
                 prop_assert!(start <= end && end <= count);
             }
             (0..count).for_each(|index| { sequence.get(index); });

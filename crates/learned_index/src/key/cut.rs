@@ -126,9 +126,9 @@ pub struct OffsetRange {
 
 /// An instant (`timestamptz`) against a column of local times (`timestamp`).
 ///
-/// PostgreSQL converts the *column* with the session's time zone: `instant = local - offset(local)`.
-/// Whatever offset between `least` and `greatest` applies to a local time, it is earlier than
-/// the instant if it is less than `instant + least`, and later if greater than
+/// PostgreSQL converts the *column* with the session's time zone: `instant = local -
+/// offset(local)`. Whatever offset between `least` and `greatest` applies to a local time, it is
+/// earlier than the instant if it is less than `instant + least`, and later if greater than
 /// `instant + greatest`; with one offset the cut is exact.
 pub fn instant_among_timestamps(instant: i64, offsets: OffsetRange) -> Cut {
     if instant == NOBEGIN || instant == NOEND {

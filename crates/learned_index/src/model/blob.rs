@@ -17,7 +17,7 @@ const MAGIC: [u8; 4] = *b"LMDL";
 const VERSION: u32 = 1;
 /// Magic, version and checksum.
 const HEADER: usize = 16;
-/// Bytes that decoding takes for each byte of a blob at the most.
+/// The most bytes that decoding takes for each byte of a blob.
 const DECODING: usize = 5;
 
 /// Why bytes are not a model.

@@ -34,7 +34,7 @@ pub use radix_spline::RadixSpline;
 pub use rmi::Rmi;
 pub use search::search;
 
-/// Bytes that training takes for each fence at the most, all kinds of models tried.
+/// The most bytes that training takes for each fence, all kinds of models tried.
 const TRAINING_BYTES: usize = 128;
 
 /// What a model is; the number is the one stored on disk.

@@ -102,7 +102,8 @@ mod tests {
             if let Some(refitted) = refit(&model, &new, &stale) {
                 prop_assert_eq!(refitted.kind(), model.kind());
                 let error = refitted.max_error();
-                prop_assert!(error <= model.max_error().max(2) + 2, "{} {}", error, model.max_error());
+                let most = model.max_error().max(2) + 2;
+                prop_assert!(error <= most, "{error} {most}");
                 for code in new.iter().flat_map(|&code| [code.saturating_sub(1), code, code + 1]) {
                     let expected = new.partition_point(|&fence| fence <= code);
                     let prediction = refitted.predict(code);

@@ -330,8 +330,9 @@ impl Delta<'_> {
         self.head.header.level
     }
 
-    /// Times that entries were taken out of a page of level 0 while its fences stayed. As long as this and
-    /// [`Delta::high`] are the same, in the page of one tree with one low fence, entries are only added, behind those there are.
+    /// Times that entries were taken out of a page of level 0 while its fences stayed. As long as
+    /// this and [`Delta::high`] are the same, in the page of one tree with one low fence, entries
+    /// are only added, behind those there are.
     #[inline]
     pub fn rewrites(self) -> u64 {
         self.head.header.rewrites
@@ -386,7 +387,8 @@ impl Delta<'_> {
         self.visit(low, high, |_, entry| found.push(entry))
     }
 
-    /// Calls `found` for the entries from `low` to `high` (exclusive), in no order, with the slot of each.
+    /// Calls `found` for the entries from `low` to `high` (exclusive), in no order, with the slot
+    /// of each.
     #[inline]
     pub fn visit(self, low: Fence, high: Fence, mut found: impl FnMut(usize, Entry)) -> Result<()> {
         let (count, sorted) = (self.len(), self.sorted());
@@ -430,8 +432,8 @@ impl Delta<'_> {
         Ok(entries)
     }
 
-    /// The page without its entries from `span.high` on, the others in the order that they have: what
-    /// is in order at its front stays where it is, and need not be logged again.
+    /// The page without its entries from `span.high` on, the others in the order that they have:
+    /// what is in order at its front stays where it is, and need not be logged again.
     pub fn left_half(self, span: Span) -> Result<PageBytes> {
         let stays = |slot: &usize| self.stored(*slot).fence() < span.high;
         let sorted = (0..self.sorted().min(self.len())).filter(stays).count();
@@ -513,8 +515,8 @@ impl Delta<'_> {
     }
 }
 
-/// Where the cache lines are that looking into a page of level 0 reads, if it has so many entries: those of the header,
-/// of the trailer, and the one of the entry after them.
+/// Where the cache lines are that looking into a page of level 0 reads, if it has so many entries:
+/// those of the header, of the trailer, and the one of the entry after them.
 pub fn lines(entries: usize) -> [usize; 4] {
     let next = (ENTRIES_AT + entries * ENTRY_LEN).min(CONTENT_END);
     [HEADER_AT, HEADER_AT + LINE, CONTENT_END, next]
@@ -562,7 +564,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_leaf_gives_back_what_was_put_in(entries in entries(), prefix in 0usize..100, range in (0u64..320, 0u64..320)) {
+        fn a_leaf_gives_back_what_was_put_in(
+            entries in entries(), prefix in 0usize..100, range in (0u64..320, 0u64..320),
+        ) {
             let (first, rest) = entries.split_at(prefix.min(entries.len()));
             let mut first = first.to_vec();
             first.sort();
@@ -577,7 +581,8 @@ mod tests {
             let mut sorted = entries.clone();
             sorted.sort();
             prop_assert_eq!(view.entries().unwrap(), sorted.clone());
-            let (low, high) = (Fence::before(Key::value(range.0)), Fence::before(Key::value(range.1)));
+            let before = |code| Fence::before(Key::value(code));
+            let (low, high) = (before(range.0), before(range.1));
             let mut found = Vec::new();
             view.collect(low, high, &mut found).unwrap();
             found.sort();
@@ -592,7 +597,8 @@ mod tests {
                 add(&mut page, entry);
             }
             page[at] ^= 1 << bit;
-            let noticed = Head::parse(&page, 9, 1).and_then(|head| head.of(&page).verify()).is_err();
+            let verified = Head::parse(&page, 9, 1).and_then(|head| head.of(&page).verify());
+            let noticed = verified.is_err();
             prop_assert!(noticed, "byte {} of {} entries", at, entries.len());
         }
     }

@@ -1,8 +1,8 @@
 //! Learned leaves: blocks of entries between two fences, readable in place.
 //!
 //! ```text
-//! header | marks | fences, counts | block table | block 0: codes, TIDs | block 1 ... | tombstones | hole
-//!          ^ changes in place       \____________ sealed ___________________________/ ^ changes
+//! header | marks | fences, counts | block table | block 0: codes, TIDs | ... | tombstones | hole
+//!          ^ changes in place       \____________ sealed _________________/     ^ changes
 //! ```
 //! All entries of a leaf are of one null class. Slots number them from 0 in index order.
 
@@ -22,7 +22,7 @@ use crate::key::{Code, Key, NullClass};
 use crate::page::outline::Outline;
 use crate::partition::partition_point;
 
-/// Entries of one leaf at the most: their tombstones must fit one bit map page.
+/// The most entries of one leaf: their tombstones must fit one bit map page.
 pub const MAX_ENTRIES: usize = tombstone::MAP_SLOTS;
 
 /// The part that vacuum changes.
@@ -119,8 +119,8 @@ pub struct Leaf<'a> {
     head: &'a Head,
 }
 
-/// How many of the entries that were found are copied where there is room for `room`: all if they are not more than
-/// twice as many, since coming back for a small rest takes longer.
+/// How many of the entries that were found are copied where there is room for `room`: all if they
+/// are not more than twice as many, since coming back for a small rest takes longer.
 #[inline]
 pub(crate) fn taken(found: usize, room: usize) -> usize {
     if found <= 2 * room { found } else { room }
@@ -140,7 +140,8 @@ struct BlockView<'a> {
 }
 
 impl Head {
-    /// Checks kind, version and header of the page in a block. The blocks of entries are checked as they are used.
+    /// Checks kind, version and header of the page in a block. The blocks of entries are checked as
+    /// they are used.
     #[inline(always)]
     pub fn parse(page: &PageBytes, block: Block) -> Result<Head> {
         Head::parse_unnamed(page, block).map_err(|corruption| corruption.at(block))
@@ -257,7 +258,8 @@ impl<'a> Leaf<'a> {
         (CONTENT_END - usize::from(self.head.header.tombstones_at)) / 2
     }
 
-    /// Where the content ends. A list that a page for the dead slots has replaced may still be there.
+    /// Where the content ends. A list that a page for the dead slots has replaced may still be
+    /// there.
     pub(crate) fn content_end(self) -> usize {
         if self.head.marks.tombstone_page == 0 {
             self.tombstones_at() + 2 * self.tombstones()
@@ -358,8 +360,9 @@ impl<'a> Leaf<'a> {
         Ok(low)
     }
 
-    /// Appends the entries of one code, of the leaf's null class, dead ones included: `room` of them, or all if they
-    /// are not more than twice as many. Returns their slots, and whether there are more.
+    /// Appends the entries of one code, of the leaf's null class, dead ones included: `room` of
+    /// them, or all if they are not more than twice as many. Returns their slots, and whether there
+    /// are more.
     #[inline]
     pub fn copy_run(
         self,
@@ -393,8 +396,9 @@ impl<'a> Leaf<'a> {
         Ok((first..first + taken, start + taken < end))
     }
 
-    /// Appends the entries from one position up to another, dead ones included: `room` of them, or all if they are
-    /// not more than twice as many. Returns their slots, and whether there are more.
+    /// Appends the entries from one position up to another, dead ones included: `room` of them, or
+    /// all if they are not more than twice as many. Returns their slots, and whether there are
+    /// more.
     pub fn copy_between(
         self,
         from: Fence,
@@ -479,7 +483,8 @@ impl<'a> Leaf<'a> {
         Ok(TidStride::new(self.head.header.tid_stride).decode(view.tids.get(within)))
     }
 
-    /// The entries of the slots from `start` to `end` (exclusive, at most the number of entries), dead ones included.
+    /// The entries of the slots from `start` to `end` (exclusive, at most the number of entries),
+    /// dead ones included.
     pub fn entries_between(self, start: usize, end: usize) -> Result<Entries> {
         let mut entries = Entries::of(self.class());
         self.decode(start, end, &mut entries)?;
@@ -512,7 +517,8 @@ impl<'a> Leaf<'a> {
         Ok(())
     }
 
-    /// Appends the heap TIDs from `start` to `end` (exclusive) of a block's; there is room for them.
+    /// Appends the heap TIDs from `start` to `end` (exclusive) of a block's; there is room for
+    /// them.
     fn decode_tids(self, of: &Sequence<'_>, start: usize, end: usize, tids: &mut Vec<HeapTid>) {
         let stride = TidStride::new(self.head.header.tid_stride);
         let mut codes = [0; TIDS_AT_ONCE];

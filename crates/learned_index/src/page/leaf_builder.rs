@@ -46,8 +46,8 @@ impl BlockPlan {
         }
     }
 
-    /// The longest block that fits `space`, as far as that pays. Tried are first as many entries as are `expected`;
-    /// none is worth a block that has not the smallest number of them.
+    /// The longest block that fits `space`, as far as that pays. Tried are first as many entries as
+    /// are `expected`; none is worth a block that has not the smallest number of them.
     fn longest(
         codes: &[Code],
         tids: &[u64],
@@ -120,7 +120,8 @@ impl LeafBuilder {
             let (codes, tids) = (&codes[leaf.entries..available], &tids[leaf.entries..available]);
             let (smallest, expected) = match self.limit - TABLE_AT - space {
                 0 => (1, self.expected),
-                // Twice what would fit if all entries took the same space: further blocks are mostly small ones.
+                // Twice what would fit if all entries took the same space: further blocks are
+                // mostly small ones.
                 used => (SMALLEST_BLOCK, 2 * leaf.entries * space / used),
             };
             let Some(plan) = BlockPlan::longest(codes, tids, space, smallest, expected) else {
@@ -141,8 +142,8 @@ impl LeafBuilder {
     }
 }
 
-/// How many codes from the first on have the same gap from one to the next. Repeated codes do not count: there is a
-/// form for runs of them.
+/// How many codes from the first on have the same gap from one to the next. Repeated codes do not
+/// count: there is a form for runs of them.
 fn even_prefix(codes: &[Code]) -> usize {
     let gap = |pair: &[Code]| pair[1] - pair[0];
     let mut gaps = codes.windows(2).map(gap);

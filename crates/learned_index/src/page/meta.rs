@@ -36,8 +36,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The epoch that the index begins in, and its first state word. Not those of other indexes, so that no
-    /// page of theirs passes for one of this. So small that counting on never overflows.
+    /// The epoch that the index begins in, and its first state word. Not those of other indexes, so
+    /// that no page of theirs passes for one of this. So small that counting on never overflows.
     pub(crate) fn beginning(&self) -> u64 {
         (self.incarnation >> 16) + 1
     }
@@ -78,8 +78,8 @@ pub struct State {
     pub model_birth: u64,
     /// The number of leaves that the model was trained on.
     pub model_leaves: u32,
-    /// The fences that changed since the model was trained have codes from the first to the second of
-    /// these; none if they descend.
+    /// The fences that changed since the model was trained have codes from the first to the second
+    /// of these; none if they descend.
     pub stale: (Code, Code),
     /// The delta tree that takes inserts. None: there were no inserts since the last freeze.
     pub active: Option<Tree>,
@@ -104,7 +104,7 @@ impl State {
 #[repr(C)]
 struct StoredState {
     word: u64,
-    /// `!word`: whoever reads the word without a lock sees that it read half of a change.
+    /// `!word`: a reader without a lock sees that it read half of a change.
     word_complement: u64,
     epoch: u64,
     directory_root: u32,

@@ -202,8 +202,8 @@ pub fn verify_seal(page: &PageBytes) -> Result<()> {
     Ok(())
 }
 
-/// Checks what no reader looks at: the rest of PostgreSQL's header, and that there is nothing in the
-/// hole. `end` is where the content ends.
+/// Checks what no reader looks at: the rest of PostgreSQL's header, and that there is nothing in
+/// the hole. `end` is where the content ends.
 pub(crate) fn verify_rest(page: &PageBytes, end: usize) -> Result<()> {
     const PD_FLAGS: usize = 10;
     const PD_PRUNE_XID: usize = 20;
@@ -227,8 +227,8 @@ pub(crate) fn lower(page: &PageBytes) -> usize {
     usize::from(read::<u16>(page, PD_LOWER))
 }
 
-/// Checks all of a page that can be checked by itself, of whatever kind it is: its seal, its header,
-/// its hole. Free pages may say anything.
+/// Checks all of a page that can be checked by itself, of whatever kind it is: its seal, its
+/// header, its hole. Free pages may say anything.
 pub(crate) fn verify_whole(page: &PageBytes, block: Block) -> Result<()> {
     verify_all_of(page, block).map_err(|corruption| corruption.at(block))
 }
@@ -275,7 +275,8 @@ pub fn free_page() -> PageBytes {
     new_page(PageKind::Free, 0)
 }
 
-/// Whether a page has entries: whether it is a leaf, learned or of a delta tree. What is damaged may be called either.
+/// Whether a page has entries: whether it is a leaf, learned or of a delta tree. What is damaged
+/// may be called either.
 pub fn has_entries(page: &PageBytes) -> bool {
     is_kind(page, PageKind::Leaf) || is_kind(page, PageKind::Delta)
 }

@@ -1,6 +1,6 @@
-//! Where the parts of a leaf lie, so coarsely that a session can remember it of every leaf: for asking
-//! the processor for the cache lines that a lookup will read, all at once and before the page is pinned.
-//! Being wrong costs time only.
+//! Where the parts of a leaf lie, so coarsely that a session can remember it of every leaf: for
+//! asking the processor for the cache lines that a lookup will read, all at once and before the
+//! page is pinned. Being wrong costs time only.
 
 use super::{CONTENT_END, CONTENT_START};
 use crate::cpu::LINE;
@@ -9,18 +9,21 @@ use crate::cpu::LINE;
 const KNOTS: usize = 6;
 /// What the length of a leaf in blocks is given in parts of.
 const BLOCK_PARTS: f32 = 256.0;
-/// Lines of a block's unary part that are asked for at the most.
+/// The most lines of a block's unary part that are asked for.
 const MOST_UPPER_LINES: usize = 5;
 
-/// The first block of a leaf, like which the others are shaped, and how the keys are spread over the leaf.
+/// The first block of a leaf, like which the others are shaped, and how the keys are spread over
+/// the leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outline {
-    /// How far from the first position of the leaf to the last the key of an entry is, in 65,536ths: of the
-    /// entries that are a seventh, two sevenths and so on of the leaf away from its first.
+    /// How far from the first position of the leaf to the last the key of an entry is, in
+    /// 65,536ths: of the entries that are a seventh, two sevenths and so on of the leaf away from
+    /// its first.
     knots: [u16; KNOTS],
     /// Entries of the leaf for each of the first block, in 256ths; 0: nothing is known.
     blocks: u16,
-    /// Where the codes of the first block begin, in bytes: their header, and the unary part of Elias-Fano.
+    /// Where the codes of the first block begin, in bytes: their header, and the unary part of
+    /// Elias-Fano.
     start: u16,
     /// Where the packed bits of its codes begin.
     packed: u16,
@@ -35,10 +38,10 @@ impl Outline {
     pub(crate) const UNKNOWN: Outline =
         Outline { knots: [0; KNOTS], blocks: 0, start: 0, packed: 0, tids: 0, end: 0 };
 
-    /// From offsets in the page, in bytes: of the first block's codes, of their packed bits, of its TIDs, and
-    /// of its end. `blocks` is the length of the leaf in such blocks. `key_at` gives how far the key of an
-    /// entry is from the first position of the leaf to the last, from how far the entry is from the first
-    /// entry to the last.
+    /// From offsets in the page, in bytes: of the first block's codes, of their packed bits, of its
+    /// TIDs, and of its end. `blocks` is the length of the leaf in such blocks. `key_at` gives how
+    /// far the key of an entry is from the first position of the leaf to the last, from how far the
+    /// entry is from the first entry to the last.
     pub(crate) fn new(
         [start, packed, tids, end]: [usize; 4],
         blocks: f32,
@@ -55,7 +58,8 @@ impl Outline {
         }
     }
 
-    /// How far into the leaf the entry of a key is, between two knots as if keys were evenly spread there.
+    /// How far into the leaf the entry of a key is, between two knots as if keys were evenly spread
+    /// there.
     #[inline]
     fn place_of(self, key: f32) -> f32 {
         let key = (key * 65_536.0) as u16;
@@ -67,8 +71,8 @@ impl Outline {
         (passed as f32 + within.min(1.0)) / (KNOTS + 1) as f32
     }
 
-    /// Calls `ask` with the offsets in the page of what looking up a key reads, which is so far from the first
-    /// position of the leaf to the last: 0 to below 1.
+    /// Calls `ask` with the offsets in the page of what looking up a key reads, which is so far
+    /// from the first position of the leaf to the last: 0 to below 1.
     #[inline]
     pub(crate) fn lines(self, key: f32, mut ask: impl FnMut(usize)) {
         ask(CONTENT_START);

@@ -3,15 +3,16 @@
 use super::{DISTANCES, GROUPS, Half, Lock, Part, WHOLE};
 use crate::key::{Code, Key, NullClass};
 
-/// Locks that one transaction takes before it locks the whole index: as many as the core lets it have by default.
+/// Locks that one transaction takes before it locks the whole index: as many as the core lets it
+/// have by default.
 const MOST_HELD: usize = 31;
 /// Parts that one range is covered with at most.
 const MOST_FOR_RANGE: usize = 8;
 /// Single keys that are locked as such, before whole surroundings of keys are.
 const SINGLE_KEYS: usize = 8;
-/// What the ends of a range may be away from what was read, by how much is locked already: in 64ths of what a page of
-/// a B-tree would have there. A transaction that goes on reading locks more at a time, so that it comes further than
-/// over a B-tree before it has locked everything.
+/// What the ends of a range may be away from what was read, by how much is locked already: in 64ths
+/// of what a page of a B-tree would have there. A transaction that goes on reading locks more at a
+/// time, so that it comes further than over a B-tree before it has locked everything.
 const LEEWAY: [(usize, u64); 7] =
     [(4, 16), (8, 32), (16, 64), (20, 128), (24, 256), (28, 1_024), (MOST_HELD, 4_096)];
 
@@ -29,8 +30,8 @@ impl Held {
         self.everything
     }
 
-    /// What of a range is not locked yet: from its first to its last key that is not. `low` and `high` are of one
-    /// null class, and included.
+    /// What of a range is not locked yet: from its first to its last key that is not. `low` and
+    /// `high` are of one null class, and included.
     pub fn rest(&self, low: Key, high: Key) -> Option<(Key, Key)> {
         if self.everything {
             return None;
@@ -58,8 +59,8 @@ impl Held {
         low == high && self.parts.len() < SINGLE_KEYS
     }
 
-    /// Chooses what to lock of a range, in this order. `page` is the difference between the codes that a page of a B-tree
-    /// would begin and end with there, if that is known.
+    /// Chooses what to lock of a range, in this order. `page` is the difference between the codes
+    /// that a page of a B-tree would begin and end with there, if that is known.
     pub fn choose(&self, low: Key, high: Key, page: Option<u64>) -> Vec<Lock> {
         let room = MOST_HELD.saturating_sub(self.count());
         let mut chosen = Vec::new();
@@ -106,8 +107,9 @@ impl Held {
     }
 }
 
-/// Finds at most `most` parts that cover the values with codes from `low` to `high`: those whose ends are nearest to
-/// these, but not nearer than the size of a cell of `level`. Nothing if `most` is 0.
+/// Finds at most `most` parts that cover the values with codes from `low` to `high`: those whose
+/// ends are nearest to these, but not nearer than the size of a cell of `level`. Nothing if `most`
+/// is 0.
 fn cover(low: Code, high: Code, level: u32, most: usize, parts: &mut Vec<Part>) {
     for level in level..=WHOLE {
         parts.clear();
@@ -118,7 +120,8 @@ fn cover(low: Code, high: Code, level: u32, most: usize, parts: &mut Vec<Part>) 
     parts.clear();
 }
 
-/// [`cover`] with the ends moved to those of cells of one level. False if there are not enough parts.
+/// [`cover`] with the ends moved to those of cells of one level. False if there are not enough
+/// parts.
 fn cover_at(low: Code, high: Code, level: u32, most: usize, parts: &mut Vec<Part>) -> bool {
     let (lower, upper) = (Half::of(low), Half::of(high));
     if level == WHOLE || (lower != upper && low == lower.start && high == upper.end) {
@@ -157,7 +160,8 @@ fn cover_in_half(low: Code, high: Code, level: u32, most: usize, parts: &mut Vec
     best.map(|best| parts.extend(best)).is_some()
 }
 
-/// Adds the largest cells that make up a range exactly. False if there would be more than `most` parts.
+/// Adds the largest cells that make up a range exactly. False if there would be more than `most`
+/// parts.
 fn cells(low: Code, high: Code, most: usize, parts: &mut Vec<Part>) -> bool {
     let mut low = low;
     loop {

@@ -1,22 +1,25 @@
 //! Parts of the key space that serializable transactions lock, and which of them a key is in.
 //!
-//! A predicate lock covers keys and not pages, so it holds wherever entries move to: no split, merge or vacuum has
-//! to take care of it. A reader locks the parts that cover what it reads; a writer looks whether one of the parts
-//! that its key is in is locked. Which parts there are depends on nothing but the key, so that the two agree whatever
-//! happens to the index between them.
+//! A predicate lock covers keys and not pages, so it holds wherever entries move to: no split,
+//! merge or vacuum has to take care of it. A reader locks the parts that cover what it reads; a
+//! writer looks whether one of the parts that its key is in is locked. Which parts there are
+//! depends on nothing but the key, so that the two agree whatever happens to the index between
+//! them.
 //!
 //! The parts of all values are of three kinds:
-//! - a *cell*: the keys whose codes have the same bits above a level, from 0 (one code) to 64 (all values)
+//! - a *cell*: the keys whose codes have the same bits above a level, from 0 (one code) to 64 (all
+//!   values)
 //! - all of a half of the codes but its start: the codes from `start + 16^n` on
 //! - all of a half of the codes but its end: the codes up to `end - 16^n`
 //!
-//! Cells alone would do for two ends that lie close together. What reads to the end of all values (`max(k)`, `k > 7`)
-//! would need a cell for each zero bit of a small number, and there are dozens of them in front of most keys; the two
-//! other kinds stand for all of these at once. Codes of numbers gather at the borders of the halves: signed ones on
-//! both sides of the middle, unsigned ones at the start, and descending ones the other way round.
-
-//! Most of the parts of a key are in nobody's use. They are in four groups, and who locks the first part of a group
-//! locks its *marker* before: a writer looks at the parts of marked groups only.
+//! Cells alone would do for two ends that lie close together. What reads to the end of all values
+//! (`max(k)`, `k > 7`) would need a cell for each zero bit of a small number, and there are dozens
+//! of them in front of most keys; the two other kinds stand for all of these at once. Codes of
+//! numbers gather at the borders of the halves: signed ones on both sides of the middle, unsigned
+//! ones at the start, and descending ones the other way round.
+//!
+//! Most of the parts of a key are in nobody's use. They are in four groups, and who locks the first
+//! part of a group locks its *marker* before: a writer looks at the parts of marked groups only.
 
 mod held;
 #[cfg(test)]
@@ -104,8 +107,8 @@ impl Part {
         Part { class: NullClass::Value, low: half.start, high, number, group: 3 }
     }
 
-    /// By which a part is known: 31 bits. Different parts may have the same, with the effect that who locks one of
-    /// them locks the other.
+    /// By which a part is known: 31 bits. Different parts may have the same, with the effect that
+    /// who locks one of them locks the other.
     pub fn number(&self) -> u32 {
         self.number
     }
@@ -135,7 +138,8 @@ impl Half {
     }
 }
 
-/// A number for a part. It outlives the process: a prepared transaction keeps its locks over a restart.
+/// A number for a part. It outlives the process: a prepared transaction keeps its locks over a
+/// restart.
 fn number(class: NullClass, kind: u32, code: u64) -> u32 {
     let seed = u64::from(kind) << 2 | class as u64;
     let mixed = code ^ seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);

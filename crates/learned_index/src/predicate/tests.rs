@@ -48,7 +48,8 @@ fn meets(locked: &[Lock], key: Key) -> bool {
 
 #[test]
 fn the_number_of_a_part_stays_what_it_was() {
-    // Prepared transactions keep their locks over a restart, perhaps with another version of this crate.
+    // Prepared transactions keep their locks over a restart, perhaps with another version of this
+    // crate.
     let numbers = numbers_of(Key::value((1 << 63) + 1_000));
     assert_eq!(numbers.len(), 65 + 3 + 16);
     assert!(numbers.len() <= MOST_PARTS);
@@ -61,7 +62,7 @@ fn the_number_of_a_part_stays_what_it_was() {
 
 proptest! {
     #[test]
-    fn whoever_writes_a_key_that_was_read_meets_a_lock(
+    fn a_session_that_writes_a_key_that_was_read_meets_a_lock(
         ranges in proptest::collection::vec((codes(), codes(), 0u64..3, any::<u32>()), 1..40),
         picks in proptest::collection::vec(any::<u64>(), 20),
     ) {
@@ -88,18 +89,21 @@ proptest! {
 
     #[test]
     fn a_key_beside_what_was_read_meets_no_lock(
-        a in codes(), b in codes(), page in 1u64..1 << 40, side in any::<bool>(), far in 1u64..1 << 40,
+        a in codes(), b in codes(), page in 1u64..1 << 40, side in any::<bool>(),
+        far in 1u64..1 << 40,
     ) {
         let (low, high) = (a.min(b), a.max(b).min(a.min(b).saturating_add(20 * page)));
         let locked = lock(&mut Held::default(), Key::value(low), Key::value(high), Some(page));
-        // The first range of a transaction is locked to within a quarter of a page, if eight parts do for that.
+        // The first range of a transaction is locked to within a quarter of a page, if eight parts
+        // do for that.
         let away = page.max((high - low) / 8);
         let beside = match side {
             true => high.checked_add(away).and_then(|code| code.checked_add(far)),
             false => low.checked_sub(away).and_then(|code| code.checked_sub(far)),
         };
         if let Some(code) = beside {
-            prop_assert!(!meets(&locked, Key::value(code)), "{code} beside {low}..={high}: {locked:?}");
+            let met = meets(&locked, Key::value(code));
+            prop_assert!(!met, "{code} beside {low}..={high}: {locked:?}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! Most-significant-digit radix sort of (code, heap TID), in place: American flag sort (McIlroy, Bostic and McIlroy,
-//! "Engineering radix sort", Computing Systems 6, 1993).
+//! Most-significant-digit radix sort of (code, heap TID), in place: American flag sort (McIlroy,
+//! Bostic and McIlroy, "Engineering radix sort", Computing Systems 6, 1993).
 
 use crate::cpu;
 
@@ -8,14 +8,15 @@ pub(crate) type Pair = (u64, u64);
 
 /// Bits of a digit.
 const DIGIT: u32 = 8;
-/// Pairs that are asked for ahead in each bucket, of which there are too many for the processor to foresee.
+/// Pairs that are asked for ahead in each bucket, of which there are too many for the processor to
+/// foresee.
 const AHEAD: usize = 8;
 /// Below this a comparison sort is faster than distributing by digits.
 const SMALL: usize = 512;
 
-/// Sorts pairs. Each step distributes them by the first eight bits in which any two of their codes differ, so that
-/// what they share costs nothing and eight steps are the most; then those of one code by their heap TIDs. `poll` is
-/// called often, and may unwind: some pairs are lost then.
+/// Sorts pairs. Each step distributes them by the first eight bits in which any two of their codes
+/// differ, so that what they share costs nothing and eight steps are the most; then those of one
+/// code by their heap TIDs. `poll` is called often, and may unwind: some pairs are lost then.
 pub(crate) fn sort(pairs: &mut [Pair], mut poll: impl FnMut()) {
     if !pairs.is_sorted() {
         distribute::<false>(pairs, &mut poll);
@@ -89,7 +90,10 @@ mod tests {
         #[test]
         fn the_order_is_that_of_a_comparison_sort(
             mut pairs in prop::collection::vec(
-                (prop_oneof![any::<u64>(), 0u64..20, (0u64..9).prop_map(|high| high << 40)], 0u64..1000),
+                (
+                    prop_oneof![any::<u64>(), 0u64..20, (0u64..9).prop_map(|high| high << 40)],
+                    0u64..1000,
+                ),
                 0..5000,
             ),
         ) {

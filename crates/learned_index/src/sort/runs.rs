@@ -24,7 +24,8 @@ pub trait Spill {
     fn write(&mut self, run: usize, bytes: &[u8]);
     /// Fills `bytes` with the next bytes of a run, from its start on.
     fn read(&mut self, run: usize, bytes: &mut [u8]);
-    /// Called often while pairs are sorted, which takes long where there is much memory. May unwind.
+    /// Called often while pairs are sorted, which takes long where there is much memory. May
+    /// unwind.
     fn poll(&mut self);
 }
 
@@ -148,7 +149,8 @@ impl<S: Spill> Sorter<S> {
     }
 }
 
-/// An empty buffer of so many bytes, or of fewer where memory is short: it is when runs are spilled.
+/// An empty buffer of so many bytes, or of fewer where memory is short: it is when runs are
+/// spilled.
 fn buffer(bytes: usize) -> Vec<u8> {
     let mut buffer = Vec::new();
     if buffer.try_reserve_exact(bytes).is_err() {

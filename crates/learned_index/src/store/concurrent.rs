@@ -39,7 +39,7 @@ pub(crate) struct ConcurrentStore {
 struct Slot {
     content: RwLock<Arc<PageBytes>>,
     pins: AtomicUsize,
-    /// Somebody waits for the pins of others to go.
+    /// A session waits for the pins of others to go.
     awaited: AtomicBool,
     waiting: Mutex<()>,
     unpinned: Condvar,

@@ -32,13 +32,14 @@ pub trait Store {
     /// The state word of the metapage as it is now, without a lock where that is possible.
     ///
     /// Loaded after a page was locked, it tells whether that page still is what the state known
-    /// to the caller says: whoever replaces pages changes the word first.
+    /// to the caller says: a session that replaces pages changes the word first.
     fn word(&self) -> u64;
     /// Locks a page for reading. `hint` is what [`Store::hint`] said of the same page before, or
     /// 0; a stale one costs time only. A page that does not exist is an error or reads as zeros.
     fn read(&self, block: Block, hint: Hint) -> Self::Page<'_>;
-    /// Says that a page will be read at once. Returns the address of its bytes, if the store has them where
-    /// `hint` says, for asking the processor for some of them; else, or if there is no telling, null.
+    /// Says that a page will be read at once. Returns the address of its bytes, if the store has
+    /// them where `hint` says, for asking the processor for some of them; else, or if there is no
+    /// telling, null.
     fn expect(&self, hint: Hint) -> *const u8 {
         let _ = hint;
         std::ptr::null()
@@ -65,7 +66,7 @@ pub trait Update: Store {
     where
         Self: 's;
 
-    /// Locks a page for changes when nobody else has it pinned; waits for that.
+    /// Locks a page for changes when no other session has it pinned; waits for that.
     fn lock_for_cleanup(&self, block: Block) -> Self::Exclusive<'_>;
     /// Locks a page for changes. `hint` as in [`Store::read`].
     fn lock(&self, block: Block, hint: Hint) -> Self::Exclusive<'_>;

@@ -93,8 +93,8 @@ impl StrictStore {
     }
 }
 
-/// Replay locks the pages of a change in the order in which they are named, and keeps them locked: that has
-/// to be the order in which they were locked.
+/// Replay locks the pages of a change in the order in which they are named, and keeps them locked:
+/// that has to be the order in which they were locked.
 pub(super) fn assert_order(locked: &[(Block, bool)], changed: &[Block]) {
     let of_change = |&&(block, _): &&(Block, bool)| changed.contains(&block);
     let order: Vec<Block> = locked.iter().filter(of_change).map(|&(block, _)| block).collect();

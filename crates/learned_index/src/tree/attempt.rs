@@ -2,7 +2,7 @@
 //!
 //! Everything that one answer uses is read under one value of the state word. A page read after
 //! the word has changed may hold anything by now, so it is not even looked at: the attempt ends
-//! with [`Interruption::Changed`], and whoever made it begins again under the new state.
+//! with [`Interruption::Changed`], and its caller begins again under the new state.
 
 use crate::corruption::{Corruption, Result};
 use crate::entry::Block;
@@ -39,7 +39,7 @@ impl Interruption {
 
 /// Locks a page for reading, as long as the state is the one with this word.
 ///
-/// The word is loaded under the lock: whoever makes a page useless for this state changes
+/// The word is loaded under the lock: a session that makes a page useless for this state changes
 /// the word first, and writes over the page, which this lock delays, after that.
 #[inline(always)]
 pub fn read_current<S: Store>(

@@ -1,10 +1,11 @@
-//! Memory that everything shares which a session remembers of its indexes: a bound that is kept when
-//! something grows.
+//! Memory that everything shares which a session remembers of its indexes: a bound that is kept
+//! when something grows.
 //!
-//! Whoever keeps something has a *share* of the budget, which grows with it and is given back when it is
-//! dropped. What does not fit is not remembered: a directory is then read page by page, a delta tree from its
-//! root, and leaves without a filter. Only what no lookup can do without is taken in any case: what a
-//! directory is, the list of its pages (61 bytes for up to 254 leaves), and the root of each delta tree.
+//! Everything that is kept has a *share* of the budget, which grows with it and is given back when
+//! it is dropped. What does not fit is not remembered: a directory is then read page by page, a
+//! delta tree from its root, and leaves without a filter. Only what no lookup can do without is
+//! taken in any case: what a directory is, the list of its pages (61 bytes for up to 254 leaves),
+//! and the root of each delta tree.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -28,8 +29,8 @@ impl Budget {
         Budget::shared(limit, |_| {})
     }
 
-    /// Of `limit` bytes, for some directories. `reclaim` is called for more, with no page locked, while
-    /// the directory is in use that wants it.
+    /// Of `limit` bytes, for some directories. `reclaim` is called for more, with no page locked,
+    /// while the directory is in use that wants it.
     pub fn shared(limit: usize, reclaim: Reclaim) -> Rc<Budget> {
         let (used, missed) = (Cell::new(0), Cell::new(0));
         Rc::new(Budget { limit: Cell::new(limit), used, missed, reclaim })
@@ -41,7 +42,7 @@ impl Budget {
         self.limit.get()
     }
 
-    /// Sets how much may be kept from now on. What is too much stays until somebody reclaims it.
+    /// Sets how much may be kept from now on. What is too much stays until it is reclaimed.
     pub fn set_limit(&self, limit: usize) {
         self.limit.set(limit);
     }
@@ -51,7 +52,7 @@ impl Budget {
         self.used.get()
     }
 
-    /// Bytes that were missed since the last call, by somebody who could not wait for them.
+    /// Bytes that were missed since the last call, by code that could not wait for them.
     #[inline]
     pub fn take_missed(&self) -> usize {
         self.missed.take()

@@ -76,7 +76,8 @@ impl Table for DeadRows<'_> {
     }
 }
 
-/// A scan of everything that meets dead rows, and marks many of them for all sessions. Returns their entries.
+/// A scan of everything that meets dead rows, and marks many of them for all sessions. Returns
+/// their entries.
 fn mark_some(
     store: &LoggedStore,
     directory: &mut Directory,

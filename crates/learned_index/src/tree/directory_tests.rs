@@ -1,4 +1,5 @@
-//! What a session remembers of a directory is what the directory is, after any publish, and what it costs.
+//! What a session remembers of a directory is what the directory is, after any publish, and what it
+//! costs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -273,8 +274,8 @@ impl Session {
         self.expect_memory();
     }
 
-    /// What the parts have taken of the budget is what they take: no more than there is, but for the list of
-    /// pages.
+    /// What the parts have taken of the budget is what they take: no more than there is, but for
+    /// the list of pages.
     fn expect_memory(&self) {
         assert_eq!(self.budget.used(), self.directory.memory());
         let pages = self.directory.leaves() * 61 + 61;
@@ -290,7 +291,8 @@ fn a_directory_that_follows_publishes_is_what_a_new_one_would_be() {
         let pages = random.random_range(1..40);
         let mut made = Made::new(pages, || random.random_range(1..7));
         let mut random = StdRng::seed_from_u64(seed ^ 0x5EED);
-        // Some with everything, some with what they happened to read, some that forget, some without memory.
+        // Some with everything, some with what they happened to read, some that forget, some
+        // without memory.
         let limits = [1 << 20, 1 << 20, 8_000, 4_000, 0];
         let mut sessions: Vec<Session> =
             limits.iter().map(|&memory| Session::open(&made.store, memory)).collect();

@@ -1,13 +1,17 @@
-//! Entries whose rows are dead, as far as a session has found out, so that it need not ask the table again.
+//! Entries whose rows are dead, as far as a session has found out, so that it need not ask the
+//! table again.
 //!
-//! What is remembered is a slot of a page, and it stays true for ever. A dead row stays dead. A slot of a published leaf
-//! never changes its meaning, and no two published leaves have block and birth in common. A slot of a delta leaf keeps its
-//! entry as long as the leaf keeps its high fence and its number of rewrites (see `page/delta.rs`); a tree's pages are never
-//! given back while entries are added to it, and no two trees have the same name. A heap TID gets another row only after
-//! VACUUM has taken its entry out: by a tombstone, which counts before what is remembered here, or by a rewrite.
+//! What is remembered is a slot of a page, and it stays true for ever. A dead row stays dead. A
+//! slot of a published leaf never changes its meaning, and no two published leaves have block and
+//! birth in common. A slot of a delta leaf keeps its entry as long as the leaf keeps its high fence
+//! and its number of rewrites (see `page/delta.rs`); a tree's pages are never given back while
+//! entries are added to it, and no two trees have the same name. A heap TID gets another row only
+//! after VACUUM has taken its entry out: by a tombstone, which counts before what is remembered
+//! here, or by a rewrite.
 //!
-//! What is remembered ends with the build of the index that it is about (its incarnation), as the directory does. It is
-//! never filled on a standby, where rows that are dead on the primary may be seen.
+//! What is remembered ends with the build of the index that it is about (its incarnation), as the
+//! directory does. It is never filled on a standby, where rows that are dead on the primary may be
+//! seen.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -193,10 +197,12 @@ impl Killed {
         self.young.get(page_id).or_else(|| self.old.get(page_id))
     }
 
-    /// Whether this session knows enough new dead entries of a page to write a record that marks them for all sessions.
+    /// Whether this session knows enough new dead entries of a page to write a record that marks
+    /// them for all sessions.
     pub(in crate::tree) fn is_worth_marking(&self, page_id: &PageId, more: MoreDead) -> bool {
         self.of(page_id).is_some_and(|slots| {
-            // Marking takes longer the more marks there are already: not again and again for a few more.
+            // Marking takes longer the more marks there are already: not again and again for a few
+            // more.
             let is_part = |part: usize| slots.unmarked * part >= slots.count();
             slots.unmarked >= full_at(MANY_UNMARKED)
                 && match more {
@@ -207,7 +213,8 @@ impl Killed {
         })
     }
 
-    /// Notes that the entries of a page that are known to be dead were marked for all sessions, as far as that was possible.
+    /// Notes that the entries of a page that are known to be dead were marked for all sessions, as
+    /// far as that was possible.
     pub(in crate::tree) fn were_marked(&mut self, page_id: &PageId) {
         let [young, old] = [&mut self.young, &mut self.old];
         if let Some(slots) = young.get_mut(page_id).or_else(|| old.get_mut(page_id)) {

@@ -1,5 +1,5 @@
-//! Opening a leaf. Everything that reads a leaf opens it here, which locks the page under one state, checks that it is the
-//! leaf that the directory means, and reads its front once.
+//! Opening a leaf. Everything that reads a leaf opens it here, which locks the page under one
+//! state, checks that it is the leaf that the directory means, and reads its front once.
 
 use std::ops::Deref;
 
@@ -54,8 +54,9 @@ pub(super) fn read_leaf<'s, S: Store>(
 }
 
 impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
-    /// Checks that a locked page is the leaf that is meant, and its seal when this session finds it there (`hint`) for
-    /// the first time: where it was elsewhere before, it was read from disk since.
+    /// Checks that a locked page is the leaf that is meant, and its seal when this session finds it
+    /// there (`hint`) for the first time: where it was elsewhere before, it was read from disk
+    /// since.
     #[inline(always)]
     pub(super) fn check(page: P, at: LeafRef, hint: Hint) -> Result<OpenLeaf<P>> {
         let named = |corruption: Corruption| corruption.at(at.block);
@@ -73,7 +74,7 @@ impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
     pub(super) fn check_holds(&self, side: Side, position: Fence) -> Result<()> {
         let leaf = self.view();
         let holds = side.holds(leaf.low(), leaf.high(), position);
-        leaf.ensure(holds, "a leaf that holds the key", self.at.birth)
+        leaf.ensure_that(holds, "a leaf that holds the key")
     }
 
     /// The leaf.

@@ -156,7 +156,7 @@ impl LeafCutter {
     }
 
     /// The boundary between two gathered entries. Between different codes it is the larger one
-    /// without a TID, so that whoever looks for that code comes to the right leaf at once.
+    /// without a TID, so that a search for that code comes to the right leaf at once.
     fn fence_between(&self, left: usize, right: usize) -> Fence {
         let codes = self.entries.codes();
         let code = codes[right];

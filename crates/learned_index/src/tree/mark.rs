@@ -1,8 +1,9 @@
 //! Marking entries of published leaves as dead, for all sessions: by tombstones.
 //!
-//! VACUUM does so for the rows that it removes. Before it comes, a session does so for the rows that its scans have found
-//! dead to all ([`mark_killed`]): no other session has to look them up again. Both have the exclusion, so one session at a
-//! time marks slots, and no merge copies the leaf meanwhile.
+//! VACUUM does so for the rows that it removes. Before it comes, a session does so for the rows
+//! that its scans have found dead to all ([`mark_killed`]): no other session has to look them up
+//! again. Both have the exclusion, so one session at a time marks slots, and no merge copies the
+//! leaf meanwhile.
 
 use super::attempt::Attempt;
 use super::delta::{Candidate, Table};
@@ -39,9 +40,10 @@ pub(super) struct Marked {
     pub(super) map: Option<Block>,
 }
 
-/// Locks a leaf as `lock` does it, for the leaf that is meant, and marks the slots that `judge` says are dead. `before` comes before the change, under
-/// the lock, if there is one. Where that takes a page for the marks, and it may not be created, nothing is marked. The
-/// caller has the exclusion.
+/// Locks a leaf as `lock` does it, for the leaf that is meant, and marks the slots that `judge`
+/// says are dead. `before` comes before the change, under the lock, if there is one. Where that
+/// takes a page for the marks, and it may not be created, nothing is marked. The caller has the
+/// exclusion.
 pub(super) fn mark<'s, S: Update>(
     store: &'s S,
     at: LeafRef,
@@ -98,9 +100,10 @@ pub(super) fn mark<'s, S: Update>(
     }
 }
 
-/// Marks the entries of the leaf that a position belongs to whose rows this session knows to be dead, if the table says so
-/// too: it tells standbys, and lets them cancel queries that may see the rows. The caller has the exclusion, and this is
-/// no standby. `may_create`: the index may grow by a page for that. Returns how many were marked.
+/// Marks the entries of the leaf that a position belongs to whose rows this session knows to be
+/// dead, if the table says so too: it tells standbys, and lets them cancel queries that may see the
+/// rows. The caller has the exclusion, and this is no standby. `may_create`: the index may grow by
+/// a page for that. Returns how many were marked.
 pub fn mark_killed<S: Update, T: Table>(
     store: &S,
     directory: &mut Directory,
@@ -113,7 +116,8 @@ pub fn mark_killed<S: Update, T: Table>(
     let Some(at) = undisturbed(directory.route(&excluded, position))? else { return Ok(0) };
     let known = undisturbed(unmarked(&excluded, directory, at))?;
     directory.killed().were_marked(&PageId::of_leaf(at));
-    // The exclusion keeps VACUUM from removing entries, so each heap TID that has one here is still that of its row.
+    // The exclusion keeps VACUUM from removing entries, so each heap TID that has one here is still
+    // that of its row.
     let mut slots: Vec<u16> = Vec::new();
     let mut removed: Vec<(T::Horizon, Vec<Entry>)> = Vec::new();
     for some in known.chunks(MOST_AT_ONCE) {
@@ -146,7 +150,8 @@ pub fn mark_killed<S: Update, T: Table>(
     Ok(mark(store, at, lock, may_create, judge, before)?.verdict.new)
 }
 
-/// The slots of a leaf that this session knows to be dead and that are not marked, with their entries.
+/// The slots of a leaf that this session knows to be dead and that are not marked, with their
+/// entries.
 fn unmarked<S: Store>(
     excluded: &Excluded<'_, S>,
     directory: &Directory,

@@ -1,11 +1,12 @@
 //! Merging the delta tree into the leaves, range by range.
 //!
 //! - *freeze*: the active tree becomes the frozen one; the next insert opens a new active tree
-//! - *publish*: new leaves hold what the old ones and the frozen tree hold of a range; the watermark
-//!   moves behind that range, and below it the frozen tree is no longer read
+//! - *publish*: new leaves hold what the old ones and the frozen tree hold of a range; the
+//!   watermark moves behind that range, and below it the frozen tree is no longer read
 //! - *drop*: the last range is published and the frozen tree is gone, in one
 //!
-//! Each is one change of the metapage. After a crash at any point the merge goes on at the watermark.
+//! Each is one change of the metapage. After a crash at any point the merge goes on at the
+//! watermark.
 
 use super::attempt::{Attempt, settled};
 use super::budget::Budget;
@@ -21,7 +22,7 @@ use crate::page::delta::{self, Tree};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
-/// How much one publish takes in at the most.
+/// The most that one publish takes in.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Leaves replaced.
@@ -149,7 +150,8 @@ impl Done {
     }
 }
 
-/// Merges leaves next to each other, beginning with the one that the first entry of the frozen tree belongs to.
+/// Merges leaves next to each other, beginning with the one that the first entry of the frozen tree
+/// belongs to.
 fn merge_run<S: Update>(
     rewrite: &mut Rewrite<'_, S>,
     frozen: &mut Frozen<'_, S>,

@@ -1,5 +1,6 @@
-//! A whole and sealed page in the place of another, as a disk that mixes up blocks leaves it: an error, or
-//! the right answer. And an error that tells no key: whoever gets it may not be allowed to read the rows.
+//! A whole and sealed page in the place of another, as a disk that mixes up blocks leaves it: an
+//! error, or the right answer. And an error that tells no key: the user who gets it may not be
+//! allowed to read the rows.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -143,7 +144,8 @@ fn a_page_of_another_index_is_an_error_that_tells_no_key_or_changes_no_answer() 
     assert!(errors > 300, "only {errors} errors");
 }
 
-/// Each reader takes a root that it did not expect at a level for one that has grown, and starts anew.
+/// Each reader takes a root that it did not expect at a level for one that has grown, and starts
+/// anew.
 #[test]
 fn a_root_that_refers_to_itself_is_an_error() {
     let (whole, _) = index(0);

@@ -1,4 +1,5 @@
-//! Dead entries of one key: they are looked up once, few of them under a lock, and taken out of the active tree.
+//! Dead entries of one key: they are looked up once, few of them under a lock, and taken out of the
+//! active tree.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -111,11 +112,12 @@ struct Looks {
     publishes: u64,
 }
 
-/// Rows of the key while [`looks_beside_merges_of_other_keys`]: a third each in leaves, in the frozen tree, in the active one.
+/// Rows of the key while [`looks_beside_merges_of_other_keys`]: a third each in leaves, in the
+/// frozen tree, in the active one.
 const SPREAD: u64 = 6_000;
 
-/// Checks a new row of the key while ranges of smaller keys are published all the time. Its own rows, in many pages of each
-/// place, stay where they are.
+/// Checks a new row of the key while ranges of smaller keys are published all the time. Its own
+/// rows, in many pages of each place, stay where they are.
 fn looks_beside_merges_of_other_keys() -> Looks {
     // Neither codes nor TIDs that a leaf stores in few bytes.
     let any = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;

@@ -2,9 +2,9 @@
 //! current by one change of the metapage.
 //!
 //! Nothing that readers can reach changes before that, and all of it at once then. A crash in
-//! between leaves pages that nobody refers to, which vacuum sweeps up. Whoever rewrites has the
-//! exclusion: nobody else publishes, freezes, drops or marks dead entries meanwhile. Others may
-//! insert, and may open a delta tree.
+//! between leaves pages that nothing refers to, which vacuum sweeps up. The session that rewrites
+//! has the exclusion: no other session publishes, freezes, drops or marks dead entries meanwhile.
+//! Others may insert, and may open a delta tree.
 
 use super::attempt::{Attempt, settled};
 use super::build::{BuildOptions, write_level, write_model};
@@ -32,7 +32,7 @@ const MODEL_DRIFT: u32 = 32;
 /// Children with fewer of which a directory page goes together with the next one.
 const SMALL_PAGE: usize = directory::CAPACITY / 4;
 
-/// A store as whoever has the exclusion sees it: the state does not change under it, for what
+/// A store as the session with the exclusion sees it: the state does not change under it, for what
 /// others may do (open a delta tree) touches nothing that is read through this.
 pub(super) struct Excluded<'a, S> {
     pub(super) store: &'a S,
@@ -81,7 +81,7 @@ impl<S: Store> Store for Excluded<'_, S> {
 
 /// What was read under the exclusion cannot have been interrupted.
 pub(super) fn undisturbed<T>(attempt: Attempt<T>) -> Result<T> {
-    settled(attempt)?.ok_or(Corruption::new("a state that nobody else changes", 0).at(0))
+    settled(attempt)?.ok_or(Corruption::not("a state that no other session changes").at(0))
 }
 
 /// New leaves in the making.
@@ -197,7 +197,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         let page = self.firsts.partition_point(|&first| first <= ordinal).saturating_sub(1);
         let within = ordinal - self.firsts[page];
         let found = self.children(page)?.get(within).copied();
-        found.ok_or(Corruption::new("a leaf in the directory", ordinal as u64))
+        found.ok_or(Corruption::not("a leaf in the directory"))
     }
 
     /// Begins a run with the `first`-th leaf, whose low fence is `low`.
@@ -227,7 +227,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         let excluded = self.excluded();
         let open = undisturbed(read_leaf(&excluded, excluded.word, at))?;
         let leaf = open.view();
-        leaf.ensure(leaf.low() == low, "the directory's fence", at.birth)?;
+        leaf.ensure_that(leaf.low() == low, "the directory's fence")?;
         let mut entries = leaf.entries_between(0, leaf.entries())?;
         let all = entries.len() == leaf.entries();
         leaf.ensure(all, "as many entries as slots", entries.len() as u64)?;
@@ -357,7 +357,8 @@ impl<'a, S: Update> Rewrite<'a, S> {
         Ok(published.unwrap_or(next))
     }
 
-    /// Nobody reaches these under the new state; whoever still reads one has it locked.
+    /// No session reaches these under the new state; one that still reads such a page has it
+    /// locked.
     fn free_replaced(&mut self) {
         for block in std::mem::take(&mut self.replaced) {
             if cut_off() {

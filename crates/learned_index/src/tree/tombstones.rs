@@ -1,4 +1,5 @@
-//! Which slots of a leaf are marked as dead, for all sessions: by the leaf itself, or by its tombstone page.
+//! Which slots of a leaf are marked as dead, for all sessions: by the leaf itself, or by its
+//! tombstone page.
 
 use std::ops::Deref;
 
@@ -21,9 +22,10 @@ pub(super) struct Tombstones<'a, P> {
 
 /// Reads the tombstones of a locked leaf. That locks the page that has them, if there is one.
 ///
-/// Nobody locks the two in another order, and changes name them in this one, in which replay locks them. While
-/// the word is the same, the page is the leaf's. After that it may be gone although the leaf is still locked:
-/// when what a merge replaced was not freed by the merge but swept up later, in the order of the blocks.
+/// Nobody locks the two in another order, and changes name them in this one, in which replay locks
+/// them. While the word is the same, the page is the leaf's. After that it may be gone although the
+/// leaf is still locked: when what a merge replaced was not freed by the merge but swept up later,
+/// in the order of the blocks.
 pub(super) fn read_tombstones<'a, 's, S: Store>(
     store: &'s S,
     word: u64,

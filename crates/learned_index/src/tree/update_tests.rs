@@ -168,7 +168,8 @@ proptest! {
 
     #[test]
     fn an_index_that_is_written_to_answers_as_a_set(
-        nulls_first in any::<bool>(), built in prop_oneof![Just(0u64), 1u64..3_000], actions in actions(),
+        nulls_first in any::<bool>(), built in prop_oneof![Just(0u64), 1u64..3_000],
+        actions in actions(),
     ) {
         let mut live = Live::new(nulls_first, built);
         for action in actions {
@@ -252,8 +253,9 @@ fn a_large_delta_tree_is_merged_range_by_range_and_gives_its_pages_back() {
     assert!(live.store.reads() - before < 1_100, "{}", live.store.reads() - before);
 }
 
-/// Looks keys up before and after leaves of the delta tree are written anew, by splits and by VACUUM, with as many
-/// entries as before: in the session that inserts, and in one that finds out later. Whether all answers were right.
+/// Looks keys up before and after leaves of the delta tree are written anew, by splits and by
+/// VACUUM, with as many entries as before: in the session that inserts, and in one that finds out
+/// later. Whether all answers were right.
 fn lookups_through_rewrites(seed: u64) -> bool {
     let mut random = StdRng::seed_from_u64(seed);
     let mut live = Live::new(false, 0);
@@ -397,7 +399,7 @@ fn deleting_old_and_appending_new_keeps_the_size() {
     assert!(sizes[39] <= sizes[10] + 2, "{sizes:?}");
 }
 
-/// A store in which somebody else merges everything just before a page is read.
+/// A store in which another session merges everything just before a page is read.
 struct MergedMeanwhile<'a> {
     store: &'a MemoryStore,
     reads_before: Cell<u32>,

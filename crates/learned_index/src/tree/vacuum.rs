@@ -39,7 +39,7 @@ pub struct VacuumStats {
     pub free: u64,
 }
 
-/// Leaves replaced by one publish of a compaction at the most.
+/// The most leaves replaced by one publish of a compaction.
 const COMPACTED_AT_ONCE: usize = 256;
 /// A leaf is sparse if one in so many of its entries is dead.
 const SPARSE_PART: usize = 4;
@@ -47,14 +47,14 @@ const SPARSE_PART: usize = 4;
 const LEAST_GAIN: f64 = 1.1;
 
 /// Asks `is_dead` for the heap TID of every entry that is alive, and removes those for which the
-/// answer is yes. `before_page` is called without any lock. Blocks that nobody refers to are offered
-/// for reuse, first of all: what follows may need some on a full disk. Leaves that have become
-/// sparse are replaced at last.
+/// answer is yes. `before_page` is called without any lock. Blocks that nobody refers to are
+/// offered for reuse, first of all: what follows may need some on a full disk. Leaves that have
+/// become sparse are replaced at last.
 ///
-/// Every page but the metapage is locked for cleanup, whatever it is and also if there is nothing to
-/// remove: when that lock is granted no scan holds heap TIDs that it copied from the page and has
-/// yet to return. The entries of such a page may be elsewhere by now; what matters is that the scan
-/// has let go before VACUUM reuses the heap TIDs.
+/// Every page but the metapage is locked for cleanup, whatever it is and also if there is nothing
+/// to remove: when that lock is granted no scan holds heap TIDs that it copied from the page and
+/// has yet to return. The entries of such a page may be elsewhere by now; what matters is that the
+/// scan has let go before VACUUM reuses the heap TIDs.
 pub fn bulk_delete<S: Update>(
     store: &S,
     options: BuildOptions,
@@ -133,7 +133,7 @@ fn clean_delta<S: Update>(
         node.ensure(node.level() == 0, "a leaf of a delta tree", node.level().into())?;
         node.verify()?;
         let joins = low.is_none_or(|low| node.low() == low);
-        node.ensure(joins, "the neighbour's fence", node.right().into())?;
+        node.ensure_that(joins, "the neighbour's fence")?;
         low = Some(node.high());
         next = (node.right() != 0).then_some(node.right());
         let entries = node.entries()?;
@@ -214,9 +214,10 @@ pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64
     Ok(free)
 }
 
-/// Whether the pages that the state refers to, and `free` ones, are as many as there are: then nothing is lost that a
-/// [`sweep`] would find. Reads no leaf, and no directory page of the lowest level; so pages of dead slots, which only
-/// leaves refer to, count as lost. What others add meanwhile does too. The caller has the exclusion.
+/// Whether the pages that the state refers to, and `free` ones, are as many as there are: then
+/// nothing is lost that a [`sweep`] would find. Reads no leaf, and no directory page of the lowest
+/// level; so pages of dead slots, which only leaves refer to, count as lost. What others add
+/// meanwhile does too. The caller has the exclusion.
 pub fn is_all_known<S: Store>(store: &S, free: Block) -> Result<bool> {
     let length = store.blocks() as usize;
     let (_, state) = read_meta(store, &mut 0)?;

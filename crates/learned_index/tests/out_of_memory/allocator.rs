@@ -54,7 +54,7 @@ unsafe impl GlobalAlloc for Limited {
     // Growing is allocating, copying and freeing: both are there for a moment.
 }
 
-/// Does something with so many bytes at the most, in large pieces and beyond what is there.
+/// Does something with at most so many bytes, in large pieces and beyond what is there.
 pub(crate) fn with_at_most<T>(bytes: isize, action: impl FnOnce() -> T) -> Result<T, OutOfMemory> {
     LIMIT.set(LIVE.get().saturating_add(bytes));
     let outcome = catch_unwind(AssertUnwindSafe(action));
@@ -65,7 +65,7 @@ pub(crate) fn with_at_most<T>(bytes: isize, action: impl FnOnce() -> T) -> Resul
     })
 }
 
-/// Does something, and tells how many bytes it took at the most in large pieces.
+/// Does something, and tells the most bytes that it held in large pieces.
 pub(crate) fn measured<T>(action: impl FnOnce() -> T) -> (T, isize) {
     let before = LIVE.get();
     MOST.set(before);

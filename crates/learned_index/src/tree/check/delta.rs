@@ -1,6 +1,6 @@
 //! Checking a delta tree, from left to right.
 
-use crate::corruption::Result;
+use crate::corruption::{Result, ensure_at_most};
 use crate::entry::{Block, Fence};
 use crate::page::PageBytes;
 use crate::page::delta::{Delta, Tree};
@@ -117,7 +117,7 @@ impl Walk {
     fn leaf(&mut self, node: &Delta<'_>, see: &mut impl FnMut(Fence)) -> Result<()> {
         let entries = node.entries()?;
         let twice = entries.windows(2).any(|pair| pair[0] == pair[1]);
-        node.ensure(!twice, "each entry once", entries.len() as u64)?;
+        node.ensure_that(!twice, "each entry once")?;
         for entry in entries {
             if Fence::at(entry) >= self.from {
                 self.entries += 1;
@@ -145,19 +145,15 @@ impl Walk {
     fn check_page(&mut self, node: &Delta<'_>, at: Expected) -> Result<()> {
         node.verify()?;
         let level = node.level();
-        node.ensure(level < MAX_LEVELS, "at most 12 levels of a delta tree", level.into())?;
+        ensure_at_most!(usize::from(level) + 1, MAX_LEVELS as usize, "levels of a delta tree")?;
         node.ensure(
             at.level.is_none_or(|expected| level == expected),
             "a child's level",
             level.into(),
         )?;
-        node.ensure(node.low() == at.low, "the low fence that the parent says", level.into())?;
-        node.ensure(node.low() < node.high(), "fences that ascend", level.into())?;
-        node.ensure(
-            node.high() <= at.high,
-            "a page that ends where the next begins",
-            level.into(),
-        )?;
+        node.ensure_that(node.low() == at.low, "the low fence that the parent says")?;
+        node.ensure_that(node.low() < node.high(), "fences that ascend")?;
+        node.ensure_that(node.high() <= at.high, "a page that ends where the next begins")?;
         let last = node.high() == Fence::MAX;
         node.ensure(
             last == (node.right() == 0),
@@ -167,11 +163,11 @@ impl Walk {
         if level > 0 {
             let children = node.children();
             let first = children.first().is_some_and(|child| child.low == node.low());
-            node.ensure(first, "a first child that begins with its parent", children.len() as u64)?;
+            node.ensure_that(first, "a first child that begins with its parent")?;
             let ascending = children.is_sorted_by(|left, right| left.low < right.low);
-            node.ensure(ascending, "children that ascend", children.len() as u64)?;
+            node.ensure_that(ascending, "children that ascend")?;
             let inside = children.last().is_some_and(|child| child.low < node.high());
-            node.ensure(inside, "children within the fences", children.len() as u64)?;
+            node.ensure_that(inside, "children within the fences")?;
         }
         let slot = usize::from(level);
         if self.links.len() <= slot {

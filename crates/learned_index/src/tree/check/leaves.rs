@@ -1,7 +1,7 @@
 //! Checking the directory, the leaves and the model, from left to right.
 
 use super::CheckReport;
-use crate::corruption::{Result, ensure};
+use crate::corruption::{Result, ensure, ensure_that};
 use crate::entry::{Fence, HeapTid};
 use crate::key::NullClass;
 use crate::page::leaf::Leaf;
@@ -75,11 +75,11 @@ impl Walk {
             let low = self.leaf(store, directory, at, see, report)?;
             if verify_model {
                 let routed = directory.route(store, low)?.map(|leaf| leaf.ordinal);
-                ensure(routed == Some(ordinal), "a model that leads to the leaf", ordinal as u64)
+                ensure_that(routed == Some(ordinal), "a model that leads to the leaf")
                     .map_err(|corruption| corruption.at(at.block))?;
             }
         }
-        ensure(self.from == Fence::MAX, "a last leaf without an end", directory.leaves() as u64)?;
+        ensure_that(self.from == Fence::MAX, "a last leaf without an end")?;
         Ok(())
     }
 
@@ -106,9 +106,9 @@ impl Walk {
         let same = self.epoch == state.epoch;
         let joins = if same { leaf.low() == self.from } else { leaf.low() <= self.from };
         leaf.ensure(birth <= state.epoch, "a leaf that is not of the future", birth)?;
-        leaf.ensure(joins, "the fence of the leaf before", birth)?;
-        leaf.ensure(self.from < leaf.high(), "fences that ascend", birth)?;
-        leaf.ensure(leaf.low() == low, "the directory's fence", birth)?;
+        leaf.ensure_that(joins, "the fence of the leaf before")?;
+        leaf.ensure_that(self.from < leaf.high(), "fences that ascend")?;
+        leaf.ensure_that(leaf.low() == low, "the directory's fence")?;
         report.dead += self.entries(&leaf, &dead, see)?;
         report.leaves += 1;
         if leaf.class() != NullClass::Value {
@@ -119,8 +119,8 @@ impl Walk {
         Ok(leaf.low())
     }
 
-    /// Checks the entries of a leaf, and counts those from the current position on. Returns how many of
-    /// these are dead.
+    /// Checks the entries of a leaf, and counts those from the current position on. Returns how
+    /// many of these are dead.
     fn entries(
         &mut self,
         leaf: &Leaf<'_>,
@@ -131,19 +131,19 @@ impl Walk {
         let count = entries.len();
         leaf.ensure(count == leaf.entries(), "as many entries as the leaf says", count as u64)?;
         let listed = dead.len();
-        leaf.ensure(dead.is_sorted_by(|left, right| left < right), "dead slots that ascend", 0)?;
+        leaf.ensure_that(dead.is_sorted_by(|left, right| left < right), "dead slots that ascend")?;
         leaf.ensure(listed == leaf.tombstones(), "as many dead slots as counted", listed as u64)?;
         let inside = dead.last().is_none_or(|&slot| usize::from(slot) < count);
-        leaf.ensure(inside, "dead slots within the leaf", count as u64)?;
+        leaf.ensure_that(inside, "dead slots within the leaf")?;
         let mut counted_dead = 0;
         let mut previous: Option<Fence> = None;
         for (slot, entry) in entries.iter().enumerate() {
             let (entry, tid) = (Fence::at(entry), entry.tid);
             leaf.ensure(tid.offset() > 0 && tid > HeapTid::MIN, "a heap TID", tid.to_u64())?;
             let inside = leaf.low() <= entry && entry < leaf.high();
-            leaf.ensure(inside, "an entry within the fences", slot as u64)?;
+            leaf.ensure_that(inside, "an entry within the fences")?;
             let ascends = previous.is_none_or(|previous| previous < entry);
-            leaf.ensure(ascends, "entries that ascend", slot as u64)?;
+            leaf.ensure_that(ascends, "entries that ascend")?;
             previous = Some(entry);
             if slot % SEARCHED == 0 {
                 let found = leaf.slot_of(entry)?;

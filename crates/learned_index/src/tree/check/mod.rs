@@ -1,10 +1,10 @@
 //! Checking a whole index: every page, every fence, every entry.
 //!
 //! Others may read, insert, merge and vacuum meanwhile, and a standby may replay: nothing is
-//! excluded. As a scan does, a check stands at a position, and goes on there under the new state when
-//! the state has changed. It goes through the places in the order in which entries move:
-//! active tree, frozen tree, leaves. So it meets every entry that is there from its beginning to its
-//! end.
+//! excluded. As a scan does, a check stands at a position, and goes on there under the new state
+//! when the state has changed. It goes through the places in the order in which entries move:
+//! active tree, frozen tree, leaves. So it meets every entry that is there from its beginning to
+//! its end.
 //!
 //! - `delta`: the delta trees
 //! - `leaves`: the directory, the leaves, the model
@@ -19,7 +19,7 @@ mod pages;
 pub use lookup::contains;
 
 use super::directory::{Which, read_meta};
-use crate::corruption::{Result, ensure};
+use crate::corruption::{Result, ensure, ensure_that};
 use crate::entry::Fence;
 use crate::page::meta::State;
 use crate::store::Store;
@@ -84,5 +84,5 @@ fn check_state(state: &State) -> Result<()> {
         ensure(tree.name <= state.word, "a delta tree that is not of the future", tree.name)?;
     }
     let unmerged = state.frozen.is_some() || state.watermark == Fence::MIN;
-    ensure(unmerged, "no watermark without a frozen tree", state.word)
+    ensure_that(unmerged, "no watermark without a frozen tree")
 }

@@ -13,7 +13,7 @@ use crate::tree::directory::read_meta;
 use crate::tree::routes::pages_of;
 use crate::tree::used::{Used, is_of_delta};
 
-/// Checks that each block serves for one thing at the most, and counts those that are free and those
+/// Checks that each block serves for at most one thing, and counts those that are free and those
 /// that nothing refers to.
 pub(super) fn check<S: Store>(store: &S, report: &mut CheckReport) -> Result<()> {
     let (state, used, delta_pages) = current_use(store)?;

@@ -25,8 +25,8 @@ pub fn insert<S: Update>(store: &S, directory: &mut Directory, entry: Entry) -> 
     insert_removing(store, directory, entry, false, &mut KeepAll)
 }
 
-/// The same, but takes out entries of dead rows rather than to split a leaf. `unchanged`: the row is another version of
-/// one that has an entry with this key, so that there may be dead ones.
+/// The same, but takes out entries of dead rows rather than to split a leaf. `unchanged`: the row
+/// is another version of one that has an entry with this key, so that there may be dead ones.
 pub fn insert_removing<S: Update, T: Table>(
     store: &S,
     directory: &mut Directory,
@@ -99,8 +99,8 @@ pub(in crate::tree) fn open_tree<S: Update>(store: &S, directory: &mut Directory
     directory.refresh(store)
 }
 
-/// Frees a page that was made for a tree and never linked. If it is another's by now, somebody
-/// swept it meanwhile.
+/// Frees a page that was made for a tree and never linked. If it is not the tree's any
+/// more, a sweep was quicker.
 pub(super) fn give_back<S: Update>(store: &S, block: Block, tree: u64) {
     store.free(block, |page| delta::belongs_to(page, tree));
 }

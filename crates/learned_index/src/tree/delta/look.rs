@@ -1,8 +1,8 @@
 //! Looking at the rows that have the key of a new one, for a unique index.
 //!
-//! What was found out about a row is remembered by its entry's slot, so that each row is looked up once, however often
-//! the check begins again beside a merge: for this session where the row is dead to all, for this check where it is of
-//! no concern to it.
+//! What was found out about a row is remembered by its entry's slot, so that each row is looked up
+//! once, however often the check begins again beside a merge: for this session where the row is
+//! dead to all, for this check where it is of no concern to it.
 
 use std::ops::ControlFlow;
 
@@ -34,8 +34,8 @@ pub enum Row {
 
 /// Rows that are looked up under a page's lock: nobody can cancel that, and others wait.
 const MOST_UNDER_LOCK: usize = 8;
-/// Times that rows which came meanwhile are looked up before the lock is taken. After that they are looked up under it:
-/// others might go on adding some for ever.
+/// Times that rows which came meanwhile are looked up before the lock is taken. After that they are
+/// looked up under it: others might go on adding some for ever.
 const MOST_ROUNDS: usize = 3;
 /// Dead entries of one key in a leaf that are worth taking out.
 const MANY_DEAD: usize = 32;
@@ -54,7 +54,8 @@ pub(super) struct Look<L> {
     rounds: usize,
     /// Rows that may yet be looked up under the lock.
     allowed: usize,
-    /// In the leaf of the active tree that begins here, or goes on, many entries of the key are dead.
+    /// In the leaf of the active tree that begins here, or goes on, many entries of the key are
+    /// dead.
     pub(super) many_dead: Option<Fence>,
 }
 
@@ -137,7 +138,8 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         None
     }
 
-    /// Looks at the rows that were found in a page. Their TIDs are given to no other rows as long as the page is pinned.
+    /// Looks at the rows that were found in a page. Their TIDs are given to no other rows as long
+    /// as the page is pinned.
     fn look_pinned<S: Store>(
         &mut self,
         store: &S,
@@ -176,7 +178,8 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         directory: &mut Directory,
     ) -> Attempt<Option<C>> {
         let stopped = self.in_delta(store, directory, Which::Active, self.range().0)?;
-        // Those that a change of the word has cut off do not count: merges end, and what was looked up is remembered.
+        // Those that a change of the word has cut off do not count: merges end, and what was looked
+        // up is remembered.
         self.rounds += 1;
         Ok(stopped)
     }
@@ -227,7 +230,8 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         Ok(None)
     }
 
-    /// Notes the entries of the key in a leaf from a position on. Returns up to where these are all.
+    /// Notes the entries of the key in a leaf from a position on. Returns up to where these are
+    /// all.
     fn find_in_leaf<S: Store>(
         &mut self,
         store: &S,
@@ -265,8 +269,8 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         Ok(next)
     }
 
-    /// Looks at the rows of the key in a leaf of the active tree that is locked, or right of one that is; it begins at
-    /// `begin`, if that is known.
+    /// Looks at the rows of the key in a leaf of the active tree that is locked, or right of one
+    /// that is; it begins at `begin`, if that is known.
     pub(super) fn under_lock(
         &mut self,
         killed: &mut Killed,
@@ -276,7 +280,7 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         if let Some(begin) = begin {
             // The first one was checked when it was locked.
             node.verify()?;
-            node.ensure(node.low() == begin, "the neighbour's fence", node.tree())?;
+            node.ensure_that(node.low() == begin, "the neighbour's fence")?;
         }
         let (low, _) = self.range();
         self.find_in_delta(node, low)?;

@@ -1,10 +1,10 @@
 //! The delta tree: a B-link tree beside the learned leaves, which takes inserts.
 //!
-//! After Lehman and Yao ("Efficient locking for concurrent operations on B-trees", 1981): readers hold
-//! one lock at a time and go right when a split has moved what they look for. Unlike theirs, a
-//! split changes parent, left and right in one step, from the top down: a full page on the way
-//! to a full leaf is split first, so that every parent has room. Pages of a tree are never
-//! given back one by one; a tree that was merged is dropped as a whole.
+//! After Lehman and Yao ("Efficient locking for concurrent operations on B-trees", 1981): readers
+//! hold one lock at a time and go right when a split has moved what they look for. Unlike theirs, a
+//! split changes parent, left and right in one step, from the top down: a full page on the way to a
+//! full leaf is split first, so that every parent has room. Pages of a tree are never given back
+//! one by one; a tree that was merged is dropped as a whole.
 //!
 //! The way to a leaf is in `routes`, beside this folder.
 //!

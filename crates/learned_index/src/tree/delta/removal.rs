@@ -1,7 +1,8 @@
 //! Taking the entries of dead rows out of a leaf of the active tree before it is split.
 //!
-//! What nbtree calls bottom-up and simple deletion: rows that are updated again and again leave entries that nobody will
-//! ever see, and without this each of them would stay, and split leaves, until VACUUM comes.
+//! What nbtree calls bottom-up and simple deletion: rows that are updated again and again leave
+//! entries that nobody will ever see, and without this each of them would stay, and split leaves,
+//! until VACUUM comes.
 //!
 //! Why nothing is lost, and nobody minds, is in PROTOCOL.md, under "Removing dead entries".
 
@@ -24,7 +25,8 @@ use crate::tree::routes::lock_node;
 pub struct Candidate {
     /// The row, or the first of a HOT chain.
     pub tid: HeapTid,
-    /// Whether there is a reason to think so: several entries have the key, or the row was seen to be dead.
+    /// Whether there is a reason to think so: several entries have the key, or the row was seen to
+    /// be dead.
     pub promising: bool,
     /// The answer: no snapshot sees the row, or another of its chain, and none ever will.
     pub dead: bool,
@@ -35,9 +37,10 @@ pub trait Table {
     /// Up to where rows are removed: what a standby must know.
     type Horizon;
 
-    /// Sets [`Candidate::dead`] where that is certain. `all`: at least one row was seen to be dead, and all are to be
-    /// looked at; otherwise it is enough to look where most promises to be dead. No TID among them is given to
-    /// another row meanwhile: their leaf, which is this block, is pinned and not locked.
+    /// Sets [`Candidate::dead`] where that is certain. `all`: at least one row was seen to be dead,
+    /// and all are to be looked at; otherwise it is enough to look where most promises to be dead.
+    /// No TID among them is given to another row meanwhile: their leaf, which is this block, is
+    /// pinned and not locked.
     fn find_dead(&mut self, leaf: Block, candidates: &mut [Candidate], all: bool) -> Self::Horizon;
 
     /// Called before entries are taken out that were found dead, under their leaf's lock.
@@ -58,9 +61,9 @@ impl Table for KeepAll {
 /// Of a leaf's entries, the part that must be dead for it to be worth writing the leaf anew.
 const LEAST_PART: usize = 16;
 
-/// Takes the entries of dead rows out of the leaf of the active tree that a position belongs to, if there may be some:
-/// because the new entry's row is another version of one that is there (`unchanged`), or because this session has seen
-/// dead rows there. Returns whether it did.
+/// Takes the entries of dead rows out of the leaf of the active tree that a position belongs to, if
+/// there may be some: because the new entry's row is another version of one that is there
+/// (`unchanged`), or because this session has seen dead rows there. Returns whether it did.
 pub(super) fn remove_dead<S: Update, T: Table>(
     store: &S,
     directory: &mut Directory,
@@ -72,8 +75,8 @@ pub(super) fn remove_dead<S: Update, T: Table>(
     Ok(removed == Some(true))
 }
 
-/// Takes the entries of dead rows out of the leaf of the active tree that a position belongs to, where this session has
-/// seen many. Returns whether it did.
+/// Takes the entries of dead rows out of the leaf of the active tree that a position belongs to,
+/// where this session has seen many. Returns whether it did.
 pub fn remove_killed<S: Update, T: Table>(
     store: &S,
     directory: &mut Directory,
@@ -116,7 +119,8 @@ fn try_to_remove<S: Update, T: Table>(
     entries.sort_unstable();
     let least = (fault::full_at(CAPACITY) / LEAST_PART).max(1);
     let known = entries.iter().filter(|(_, known)| *known);
-    // Where the table has to be looked at for enough of those that are known, these and their neighbours are all.
+    // Where the table has to be looked at for enough of those that are known, these and their
+    // neighbours are all.
     let blocks: Option<HashSet<u32>> = (known.clone().count() >= least)
         .then(|| known.map(|(entry, _)| entry.tid.block()).collect());
     let (asked, mut candidates) = candidates_of(&entries, blocks.as_ref());
@@ -138,8 +142,8 @@ fn try_to_remove<S: Update, T: Table>(
     outcome
 }
 
-/// The entries of a leaf to ask the table for: those with rows in these blocks, or all. Each comes with whether its row is
-/// known to be dead, and in order.
+/// The entries of a leaf to ask the table for: those with rows in these blocks, or all. Each comes
+/// with whether its row is known to be dead, and in order.
 fn candidates_of(
     entries: &[(Entry, bool)],
     blocks: Option<&HashSet<u32>>,

@@ -28,8 +28,8 @@ pub(super) fn make_room<S: Update>(
     let outcome = loop {
         match settled(split_topmost(store, word, tree, position, &mut spare))? {
             Some(Split::Nothing) => {
-                // Somebody else has split the page; or what is remembered leads to another page than
-                // the tree does, and would again.
+                // Another session has split the page; or what is remembered leads to another page
+                // than the tree does, and would again.
                 directory.forget_routes();
                 break Ok(());
             }
@@ -92,9 +92,9 @@ fn split_topmost<S: Update>(
         let below = child.view();
         let level = below.level();
         below.ensure(level + 1 == node.level(), "a child's level", level.into())?;
-        below.ensure(below.low() == at.low, "a child's fence", level.into())?;
+        below.ensure_that(below.low() == at.low, "a child's fence")?;
         let holds = Side::At.holds(below.low(), below.high(), position);
-        below.ensure(holds, "a child that holds the key", level.into())?;
+        below.ensure_that(holds, "a child that holds the key")?;
         if below.is_full() {
             if spare.is_empty() {
                 return Ok(Split::NeedsPages(1));
@@ -228,8 +228,8 @@ fn split_child<'s, S: Update>(
     })
 }
 
-/// Locks a page that was made for a split, besides those that are `held`. It is nobody else's as long
-/// as its tree is active.
+/// Locks a page that was made for a split, besides those that are `held`. No other session
+/// uses it as long as its tree is active.
 fn lock_spare<'s, S: Update>(
     store: &'s S,
     word: u64,

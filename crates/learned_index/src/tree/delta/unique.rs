@@ -30,18 +30,18 @@ pub enum Unique<C> {
 /// stopped at none of them.
 ///
 /// First come the frozen tree and the leaves, without a lock: as long as the state stays the same
-/// no entry is added there. Then all inserts of one key meet at one lock: that of the left-most leaf
-/// of the active tree that can hold the key. If the state is still the same under it, the
-/// entries of the active tree are looked at, and the lock is held until the new one is in. Where more than a few are
-/// to be looked at, they are looked at without the lock before.
+/// no entry is added there. Then all inserts of one key meet at one lock: that of the left-most
+/// leaf of the active tree that can hold the key. If the state is still the same under it, the
+/// entries of the active tree are looked at, and the lock is held until the new one is in. Where
+/// more than a few are to be looked at, they are looked at without the lock before.
 ///
 /// Nothing below the active tree is read under that lock. What a state says of a block may be out
 /// of date before the block is locked: it could be a leaf by then that another insert has locked,
 /// which waits for this one.
 ///
 /// No TID is reused between the moment in which it was read and the end of `look`, whose verdict
-/// that a row is in nobody's way must hold until the check is over. `look` is called under pins, or under that lock and
-/// maybe another of the same index.
+/// that a row is in nobody's way must hold until the check is over. `look` is called under pins, or
+/// under that lock and maybe another of the same index.
 pub fn insert_unique<S: Update, C>(
     store: &S,
     directory: &mut Directory,
@@ -53,8 +53,8 @@ pub fn insert_unique<S: Update, C>(
     insert_unique_removing(store, directory, entry, insert, false, &mut KeepAll, look)
 }
 
-/// The same, but takes out entries of dead rows rather than to split a leaf, and where many of the key are dead.
-/// `unchanged` as in [`super::insert_removing`].
+/// The same, but takes out entries of dead rows rather than to split a leaf, and where many of the
+/// key are dead. `unchanged` as in [`super::insert_removing`].
 pub fn insert_unique_removing<S: Update, T: Table, C>(
     store: &S,
     directory: &mut Directory,
@@ -152,7 +152,7 @@ fn check_and_append<S: Update, C, L: FnMut(HeapTid) -> ControlFlow<C, Row>>(
         append_right_of(store, word, &first, entry)?
     };
     // A tree frozen by now may still have taken the entry: its leaf was locked all the time, and
-    // whoever merges it or looks for the key there waits for that lock.
+    // a session that merges it or looks for the key there waits for that lock.
     Ok(match appended {
         Append::Done => CheckedAppend::Done,
         Append::Full => CheckedAppend::Full,
@@ -175,7 +175,7 @@ fn append_right_of<'s, S: Update>(
         let open = lock_node(store, word, first.tree(), block, 0)?;
         let node = open.view();
         node.verify()?;
-        node.ensure(node.low() == low, "the neighbour's fence", node.right().into())?;
+        node.ensure_that(node.low() == low, "the neighbour's fence")?;
         if Fence::at(entry) < node.high() {
             return Ok(append_to(store, open, entry));
         }

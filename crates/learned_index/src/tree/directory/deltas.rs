@@ -1,4 +1,5 @@
-//! The two delta trees that an index can have, and the way to their leaves as far as a session knows it.
+//! The two delta trees that an index can have, and the way to their leaves as far as a session
+//! knows it.
 
 use super::Directory;
 use crate::corruption::Result;
@@ -104,7 +105,8 @@ impl Directory {
         (leaves * USUAL_ENTRIES) as u64
     }
 
-    /// Leaves that a merge would write anew for the entries of the delta trees, about, in the state of now.
+    /// Leaves that a merge would write anew for the entries of the delta trees, about, in the state
+    /// of now.
     pub fn leaves_to_merge<S: Store>(&mut self, store: &S) -> Result<u64> {
         loop {
             self.refresh(store)?;

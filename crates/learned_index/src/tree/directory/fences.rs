@@ -1,6 +1,8 @@
-//! From a position to a leaf, under one state: the low fences of the leaves, and the model over them.
+//! From a position to a leaf, under one state: the low fences of the leaves, and the model over
+//! them.
 //!
-//! They are what the state says, and never change while it lasts. The model is a hint; fences decide.
+//! They are what the state says, and never change while it lasts. The model is a hint; fences
+//! decide.
 
 use std::rc::Rc;
 
@@ -45,7 +47,8 @@ impl Fences {
         Fences { tiles, model: None, model_share, lookups: 0 }
     }
 
-    /// Reads what another state has that is not known. `same_model`: that is still the model of the state before.
+    /// Reads what another state has that is not known. `same_model`: that is still the model of the
+    /// state before.
     pub(super) fn read_next<S: Store>(
         &self,
         store: &S,
@@ -130,9 +133,9 @@ impl Directory {
         self.leaf(store, leaf.ordinal - 1).map(Some)
     }
 
-    /// The ordinal of the leaf that a position belongs to, where the model is known and says something of it: among the
-    /// leaves of values. Exact whatever the model says: it checks the fences, and the first of these leaves begins before
-    /// every value.
+    /// The ordinal of the leaf that a position belongs to, where the model is known and says
+    /// something of it: among the leaves of values. Exact whatever the model says: it checks the
+    /// fences, and the first of these leaves begins before every value.
     #[inline]
     pub(super) fn predicted(&self, position: Fence) -> Option<usize> {
         let Fences { tiles, model, .. } = &self.fences;
@@ -164,13 +167,21 @@ impl Directory {
         if !tiles.resident {
             let children = read_children(store, self.state.word, tiles.pages[page], 0)?;
             let within = children.partition_point(|child| child.low <= position).saturating_sub(1);
-            let child = children.get(within).ok_or(Corruption::new("a leaf", within as u64))?;
+            let child = children.get(within).ok_or(Corruption::not("a leaf"))?;
             return Ok(Some(LeafRef::unknown(first + within, child)));
         }
         tiles.load_page(store, self.state.word, page)?;
         let leaves = first + 1..first + tiles.pages[page].leaves as usize;
         let after = partition_point(leaves, |leaf| tiles.known_low(leaf) <= position);
         Ok(Some(tiles.known(after - 1)))
+    }
+
+    /// Where a leaf ends that was routed to, if that is known without reading anything, and another
+    /// one comes after it. Greater than the position that led to it: both are fences in memory.
+    pub(in crate::tree) fn known_high(&self, at: LeafRef) -> Option<Fence> {
+        let all_known = self.fences.model.is_some() && self.state.has_delta();
+        (all_known && at.ordinal + 1 < self.leaves())
+            .then(|| self.fences.tiles.known_low(at.ordinal + 1))
     }
 
     /// The low fence of a leaf that was routed to.
@@ -186,7 +197,7 @@ impl Directory {
     pub fn leaf<S: Store>(&mut self, store: &S, ordinal: usize) -> Attempt<LeafRef> {
         if !self.fences.tiles.resident {
             let child = self.child(store, ordinal)?;
-            let child = child.ok_or(Corruption::new("a leaf", ordinal as u64))?;
+            let child = child.ok_or(Corruption::not("a leaf"))?;
             return Ok(LeafRef::unknown(ordinal, &child));
         }
         let tiles = &mut self.fences.tiles;
@@ -202,7 +213,8 @@ impl Directory {
         Ok(children.get(ordinal - tiles.firsts[page] as usize).copied())
     }
 
-    /// Counts a lookup without the model. After some of them everything is read, if there is the memory.
+    /// Counts a lookup without the model. After some of them everything is read, if there is the
+    /// memory.
     fn count_lookup<S: Store>(&mut self, store: &S) -> Attempt<()> {
         let Fences { tiles, lookups, .. } = &mut self.fences;
         *lookups = lookups.saturating_add(1);

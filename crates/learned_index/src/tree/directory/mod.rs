@@ -1,7 +1,8 @@
-//! What one session knows of an index: its state, and how to get from a position to the page that has it.
+//! What one session knows of an index: its state, and how to get from a position to the page that
+//! has it.
 //!
-//! It is filled as it is needed: the first lookup reads the top page of the directory and one more, as a
-//! B-tree would read its root and an inner page. A session that goes on to look things up gets
+//! It is filled as it is needed: the first lookup reads the top page of the directory and one more,
+//! as a B-tree would read its root and an inner page. A session that goes on to look things up gets
 //! all of the directory and the model.
 //!
 //! - `read`: the directory and the model as they are on disk
@@ -36,8 +37,8 @@ pub use read::{read_meta, read_model};
 /// Bytes in which a session remembers the dead entries of an index, at most.
 const KILLED_BYTES: usize = 1 << 20;
 
-/// A session's copy of the metapage, and what goes with that state. [`Directory::refresh`] brings it to the current
-/// one, and keeps what that still has.
+/// A session's copy of the metapage, and what goes with that state. [`Directory::refresh`] brings
+/// it to the current one, and keeps what that still has.
 pub struct Directory {
     identity: Identity,
     state: State,
@@ -116,7 +117,8 @@ impl Directory {
         }
     }
 
-    /// Takes a state over: all of it, or nothing. What is new is read first; after that nothing fails.
+    /// Takes a state over: all of it, or nothing. What is new is read first; after that nothing
+    /// fails.
     fn adopt<S: Store>(&mut self, store: &S, state: State) -> Attempt<()> {
         if state.epoch != self.state.epoch && !injected(Fault::KeepDirectory) {
             let same_model = self.state.model_birth == state.model_birth;

@@ -1,6 +1,6 @@
 //! Reading the metapage, the directory and the model from disk.
 
-use crate::corruption::{Corruption, Result, ensure};
+use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that};
 use crate::entry::{Block, Fence};
 use crate::memory::{Add, with_room};
 use crate::model::{MAX_BLOB_BYTES, Model};
@@ -10,7 +10,7 @@ use crate::page::{self, PageBytes, blob};
 use crate::store::{Hint, Store};
 use crate::tree::attempt::{Attempt, read_current};
 
-/// Levels of directory pages at the most; four of them hold 4 * 10^9 leaves.
+/// The most levels of directory pages; four of them hold 4 * 10^9 leaves.
 const MAX_LEVELS: u16 = 8;
 
 /// Reads the metapage.
@@ -48,7 +48,7 @@ fn decode_page(page: &PageBytes, parent: Child) -> Attempt<(u16, Vec<Child>)> {
         let single = level > 0 || children.iter().all(|child| child.leaves == 1);
         ensure(single, "one leaf a child", leaves.into())?;
         let first = children.first().map(|child| child.low);
-        ensure(first == Some(parent.low), "the low fence that the parent says", level.into())?;
+        ensure_that(first == Some(parent.low), "the low fence that the parent says")?;
         Ok((level, children))
     });
     checked.map_err(|corruption| corruption.at(parent.block).into())
@@ -76,7 +76,7 @@ impl UpperLevels {
         let root = Child { low: Fence::MIN, block, leaves: state.leaves, birth };
         let (mut level, children) = decode_page(&page, root)?;
         drop(page);
-        ensure(level < MAX_LEVELS, "at most 8 directory levels", level.into())
+        ensure_at_most!(usize::from(level) + 1, MAX_LEVELS as usize, "levels of a directory")
             .map_err(|corruption| corruption.at(block))?;
         if level == 0 {
             let leaves = Some(children);
@@ -108,7 +108,7 @@ pub(in crate::tree) fn read_model_pages<S: Store>(
     state: &State,
 ) -> Attempt<(Model, Vec<Block>)> {
     let len = state.model_len as usize;
-    ensure(len <= MAX_BLOB_BYTES, "a model of at most 64 MiB", len as u64)?;
+    ensure_at_most!(len, MAX_BLOB_BYTES, "bytes of a model")?;
     let (mut bytes, mut blocks) = (with_room(len), Vec::new());
     let mut next = Some(state.model_root).filter(|_| len > 0);
     while let Some(block) = next {
@@ -119,12 +119,8 @@ pub(in crate::tree) fn read_model_pages<S: Store>(
             .map_err(named)?;
         let (piece, following) = blob::decode(&page).map_err(named)?;
         // A full piece or the last one: links that go round end here.
-        ensure(
-            bytes.len() + piece.len() <= len && !piece.is_empty(),
-            "a model of its length",
-            piece.len() as u64,
-        )
-        .map_err(|corruption| corruption.at(block))?;
+        ensure_that(bytes.len() + piece.len() <= len && !piece.is_empty(), "a model of its length")
+            .map_err(|corruption| corruption.at(block))?;
         bytes.extend_from_slice(piece);
         blocks.add(block);
         next = following;
@@ -133,8 +129,6 @@ pub(in crate::tree) fn read_model_pages<S: Store>(
     let model = Model::from_bytes(&bytes)
         .ok()
         .filter(|model| model.kind() as u8 == state.model_kind)
-        .ok_or(
-            Corruption::new("a model of its kind", state.model_kind.into()).at(state.model_root),
-        )?;
+        .ok_or(Corruption::not("a model of its kind").at(state.model_root))?;
     Ok((model, blocks))
 }

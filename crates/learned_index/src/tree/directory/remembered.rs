@@ -1,5 +1,6 @@
-//! What a session remembers of the leaves that it has read: hints for reading them again, where their parts lie, that
-//! they were found whole, and which of their rows are dead. Nothing but speed depends on it.
+//! What a session remembers of the leaves that it has read: hints for reading them again, where
+//! their parts lie, that they were found whole, and which of their rows are dead. Nothing but speed
+//! depends on it.
 
 use super::Directory;
 use crate::cpu;
@@ -13,8 +14,8 @@ use crate::tree::leaf::LeafRef;
 const LAST_PART: f32 = 0.999;
 
 impl Directory {
-    /// Remembers that a leaf was read and found whole, the hint for reading it again, and what it looks
-    /// like.
+    /// Remembers that a leaf was read and found whole, the hint for reading it again, and what it
+    /// looks like.
     #[inline]
     pub(in crate::tree) fn remember(&mut self, at: LeafRef, leaf: &Leaf<'_>) {
         self.remember_hint(at, at.hint);

@@ -1,8 +1,8 @@
 //! The directory pages of one state, and the leaves of those that a session has read.
 //!
-//! When another state is published, the leaves of pages that are the same stay in memory where they are,
-//! or move over by as many places as there are more or fewer leaves before them. So a publish costs a
-//! session what changed, and nothing is allocated for what did not.
+//! When another state is published, the leaves of pages that are the same stay in memory where they
+//! are, or move over by as many places as there are more or fewer leaves before them. So a publish
+//! costs a session what changed, and nothing is allocated for what did not.
 
 use std::rc::Rc;
 
@@ -31,8 +31,8 @@ pub(super) struct Tiles {
     /// Directory pages of the lowest level, and how many leaves stand before each.
     pub(super) pages: Vec<Child>,
     pub(super) firsts: Vec<u32>,
-    /// For each leaf, as far as its page was read: the code of its low fence, and the rest. Of others
-    /// there may be anything.
+    /// For each leaf, as far as its page was read: the code of its low fence, and the rest. Of
+    /// others there may be anything.
     pub(super) codes: Vec<Code>,
     pub(super) rest: Vec<Rest>,
     loaded: Vec<bool>,
@@ -87,7 +87,8 @@ struct Move {
 }
 
 impl Change {
-    /// Reads the upper levels of a state's directory; if `whole`, also the pages that `known` has not.
+    /// Reads the upper levels of a state's directory; if `whole`, also the pages that `known` has
+    /// not.
     pub(super) fn read<S: Store>(
         store: &S,
         state: &State,
@@ -124,7 +125,8 @@ impl Change {
         Ok(change)
     }
 
-    /// Finds the pages that both states have. Fences ascend in both: one walk along both meets them all.
+    /// Finds the pages that both states have. Fences ascend in both: one walk along both meets them
+    /// all.
     fn keep(&mut self, known: &Tiles) {
         let (mut old, mut new) = (0, 0);
         while let (Some(before), Some(after)) = (known.pages.get(old), self.pages.get(new)) {
@@ -174,15 +176,15 @@ impl Tiles {
         self.pages_share.budget()
     }
 
-    /// Becomes another state's directory. Nothing here fails: without the memory for the leaves, pages are
-    /// read at each lookup.
+    /// Becomes another state's directory. Nothing here fails: without the memory for the leaves,
+    /// pages are read at each lookup.
     pub(super) fn take_over(&mut self, change: Change) {
         let Change { pages, firsts, loaded, leaves, moves, read } = change;
         self.make_room(leaves);
         if self.resident {
             self.resize(leaves.max(self.codes.len()));
-            // To the left from the left on, then to the right from the right on: so nothing is written over
-            // that is still to be moved.
+            // To the left from the left on, then to the right from the right on: so nothing is
+            // written over that is still to be moved.
             moves.iter().filter(|moved| moved.to < moved.from).for_each(|&moved| self.shift(moved));
             let rightward = moves.iter().rev().filter(|moved| moved.to > moved.from);
             rightward.for_each(|&moved| self.shift(moved));

@@ -1,6 +1,6 @@
 //! Finding the duplicates of a unique index while it is loaded.
 //!
-//! Rows that are dead, but which somebody may still see, get entries and are no duplicates. They
+//! Dead rows that an older snapshot may still see get entries and are no duplicates. They
 //! are kept apart in a sorter of their own, within its memory limit, so that they can be told from
 //! the others when all rows have been sorted: the second spool of `nbtsort.c`.
 

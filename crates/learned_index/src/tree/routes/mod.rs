@@ -19,7 +19,7 @@ use seen::Seen;
 
 use super::attempt::Attempt;
 use super::budget::{Budget, Share};
-use crate::corruption::{Result, ensure};
+use crate::corruption::{Result, ensure_at_most, ensure_that};
 use crate::cpu;
 use crate::entry::{Block, Entry, Fence, Side};
 use crate::key::Code;
@@ -28,12 +28,12 @@ use crate::page::delta::{self, CAPACITY, Child, Delta, Tree};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
 
-/// Levels of a tree at the most; five hold 10^12 entries.
+/// The most levels of a tree; five hold 10^12 entries.
 pub(super) const MAX_LEVELS: u16 = 12;
-/// Pages of one level that a session remembers at the most. Beyond that it remembers a higher
+/// The most pages of one level that a session remembers. Beyond that it remembers a higher
 /// level and descends from there.
 const MOST_ROUTES: usize = 1 << 17;
-/// Leaves of which a session remembers the keys that it saw, at the most: 5 MB.
+/// The most leaves of which a session remembers the keys that it saw: 5 MB.
 const MOST_SEEN: usize = 1 << 13;
 /// Steps to the right, in excess of one for each so many routes, that make routes stale.
 const FREE_DETOURS: usize = 64;
@@ -49,7 +49,8 @@ pub(super) struct Routes {
     seen: Vec<Seen>,
     detours: usize,
     share: Share,
-    /// A position and its slot, looked for ahead. Reset when slots move: the least position is always in the first.
+    /// A position and its slot, looked for ahead. Reset when slots move: the least position is
+    /// always in the first.
     last: (Fence, usize),
 }
 
@@ -88,7 +89,7 @@ impl Routes {
         let root = Child { low: Fence::MIN, block: tree.root };
         let mut level = read_node(store, word, tree.name, tree.root, 0)?.view().level();
         let mut pages = vec![root];
-        ensure(level < MAX_LEVELS, "at most 12 levels of a delta tree", level.into())?;
+        ensure_at_most!(usize::from(level) + 1, MAX_LEVELS as usize, "levels of a delta tree")?;
         while level > 0 && pages.len() * delta::CHILDREN <= MOST_ROUTES {
             let mut below = with_room(pages.len() * delta::CHILDREN / 2);
             for parent in &pages {
@@ -103,11 +104,10 @@ impl Routes {
                 node.check_level(level)?;
                 below.add_all(node.children());
             }
-            // Whoever comes to the root takes it for one that has grown, and starts anew.
-            ensure(
+            // A reader of the root takes it for one that has grown, and starts anew.
+            ensure_that(
                 below.iter().all(|child| child.block != tree.root),
-                "a child",
-                tree.root.into(),
+                "children other than the root",
             )?;
             if !share.grow_to(below.len() * BYTES_PER_ROUTE) {
                 break;
@@ -116,7 +116,7 @@ impl Routes {
             pages = below;
         }
         let ascending = pages.is_sorted_by(|left, right| left.low < right.low);
-        ensure(ascending, "children of a delta tree that ascend", level.into())?;
+        ensure_that(ascending, "children of a delta tree that ascend")?;
         let route = |child: &Child| Route::to(child.block);
         let mut routes = Routes {
             tree,
@@ -160,7 +160,8 @@ impl Routes {
         (self.level == 0).then_some(&self.lows)
     }
 
-    /// The first entry of the leaf that a position belongs to, from there on; none if there is none in this leaf.
+    /// The first entry of the leaf that a position belongs to, from there on; none if there is none
+    /// in this leaf.
     pub(super) fn first_entry<S: Store>(
         &mut self,
         store: &S,
@@ -328,7 +329,8 @@ impl Routes {
         }
     }
 
-    /// Whether a leaf, which is locked, may have an entry with this code of a value. Certain if not.
+    /// Whether a leaf, which is locked, may have an entry with this code of a value. Certain if
+    /// not.
     #[inline]
     pub(super) fn may_have(&mut self, leaf: &Delta<'_>, code: Code) -> Result<bool> {
         let slot = match self.lows.get(self.last.1) == Some(&leaf.low()) {
@@ -408,7 +410,7 @@ impl Routes {
 }
 
 /// A page on the way to a position, and what it must be like. Low fences never move: with its own
-/// one a page is no other page of the tree, and whoever goes right gets further.
+/// one a page is no other page of the tree, and a search that goes right gets further.
 #[derive(Clone, Copy)]
 struct Waypoint {
     block: Block,
@@ -422,8 +424,8 @@ struct Waypoint {
 }
 
 impl Waypoint {
-    /// Whether a page is the root, which was of a lower level when the routes were made. It is the one
-    /// page whose content moves to another level, and no page refers to it.
+    /// Whether a page is the root, which was of a lower level when the routes were made. It is the
+    /// one page whose content moves to another level, and no page refers to it.
     fn is_root_that_grew(&self, node: &Delta<'_>, tree: Tree) -> bool {
         self.from_route && self.block == tree.root && node.level() > self.level
     }
@@ -434,7 +436,7 @@ impl Waypoint {
         }
         node.check_level(self.level)?;
         let begins = node.low() == self.low;
-        node.ensure(begins, "a delta page that begins where it must", self.level.into())
+        node.ensure_that(begins, "a delta page that begins where it must")
     }
 }
 
@@ -446,8 +448,8 @@ fn right_of(node: &Delta<'_>, at: Waypoint) -> Result<Waypoint> {
     Ok(Waypoint { block: right, low, level, hint: 0, verified: false, from_route: false })
 }
 
-/// All pages of a tree, but the leaves that a watermark has left behind: these were freed when it passed
-/// them, and may be anything by now. Of a tree that takes inserts, those that had their
+/// All pages of a tree, but the leaves that a watermark has left behind: these were freed when it
+/// passed them, and may be anything by now. Of a tree that takes inserts, those that had their
 /// place when their parent was read.
 pub(super) fn pages_of<S: Store>(
     store: &S,

@@ -1,5 +1,5 @@
-//! Opening a page of a delta tree. Everything that reads or changes such a page opens it here, which locks the page,
-//! checks that it is one of the tree, and reads its front once.
+//! Opening a page of a delta tree. Everything that reads or changes such a page opens it here,
+//! which locks the page, checks that it is one of the tree, and reads its front once.
 
 use std::ops::Deref;
 
@@ -16,7 +16,8 @@ pub(in crate::tree) struct OpenNode<P> {
     head: Head,
 }
 
-/// Locks a page of the tree with this name for reading, as long as the state is the one with this word.
+/// Locks a page of the tree with this name for reading, as long as the state is the one with this
+/// word.
 #[inline]
 pub(in crate::tree) fn read_node<'s, S: Store>(
     store: &'s S,
@@ -28,7 +29,8 @@ pub(in crate::tree) fn read_node<'s, S: Store>(
     Ok(OpenNode::check(read_current(store, word, block, hint)?, tree, block)?)
 }
 
-/// Locks a page of the tree with this name for changes, as long as the state is the one with this word.
+/// Locks a page of the tree with this name for changes, as long as the state is the one with this
+/// word.
 #[inline]
 pub(in crate::tree) fn lock_node<'s, S: Update>(
     store: &'s S,

@@ -1,9 +1,10 @@
-//! Which keys a session has seen in the leaves of a delta tree, so that most lookups of other keys need
-//! not search these.
+//! Which keys a session has seen in the leaves of a delta tree, so that most lookups of other keys
+//! need not search these.
 //!
-//! A Bloom filter for each leaf, of which one key touches one cache line: after Putze, Sanders and Singler
-//! ("Cache-, hash- and space-efficient Bloom filters", 2007). It is brought up to date under the leaf's lock
-//! each time it is asked, which costs little because entries are only added, until the leaf is written anew.
+//! A Bloom filter for each leaf, of which one key touches one cache line: after Putze, Sanders and
+//! Singler ("Cache-, hash- and space-efficient Bloom filters", 2007). It is brought up to date
+//! under the leaf's lock each time it is asked, which costs little because entries are only added,
+//! until the leaf is written anew.
 
 use crate::corruption::Result;
 use crate::entry::Fence;
@@ -11,8 +12,8 @@ use crate::fault::{Fault, injected};
 use crate::key::{Code, NullClass};
 use crate::page::delta::Delta;
 
-/// Cache lines of a filter. It takes 3% of the keys that a leaf of the usual size has not for ones that it has, and 6%
-/// where the leaf is full.
+/// Cache lines of a filter. It takes 3% of the keys that a leaf of the usual size has not for ones
+/// that it has, and 6% where the leaf is full.
 const LINES: usize = 8;
 
 #[derive(Clone)]
@@ -42,7 +43,8 @@ impl Bits {
     #[inline]
     fn of(code: Code) -> Bits {
         let hash = code.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        // A bit of the product depends on that bit of the code and those below it: the uppermost on most of them.
+        // A bit of the product depends on that bit of the code and those below it: the uppermost on
+        // most of them.
         let bit = |shift: u32| ((hash >> (shift + 6)) as usize & 7, 1 << (hash >> shift & 63));
         Bits { line: (hash >> 61) as usize % LINES, bits: [bit(52), bit(43)] }
     }

@@ -1,5 +1,5 @@
-//! Leaving out of a portion what is dead in a leaf: its tombstones, and the rows that the session has found dead to all
-//! (`killed.rs`).
+//! Leaving out of a portion what is dead in a leaf: its tombstones, and the rows that the session
+//! has found dead to all (`killed.rs`).
 
 use std::ops::Deref;
 
@@ -47,7 +47,8 @@ impl<P: Deref<Target = PageBytes>> Dead<'_, P> {
         end
     }
 
-    /// The slot after the last one before `end` that is not dead; `start` if there is none from it on.
+    /// The slot after the last one before `end` that is not dead; `start` if there is none from it
+    /// on.
     fn last_living(&self, start: usize, end: usize) -> usize {
         let mut slot = end;
         while slot > start {
@@ -75,8 +76,8 @@ fn dead_of<'a, S: Store>(
 }
 
 impl<P> Scan<P> {
-    /// Takes the dead entries off the end of a range within a leaf at which the scan begins: a long run of them is not
-    /// copied to be dropped. An empty range if all of it is dead.
+    /// Takes the dead entries off the end of a range within a leaf at which the scan begins: a long
+    /// run of them is not copied to be dropped. An empty range if all of it is dead.
     pub(super) fn skip_dead<S: Store<Pin = P>>(
         &self,
         store: &S,
@@ -105,8 +106,8 @@ impl<P> Scan<P> {
         })
     }
 
-    /// Takes the dead entries out of what was just copied from a leaf, from the `first`-th on. The leaf is still
-    /// locked.
+    /// Takes the dead entries out of what was just copied from a leaf, from the `first`-th on. The
+    /// leaf is still locked.
     pub(super) fn drop_dead<S: Store<Pin = P>>(
         &mut self,
         store: &S,

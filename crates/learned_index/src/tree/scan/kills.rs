@@ -1,10 +1,12 @@
-//! Remembering which of the entries that a scan has returned are of rows that are dead to all, as its caller found.
+//! Remembering which of the entries that a scan has returned are of rows that are dead to all, as
+//! its caller found.
 //!
-//! What is remembered must be the slot that an entry was copied from. An entry that is looked for by its key and heap TID
-//! may be another one by then: VACUUM may have taken the first one out, and its TID may be that of a new row with the
-//! same key. So slots are looked for only as long as they mean what they meant when the portion was copied: in leaves and
-//! the frozen delta tree under the same word, and in a leaf of a delta tree as long as it is the same [`PageId`], and
-//! among the entries that it had then. Two entries that are in the index at one time are never equal.
+//! What is remembered must be the slot that an entry was copied from. An entry that is looked for
+//! by its key and heap TID may be another one by then: VACUUM may have taken the first one out, and
+//! its TID may be that of a new row with the same key. So slots are looked for only as long as they
+//! mean what they meant when the portion was copied: in leaves and the frozen delta tree under the
+//! same word, and in a leaf of a delta tree as long as it is the same [`PageId`], and among the
+//! entries that it had then. Two entries that are in the index at one time are never equal.
 
 use std::ops::Range;
 
@@ -21,12 +23,15 @@ use crate::tree::killed::{MoreDead, PageId};
 use crate::tree::leaf::{LeafRef, read_leaf};
 use crate::tree::routes::read_node;
 
-/// A scan takes at most this many entries for dead before it looks for their slots: a portion has no more.
+/// A scan takes at most this many entries for dead before it looks for their slots: a portion has
+/// no more.
 const MOST_AT_ONCE: usize = 2 * LARGEST_PORTION;
-/// Entries of a leaf between two that are dead, for each dead one, up to which all of them are decoded at once.
+/// Entries of a leaf between two that are dead, for each dead one, up to which all of them are
+/// decoded at once.
 const DENSE: usize = 16;
 
-/// Positions of pages with enough dead entries for a record in the log that marks them for all sessions.
+/// Positions of pages with enough dead entries for a record in the log that marks them for all
+/// sessions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ManyDead {
     /// In a leaf, for [`crate::tree::mark::mark_killed`].
@@ -57,8 +62,9 @@ impl Kills {
 }
 
 impl<P> Scan<P> {
-    /// Says that the row of the entry which was returned last is dead: no snapshot sees it, nor another of its HOT chain,
-    /// and none ever will. Not to be said on a standby, whose primary goes by other snapshots.
+    /// Says that the row of the entry which was returned last is dead: no snapshot sees it, nor
+    /// another of its HOT chain, and none ever will. Not to be said on a standby, whose primary
+    /// goes by other snapshots.
     #[inline]
     pub fn kill_current(&mut self) {
         // A merge join or a cursor that goes back meets the same dead rows again.
@@ -69,14 +75,15 @@ impl<P> Scan<P> {
         }
     }
 
-    /// Whether [`Scan::kill_current`] was called for the portion that the scan is in, or, if the scan ends, for one before.
+    /// Whether [`Scan::kill_current`] was called for the portion that the scan is in, or, if the
+    /// scan ends, for one before.
     #[inline]
     pub fn has_kills(&self, ends: bool) -> bool {
         !self.kills.entries.is_empty() || (ends && self.kills.unmarked.is_some())
     }
 
-    /// Remembers the slots of the entries that were said to be dead, as far as that is possible. Must come before
-    /// another portion is copied. `ends`: none will be.
+    /// Remembers the slots of the entries that were said to be dead, as far as that is possible.
+    /// Must come before another portion is copied. `ends`: none will be.
     pub fn remember_kills<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -176,8 +183,8 @@ fn remember_in_leaf(
     Ok(start..end)
 }
 
-/// Remembers the entries that are in a leaf of a delta tree, if it has all those still that were copied. Returns how
-/// many were found, and where one of them is, if many are dead there.
+/// Remembers the entries that are in a leaf of a delta tree, if it has all those still that were
+/// copied. Returns how many were found, and where one of them is, if many are dead there.
 fn remember_in_delta<S: Store>(
     store: &S,
     directory: &mut Directory,

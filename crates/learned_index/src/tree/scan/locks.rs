@@ -1,8 +1,9 @@
 //! What a scan of a serializable transaction does beside reading: it locks what it reads.
 //!
-//! How far a portion reaches is known when it is copied. So a portion is copied, the keys from its beginning to its
-//! end are locked, and unless all of them had been locked before, it is copied again. A portion that is returned was
-//! read after everything between its two ends was locked, whether there are entries or not.
+//! How far a portion reaches is known when it is copied. So a portion is copied, the keys from its
+//! beginning to its end are locked, and unless all of them had been locked before, it is copied
+//! again. A portion that is returned was read after everything between its two ends was locked,
+//! whether there are entries or not.
 
 use super::{Direction, Guard, Scan, Stand, Unasked};
 use crate::corruption::Result;
@@ -54,7 +55,8 @@ impl<P> Scan<P> {
         }
     }
 
-    /// Locks what was read for the portion just copied. Whether anything of that was not locked before.
+    /// Locks what was read for the portion just copied. Whether anything of that was not locked
+    /// before.
     pub(super) fn lock_read<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -101,7 +103,8 @@ impl<P> Scan<P> {
         Ok(new && !injected(Fault::LockAfterReading))
     }
 
-    /// The difference between the codes with which a page of a B-tree would begin and end about there.
+    /// The difference between the codes with which a page of a B-tree would begin and end about
+    /// there.
     fn codes_of_page<S: Store<Pin = P>>(
         &self,
         store: &S,
@@ -187,7 +190,8 @@ fn keys_between(
     (keys.low <= keys.high).then_some((keys.low, keys.high))
 }
 
-/// What a page of a B-tree would have, of the distance between the codes of some entries in index order.
+/// What a page of a B-tree would have, of the distance between the codes of some entries in index
+/// order.
 fn page_of(codes: &[Code]) -> Option<u64> {
     let (first, last) = (codes.first()?, codes.last()?);
     let gaps = codes.len().checked_sub(1).filter(|gaps| *gaps > 0)? as u128;

@@ -27,7 +27,8 @@ use crate::key::Intervals;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 
-/// Entries copied at once, first and at the most, or twice as many. A scan that is read on copies more at a time.
+/// Entries copied at once: first, and later at most (or twice as many). A scan that is read on
+/// copies more at a time.
 const FIRST_PORTION: usize = 64;
 const LARGEST_PORTION: usize = 512;
 
@@ -244,13 +245,15 @@ impl<P> Scan<P> {
         Ok(Some(entry))
     }
 
-    /// The heap TIDs that were copied together, in index order, and which of them was returned last.
+    /// The heap TIDs that were copied together, in index order, and which of them was returned
+    /// last.
     #[inline]
     pub fn copied(&self) -> (&[HeapTid], usize) {
         (self.copied.tids(), self.current)
     }
 
-    /// The next portion of heap TIDs in index order, for callers that take them all. Locks what it reads.
+    /// The next portion of heap TIDs in index order, for callers that take them all. Locks what it
+    /// reads.
     pub fn next_tids<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -302,8 +305,8 @@ impl<P> Scan<P> {
         };
     }
 
-    /// Copies the entries next to the current place, and drops those that the snapshot does not see if it has
-    /// to. False at the end.
+    /// Copies the entries next to the current place, and drops those that the snapshot does not see
+    /// if it has to. False at the end.
     fn next_portion<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -335,7 +338,8 @@ impl<P> Scan<P> {
         }
     }
 
-    /// Ends the scan where nothing is known to come after the portion, which costs nothing. Whether it did.
+    /// Ends the scan where nothing is known to come after the portion, which costs nothing. Whether
+    /// it did.
     #[inline]
     pub fn end_if_exhausted<S: Store<Pin = P>>(&mut self, store: &S, direction: Direction) -> bool {
         let ends = self.exhausted.take() == Some(direction) && matches!(self.stand, Stand::At(_));

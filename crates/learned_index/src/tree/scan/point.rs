@@ -1,4 +1,5 @@
-//! The short way to one key, which most lookups go: to one leaf, when nothing waits in a delta tree.
+//! The short way to one key, which most lookups go: to one leaf, when nothing waits in a delta
+//! tree.
 
 use super::dead::may_have_dead;
 use super::{Direction, Scan};
@@ -11,8 +12,8 @@ use crate::tree::directory::Directory;
 use crate::tree::leaf::read_leaf;
 
 impl<P> Scan<P> {
-    /// Copies all entries of the only key that is asked for; returns whether there are any. `None` if they
-    /// have to be gathered from several pages: nothing was copied then.
+    /// Copies all entries of the only key that is asked for; returns whether there are any. `None`
+    /// if they have to be gathered from several pages: nothing was copied then.
     #[inline(always)]
     pub(super) fn copy_point<S: Store<Pin = P>>(
         &mut self,

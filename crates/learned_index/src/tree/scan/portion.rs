@@ -18,7 +18,8 @@ use crate::tree::leaf::{LeafRef, OpenLeaf, read_leaf};
 
 /// Keys of a list whose leaves are asked for ahead of reading them, from disk and from memory.
 const KEYS_AHEAD: usize = 16;
-/// Leaves of a delta tree that are passed at once at the most, where they have nothing but dead entries.
+/// The most leaves of a delta tree that are passed at once, where they have nothing but dead
+/// entries.
 const LEAVES_AT_ONCE: usize = 16;
 
 impl<P> Scan<P> {
@@ -29,8 +30,8 @@ impl<P> Scan<P> {
         directory: &mut Directory,
         mut from: Fence,
     ) -> Attempt<bool> {
-        // A list of keys may have each in a leaf of its own: some of them make a portion, unless pages have to stay
-        // pinned or be looked at again, or delta trees have a part in it.
+        // A list of keys may have each in a leaf of its own: some of them make a portion, unless
+        // pages have to stay pinned or be looked at again, or delta trees have a part in it.
         let alone = self.intervals.as_slice().len() == 1
             || self.guard != Guard::Nothing
             || directory.state().has_delta();
@@ -52,7 +53,8 @@ impl<P> Scan<P> {
             }
             self.copied.set_class(class);
             self.ask_ahead(store, directory, index)?;
-            // The leaf comes last; while delta trees are read, what is read of it may be on its way.
+            // The leaf comes last; while delta trees are read, what is read of it may be on its
+            // way.
             directory.warm_deltas(store, from)?;
             let leaf = directory.route(store, from)?;
             if let Some(at) = leaf {
@@ -60,6 +62,10 @@ impl<P> Scan<P> {
             }
             // Up to where the portion is complete: every source may end it earlier.
             let mut bound = end.min(from.end_of_class());
+            if let Some(high) = leaf.and_then(|at| directory.known_high(at)) {
+                // What a delta tree has behind the leaf is of no use to this portion.
+                bound = bound.min(high);
+            }
             self.fresh.clear();
             self.kills.deltas = [None; 2];
             for which in [Which::Active, Which::Frozen] {
@@ -84,7 +90,8 @@ impl<P> Scan<P> {
         }
     }
 
-    /// The first interval that ends after a position: mostly the one that was found the last time, or the next.
+    /// The first interval that ends after a position: mostly the one that was found the last time,
+    /// or the next.
     #[inline]
     fn interval_after(&mut self, from: Fence) -> usize {
         let intervals = self.intervals.as_slice();
@@ -97,8 +104,9 @@ impl<P> Scan<P> {
         self.interval
     }
 
-    /// Copies the first matches between two positions, or the last, out of one leaf of a delta tree. The leaves on the way to
-    /// it, `at_once` less one at most, have nothing but dead entries. Returns how far that is all there is.
+    /// Copies the first matches between two positions, or the last, out of one leaf of a delta
+    /// tree. The leaves on the way to it, `at_once` less one at most, have nothing but dead
+    /// entries. Returns how far that is all there is.
     fn copy_delta<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -135,7 +143,8 @@ impl<P> Scan<P> {
             Direction::Backward => ((all, low), low),
         };
         if rest.0 < rest.1 && at_once > 1 {
-            // Where rows are deleted in the order of the key, many leaves have nothing but dead entries, or nothing.
+            // Where rows are deleted in the order of the key, many leaves have nothing but dead
+            // entries, or nothing.
             let (page_id, count) = (PageId::of_delta(&node), node.len());
             if count == 0 || killed.of(&page_id).is_some_and(|killed| killed.has_all(count)) {
                 drop(open);
@@ -158,8 +167,8 @@ impl<P> Scan<P> {
         Ok(reached)
     }
 
-    /// Copies the matches of a delta tree's leaf between two positions, but for the slots that are known to be dead.
-    /// Returns whether there are any.
+    /// Copies the matches of a delta tree's leaf between two positions, but for the slots that are
+    /// known to be dead. Returns whether there are any.
     fn copy_fresh(
         &mut self,
         node: &Delta<'_>,
@@ -220,8 +229,8 @@ impl<P> Scan<P> {
         std::mem::swap(&mut self.copied, &mut self.merged);
     }
 
-    /// Copies the first matches from `from` on out of the leaf there, if there is one. Returns up to where that is
-    /// all there is, at most `bound`.
+    /// Copies the first matches from `from` on out of the leaf there, if there is one. Returns up
+    /// to where that is all there is, at most `bound`.
     fn copy_leaf_from<S: Store<Pin = P>>(
         &mut self,
         store: &S,
@@ -251,8 +260,9 @@ impl<P> Scan<P> {
         Ok(copied.filter(|_| cut).map_or(reached, |(_, last)| Fence::past(last)))
     }
 
-    /// Copies the matches of a leaf between two positions, dead ones included: as many as a portion has room for. Returns
-    /// up to where that is all there is, and whether it ends within an interval, behind the last entry.
+    /// Copies the matches of a leaf between two positions, dead ones included: as many as a portion
+    /// has room for. Returns up to where that is all there is, and whether it ends within an
+    /// interval, behind the last entry.
     #[inline]
     fn copy_slots(
         &mut self,
@@ -391,8 +401,9 @@ impl<P> Scan<P> {
         Ok(bound)
     }
 
-    /// Keeps those of the entries copied from `ranges` that are alive; the entries before the `first`-th are
-    /// of other leaves. Returns the first and the last of those copied, dead ones included.
+    /// Keeps those of the entries copied from `ranges` that are alive; the entries before the
+    /// `first`-th are of other leaves. Returns the first and the last of those copied, dead ones
+    /// included.
     fn keep_living<S: Store<Pin = P>>(
         &mut self,
         store: &S,

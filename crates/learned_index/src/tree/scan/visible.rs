@@ -1,20 +1,20 @@
 //! Checking a portion against the table: for scans that nobody waits for.
 //!
-//! An index-only scan returns what it copied without looking at the row, where the visibility map says that all
-//! rows of the block are visible to everybody. By then VACUUM may have removed the entry and its
-//! row: on a primary a pin makes it wait, on a standby replay waits for no pin. So each entry of a portion
-//! is checked here, between the copy and the first entry that is returned:
+//! An index-only scan returns what it copied without looking at the row, where the visibility map
+//! says that all rows of the block are visible to everybody. By then VACUUM may have removed the
+//! entry and its row: on a primary a pin makes it wait, on a standby replay waits for no pin. So
+//! each entry of a portion is checked here, between the copy and the first entry that is returned:
 //!
 //! 1. The visibility map is read.
-//! 2. The leaf is locked again. If the state word and the number of dead slots are as they were when the
-//!    entries were copied, none of them had been removed when the map was read. VACUUM gives
-//!    a heap TID away only after it has removed the entry, so each TID was still that of its row then; if its block
-//!    was all-visible, the snapshot, which is older, sees the row.
+//! 2. The leaf is locked again. If the state word and the number of dead slots are as they were
+//!    when the entries were copied, none of them had been removed when the map was read. VACUUM
+//!    gives a heap TID away only after it has removed the entry, so each TID was still that of its
+//!    row then; if its block was all-visible, the snapshot, which is older, sees the row.
 //! 3. Every other entry, and every one from a delta tree, is asked of the heap under the snapshot.
 //!
 //! A row that the snapshot sees stays where it is as long as the snapshot does, so what was found
-//! here is right whenever the entry is returned: whether the executor then finds the block all-visible, or
-//! looks the row up itself.
+//! here is right whenever the entry is returned: whether the executor then finds the block
+//! all-visible, or looks the row up itself.
 
 use super::{Guard, Scan, Source};
 use crate::corruption::Result;
@@ -28,8 +28,8 @@ use crate::tree::directory::Directory;
 
 /// What a table says of its rows, to a scan with a snapshot.
 pub trait Visibility {
-    /// Sets one answer for each heap TID: whether the visibility map says that all rows of its block are visible to
-    /// everybody.
+    /// Sets one answer for each heap TID: whether the visibility map says that all rows of its
+    /// block are visible to everybody.
     fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]);
     /// Whether the snapshot sees a row at this heap TID, or one of its HOT chain.
     fn sees(&mut self, tid: HeapTid) -> bool;
@@ -75,7 +75,8 @@ impl<P> Scan<P> {
         Ok(())
     }
 
-    /// Whether the leaf that the portion was copied from has the entries still that it had, or there was none.
+    /// Whether the leaf that the portion was copied from has the entries still that it had, or
+    /// there was none.
     fn is_source_as_it_was<S: Store<Pin = P>>(&mut self, store: &S, directory: &Directory) -> bool {
         let Some(Source { pin, dead }) = self.source.take() else { return true };
         if injected(Fault::NoSecondLook) || !self.all_visible.contains(&true) {

@@ -78,7 +78,7 @@ impl Clone for Heap {
 }
 
 impl Heap {
-    /// A new row, which nobody else sees yet. TIDs that were recycled are given out first.
+    /// A new row, which no other session sees yet. TIDs that were recycled are given out first.
     pub(super) fn begin(&self, key: Key) -> Entry {
         let mut state = self.state.lock().unwrap();
         state.now += 1;
@@ -231,8 +231,8 @@ impl Heap {
         state.free.extend(tids);
     }
 
-    /// What vacuum does at last: blocks that have nothing but rows that all snapshots see, and free TIDs, are marked
-    /// in the visibility map.
+    /// What vacuum does at last: blocks that have nothing but rows that all snapshots see, and free
+    /// TIDs, are marked in the visibility map.
     pub(super) fn mark_visible(&self) {
         let mut state = self.state.lock().unwrap();
         let horizon = state.snapshots.iter().copied().min().unwrap_or(state.now);

@@ -119,7 +119,8 @@ impl Image {
             Image::built(1_100, 100).lived_in(4, 90, 0),
             // A delta tree and no free block: what its pages are split into is behind all others.
             small.lived_in(60, 0, 0),
-            // After all leaves were written anew, pages of dead slots are in blocks before their leaves.
+            // After all leaves were written anew, pages of dead slots are in blocks before their
+            // leaves.
             Image::built(3_000, 100).lived_in(16, 0, 0).merged().lived_in(4, 250, 0),
         ]
     }

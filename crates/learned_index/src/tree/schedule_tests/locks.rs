@@ -1,5 +1,5 @@
-//! A reader that locks what it reads, and writers that look for its locks: of each row that is inserted where it
-//! reads, either the reader finds the entry, or the writer finds the lock.
+//! A reader that locks what it reads, and writers that look for its locks: of each row that is
+//! inserted where it reads, either the reader finds the entry, or the writer finds the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -18,7 +18,8 @@ use crate::store::concurrent::ConcurrentStore;
 use crate::tree::directory::Directory;
 use crate::tree::scan::{Direction, Guard, PredicateLocks, Scan};
 
-/// What the core's table of predicate locks does. Nothing in it is a point where another thread may go on.
+/// What the core's table of predicate locks does. Nothing in it is a point where another thread may
+/// go on.
 #[derive(Default)]
 pub(super) struct LockTable(Mutex<State>);
 
@@ -31,7 +32,7 @@ struct State {
     scans: Vec<Read>,
 }
 
-/// A scan that has come to its end, or as far as somebody wanted.
+/// A scan that has come to its end, or as far as it was asked to.
 struct Read {
     intervals: Vec<Interval>,
     /// The positions between which it has read.
@@ -67,7 +68,8 @@ impl LockTable {
         state.inserted.insert(entry, met);
     }
 
-    /// Of all rows that are there in the end: what a reader has not found, its writer has met the reader's lock for.
+    /// Of all rows that are there in the end: what a reader has not found, its writer has met the
+    /// reader's lock for.
     pub(super) fn expect_no_row_between(&self, heap: &Heap) {
         let state = self.0.lock().unwrap();
         let now = heap.now();

@@ -1,12 +1,14 @@
 //! Inserters, readers, a checker, a merger and vacuum at once, under random schedules.
 //!
-//! `OMENDB_LEARNED_SCHEDULES` says how many (3,000 if it is not set), `OMENDB_LEARNED_FIRST_SEED` from
-//! which seed on (0); `OMENDB_LEARNED_SEED` runs the one schedule that a failed test has named.
+//! `OMENDB_LEARNED_SCHEDULES` says how many (3,000 if it is not set), `OMENDB_LEARNED_FIRST_SEED`
+//! from which seed on (0); `OMENDB_LEARNED_SEED` runs the one schedule that a failed test has
+//! named.
 //!
 //! - this file: who takes part in a schedule, how it runs, and how the index must look at its end
 //! - `images`: the indexes that they begin with
 //! - `world`, `readers`, `locks`, `removal`: what the threads do
-//! - `heap`: the model of a table, `scheduler`: turns from a seed, `faults`: the protocol with a step left out
+//! - `heap`: the model of a table, `scheduler`: turns from a seed, `faults`: the protocol with a
+//!   step left out
 
 mod faults;
 mod heap;
@@ -84,14 +86,15 @@ type Role = fn(&World, Random);
 enum Cast {
     /// Everybody, over any index.
     All,
-    /// Inserts that open delta trees beside merges that freeze them, and somebody who sweeps.
+    /// Inserts that open delta trees beside merges that freeze them, and a sweep.
     Openers,
-    /// Inserts that split leaves of the delta tree while vacuum takes dead entries out of them, and readers
-    /// that hold on to what they read.
+    /// Inserts that split leaves of the delta tree while vacuum takes dead entries out of them, and
+    /// readers that hold on to what they read.
     Splits,
     /// Inserts and vacuum over few keys, and readers that say late which rows were dead.
     Kills,
-    /// Everybody, over leaves with many dead entries, where nothing that a merge replaces is freed at once.
+    /// Everybody, over leaves with many dead entries, where nothing that a merge replaces is freed
+    /// at once.
     Maps,
 }
 

@@ -144,8 +144,8 @@ impl World {
     }
 
     /// One scan. With pins: no row that it returns may have lost its TID to another one by then.
-    /// With a snapshot: all rows of the snapshot. With checks: these and no others, though each is looked up
-    /// only where the visibility map does not speak for it.
+    /// With a snapshot: all rows of the snapshot. With checks: these and no others, though each is
+    /// looked up only where the visibility map does not speak for it.
     fn read_once(
         &self,
         random: &mut Random,

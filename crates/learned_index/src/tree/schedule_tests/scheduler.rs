@@ -8,7 +8,7 @@ use shuttle::{Config, FailurePersistence, MaxSteps, Runner, thread};
 
 use crate::stop::testing::set_hook;
 
-/// Steps of a schedule at the most: a few times what the longest ones take. More is a loop that
+/// The most steps of a schedule: a few times what the longest ones take. More is a loop that
 /// does not end.
 const MOST_STEPS: usize = 400_000;
 /// Of an operating system's thread that simulates one of the index's.

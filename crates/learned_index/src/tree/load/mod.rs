@@ -145,7 +145,7 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
 
     #[cold]
     fn begin_sorting(&mut self) -> Result<(), BuildError> {
-        let lost = Values::Lost(Corruption::new("the pages of a build that goes on", 0));
+        let lost = Values::Lost(Corruption::not("the pages of a build that goes on"));
         if let Values::InOrder(builder) = std::mem::replace(&mut self.values, lost) {
             let mut sorter = Sorter::new((self.new_spill)(), self.memory);
             let store = builder.into_entries(|code, tid| sorter.push(code, tid))?;
