@@ -22,6 +22,7 @@ CREATE FUNCTION learned_amhandler(internal) RETURNS index_am_handler
     LANGUAGE c PARALLEL SAFE STRICT AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 COMMENT ON FUNCTION learned_amhandler(internal) IS 'handler of the index access method learned';
 ")]
+#[expect(clippy::too_many_lines, reason = "a field in each line")]
 fn learned_amhandler(_fcinfo: pg_sys::FunctionCallInfo) -> PgBox<pg_sys::IndexAmRoutine> {
     // SAFETY: an all-zero IndexAmRoutine is valid (no flags, no callbacks); the tag follows.
     let mut am =

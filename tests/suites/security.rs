@@ -59,6 +59,7 @@ fn hostile_members(client: &mut Client) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one course of events")]
 fn the_install_script_takes_nothing_from_a_hostile_schema() {
     if !is_learned() {
         return println!("skipped: there is no extension to install");

@@ -114,6 +114,7 @@ fn differ_in_rows(one: &Figure, other: &Figure) -> bool {
 
 impl Picture<'_> {
     /// Draws it.
+    #[expect(clippy::too_many_lines, reason = "a picture from top to bottom")]
     pub fn draw(&self, svg: &mut String) -> Result<()> {
         let names = self.names();
         let rows = distinct(names.iter().map(|(row, _)| row));

@@ -14,6 +14,7 @@ const INDEX: &str = "SET LOCAL enable_indexscan = on; SET LOCAL enable_seqscan =
                      SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one course of events")]
 fn scans_in_pieces_return_their_snapshot_while_others_write_merge_and_vacuum() {
     let cluster = Cluster::start_with("deadlock_timeout = 50ms");
     let mut client = cluster.connect();

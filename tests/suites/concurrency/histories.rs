@@ -146,6 +146,7 @@ fn name_of(session: usize, number: usize) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one course of events")]
 fn some_order_of_serializable_transactions_explains_what_each_has_read() {
     let cluster = Cluster::start();
     let mut admin = cluster.connect();

@@ -74,6 +74,7 @@ fn horizons(cluster: &Cluster, client: &mut Client, from: &str) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one course of events")]
 fn a_standby_s_query_is_cancelled_before_rows_that_it_sees_lose_their_entries() {
     if !is_learned() {
         return println!("skipped: the log is read for what the learned index does");

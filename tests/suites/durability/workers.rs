@@ -53,6 +53,7 @@ const MERGING: &str = "SELECT count(*) FROM pg_stat_activity
                        WHERE backend_type = 'learned retrain' AND state = 'active'";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one course of events")]
 fn twelve_tables_loaded_at_once_are_all_merged_by_few_workers_and_leave_slots_to_queries() {
     if skipped() {
         return;

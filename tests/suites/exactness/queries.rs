@@ -93,6 +93,7 @@ impl Generator<'_> {
         Returns::Ordered { order_by, limit, sorted_by_index }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a kind of condition in each arm")]
     fn condition(&mut self) -> (&'static str, Option<String>) {
         let k = self.key.to_owned();
         let (shape, condition) = match self.rng.random_range(0..15) {

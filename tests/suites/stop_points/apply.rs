@@ -11,6 +11,7 @@ fn keys(client: &mut Client) -> Vec<i64> {
 /// Apply looks up the row by the replica identity under a dirty snapshot, and trusts the index: any
 /// row that has the heap TID of a dead entry by then would be deleted in its place.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one course of events")]
 fn a_subscriber_takes_no_row_for_the_dead_one_that_had_its_heap_tid() {
     let publisher = Cluster::start_with("wal_level = logical");
     let mut writer = publisher.connect();
