@@ -1,7 +1,7 @@
 //! The column of an index: how its values become keys, and keys values again.
 //!
 //! - [`key_type`]: the types, and the codes of their values
-//! - [`tuple`]: the index tuples that index-only scans return
+//! - `tuple`: the index tuples that index-only scans return
 //! - [`tid`]: heap TIDs, as the core has them and as the pure crate has them
 
 pub(crate) mod key_type;

@@ -11,8 +11,8 @@
 //! session that waits for a lock on the table or the index gets it. It never waits for such a lock
 //! itself. It keeps the core's handling of signals, so that it ends at once when told to.
 //!
-//! - [`due`]: which indexes need to be merged
-//! - [`opened`], [`attempt`]: working on one that may be locked, or damaged
+//! - `due`: which indexes need to be merged
+//! - `opened`, `attempt`: working on one that may be locked, or damaged
 
 mod attempt;
 mod due;
@@ -214,8 +214,8 @@ impl Worker {
     }
 
     /// Merges range after range until there is less than the threshold. Where a database waits,
-    /// only until everything is merged that was there when the tree was frozen: [`due`] then comes
-    /// back to the index.
+    /// only until everything is merged that was there when the tree was frozen: [`due()`] then
+    /// comes back to the index.
     fn merge_index(&self, index: pg_sys::Oid) -> Merged {
         let seat = Seat::of_index(index);
         let mut spare = Vec::new();
