@@ -3,7 +3,7 @@
 //! This crate is the glue between PostgreSQL and the pure [`learned_index`] crate:
 //! access-method callbacks, Datums, shared buffers and WAL. What the index *is* lives there.
 //!
-//! The modules are floors, the lowest first. Each uses those below it, and none above;
+//! The modules are listed from the lowest layer up. Each uses only modules listed before it;
 //! `scripts/lint` checks that.
 #![deny(ffi_unwind_calls)]
 

@@ -1,7 +1,8 @@
 //! The access method `learned`: one module for each group of callbacks.
 //!
 //! - [`handler`]: which callbacks there are; [`validate`]: whether an operator class fits them
-//! - [`build`], [`insert`], [`scan`], [`vacuum`], [`cost`]
+//! - `build`: CREATE INDEX and REINDEX; `insert`: one row; `vacuum`: removing dead entries
+//! - `scan`: reading in order, or into a bitmap; `cost`: what the planner is told of it
 //! - [`unique_violation`]: the errors of unique indexes
 //! - [`dead_rows`]: which rows are dead, as the table says
 //! - [`serializable`]: predicate locks

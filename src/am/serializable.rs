@@ -13,9 +13,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use learned_index::key::Key;
-use learned_index::predicate::{GROUPS, Held, Lock, marker, parts_of};
+use learned_index::predicate::{GROUPS, Held, Lock, MOST_PARTS, marker, parts_of};
 use learned_index::tree::scan::PredicateLocks;
-use pgrx::prelude::*;
+use pgrx::pg_sys;
+use pgrx::pg_sys::ffi;
 
 use crate::relation::OpenIndex;
 
@@ -23,12 +24,11 @@ use predicate_h::{
     CheckForSerializableConflictIn, PageIsPredicateLocked, PredicateLockPage, PredicateLockRelation,
 };
 
-/// Of storage/predicate.h, which pgrx does not bind. All of them may raise errors.
-#[expect(non_snake_case, reason = "the core's names")]
+/// Of storage/predicate.h, which pgrx does not bind. All of them may raise errors: they are called
+/// within a guard, many at once, since a guard costs more than most of them.
 mod predicate_h {
-    use pgrx::prelude::*;
+    use pgrx::pg_sys;
 
-    #[pg_guard]
     unsafe extern "C-unwind" {
         pub(super) fn PredicateLockRelation(relation: pg_sys::Relation, snapshot: pg_sys::Snapshot);
         pub(super) fn PredicateLockPage(
@@ -146,10 +146,13 @@ impl PredicateLocks for ReadLocks {
         // SAFETY: the index is open and the snapshot valid as long as the scan goes on; no page is
         // locked.
         unsafe {
-            match number {
-                Some(number) => PredicateLockPage(index, number, snapshot),
-                None => PredicateLockRelation(index, snapshot),
-            }
+            ffi::pg_guard_ffi_boundary(
+                #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
+                || match number {
+                    Some(number) => PredicateLockPage(index, number, snapshot),
+                    None => PredicateLockRelation(index, snapshot),
+                },
+            );
         }
     }
 }
@@ -170,15 +173,30 @@ pub(super) unsafe fn check_readers(index: OpenIndex, key: Key) {
     // SAFETY: by contract.
     unsafe {
         // Asking costs less than checking, which also looks at the whole index each time.
-        let marked: [bool; GROUPS] =
-            std::array::from_fn(|group| PageIsPredicateLocked(index, marker(group)));
-        let no_row = std::ptr::null_mut();
+        let mut marked = [false; GROUPS];
+        ffi::pg_guard_ffi_boundary(
+            #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
+            || marked = std::array::from_fn(|group| PageIsPredicateLocked(index, marker(group))),
+        );
+        let (mut numbers, mut count) = ([0; MOST_PARTS], 0);
         parts_of(key, |part| {
-            let number = part.number();
-            if marked[part.group()] && PageIsPredicateLocked(index, number) {
-                CheckForSerializableConflictIn(index, no_row, number);
+            if marked[part.group()] {
+                numbers[count] = part.number();
+                count += 1;
             }
         });
-        CheckForSerializableConflictIn(index, no_row, pg_sys::InvalidBlockNumber);
+        let numbers = &numbers[..count];
+        let no_row = std::ptr::null_mut();
+        ffi::pg_guard_ffi_boundary(
+            #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
+            || {
+                for &number in numbers {
+                    if PageIsPredicateLocked(index, number) {
+                        CheckForSerializableConflictIn(index, no_row, number);
+                    }
+                }
+                CheckForSerializableConflictIn(index, no_row, pg_sys::InvalidBlockNumber);
+            },
+        );
     }
 }

@@ -149,7 +149,13 @@ impl KeyType {
             KeyType::Float8 => pg_sys::Datum::from(to_f64(code).to_bits()),
             KeyType::Oid | KeyType::Bool => pg_sys::Datum::from(code),
             // Shorter integers lie in a Datum with their sign extended.
-            _ => pg_sys::Datum::from(number),
+            KeyType::Int2
+            | KeyType::Int4
+            | KeyType::Int8
+            | KeyType::Date
+            | KeyType::Time
+            | KeyType::Timestamp
+            | KeyType::TimestampTz => pg_sys::Datum::from(number),
         }
     }
 

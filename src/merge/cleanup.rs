@@ -12,7 +12,7 @@ use super::range::{Demand, merge_range};
 use crate::storage::buffers::IndexStore;
 
 /// Gives back lost pages, if there may be some and `swept` does not say that it was done, and
-/// merges. Steps aside where another session merges. `delay` is called without any lock.
+/// merges. Steps aside where another session merges. `delay` is called with no page locked.
 pub(crate) fn finish_vacuum(
     store: &IndexStore,
     swept: bool,

@@ -28,7 +28,10 @@ pub(crate) fn after_growth(index: OpenIndex) {
                 index.raise_corruption(corruption);
             }
         }
-        Ok(true) => start(index),
+        Ok(true) => {
+            store.release();
+            start(index);
+        }
     }
     store.release();
 }

@@ -1,8 +1,8 @@
 //! Merging the delta trees into the leaves: by a background worker, by VACUUM, by the session that
 //! inserts, on demand.
 //!
-//! - [`exclusion`]: one at a time
-//! - [`range`]: the step: one range of leaves
+//! - [`exclusion`]: the lock that keeps merges and VACUUM apart
+//! - [`range`]: one step of a merge
 //! - [`need`]: how much an index needs to be merged
 //! - [`growth`]: what an insert does when the delta tree has grown; [`start`]: asking for a worker
 //! - [`seats`]: how many workers there may be; [`board`]: what sessions tell each other about them

@@ -17,7 +17,7 @@ pub(crate) enum Demand {
     Threshold,
 }
 
-/// Merges one range. The caller has the exclusion.
+/// Merges one range. The caller has the exclusion, or no other session can see the index.
 pub(crate) fn merge_range(
     store: &IndexStore,
     demand: Demand,

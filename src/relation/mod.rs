@@ -1,6 +1,7 @@
 //! Open relations: an index of ours, and its table.
 //!
-//! A callback makes them of what the core has passed, once. From there on they are safe to ask.
+//! A callback makes them once, of the pointers that the core passes. After that their methods are
+//! safe. [`options`] has the index's storage parameters.
 
 pub(crate) mod options;
 #[cfg(any(test, feature = "pg_test"))]
@@ -180,7 +181,7 @@ impl OpenIndex {
     pub(crate) unsafe fn of_relation(relation: pg_sys::Relation) -> Option<OpenIndex> {
         let ours = amoptions as unsafe extern "C-unwind" fn(_, _) -> _;
         let open = OpenRelation(relation);
-        // SAFETY: rd_indam of an open index is valid or null.
+        // SAFETY: rd_indam of an open relation is valid or null.
         let method = unsafe { open.data().rd_indam.as_ref() };
         let is_ours = open.class().relkind as u8 == pg_sys::RELKIND_INDEX
             && method
@@ -232,8 +233,9 @@ impl OpenIndex {
         unsafe { Options::stored_at(self.data().rd_options) }
     }
 
-    /// Raises the error of a page that cannot be what this version of the extension wrote. Nothing
-    /// that has to be released by its destructor may be held.
+    /// Raises the error of a page that cannot be what this version of the extension wrote. It
+    /// unwinds: destructors run, and the abort of the transaction releases page locks, pins and the
+    /// exclusion.
     pub(crate) fn raise_corruption(&self, corruption: Corruption) -> ! {
         let name = self.name();
         if let Some(found) = corruption.version() {
@@ -271,7 +273,7 @@ impl OpenIndex {
 
 impl OpenTable {
     /// # Safety
-    /// `relation` is a table, open and locked as said of [`OpenRelation`].
+    /// `relation` is a table, not null, open and locked as said of [`OpenRelation`].
     #[inline]
     pub(crate) unsafe fn new(relation: pg_sys::Relation) -> OpenTable {
         OpenTable(OpenRelation(relation))
@@ -280,7 +282,7 @@ impl OpenTable {
     /// The functions of its access method.
     #[inline]
     pub(crate) fn method(&self) -> &pg_sys::TableAmRoutine {
-        // SAFETY: every open table has them.
+        // SAFETY: every table that an index can be on has them.
         unsafe { &*self.data().rd_tableam }
     }
 

@@ -1,8 +1,8 @@
 //! How an error reaches the user.
 //!
-//! - [`refuse`]: an error that the user can do something about
+//! - [`refuse`]: an error that the user can do something about; [`raise`]: any other
 //! - [`carried`]: what an error of the core loses on its way through Rust, and gets back
-//! - [`backtraces`]: why no error shows where in this library it was raised
+//! - [`backtraces`]: turns Rust's backtraces off
 //! - [`memory`]: what happens when memory runs out
 
 pub(crate) mod backtraces;

@@ -42,7 +42,10 @@ impl Target {
     }
 
     /// Closes both; their locks stay to the end of the transaction, as those of every command do.
-    pub(super) fn close(self) {
+    ///
+    /// # Safety
+    /// No copy of the handles is used after that.
+    pub(super) unsafe fn close(self) {
         // SAFETY: they are open.
         unsafe {
             pg_sys::relation_close(self.index.raw(), 0);

@@ -67,7 +67,7 @@ pub(crate) struct Pin(pg_sys::Buffer);
 
 impl IndexStore {
     pub(crate) fn new(index: OpenIndex) -> IndexStore {
-        // SAFETY: no strategy lives for ever.
+        // SAFETY: a null strategy is valid for ever.
         unsafe { IndexStore::for_vacuum(index, std::ptr::null_mut()) }
     }
 

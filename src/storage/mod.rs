@@ -1,11 +1,11 @@
 //! The store over shared buffers and WAL.
 //!
 //! - [`buffers`]: pages of a finished index, locked, pinned, changed
-//! - [`pins`]: how many of them scans keep pinned
+//! - [`pins`]: how many resting scans may keep the metapage pinned
 //! - [`bulk`]: pages of an index that is being built
 //! - [`wal`]: what is logged, and how
 //! - [`horizon`]: what standbys are told before entries are taken out
-//! - [`spill`]: temporary files
+//! - [`spill`]: temporary files; [`disk`]: whether there is room for more
 //! - [`session`]: what this session remembers of each index
 
 pub(crate) mod buffers;

@@ -20,6 +20,12 @@ mod tests {
         let version = (0..page.len() - 8).find(|&at| page[at..at + 8] == *b"DNRL\x02\0\0\0");
         page[version.unwrap_or(0) + 4] = 7;
         store.release();
+        // One byte alone may be damaged: the page has the number twice.
+        let damaged = meta::decode(&page).err();
+        assert_eq!(damaged.and_then(|corruption| corruption.version()), None);
+        // In the trailer: after the birth, the checksum, two offsets and the kind.
+        let trailer = page.len() - 24;
+        page[trailer + 17] = 7;
         if let Err(corruption) = meta::decode(&page) {
             index.raise_corruption(corruption);
         }

@@ -48,7 +48,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 const SEAT_TRIES: usize = 20;
 const BETWEEN_SEAT_TRIES: Duration = Duration::from_millis(10);
 
-/// What the worker does.
+/// What the worker does. The postmaster finds it by its name, which `merge/start.rs` gives.
 ///
 /// # Safety
 /// Called by the core, in a new process.

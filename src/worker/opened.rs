@@ -60,7 +60,10 @@ pub(super) unsafe fn open(oid: pg_sys::Oid) -> Opened {
 
 impl OpenedIndex {
     /// Closes both; their locks end with the transaction.
-    pub(super) fn close(self) {
+    ///
+    /// # Safety
+    /// No copy of the handle is used after that.
+    pub(super) unsafe fn close(self) {
         let keep = pg_sys::NoLock as pg_sys::LOCKMODE;
         // SAFETY: both are open.
         unsafe {

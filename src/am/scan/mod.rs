@@ -3,7 +3,7 @@
 //! - [`quals`]: from the keys of a scan to the intervals that it visits
 //! - [`heap_ahead`]: asking for heap pages before they are needed
 //! - [`killed`]: marking the dead rows that scans have found
-//! - [`visible`]: what the table says of entries that nothing keeps from VACUUM
+//! - [`visible`]: on a standby, checks index-only results against the visibility map and the table
 
 mod heap_ahead;
 mod killed;

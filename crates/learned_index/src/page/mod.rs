@@ -264,10 +264,17 @@ pub(crate) fn check_kind(page: &PageBytes, kind: PageKind, expected: &'static st
         "the magic number of a learned index",
         trailer.magic.into(),
     )?;
-    if trailer.version != FORMAT_VERSION {
-        return Err(Corruption::other_version(trailer.version.into()));
-    }
+    ensure(
+        trailer.version == FORMAT_VERSION,
+        "the format of the index's metapage",
+        trailer.version.into(),
+    )?;
     ensure(trailer.kind == kind as u8, expected, trailer.kind.into())
+}
+
+/// The format that a page says it has.
+pub(crate) fn format(page: &PageBytes) -> u8 {
+    read::<Trailer>(page, CONTENT_END).version
 }
 
 /// A page that is free.
