@@ -1,4 +1,8 @@
 //! Key codes: unsigned integers whose order is the SQL order of the values.
+//!
+//! - [`code`]: codes of values
+//! - [`cut`]: where a value of another type falls among the codes of a column
+//! - `interval`: sets of keys
 
 pub mod code;
 pub mod cut;

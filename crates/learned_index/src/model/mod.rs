@@ -6,6 +6,7 @@
 //! - `line`: the quantised line that all of them are made of, fitted to the least maximum error
 //! - [`Linear`], [`Rmi`], [`Pgm`], [`RadixSpline`]: the four models
 //! - `segments`, `radix`: sorted lines, and how the one for a code is found
+//! - `refit`: training the part of a model anew whose fences changed
 //! - `cost`, `auto`: what a lookup costs, counted; the cheapest model by it
 //! - `search`: the exact search around a prediction
 //! - `blob`: a model as bytes

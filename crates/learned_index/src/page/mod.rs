@@ -2,7 +2,8 @@
 //!
 //! - [`meta`]: block 0, what the index is and which pages are current
 //! - [`directory`]: sorted leaf fences with their blocks
-//! - [`leaf`]: blocks of entries; [`leaf_builder`] fills them; [`tombstone`] marks dead entries
+//! - [`leaf`]: blocks of entries; [`leaf_builder`] fills them; [`tombstone`] marks dead entries;
+//!   `outline` is what a session remembers of where things are in one
 //! - [`blob`]: the model's bytes
 //! - [`delta`]: pages of a delta tree, which takes inserts
 //! - [`edit`]: small changes of a page, as they are logged

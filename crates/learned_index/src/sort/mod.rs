@@ -1,5 +1,8 @@
 //! Sorting entries within a memory limit: radix-sorted runs, spilled and merged when there is
 //! more than one.
+//!
+//! - `radix`: sorting in memory
+//! - `runs`: what is spilled, and merging it
 
 mod radix;
 mod runs;

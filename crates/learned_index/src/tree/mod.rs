@@ -1,6 +1,24 @@
 //! The index over a store: building, routing, scanning, inserting, merging, vacuuming, checking.
 //!
 //! The protocol between them, and why nothing is lost, is in `PROTOCOL.md` beside this file.
+//!
+//! Reading:
+//! - `attempt`: reading under one state of the index
+//! - `directory`: what a session knows of the index; routing from a position to a leaf. (The pages
+//!   of the directory are in `page/directory`.)
+//! - `routes`: the way to the leaves of a delta tree
+//! - `leaf`: opening a leaf; `tombstones`: which of its slots are dead
+//! - `scan`: the entries of some intervals
+//! - `killed`: dead rows that a session has met; `budget`: memory for all that it remembers
+//!
+//! Writing:
+//! - `load`, `build`: a new index; `leaf_cutter`: entries into leaves
+//! - `delta`: inserting, and looking for a key that must be unique
+//! - `merge`: delta trees into leaves; `vacuum`: dead entries out of both; both by `rewrite`
+//! - `mark`: marking dead entries for all sessions
+//! - `transition`: one state to the next
+//!
+//! Checking: `check`, and `used`: which blocks a state refers to.
 
 pub mod attempt;
 pub mod budget;

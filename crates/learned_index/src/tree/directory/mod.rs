@@ -6,7 +6,8 @@
 //! all of the directory and the model.
 //!
 //! - `read`: the directory and the model as they are on disk
-//! - `fences`: where leaves begin under one state, in `tiles`, and the model over that
+//! - `fences`: routing, from a position to its leaf: where leaves begin under one state, in
+//!   `tiles`, and the model over that
 //! - `remembered`: what the session has seen of leaves
 //! - `deltas`: the way to the leaves of the delta trees
 

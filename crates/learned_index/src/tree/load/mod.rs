@@ -1,7 +1,7 @@
 //! Loading an index from entries in any order, within a memory limit.
 //!
 //! Entries that come in order go straight into leaves and are never sorted. The first one that
-//! does not turns everything before it into one of the sorter's inputs.
+//! does not turns everything before it into one of the sorter's inputs. `unique` finds duplicates.
 
 mod unique;
 

@@ -5,6 +5,11 @@
 //! from the delta trees and the leaves alike, all of them read under one state of the index. What
 //! happens to the index after that does not matter to the portion; the next one begins, under
 //! whatever state there is then, at the position where this one ends.
+//!
+//! - `point`: the short way to one key; `portion`: every other portion
+//! - `dead`: leaving out what is dead in a leaf; `kills`: remembering what the caller found dead
+//! - `locks`: predicate locks of serializable transactions
+//! - `visible`: checking a portion against the table
 
 mod dead;
 mod kills;
