@@ -204,19 +204,18 @@ fn lower_for(entries: usize) -> usize {
     (ENTRIES_AT + entries.next_multiple_of(CHUNK) * ENTRY_LEN).min(CONTENT_END)
 }
 
-/// The front of a page, checked, and where the page is.
+/// What a view of a page needs besides the page, whose front was checked.
 #[derive(Clone, Copy)]
 pub struct Head {
     block: Block,
     tree: u64,
-    header: Header,
 }
 
 /// A view of a page. Its errors name the block.
 #[derive(Clone, Copy)]
 pub struct Delta<'a> {
     page: &'a PageBytes,
-    head: &'a Head,
+    head: Head,
 }
 
 impl Head {
@@ -228,7 +227,7 @@ impl Head {
 
     /// The page whose front this is.
     #[inline]
-    pub fn of<'a>(&'a self, page: &'a PageBytes) -> Delta<'a> {
+    pub fn of(self, page: &PageBytes) -> Delta<'_> {
         Delta { page, head: self }
     }
 
@@ -241,7 +240,7 @@ impl Head {
             0 => ensure_at_most!(header.sorted.into(), CAPACITY, "entries in a delta page")?,
             _ => ensure_at_most!(header.sorted.into(), CHILDREN, "children of a delta page")?,
         }
-        let head = Head { block, tree, header };
+        let head = Head { block, tree };
         let ascends = head.of(page).low() < head.of(page).high();
         ensure_that(ascends, "fences that ascend")?;
         let has_children = header.level == 0 || header.sorted > 0;
@@ -251,6 +250,12 @@ impl Head {
 }
 
 impl Delta<'_> {
+    /// Read anew each time, which costs no more than reading a copy.
+    #[inline(always)]
+    fn header(self) -> Header {
+        read(self.page, HEADER_AT)
+    }
+
     /// Where the page is.
     #[inline]
     pub fn at(self) -> Block {
@@ -305,18 +310,18 @@ impl Delta<'_> {
     /// The first position that belongs to the page.
     #[inline]
     pub fn low(self) -> Fence {
-        self.head.header.low.into()
+        self.header().low.into()
     }
 
     /// The first position that belongs to a page further right.
     #[inline]
     pub fn high(self) -> Fence {
-        self.head.header.high.into()
+        self.header().high.into()
     }
 
     /// The next page to the right; 0: none.
     pub fn right(self) -> Block {
-        self.head.header.right
+        self.header().right
     }
 
     /// Where the page stands.
@@ -327,7 +332,7 @@ impl Delta<'_> {
     /// 0: entries. Above: children.
     #[inline]
     pub fn level(self) -> u16 {
-        self.head.header.level
+        self.header().level
     }
 
     /// Times that entries were taken out of a page of level 0 while its fences stayed. As long as
@@ -335,7 +340,7 @@ impl Delta<'_> {
     /// are only added, behind those there are.
     #[inline]
     pub fn rewrites(self) -> u64 {
-        self.head.header.rewrites
+        self.header().rewrites
     }
 
     /// Whether nothing can be added.
@@ -363,7 +368,7 @@ impl Delta<'_> {
     }
 
     fn sorted(self) -> usize {
-        usize::from(self.head.header.sorted)
+        usize::from(self.header().sorted)
     }
 
     #[inline]
@@ -445,7 +450,7 @@ impl Delta<'_> {
     /// The page with its entries as they are, and another right end.
     pub fn with_right_end(self, high: Fence, right: Block) -> PageBytes {
         let mut page = *self.page;
-        let header = Header { high: high.into(), right, ..self.head.header };
+        let header = Header { high: high.into(), right, ..self.header() };
         write(&mut page, HEADER_AT, &header);
         seal(&mut page, HEADER_AT..ENTRIES_AT + self.sorted() * ENTRY_LEN);
         page
@@ -484,7 +489,7 @@ impl Delta<'_> {
 
     /// Number of children of a page above level 0.
     pub fn child_count(self) -> usize {
-        usize::from(self.head.header.sorted)
+        usize::from(self.header().sorted)
     }
 
     /// A child; `slot` is below the number of children.

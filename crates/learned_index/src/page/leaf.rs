@@ -103,12 +103,10 @@ impl TidStride {
     }
 }
 
-/// The front of a leaf, checked, and where the leaf is.
+/// What a view of a leaf needs besides the page, whose front was checked.
 #[derive(Clone, Copy)]
 pub struct Head {
     block: Block,
-    marks: Marks,
-    header: Header,
     class: NullClass,
 }
 
@@ -116,7 +114,7 @@ pub struct Head {
 #[derive(Clone, Copy)]
 pub struct Leaf<'a> {
     page: &'a PageBytes,
-    head: &'a Head,
+    head: Head,
 }
 
 /// How many of the entries that were found are copied where there is room for `room`: all if they
@@ -149,7 +147,7 @@ impl Head {
 
     /// The leaf whose front this is.
     #[inline]
-    pub fn of<'a>(&'a self, page: &'a PageBytes) -> Leaf<'a> {
+    pub fn of(self, page: &PageBytes) -> Leaf<'_> {
         Leaf { page, head: self }
     }
 
@@ -169,7 +167,7 @@ impl Head {
         let Some(class) = NullClass::of(header.class) else {
             return Err(Corruption::new("a null class", header.class.into()));
         };
-        let head = Head { block, marks, header, class };
+        let head = Head { block, class };
         let check = tombstone::marks_check(&marks, head.of(page).tombstone_list());
         ensure(marks.check == check, "the check of the tombstone marks", marks.check.into())?;
         Ok(head)
@@ -177,6 +175,17 @@ impl Head {
 }
 
 impl<'a> Leaf<'a> {
+    /// Read anew each time, which costs no more than reading a copy.
+    #[inline(always)]
+    fn header(self) -> Header {
+        read(self.page, HEADER_AT)
+    }
+
+    #[inline(always)]
+    fn marks(self) -> Marks {
+        read(self.page, MARKS_AT)
+    }
+
     /// Where the leaf is.
     pub fn at(self) -> Block {
         self.head.block
@@ -196,12 +205,12 @@ impl<'a> Leaf<'a> {
 
     /// The first position that belongs to the leaf.
     pub fn low(self) -> Fence {
-        self.head.header.low.into()
+        self.header().low.into()
     }
 
     /// The first position that belongs to a later leaf.
     pub fn high(self) -> Fence {
-        self.head.header.high.into()
+        self.header().high.into()
     }
 
     /// The null class of all entries.
@@ -211,7 +220,7 @@ impl<'a> Leaf<'a> {
 
     /// Number of entries, dead ones included.
     pub fn entries(self) -> usize {
-        self.head.header.entries as usize
+        self.header().entries as usize
     }
 
     /// The code of the first entry, if there is one.
@@ -226,12 +235,12 @@ impl<'a> Leaf<'a> {
 
     /// Number of dead entries.
     pub fn tombstones(self) -> usize {
-        usize::from(self.head.marks.tombstones)
+        usize::from(self.marks().tombstones)
     }
 
     /// The page that tells which slots are dead, once the leaf has no room for the list.
     pub fn tombstone_page(self) -> Option<Block> {
-        (self.head.marks.tombstone_page != 0).then_some(self.head.marks.tombstone_page)
+        (self.marks().tombstone_page != 0).then_some(self.marks().tombstone_page)
     }
 
     /// Slots that the leaf itself lists as dead, ascending.
@@ -247,21 +256,21 @@ impl<'a> Leaf<'a> {
 
     #[inline]
     fn tombstone_list(self) -> &'a [u8] {
-        let listed = if self.head.marks.tombstone_page == 0 { self.tombstones() } else { 0 };
-        let start = usize::from(self.head.header.tombstones_at);
+        let listed = if self.marks().tombstone_page == 0 { self.tombstones() } else { 0 };
+        let start = usize::from(self.header().tombstones_at);
         let end = (start + 2 * listed).min(CONTENT_END);
         self.page.get(start..end).unwrap_or(&[])
     }
 
     /// Dead slots that the leaf could list.
     pub(crate) fn tombstone_capacity(self) -> usize {
-        (CONTENT_END - usize::from(self.head.header.tombstones_at)) / 2
+        (CONTENT_END - usize::from(self.header().tombstones_at)) / 2
     }
 
     /// Where the content ends. A list that a page for the dead slots has replaced may still be
     /// there.
     pub(crate) fn content_end(self) -> usize {
-        if self.head.marks.tombstone_page == 0 {
+        if self.marks().tombstone_page == 0 {
             self.tombstones_at() + 2 * self.tombstones()
         } else {
             super::lower(self.page).max(self.tombstones_at())
@@ -270,11 +279,11 @@ impl<'a> Leaf<'a> {
 
     /// Where the list of dead slots begins in the page.
     pub(crate) fn tombstones_at(self) -> usize {
-        usize::from(self.head.header.tombstones_at)
+        usize::from(self.header().tombstones_at)
     }
 
     fn blocks(self) -> usize {
-        usize::from(self.head.header.blocks)
+        usize::from(self.header().blocks)
     }
 
     /// The table entry of a block; `block` is below the number of blocks.
@@ -385,7 +394,7 @@ impl<'a> Leaf<'a> {
         let taken = taken(end - start, room);
         into.make_room(taken);
         if taken == 1 {
-            let stride = TidStride::new(self.head.header.tid_stride);
+            let stride = TidStride::new(self.header().tid_stride);
             into.push(code, stride.decode(view.tids.get(start)));
         } else {
             let (codes, tids) = into.columns();
@@ -480,7 +489,7 @@ impl<'a> Leaf<'a> {
     /// The heap TID of a slot below the number of entries.
     fn tid(self, slot: usize) -> Result<HeapTid> {
         let (view, within) = self.block_of(slot)?;
-        Ok(TidStride::new(self.head.header.tid_stride).decode(view.tids.get(within)))
+        Ok(TidStride::new(self.header().tid_stride).decode(view.tids.get(within)))
     }
 
     /// The entries of the slots from `start` to `end` (exclusive, at most the number of entries),
@@ -520,7 +529,7 @@ impl<'a> Leaf<'a> {
     /// Appends the heap TIDs from `start` to `end` (exclusive) of a block's; there is room for
     /// them.
     fn decode_tids(self, of: &Sequence<'_>, start: usize, end: usize, tids: &mut Vec<HeapTid>) {
-        let stride = TidStride::new(self.head.header.tid_stride);
+        let stride = TidStride::new(self.header().tid_stride);
         let mut codes = [0; TIDS_AT_ONCE];
         for first in (start..end).step_by(TIDS_AT_ONCE) {
             let codes = &mut codes[..(end - first).min(TIDS_AT_ONCE)];
