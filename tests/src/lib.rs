@@ -27,7 +27,7 @@ pub use memory::Footprint;
 pub use memory_limit::limit_memory;
 pub use method::{
     Checked, LEFT_UNMERGED, access_method, check, is_arbiter, is_learned, learned_options,
-    major_version, retrain, try_check, try_retrain,
+    major_version, retrain, serves_equality, try_check, try_retrain,
 };
 pub use plan::{assert_plan, buffers, plan_of};
 pub use standby::wait_until;

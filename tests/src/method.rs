@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use postgres::Client;
 use postgres::error::SqlState;
 
+use crate::value::SqlType;
+
 /// The access method under test. `OMENDB_LEARNED_TEST_AM=btree` runs a suite against nbtree, which
 /// shows whether a failure is the test's own.
 pub fn access_method() -> String {
@@ -31,6 +33,12 @@ pub fn major_version(client: &mut Client) -> i32 {
 /// 18 PostgreSQL takes only nbtree's.
 pub fn is_arbiter(client: &mut Client) -> bool {
     !is_learned() || major_version(client) >= 18
+}
+
+/// Whether an index of the access method serves `k = ...` on a column of this type: before version 16
+/// the planner makes `k` of `k = true`, and takes only its own index types for that.
+pub fn serves_equality(client: &mut Client, sql_type: SqlType) -> bool {
+    sql_type != SqlType::Bool || !is_learned() || major_version(client) >= 16
 }
 
 /// Merges what was inserted into the index now, unless somebody else is at it. Tells whether it
