@@ -62,14 +62,23 @@ impl Generator<'_> {
             0..5 => Returns::Rows,
             5..8 => self.ordered(shape),
             8 => Returns::Aggregate("count(*), count({k})"),
-            _ => Returns::Aggregate("min({k}), max({k})"),
+            _ => self.ends(),
         };
         let returns = match (&condition, returns) {
             (None, Returns::Rows) => self.ordered(shape),
-            (None, Returns::Aggregate(_)) => Returns::Aggregate("min({k}), max({k})"),
+            (None, Returns::Aggregate(_)) => self.ends(),
             (_, returns) => returns,
         };
         Query { shape, condition, returns, bitmap_only }
+    }
+
+    /// The least and the greatest key.
+    fn ends(&self) -> Returns {
+        Returns::Aggregate(match self.sql_type {
+            // There is no min(bool).
+            SqlType::Bool => "bool_and({k}), bool_or({k})",
+            _ => "min({k}), max({k})",
+        })
     }
 
     fn ordered(&mut self, shape: &str) -> Returns {
