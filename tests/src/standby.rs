@@ -22,8 +22,9 @@ impl Cluster {
     /// The same, or until something keeps it from that; whether it has replayed all.
     pub fn catch_up_unless(&self, primary: &Cluster, mut is_kept: impl FnMut() -> bool) -> bool {
         let mut client = primary.connect();
-        // VACUUM flushes nothing; the end of a transaction with a number does.
-        client.batch_execute("SELECT pg_current_xact_id()").unwrap();
+        // VACUUM flushes nothing; the end of a transaction does that has logged something.
+        let log = "SET synchronous_commit = on; SELECT pg_logical_emit_message(true, '', '')";
+        client.batch_execute(log).unwrap();
         let flushed = "SELECT pg_current_wal_flush_lsn()::text";
         let position: String = client.query_one(flushed, &[]).unwrap().get(0);
         let replayed = format!("SELECT coalesce(pg_last_wal_replay_lsn() >= '{position}', false)");
