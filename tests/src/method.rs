@@ -35,8 +35,8 @@ pub fn is_arbiter(client: &mut Client) -> bool {
     !is_learned() || major_version(client) >= 18
 }
 
-/// Whether an index of the access method serves `k = ...` on a column of this type: before version 16
-/// the planner makes `k` of `k = true`, and takes only its own index types for that.
+/// Whether an index of the access method serves `k = ...` on a column of this type: before version
+/// 16 the planner makes `k` of `k = true`, and takes only its own index types for that.
 pub fn serves_equality(client: &mut Client, sql_type: SqlType) -> bool {
     sql_type != SqlType::Bool || !is_learned() || major_version(client) >= 16
 }
