@@ -27,7 +27,17 @@ impl SmallDisk {
 
     /// Makes it smaller or larger.
     pub fn resize(&self, kilobytes: u64) {
-        self.run("mount", &["-o", &format!("remount,size={kilobytes}k")]).unwrap();
+        assert!(self.try_resize(kilobytes), "{kilobytes} kB");
+    }
+
+    /// Leaves so many kilobytes free. The server may take more before that is done: then again.
+    pub fn leave(&self, kilobytes: u64) {
+        let done = (0..100).any(|_| self.try_resize(self.used() + kilobytes));
+        assert!(done, "{kilobytes} kB");
+    }
+
+    fn try_resize(&self, kilobytes: u64) -> bool {
+        self.run("mount", &["-o", &format!("remount,size={kilobytes}k")]).is_some()
     }
 
     /// Kilobytes in use.

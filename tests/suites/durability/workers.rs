@@ -335,7 +335,7 @@ fn a_full_disk_is_tried_more_and_more_seldom_and_again_when_there_is_space() {
     // insert takes one.
     let make_room = || {
         std::thread::sleep(Duration::from_millis(200));
-        disk.resize(disk.used() + 16);
+        disk.leave(16);
     };
     // Inserts fail too, once the page is full that they go to.
     client.script("ALTER INDEX t_k SET (auto_retrain = on)").unwrap();
@@ -353,7 +353,7 @@ fn a_full_disk_is_tried_more_and_more_seldom_and_again_when_there_is_space() {
         client.script("ALTER INDEX t_k SET (auto_retrain = off)").unwrap();
         insert(&mut client, "t", 80_000).unwrap();
         client.script("CHECKPOINT").unwrap();
-        disk.resize(disk.used() + 8);
+        disk.leave(8);
         client.script("ALTER INDEX t_k SET (auto_retrain = on)").unwrap();
         insert_in_vain(&cluster, 1_000, 4, make_room);
         disk.resize(64 << 10);
