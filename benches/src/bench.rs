@@ -34,7 +34,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A run of so many steps that begins.
+    /// Begins a run of `steps` steps.
     pub fn new(options: Options, steps: usize) -> Result<Self> {
         if steps == 0 {
             return Err("the options leave nothing to measure".into());

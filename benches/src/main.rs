@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     if let (Mode::Redraw, Some(out)) = (options.mode, &options.out) {
         return report::redraw(out);
     }
-    // The second part takes long: whoever does not wait for it has the first one's report.
+    // The second part takes long. The first part's report is written before it begins.
     let parts = [workloads::steps(&options), standard::steps(&options)];
     let mut bench = bench::Bench::new(options, parts.iter().map(Vec::len).sum())?;
     for steps in parts {

@@ -13,7 +13,7 @@ pub(crate) mod tests;
 
 use learned_index::corruption::{Corruption, Result};
 use learned_index::entry::Entry;
-use learned_index::key::{Key, NullClass};
+use learned_index::key::{Code, Key, NullClass};
 use learned_index::page::meta::Identity;
 use pgrx::prelude::*;
 
@@ -63,7 +63,7 @@ impl Column {
 
     /// Checks that a metapage is that of an index like this one: a file of another learned index
     /// would give wrong answers.
-    pub(crate) fn expect(self, identity: &Identity) -> Result<()> {
+    pub(crate) fn check_identity(self, identity: &Identity) -> Result<()> {
         let foreign = |expected, found| Err(Corruption::new(expected, found).at(0));
         if identity.key_type != self.key_type.number() {
             return foreign("a metapage of this index's key type", identity.key_type.into());
@@ -82,13 +82,13 @@ impl Column {
 
     /// From a value's code to the code in the index's order, and back.
     #[inline]
-    pub(crate) fn in_order(self, code: u64) -> u64 {
+    pub(crate) fn in_order(self, code: Code) -> Code {
         if self.descending { !code } else { code }
     }
 
     /// The code of a value, in the index's order.
     #[inline]
-    pub(crate) fn code(self, value: pg_sys::Datum) -> u64 {
+    pub(crate) fn code(self, value: pg_sys::Datum) -> Code {
         self.in_order(self.key_type.encode(value))
     }
 

@@ -116,7 +116,7 @@ mod tests {
     fn a_metapage_of_another_column_is_refused() {
         let column = Column::of_index(index_on(KeyType::Date, ""));
         let identity = column.new_identity();
-        assert_eq!(column.expect(&identity), Ok(()));
+        assert_eq!(column.check_identity(&identity), Ok(()));
         assert_eq!(Column::of_identity(&identity), Ok(column));
         let others = [
             learned_index::page::meta::Identity { key_type: 1, ..identity },
@@ -124,7 +124,7 @@ mod tests {
             learned_index::page::meta::Identity { nulls_first: true, ..identity },
         ];
         for other in others {
-            assert!(column.expect(&other).is_err(), "{other:?}");
+            assert!(column.check_identity(&other).is_err(), "{other:?}");
         }
         let unknown = learned_index::page::meta::Identity { key_type: 99, ..identity };
         assert!(Column::of_identity(&unknown).is_err());

@@ -4,7 +4,7 @@
 //! Allocations that grow with the data are asked for by [`learned_index::memory`], which calls
 //! [`raise`] where there is none. All others are small: for these a reserve is kept, which is
 //! given back to the system when one of them fails. With it an operation, or the report of
-//! its error, goes on to the next place where an error may be raised, [`expect_reserve`]; there
+//! its error, goes on to the next place where an error may be raised, [`require_reserve`]; there
 //! the reserve is filled again, or the operation fails.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -97,7 +97,7 @@ fn spend() -> bool {
 /// Sees to it that there is a reserve, and raises an error if there can be none. Called wherever
 /// interrupts are checked for: an error may be raised here.
 #[inline]
-pub(crate) fn expect_reserve() {
+pub(crate) fn require_reserve() {
     if SPENT.load(Ordering::Relaxed) {
         fill();
     }

@@ -35,8 +35,8 @@ impl Target {
             let opened = if index.is_null() { None } else { OpenIndex::of_relation(index) };
             let index = opened.unwrap_or_else(|| refuse_other(oid));
             let target = Target { table: OpenTable::new(table), index };
-            target.expect_own();
-            target.expect_ready();
+            target.require_own();
+            target.require_ready();
             target
         }
     }
@@ -58,7 +58,7 @@ impl Target {
         self.index.name()
     }
 
-    fn expect_own(&self) {
+    fn require_own(&self) {
         let oid = self.index.oid();
         // SAFETY: within a transaction.
         let own = unsafe {
@@ -85,7 +85,7 @@ impl Target {
         }
     }
 
-    fn expect_ready(&self) {
+    fn require_ready(&self) {
         if !self.index.is_ready() {
             refuse(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

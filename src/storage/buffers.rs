@@ -19,7 +19,7 @@ use pgrx::prelude::*;
 
 use super::{pins, wal};
 use crate::relation::OpenIndex;
-use crate::report::memory::expect_reserve;
+use crate::report::memory::require_reserve;
 
 /// Functions of bufmgr.c that raise no error for a pinned buffer, so that calling them needs none
 /// of the guards that pgrx puts around every function of the server, which cost more than they do.
@@ -179,7 +179,7 @@ impl IndexStore {
     }
 
     /// Tells where the metapage was the last time.
-    pub(crate) fn expect_metapage(&self, hint: Hint) {
+    pub(crate) fn set_metapage_hint(&self, hint: Hint) {
         self.metapage_hint.set(hint);
     }
 
@@ -248,7 +248,7 @@ impl IndexStore {
 
     fn pin_page(&self, block: Block, hint: Hint) -> pg_sys::Buffer {
         check_for_interrupts!();
-        expect_reserve();
+        require_reserve();
         let recent = hint as pg_sys::Buffer;
         // SAFETY: the relation is open. A recent buffer that has another page by now is refused.
         unsafe {
@@ -333,7 +333,7 @@ impl Store for IndexStore {
 
     /// Asks for the buffer's header too.
     #[inline]
-    fn expect(&self, hint: Hint) -> *const u8 {
+    fn expected_at(&self, hint: Hint) -> *const u8 {
         // SAFETY: nothing is read but these variables of the server, which are set when it starts
         // and never again; hints come from buffers.
         unsafe {

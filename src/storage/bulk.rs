@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 
 use super::wal;
 use crate::relation::OpenIndex;
-use crate::report::memory::expect_reserve;
+use crate::report::memory::require_reserve;
 
 /// Pages by which the file grows at once: for more than 8 of them PostgreSQL 16 and later reserve
 /// the space, where they would write zeros otherwise (`mdzeroextend` of md.c).
@@ -137,7 +137,7 @@ impl BulkPages {
 impl BulkStore for BulkPages {
     fn append(&mut self, page: &PageBytes) -> Block {
         check_for_interrupts!();
-        expect_reserve();
+        require_reserve();
         let block = self.next;
         self.next += 1;
         if block < self.len {

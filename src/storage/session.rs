@@ -79,7 +79,7 @@ pub(crate) fn directory_of(store: &IndexStore) -> Result<Rc<RefCell<Directory>>>
     let now = CLOCK.replace(CLOCK.get() + 1);
     BUDGET.with(|budget| keep_within(budget, directory_memory()));
     if let Some((directory, meta_hint)) = recall(&key, now) {
-        store.expect_metapage(meta_hint);
+        store.set_metapage_hint(meta_hint);
         let incarnation = directory.borrow().identity().incarnation;
         if incarnation == store.incarnation() {
             directory.borrow_mut().refresh(store)?;
@@ -88,7 +88,7 @@ pub(crate) fn directory_of(store: &IndexStore) -> Result<Rc<RefCell<Directory>>>
     }
     let budget = BUDGET.with(Rc::clone);
     let opened = Directory::open_within(store, &budget)?;
-    Column::of_index(store.index()).expect(opened.identity())?;
+    Column::of_index(store.index()).check_identity(opened.identity())?;
     let directory = Rc::new(RefCell::new(opened));
     let meta_hint = store.metapage_hint();
     LAST.set(None);

@@ -6,7 +6,7 @@ use learned_index::memory::Room;
 use learned_index::sort::Spill;
 use pgrx::prelude::*;
 
-use crate::report::memory::expect_reserve;
+use crate::report::memory::require_reserve;
 
 /// `SEEK_SET` of stdio.h.
 const SEEK_SET: std::ffi::c_int = 0;
@@ -34,7 +34,7 @@ impl Spill for TemporaryRuns {
 
     fn write(&mut self, run: usize, bytes: &[u8]) {
         check_for_interrupts!();
-        expect_reserve();
+        require_reserve();
         let pointer: *const c_void = bytes.as_ptr().cast();
         // SAFETY: the file is open and the slice is valid; the core only reads it.
         unsafe { pg_sys::BufFileWrite(self.files[run].file, pointer as _, bytes.len()) };
@@ -42,7 +42,7 @@ impl Spill for TemporaryRuns {
 
     fn read(&mut self, run: usize, bytes: &mut [u8]) {
         check_for_interrupts!();
-        expect_reserve();
+        require_reserve();
         let run = &mut self.files[run];
         // SAFETY: the file is open and the slice is valid for writing.
         unsafe {

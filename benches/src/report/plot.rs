@@ -240,7 +240,7 @@ fn text(canvas: &Canvas<'_>, at: (i32, i32), side: HPos, size: f64, what: &str) 
     Ok(canvas.draw(&Text::new(what, at, style))?)
 }
 
-/// Letters of so many pixels: plotters divides by 1.24 what it is given.
+/// A font whose letters are `size` pixels high. Plotters divides the size by 1.24.
 fn font(size: f64) -> TextStyle<'static> {
     ("sans-serif", size * 1.24).into()
 }
@@ -250,7 +250,7 @@ fn wrapped(name: &str) -> Vec<Cow<'_, str>> {
     textwrap::wrap(name, Options::new(NAME).word_splitter(WordSplitter::NoHyphenation))
 }
 
-/// The middles of so many lines around this one.
+/// The vertical centres of `lines` lines of text, centred together on `middle`.
 fn around(middle: i32, lines: usize) -> impl Iterator<Item = i32> {
     (0..lines as i32).map(move |i| middle + LINE * (2 * i + 1 - lines as i32) / 2)
 }

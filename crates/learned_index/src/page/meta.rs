@@ -10,8 +10,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::delta::Tree;
 use super::edit::{Edit, difference};
 use super::{
-    CONTENT_START, FORMAT_VERSION, PageBytes, PageKind, StoredFence, check_kind, format, new_page,
-    read, seal, set_lower, verify_seal, write,
+    CONTENT_START, FORMAT_VERSION, PageBytes, PageKind, StoredFence, check_kind, new_page, read,
+    seal, set_lower, verify_seal, write,
 };
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence};
@@ -205,19 +205,15 @@ fn stored_state(state: &State) -> StoredState {
 
 /// Reads a metapage.
 pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
+    check_kind(page, PageKind::Meta, "a metapage")?;
     let stored: StoredIdentity = read(page, IDENTITY_AT);
     ensure(
         stored.magic == MAGIC,
         "the magic number of a learned index's metapage",
         stored.magic.into(),
     )?;
-    // The metapage has it twice: a byte that was damaged is not taken for another format.
-    if stored.version != u32::from(FORMAT_VERSION) && stored.version == format(page).into() {
-        return Err(Corruption::other_version(stored.version));
-    }
-    check_kind(page, PageKind::Meta, "a metapage")?;
     let version = stored.version;
-    ensure(version == FORMAT_VERSION.into(), "the format of the page", version.into())?;
+    ensure(version == FORMAT_VERSION.into(), "the format of this version", version.into())?;
     verify_seal(page)?;
     ensure(stored.code_bits == CODE_BITS, "key codes of 64 bits", stored.code_bits.into())?;
     ensure(stored.payload_columns == 0, "no stored columns", stored.payload_columns.into())?;

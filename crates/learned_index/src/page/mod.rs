@@ -265,17 +265,21 @@ pub(crate) fn check_kind(page: &PageBytes, kind: PageKind, expected: &'static st
         "the magic number of a learned index",
         trailer.magic.into(),
     )?;
-    ensure(
-        trailer.version == FORMAT_VERSION,
-        "the format of the index's metapage",
-        trailer.version.into(),
-    )?;
+    if trailer.version != FORMAT_VERSION {
+        return Err(other_format(page, trailer.version));
+    }
     ensure(trailer.kind == kind as u8, expected, trailer.kind.into())
 }
 
-/// The format that a page says it has.
-pub(crate) fn format(page: &PageBytes) -> u8 {
-    read::<Trailer>(page, CONTENT_END).version
+/// What is wrong with a page that says it has another format: that it has, if its seal is whole. The
+/// seal covers the trailer, which every format has in this place, so a damaged byte is not taken for
+/// another format.
+#[cold]
+fn other_format(page: &PageBytes, format: u8) -> Corruption {
+    match verify_seal(page) {
+        Ok(()) => Corruption::other_version(format.into()),
+        Err(_) => Corruption::new("the format of this version", format.into()),
+    }
 }
 
 /// A page that is free.
@@ -304,6 +308,14 @@ pub fn birth(page: &PageBytes) -> u64 {
     read::<Trailer>(page, CONTENT_END).birth
 }
 
+/// Makes a sealed page one of another format.
+#[doc(hidden)]
+pub fn forge_format(page: &mut PageBytes, format: u8) {
+    let trailer: Trailer = read(page, CONTENT_END);
+    write(page, CONTENT_END, &Trailer { version: format, ..trailer });
+    seal(page, usize::from(trailer.sealed_from)..usize::from(trailer.sealed_to));
+}
+
 /// Gives any bytes a valid trailer and seal, so that fuzzers and tests get past them to the
 /// decoders.
 #[doc(hidden)]
@@ -311,4 +323,45 @@ pub fn forge(page: &mut PageBytes, kind: PageKind, sealed: std::ops::Range<u16>)
     let fresh = new_page(kind, 0);
     page[CONTENT_END..].copy_from_slice(&fresh[CONTENT_END..]);
     seal(page, usize::from(sealed.start)..usize::from(sealed.end));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [PageKind; 4] =
+        [PageKind::Meta, PageKind::Directory, PageKind::Leaf, PageKind::Delta];
+
+    fn sealed_page(kind: PageKind) -> PageBytes {
+        let mut page = new_page(kind, 5);
+        page[CONTENT_START..CONTENT_START + 40].fill(0xA5);
+        seal(&mut page, CONTENT_START..CONTENT_START + 40);
+        page
+    }
+
+    fn format_of(page: &PageBytes, kind: PageKind) -> Option<u64> {
+        check_kind(page, kind, "a page").err().and_then(|corruption| corruption.version())
+    }
+
+    #[test]
+    fn a_page_of_another_format_says_so() {
+        for kind in KINDS {
+            let mut page = sealed_page(kind);
+            assert_eq!(check_kind(&page, kind, "a page"), Ok(()));
+            forge_format(&mut page, FORMAT_VERSION + 1);
+            assert_eq!(format_of(&page, kind), Some(u64::from(FORMAT_VERSION) + 1));
+        }
+    }
+
+    #[test]
+    fn a_damaged_byte_is_never_taken_for_another_format() {
+        for kind in KINDS {
+            let whole = sealed_page(kind);
+            for (at, mask) in (0..PAGE_SIZE).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit))) {
+                let mut page = whole;
+                page[at] ^= mask;
+                assert_eq!(format_of(&page, kind), None, "byte {at}");
+            }
+        }
+    }
 }

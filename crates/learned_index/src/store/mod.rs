@@ -40,7 +40,7 @@ pub trait Store {
     /// Says that a page will be read at once. Returns the address of its bytes, if the store has
     /// them where `hint` says, for asking the processor for some of them; else, or if there is no
     /// telling, null.
-    fn expect(&self, hint: Hint) -> *const u8 {
+    fn expected_at(&self, hint: Hint) -> *const u8 {
         let _ = hint;
         std::ptr::null()
     }

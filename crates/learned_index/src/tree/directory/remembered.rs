@@ -46,7 +46,7 @@ impl Directory {
         if leaf.hint == 0 {
             return;
         }
-        let page = store.expect(leaf.hint);
+        let page = store.expected_at(leaf.hint);
         let tiles = &self.fences.tiles;
         let Some(rest) = tiles.rest.get(leaf.ordinal).filter(|_| !page.is_null()) else {
             return;

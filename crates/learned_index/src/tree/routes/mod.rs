@@ -318,7 +318,7 @@ impl Routes {
         else {
             return;
         };
-        let page = store.expect(hint);
+        let page = store.expected_at(hint);
         if let Some(seen) = self.seen.get(seen as usize) {
             seen.lines_for(position.code).into_iter().for_each(cpu::prefetch);
         }
