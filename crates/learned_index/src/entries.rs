@@ -1,8 +1,11 @@
 //! A run of entries in memory, column by column: what leaves are read into, and written from.
 
+use std::ops::Range;
+
 use crate::entry::{Entry, HeapTid};
 use crate::key::{Code, Key, NullClass};
 use crate::memory::{Add, Room};
+use crate::partition::partition_point;
 
 /// Entries of one null class, mostly in index order. Keeps its memory when it is refilled.
 #[derive(Clone, Debug)]
@@ -149,15 +152,23 @@ impl Entries {
         self.clear();
         self.class = some.class;
         self.make_room(some.len() + others.len());
-        let mut others = others.iter().peekable();
-        for (&code, &tid) in some.codes.iter().zip(&some.tids) {
-            while let Some(other) =
-                others.next_if(|other| (other.key.code, other.tid) < (code, tid))
-            {
-                self.push(other.key.code, other.tid);
-            }
+        // Mostly the others are few: what stands between two of them is copied as a whole.
+        let mut done = 0;
+        for other in others {
+            let (code, tid) = (other.key.code, other.tid);
+            let before = |at: usize| (some.codes[at], some.tids[at]) < (code, tid);
+            let next = partition_point(done..some.len(), before);
+            self.extend(some, done..next);
             self.push(code, tid);
+            done = next;
         }
-        others.for_each(|other| self.push(other.key.code, other.tid));
+        self.extend(some, done..some.len());
+    }
+
+    /// Adds entries of others, for which there is room.
+    #[inline]
+    fn extend(&mut self, others: &Entries, range: Range<usize>) {
+        self.codes.extend_from_slice(&others.codes[range.clone()]);
+        self.tids.extend_from_slice(&others.tids[range]);
     }
 }
