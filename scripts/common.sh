@@ -42,7 +42,7 @@ use_postgres() {
     PG_MAJOR="$(major_version "$1")"
     export PGRX_PG_CONFIG_PATH="$1" PGRX_HOME="$ROOT/.build/pgrx"
     mkdir -p "$PGRX_HOME"
-    # Nobody reads it, but where it is missing cargo takes the bindings for old each time.
+    # Where it is missing, cargo generates the bindings again each time.
     [ -f "$PGRX_HOME/config.toml" ] || echo '[configs]' >"$PGRX_HOME/config.toml"
 }
 

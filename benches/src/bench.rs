@@ -1,10 +1,10 @@
 //! The run: the server, what is asked for, and the figures so far.
 
-use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use postgres::Client;
 
 use crate::Result;
@@ -47,7 +47,10 @@ impl Bench {
     /// Runs a step. Where it fails, the rest of a long run is not lost: a new server starts.
     pub fn run(&mut self, (name, measure): Step) -> Result<()> {
         self.progress.set_message(name.clone());
-        if let Err(error) = measure(self) {
+        let measured = catch_unwind(AssertUnwindSafe(|| measure(self)));
+        if let Err(error) =
+            measured.unwrap_or_else(|_| Err("a panic, with its message above".into()))
+        {
             // A database's own message is the cause of the error that the client has.
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             self.progress.suspend(|| eprintln!("{name}: failed: {error}{cause}"));
@@ -55,6 +58,10 @@ impl Bench {
             self.server = Server::start()?;
         }
         self.progress.inc(1);
+        // By the mean of all steps so far: they differ too much for the last ones to tell.
+        let (done, all) = (self.progress.position(), self.progress.length().unwrap_or(0));
+        let left = self.progress.elapsed().mul_f64((all - done) as f64 / done as f64);
+        self.progress.set_prefix(format!("about {} left", HumanDuration(left)));
         Ok(())
     }
 
@@ -89,17 +96,11 @@ impl Bench {
 
 /// A line on a terminal that shows how far a run is; nothing where standard error is no terminal.
 fn progress(steps: usize) -> Result<ProgressBar> {
-    let template = "[{elapsed_precise}] {wide_bar} {pos} of {len} done, {rest}; now {msg}";
-    let rest = move |state: &ProgressState, text: &mut dyn Write| {
-        // By the mean of all steps so far: they differ too much for the last ones to tell.
-        let left = (steps as f64 - state.pos() as f64) / state.pos() as f64;
-        let _ = match Duration::try_from_secs_f64(state.elapsed().as_secs_f64() * left) {
-            Ok(left) => write!(text, "about {} left", HumanDuration(left)),
-            Err(_) => write!(text, "time left unknown"),
-        };
-    };
-    let style = ProgressStyle::with_template(template)?.with_key("rest", rest);
-    let progress = ProgressBar::new(steps as u64).with_style(style).with_message("a server starts");
+    let template = "[{elapsed_precise}] {wide_bar} {pos} of {len} done, {prefix}; now {msg}";
+    let style = ProgressStyle::with_template(template)?;
+    let progress = ProgressBar::new(steps as u64).with_style(style);
+    progress.set_prefix("time left unknown");
+    progress.set_message("a server starts");
     progress.enable_steady_tick(Duration::from_secs(1));
     Ok(progress)
 }

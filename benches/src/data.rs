@@ -32,7 +32,7 @@ pub const SETS: [(&str, &str); 13] = [
     ("uniform", "uniform over 62 bits, in random order"),
 ];
 
-/// The sets of the mean that BENCHMARKS asks for.
+/// The data sets of the geometric means.
 pub const MEAN_OF: [&str; 5] = ["serial", "timestamps", "lognormal", "uniform", "osm-like"];
 
 /// Keys with their name.

@@ -17,7 +17,7 @@ pub enum Mode {
     Quick,
     /// Everything, at ten million rows and up to a hundred million: hours, and room on the disk
     Full,
-    /// Nothing: the tables and pictures of the results that are in DIRECTORY are written anew
+    /// Nothing: writes the tables and pictures in DIRECTORY again, from the results there
     Redraw,
 }
 
@@ -34,14 +34,14 @@ pub struct Options {
     #[arg(long, value_name = "GROUP")]
     #[arg(value_parser = PossibleValuesParser::new(GROUPS.map(|(name, _)| name)))]
     pub only: Option<String>,
-    /// The only data set of what is measured on each. May be repeated, for more
+    /// Measure only this data set, in the groups that are measured on each. May be repeated
     #[arg(long, value_name = "NAME")]
     pub data: Vec<String>,
     /// Rows of each generated data set, 10,000 to a billion; ten million by default if full
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(10_000..=1_000_000_000))]
     #[arg(default_value = "500000", default_value_if("mode", "full", "10000000"))]
     pub rows: u64,
-    /// Paired rounds that are counted, of each figure, 1 to 1,000
+    /// Rounds that count for each figure, 1 to 1,000
     #[arg(long, value_name = "N", default_value = "5")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000))]
     pub rounds: usize,
@@ -98,7 +98,7 @@ impl Options {
         self.only.as_ref().is_none_or(|only| only == group)
     }
 
-    /// Whether what is measured on each data set is to be measured on this one.
+    /// Whether this data set is to be measured, in the groups that are measured on each.
     pub fn wants_data(&self, name: &str) -> bool {
         self.data.is_empty() || self.data.iter().any(|wanted| wanted == name)
     }

@@ -29,7 +29,8 @@ pub struct Figure {
     pub rows: u64,
     /// What is measured: "index-only", "row fetched".
     pub what: String,
-    /// Of the medians. More is better where it ends in "/s" or is "passed", less otherwise.
+    /// The unit of both medians. More is better if it ends in "/s" or is "passed"; otherwise less
+    /// is better.
     pub unit: String,
     /// The other index: "btree", "hash", "brin".
     pub against: String,
@@ -45,9 +46,9 @@ pub struct Figure {
     pub high: f64,
     /// The ratio of the floor: the same plan without an index.
     pub ceiling: Option<f64>,
-    /// The ratio to reach.
+    /// The ratio to reach, or the value of `ours` to reach.
     pub target: Option<f64>,
-    /// Paired rounds that were counted.
+    /// Paired rounds that count.
     pub rounds: usize,
 }
 

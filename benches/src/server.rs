@@ -90,7 +90,7 @@ impl Server {
         Ok(self.cluster.client_program(program, arguments))
     }
 
-    /// Transactions a second, as pgbench says that is run with these arguments.
+    /// Transactions a second that pgbench reports when it is run with these arguments.
     pub fn pgbench(&self, arguments: &[&str]) -> Result<f64> {
         let said = self.program("pgbench", arguments)?;
         let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next());

@@ -66,9 +66,8 @@ impl Table {
             "SELECT setseed(0.5);
             CREATE TABLE {name}_probes AS SELECT k FROM {name}
                 TABLESAMPLE bernoulli ({percent}) REPEATABLE (1) ORDER BY random() LIMIT {PROBES};
-            CREATE TABLE {name}_tids AS SELECT t.ctid AS tid FROM {name}_probes p JOIN {name} t \
-             USING (k)
-                ORDER BY random();
+            CREATE TABLE {name}_tids AS SELECT t.ctid AS tid FROM {name}_probes p JOIN {name} t
+                USING (k) ORDER BY random();
             VACUUM (FREEZE, ANALYZE) {name}_probes; VACUUM (FREEZE, ANALYZE) {name}_tids"
         ))?;
         Ok(())
@@ -131,9 +130,8 @@ impl Table {
     /// A change of `pg_index` invalidates the cached index, and plans leave out invalid ones.
     pub fn show_only(&self, client: &mut Client, short: &str) -> Result<()> {
         let valid = "UPDATE pg_index SET indisvalid = NOT indisvalid
-           
-             WHERE indrelid = $1::text::regclass
-                 AND indisvalid <> (indexrelid = $2::text::regclass)";
+            WHERE indrelid = $1::text::regclass
+                AND indisvalid <> (indexrelid = $2::text::regclass)";
         client.execute(valid, &[&self.name, &self.index(short)])?;
         Ok(())
     }

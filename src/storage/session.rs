@@ -73,7 +73,7 @@ thread_local! {
     static NEXT_RECLAIM: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The directory of an index, in its state of now.
+/// The directory of an index, in its current state.
 pub(crate) fn directory_of(store: &IndexStore) -> Result<Rc<RefCell<Directory>>> {
     let key = store.index().file();
     let now = CLOCK.replace(CLOCK.get() + 1);

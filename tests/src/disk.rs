@@ -12,7 +12,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one of so many kilobytes; `None` where this process may not.
+    /// Mounts one of this many kilobytes; `None` if this process is not allowed to.
     pub fn mount(kilobytes: u64) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -30,7 +30,7 @@ impl SmallDisk {
         assert!(self.try_resize(kilobytes), "{kilobytes} kB");
     }
 
-    /// Leaves so many kilobytes free. The server may take more before that is done: then again.
+    /// Leaves this many kilobytes free. Tries again if the server took more space meanwhile.
     pub fn leave(&self, kilobytes: u64) {
         let done = (0..100).any(|_| self.try_resize(self.used() + kilobytes));
         assert!(done, "{kilobytes} kB");

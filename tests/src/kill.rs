@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Cluster;
 
-/// How long a dead process may wait for whoever inherited it to take note.
+/// How long it may take until the process that inherited a dead one reaps it.
 const REAPED_AFTER: Duration = Duration::from_secs(20);
 
 impl Cluster {

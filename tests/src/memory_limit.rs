@@ -4,9 +4,9 @@ use std::fs;
 
 use super::cluster::{as_server, output};
 
-/// Limits the memory of its own that a process may have to what it has, and so many kilobytes more.
-/// `None`: as much as it likes. The stack does not count: where that cannot grow the kernel ends
-/// the process, whose code is never asked.
+/// Limits a process's own memory to what it has now and this many kilobytes more. `None` removes
+/// the limit. The stack does not count: where that cannot grow the kernel ends the process, whose
+/// code is never asked.
 pub fn limit_memory(pid: i32, more: Option<u64>) {
     let limit = match more {
         None => "--data=unlimited:".to_owned(),

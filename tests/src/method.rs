@@ -36,7 +36,7 @@ pub fn is_arbiter(client: &mut Client) -> bool {
 }
 
 /// Whether an index of the access method serves `k = ...` on a column of this type: before version
-/// 16 the planner makes `k` of `k = true`, and takes only its own index types for that.
+/// 16 the planner turns `k = true` into `k`, which it matches with its own index types only.
 pub fn serves_equality(client: &mut Client, sql_type: SqlType) -> bool {
     sql_type != SqlType::Bool || !is_learned() || major_version(client) >= 16
 }
@@ -58,8 +58,8 @@ pub fn try_retrain(client: &mut Client, index: &str) -> Result<bool, postgres::E
     }
 }
 
-/// Merges what was inserted into the index, after whoever else is at it. Does nothing to an index
-/// of another access method.
+/// Merges what was inserted into the index, and waits while another session merges it. Does nothing
+/// for other access methods.
 pub fn retrain(client: &mut Client, index: &str) {
     let start = Instant::now();
     while is_learned() && !try_retrain(client, index).unwrap() {
@@ -79,8 +79,8 @@ pub struct Checked {
     pub lost_pages: i64,
 }
 
-/// Entries that a worker leaves unmerged, at the most, in an index of less than a million rows: it
-/// goes by pages, takes 70% of each for used, and leaves 50,000 such entries alone.
+/// The most entries that a worker leaves unmerged in an index of less than a million rows. It
+/// counts pages, takes each for 70% full, and does not merge fewer than 50,000 entries.
 pub const LEFT_UNMERGED: i64 = 72_000;
 
 /// Has the index check itself, and looks every visible row of its table up in it.

@@ -22,7 +22,8 @@ impl Cluster {
     /// The same, or until something keeps it from that; whether it has replayed all.
     pub fn catch_up_unless(&self, primary: &Cluster, mut is_kept: impl FnMut() -> bool) -> bool {
         let mut client = primary.connect();
-        // VACUUM flushes nothing; the end of a transaction does that has logged something.
+        // VACUUM does not flush what it logs; the commit of a transaction that logged something
+        // does.
         let log = "SET synchronous_commit = on; SELECT pg_logical_emit_message(true, '', '')";
         client.batch_execute(log).unwrap();
         let flushed = "SELECT pg_current_wal_flush_lsn()::text";

@@ -38,7 +38,7 @@ impl Cluster {
         let reached = order.with_extension("reached");
         let _ = fs::remove_file(&reached);
         let who = session.map_or("any".to_owned(), |pid| pid.to_string());
-        // Whole at once for whoever looks.
+        // A reader never sees half of it.
         let draft = order.with_extension("draft");
         fs::write(&draft, format!("{who} {passes}")).unwrap();
         give_to_server(&draft);

@@ -1,4 +1,4 @@
-//! Memory that runs out: an ERROR for whoever asked for it, and nothing for anybody else.
+//! Memory that runs out: the statement that asked gets an ERROR, and no other session notices.
 //!
 //! A backend's memory is limited to what it has and a little more. Before the next
 //! statement another backend is there: memory that an earlier one has freed would do.

@@ -6,7 +6,7 @@ use server_tests::{
     Cluster, Script, Subject, access_method, learned_options, major_version, plan_of,
 };
 
-/// Has every plan that may run in a worker run in one.
+/// Makes every plan that can run in a worker run in one.
 fn force_workers(client: &mut Client) {
     let setting =
         if major_version(client) >= 16 { "debug_parallel_query" } else { "force_parallel_mode" };

@@ -36,7 +36,8 @@ fn hostile_members(client: &mut Client) {
                  JOIN pg_opfamily f ON f.oid = amprocfamily
              JOIN pg_am a ON a.oid = opfmethod
              WHERE amname = 'btree'
-                 AND opfname IN ('integer_ops', 'float_ops', 'datetime_ops', 'time_ops', 'oid_ops')
+                 AND opfname IN ('integer_ops', 'float_ops', 'datetime_ops', 'time_ops', 'oid_ops',
+                 'bool_ops')
                AND NOT prorettype::regtype::text = 'internal'
                    AND NOT 'internal'::regtype = ANY (proargtypes)
              UNION
@@ -48,7 +49,7 @@ fn hostile_members(client: &mut Client) {
              JOIN pg_am a ON a.oid = opfmethod
              WHERE amname = 'btree'
                  AND opfname IN ('integer_ops', 'float_ops', 'datetime_ops', 'time_ops',
-                 'oid_ops')",
+                 'oid_ops', 'bool_ops')",
             &[],
         )
         .unwrap();

@@ -39,9 +39,10 @@ const COLOURS: [RGBColor; 7] = [
 const BAND: RGBColor = RGBColor(244, 244, 244);
 const GRID: RGBColor = RGBColor(205, 205, 205);
 
-const NOTE: &str = "Right of 1 the learned index is better. Marks are medians of paired rounds; \
-    lines reach from the least round to the greatest.";
-const BOUND: &str = "as small as an entry for each row can be: the entropy of the keys";
+const NOTE: &str = "Right of 1 the learned index is better.";
+const SPREAD: &str = "Marks are medians of paired rounds; lines reach from the least round to the \
+    greatest.";
+const BOUND: &str = "the bound: an index as small as the entropy of the keys";
 
 /// Some figures of a group that have one message.
 pub struct Picture<'a> {
@@ -143,7 +144,9 @@ impl Picture<'_> {
             canvas.draw(&Rectangle::new([(MARGIN, y.start), (right, y.end)], BAND.filled()))?;
         }
         text(&canvas, (MARGIN, MARGIN + 8), HPos::Left, TITLE, &self.title)?;
-        text(&canvas, (MARGIN, MARGIN + 31), HPos::Left, TEXT, NOTE)?;
+        let spread = if self.figures.iter().any(|f| f.rounds > 1) { SPREAD } else { "" };
+        let note = format!("{NOTE} {spread}");
+        text(&canvas, (MARGIN, MARGIN + 31), HPos::Left, TEXT, note.trim_end())?;
         for (number, name) in series.iter().enumerate() {
             let y = MARGIN + 36 + LINE * (number as i32 + 1);
             mark(&canvas, number, (MARGIN + 5, y))?;
@@ -177,12 +180,13 @@ impl Picture<'_> {
             for (i, y) in members(row).into_iter().zip(around(middle, members(row).len())) {
                 let figure = self.figures[i];
                 let ratio = number(figure.ratio);
-                let series = series.iter().position(|name| *name == names[i].1).unwrap_or(0);
+                let number_of = |name: &str| series.iter().position(|s| *s == name).unwrap_or(0);
+                let series = number_of(&names[i].1);
                 let spread = [(x(figure.low), y), (x(figure.high), y)];
                 canvas.draw(&PathElement::new(spread, colour(series)))?;
                 mark(&canvas, series, (x(figure.ratio), y))?;
                 if let Some(bound) = bound(figure) {
-                    mark(&canvas, 1, (x(bound), y))?;
+                    mark(&canvas, number_of(BOUND), (x(bound), y))?;
                     text(&canvas, (x(figure.low) - 9, y), HPos::Right, TEXT, &ratio)?;
                 } else {
                     text(&canvas, (x(figure.high) + 9, y), HPos::Left, TEXT, &ratio)?;

@@ -28,7 +28,7 @@ pub struct Run {
     pub cpus: usize,
     /// Rows of the generated data sets.
     pub rows: u64,
-    /// Paired rounds that were counted of each figure.
+    /// Rounds that count for each figure.
     pub rounds: usize,
     /// What could not be measured.
     pub failures: Vec<String>,

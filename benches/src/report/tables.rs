@@ -37,10 +37,10 @@ pub fn markdown(run: &Run, figures: &[Figure], pictures: &[Picture<'_>]) -> Stri
         for Picture { title, file, .. } in pictures.iter().filter(|p| p.group == group) {
             let _ = writeln!(text, "![{title}](plots/{file})\n");
         }
-        let _ = writeln!(text, "The worst row: {data}, {what}: {}.\n", number(*ratio));
+        let _ = writeln!(text, "The lowest ratio is {}: {data}, {what}.\n", number(*ratio));
         text.push_str(&table(&members));
     }
-    text.push_str(&worse(figures));
+    text.push_str(&better_without(figures));
     text
 }
 
@@ -59,8 +59,8 @@ fn summary(figures: &[Figure]) -> String {
     text
 }
 
-/// The section of the figures that speak for the other index.
-fn worse(figures: &[Figure]) -> String {
+/// The section of the figures in which another kind of index is better.
+fn better_without(figures: &[Figure]) -> String {
     // Not where a learned index is compared with another one, nor where nothing is.
     let is_of_index = |figure: &&Figure| {
         !figure.against.starts_with("learned") && !figure.what.starts_with("training")
@@ -72,8 +72,8 @@ fn worse(figures: &[Figure]) -> String {
         false => table(&worse),
     };
     format!(
-        "\n## Where a B-tree is the better choice\n\nEvery row above whose ratio is below 1, \
-         other kinds of index included. Where the spread reaches over 1 the two cannot be told \
+        "\n## Where a B-tree is the better choice\n\nEvery row above against another kind of \
+         index whose ratio is below 1. Where the spread reaches over 1 the two cannot be told \
          apart.\n\n{rows}"
     )
 }

@@ -11,7 +11,7 @@ use crate::workloads::PROBES;
 /// Percent of the rows that the table was loaded with.
 const FILLS: [usize; 4] = [0, 1, 5, 20];
 
-/// Measures point probes at each fill.
+/// Measures point probes at each share.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let client = &mut bench.connect()?;
     let loaded = rows(&bench.options) as usize;

@@ -10,7 +10,7 @@ use crate::bench::Bench;
 use crate::paired::alternate;
 
 const DATABASES: [&str; 2] = ["tpcb_btree", "tpcb_learned"];
-/// Rows of pgbench's largest table for each step of its scale.
+/// Rows that each step of pgbench's scale adds to its largest table.
 const ROWS: u64 = 100_000;
 /// Tables and their keys.
 const KEYS: [(&str, &str); 3] =
@@ -39,7 +39,7 @@ fn measure(
     let mut client = bench.connect()?;
     for database in DATABASES {
         client.batch_execute(&format!("CREATE DATABASE {database}"))?;
-        // Nobody waits for the disk, which would be all that is measured.
+        // Otherwise the disk would be measured.
         client.batch_execute(&format!("ALTER DATABASE {database} SET synchronous_commit = off"))?;
         let steps = scale.to_string();
         let arguments = ["--initialize", "--quiet", "--scale", &steps, database];

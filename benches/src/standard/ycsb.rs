@@ -199,7 +199,7 @@ impl Session {
     fn open(server: &Server, table: &str, rng: StdRng) -> Result<Self> {
         let mut client = server.connect()?;
         client.batch_execute("SET synchronous_commit = off")?;
-        // Once the planner has seen some keys it makes the plan for all.
+        // The planner makes one plan for all keys, as it would after a few executions.
         client.batch_execute("SET plan_cache_mode = force_generic_plan")?;
         let mut prepare = |query: String| client.prepare(&query);
         Ok(Self {

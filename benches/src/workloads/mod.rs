@@ -22,7 +22,7 @@ use crate::data::{DataSet, MEAN_OF};
 use crate::options::Options;
 use crate::table::Table;
 
-/// What is measured on tables of its own, with its group and its name.
+/// Groups that make tables of their own: group, name, function.
 const OTHERS: [(&str, &str, Measure); 5] = [
     (model::GROUP, "the model alone", model::run),
     ("writes", "writes", writes::run),

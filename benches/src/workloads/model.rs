@@ -41,7 +41,7 @@ fn codes(name: &str, count: u64) -> Result<Vec<u64>> {
     Ok(codes)
 }
 
-/// Beside it, collecting the same keys in a `BTreeMap`.
+/// Trains a model; the other side puts the same keys into a `BTreeMap`.
 fn train(bench: &mut Bench, name: &str) -> Result<()> {
     let leaves = ROWS / ROWS_OF_LEAF;
     // As many keys as there are leaves, spread as those of the table are.
@@ -97,12 +97,12 @@ fn look_up(bench: &mut Bench, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The number of codes up to each.
+/// For each code, how many codes are not greater.
 fn map_of(codes: &[u64]) -> BTreeMap<u64, usize> {
     codes.iter().copied().zip(1..).collect()
 }
 
-/// Looks all up, each after the one before was found, so that none overlap. Returns their sum.
+/// Looks up all codes, each only after the one before was found. Returns the sum of the places.
 fn chained(wanted: &[u64], start: u64, place: impl Fn(u64) -> usize) -> u64 {
     wanted.iter().fold(start, |sum, code| {
         // Nothing is added, but the processor does not know.

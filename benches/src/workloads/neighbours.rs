@@ -1,4 +1,4 @@
-//! Hash and BRIN indexes, each at what it is made for.
+//! Hash and BRIN indexes, each with the queries that it is made for.
 
 use indicatif::HumanCount;
 use postgres::Client;
@@ -29,7 +29,7 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table, keys: &[i64]) 
         return Ok(());
     }
     table.build(client, "brin")?;
-    // A BRIN index reads some hundred times as many rows for the short ones, which takes long.
+    // For ranges of 100 rows BRIN reads some hundred times as many, which takes long.
     let lengths: &[u64] = if bench.options.is_full() { &[100, 10_000] } else { &[10_000] };
     if !bench.options.wants("ranges") {
         table.add_ranges(client, keys, lengths)?;

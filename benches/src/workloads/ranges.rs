@@ -68,7 +68,7 @@ pub fn run(bench: &mut Bench, client: &mut Client, table: &Table, keys: &[i64]) 
     Ok(())
 }
 
-/// An aggregate over the rows of each range of so many rows.
+/// Aggregates the rows of each range that has this many rows.
 pub fn range_query(rows: u64, of: &str) -> String {
     format!(
         "SELECT sum(s) FROM t_ranges r, LATERAL (SELECT {of} AS s FROM t WHERE {WITHIN}) t WHERE \

@@ -22,15 +22,16 @@ const INSERTS: usize = 30_000;
 /// Milliseconds by which the longest wait may exceed the B-tree's.
 const MORE: f64 = 10.0;
 
-/// The waits that are told, by the share of the others that are shorter.
+/// The waits that are reported, each with the share of waits that are no longer.
 const TOLD: [(&str, f64); 3] = [("median", 0.5), ("99.9%", 0.999), ("longest", 1.0)];
 
-/// Rows enough for a merge come at once, while none is allowed, then single rows, which start it.
+/// Adds enough rows for a merge while merging is off, then single rows, the first of which starts
+/// it.
 pub fn run(bench: &mut Bench) -> Result<()> {
     let mut client = bench.connect()?;
     let client = &mut client;
     let twins = Twins::load(client, &DataSet::generated("uniform", bench.options.rows)?)?;
-    // As early as ever.
+    // So that a batch of 5% is enough for a merge.
     client.batch_execute("ALTER INDEX ours_learned SET (retrain_threshold = 5)")?;
     // Otherwise the disk is measured, and not the index.
     client.batch_execute("SET synchronous_commit = off")?;
@@ -72,7 +73,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     twins.drop(client)
 }
 
-/// Milliseconds that each of [`TOLD`] took.
+/// The waits of [`TOLD`], in milliseconds.
 fn insert_singly(client: &mut Client, table: &str, keys: &[i64]) -> Result<[f64; 3]> {
     let insert = client.prepare(&format!("INSERT INTO {table} VALUES ($1, 0)"))?;
     let mut waits = Vec::with_capacity(keys.len());

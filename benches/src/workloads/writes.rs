@@ -55,14 +55,14 @@ impl Twins {
     }
 }
 
-/// Rows that bring a merge by default: 5%, and never below 50,000.
+/// Rows of a batch: a twentieth of the table, and at least the 50,000 below which no worker merges.
 pub fn batch_rows(rows: u64) -> u64 {
     (rows / 20).max(50_000)
 }
 
 /// What one batch cost.
 pub struct Cost {
-    /// Without its checkpoints, and without what the worker does afterwards.
+    /// The session's: without its checkpoints, and without what a worker merges afterwards.
     pub seconds: f64,
     /// In bytes, with that of the worker.
     pub wal: f64,
@@ -97,8 +97,8 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     twins.drop(client)
 }
 
-/// Inserts batches of these keys into both. A checkpoint before each makes it pay for whole pages
-/// in the WAL.
+/// Inserts batches of these keys into both tables. The checkpoint before each batch makes it log
+/// whole pages.
 pub fn insert(
     bench: &mut Bench,
     client: &mut Client,
@@ -169,8 +169,8 @@ pub fn drop_batches(client: &mut Client, batches: usize) -> Result<()> {
     Ok(client.batch_execute(&format!("DROP TABLE {}", batches.join(", ")))?)
 }
 
-/// Inserts one batch, in as many parts as checkpoints, with one before each part. Merges it where
-/// the worker does not.
+/// Inserts one batch in `checkpoints` parts, each after a checkpoint. Merges afterwards unless the
+/// worker does.
 pub fn insert_batch(
     client: &mut Client,
     twins: &Twins,

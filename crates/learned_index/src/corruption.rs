@@ -88,7 +88,7 @@ pub(crate) fn ensure_that(condition: bool, expected: &'static str) -> Result<()>
     ensure(condition, expected, NO_NUMBER)
 }
 
-/// Fails unless there are at most so many. The limit is a constant, and the message made of it.
+/// Fails if there are more than the limit. The limit is a constant; the message names it.
 macro_rules! ensure_at_most {
     ($count:expr, $most:expr, $what:literal) => {{
         const LEN: usize = $crate::corruption::at_most::<100>($most, $what).1;

@@ -20,7 +20,7 @@ pub fn prefetch(address: *const u8) {
 }
 
 /// The position of the `rank`-th (from 0) set bit of little-endian words, each of which is inverted
-/// first if `FLIP`; `None` if there are not so many.
+/// first if `FLIP`; `None` if fewer are set.
 #[inline]
 pub(crate) fn select<const FLIP: bool>(words: &[[u8; 8]], rank: usize) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]

@@ -70,7 +70,7 @@ impl Entries {
         &self.tids
     }
 
-    /// An entry, if there are so many.
+    /// The entry at an index, if there is one.
     #[inline]
     pub fn get(&self, index: usize) -> Option<Entry> {
         let (&code, &tid) = (self.codes.get(index)?, self.tids.get(index)?);
@@ -99,7 +99,7 @@ impl Entries {
         self.codes.iter().zip(&self.tids).map(entry)
     }
 
-    /// Makes room for so many more.
+    /// Makes room for this many more entries.
     #[inline]
     pub fn make_room(&mut self, more: usize) {
         self.codes.make_room(more);
@@ -120,13 +120,14 @@ impl Entries {
         self.tids.push(tid);
     }
 
-    /// The columns, for decoding more into each of them, as many into all. There is room for them.
+    /// The columns, to decode more into: the same number into both. The caller has made room.
     #[inline]
     pub(crate) fn columns(&mut self) -> (&mut Vec<Code>, &mut Vec<HeapTid>) {
         (&mut self.codes, &mut self.tids)
     }
 
-    /// Drops those from the `first`-th on that are not to be kept; asks in order.
+    /// Asks of every entry from the `first`-th on, in order, whether to keep it, and drops the
+    /// others.
     #[inline]
     pub(crate) fn keep_from(&mut self, first: usize, mut keep: impl FnMut(Entry) -> bool) {
         let mut kept = first;
@@ -141,7 +142,7 @@ impl Entries {
         self.tids.truncate(kept);
     }
 
-    /// Drops so many at the front.
+    /// Drops the first `count` entries.
     pub(crate) fn drop_front(&mut self, count: usize) {
         self.codes.drain(..count);
         self.tids.drain(..count);

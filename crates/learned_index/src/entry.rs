@@ -52,7 +52,8 @@ pub struct Entry {
     pub tid: HeapTid,
 }
 
-/// Which of two neighbours a position is looked for in, where one ends and the other begins.
+/// Which of two neighbouring pages to look in, for a position at which one ends and the other
+/// begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// The page that the position belongs to.
@@ -130,7 +131,7 @@ impl Fence {
 
     /// The first position of the next class.
     pub(crate) const fn end_of_class(self) -> Fence {
-        Fence { class: self.class + 1, ..Fence::MIN }
+        Fence { class: self.class.saturating_add(1), ..Fence::MIN }
     }
 
     /// The first position of the class that the last position before this one is of.

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// The first of these numbers that does not satisfy a condition that no later one satisfies then;
-/// the end if all do.
+/// The first of these numbers for which `holds` is false; the end if there is none. `holds` must be
+/// false for all numbers after the first for which it is.
 #[inline(always)]
 pub(crate) fn partition_point(
     numbers: Range<usize>,

@@ -1,6 +1,7 @@
 //! Every kind of page, damaged in every way, and everything that can be done with the index after
 //! that.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use postgres::Client;
@@ -114,6 +115,8 @@ impl Template {
 struct Session {
     client: Client,
     case: String,
+    /// Errors so far that tell a number that was found.
+    numbers: Cell<usize>,
 }
 
 type Answers = Vec<(i64, Option<i64>)>;
@@ -122,7 +125,7 @@ impl Session {
     fn new(cluster: &Cluster, name: &str, case: String) -> Self {
         let mut client = cluster.connect_to(name);
         client.script("SET statement_timeout = '10s'").unwrap();
-        Self { client, case }
+        Self { client, case, numbers: Cell::new(0) }
     }
 
     /// An error that says what is the matter.
@@ -137,6 +140,7 @@ impl Session {
             let message = error.message();
             let clear = ["\"t_k\"", "expected"];
             assert!(clear.iter().all(|part| message.contains(part)), "{case}: {error:?}");
+            self.numbers.set(self.numbers.get() + usize::from(message.contains(", found ")));
         } else {
             // The server's own, for a page that is not there or whose header is none.
             assert_eq!(error.code(), &SqlState::DATA_CORRUPTED, "{case}: {statement}: {error:?}");
@@ -263,6 +267,7 @@ fn a_damaged_page_of_any_kind_gives_an_error_or_right_answers_and_reindex_repair
         return;
     }
     let mut template = Template::new("max_worker_processes = 0");
+    let mut numbers = 0;
     let mut random = StdRng::seed_from_u64(seed());
     for (role, damage) in each_case() {
         let (name, path) = template.copy();
@@ -271,9 +276,11 @@ fn a_damaged_page_of_any_kind_gives_an_error_or_right_answers_and_reindex_repair
         let case = format!("{role:?} {damage:?} {}", template.cases);
         let mut session = Session::new(&template.cluster, &name, case);
         use_index(&mut session, meant);
+        numbers += session.numbers.get();
         drop(session);
         template.client.script(&format!("DROP DATABASE {name} (FORCE)")).unwrap();
     }
+    assert!(numbers > 0, "no error tells what was found");
     assert_no_crash(&template.cluster);
 }
 

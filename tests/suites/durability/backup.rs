@@ -61,7 +61,7 @@ fn a_base_backup_taken_amid_writes_merges_and_vacuum_holds_some_moment_of_each_w
     }
 }
 
-/// Writes, merges, vacuums and rebuilds, and names so many moments of it.
+/// Writes, merges, vacuums and rebuilds, and makes restore points meanwhile.
 fn name_moments(cluster: &Cluster, ledger: &Ledger, rng: &mut StdRng) -> Vec<(String, Committed)> {
     let number = 3;
     let mut moments: Vec<(String, Committed)> = Vec::new();

@@ -9,8 +9,8 @@ use server_tests::{
 
 /// The version of the row that a session sees by the index.
 const ROW: &str = "SELECT id FROM t WHERE k = 7";
-/// The row gets another version, and each index of it an entry. Only the one under test has the
-/// column that changed not.
+/// The row gets another version, and each index of it an entry. The column of the index under test
+/// does not change.
 const UPDATE: &str = "UPDATE t SET id = id + 1 WHERE k = 7";
 
 /// A primary that goes by no snapshot of its standbys. Their delay is short, for old snapshots;

@@ -160,7 +160,7 @@ impl Ledger {
                 log.in_doubt = Some(changes);
                 match client.script(&format!("BEGIN; {statements}; COMMIT")) {
                     Ok(()) => log.acknowledge(),
-                    // With whoever makes and drops indexes.
+                    // A deadlock with a session that makes or drops indexes.
                     Err(error) if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) => {
                         client.script("ROLLBACK")?;
                         log.in_doubt = None;

@@ -43,7 +43,7 @@ fn turn_over(client: &mut Client, next: &mut i32) {
         .unwrap();
 }
 
-/// Inserts so many rows that a worker begins to merge them.
+/// Inserts enough rows for a worker to begin a merge.
 fn fill(client: &mut Client, next: &mut i32) {
     let base = 10_000 + *next;
     *next += 60_000;

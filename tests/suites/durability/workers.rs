@@ -248,7 +248,7 @@ fn failures(cluster: &Cluster) -> usize {
 }
 
 /// Inserts by three sessions, new ones again and again, into an index that cannot be merged, until
-/// that was tried so often; and asserts that it was tried more and more seldom.
+/// the merge was tried `attempts` times; asserts that the pauses grow.
 fn insert_in_vain(cluster: &Cluster, rows: u32, attempts: usize, meanwhile: impl FnMut() + Send) {
     let (before, start) = (failures(cluster), Instant::now());
     let job = |name: &str| {

@@ -8,16 +8,15 @@ mod rescans;
 use postgres::Client;
 use server_tests::{Footprint, test_duration};
 
-/// How often something is done in one of the halves that are compared: so many times for each
-/// second that tests may take.
+/// How often each half repeats something, by the seconds that tests may take.
 fn times(each_second: f64) -> u32 {
     (test_duration(1.0).as_secs_f64() * each_second) as u32
 }
 
-/// Does something so many times to warm up, and then as often again; asserts that the session takes
-/// at most so many bytes more for each time of the second half. What loses memory does so every
-/// time, while PostgreSQL's contexts double their blocks: a half that takes too much is followed by
-/// another, twice at most.
+/// Repeats something to warm up, then as often again; asserts that the second half takes at most
+/// this many bytes more for each repetition. What loses memory does so every time, while
+/// PostgreSQL's contexts double their blocks: a half that takes too much is followed by another,
+/// twice at most.
 fn assert_flat(
     client: &mut Client,
     what: &str,

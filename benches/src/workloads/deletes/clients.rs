@@ -1,7 +1,7 @@
 //! Clients that repeat the same for some time (`--seconds`): a job queue and a hot row.
 //!
-//! The clients of both sides take turns, in slices of that time. Sessions and tables stay: what a
-//! session remembers of dead entries lasts, and so does what nobody cleans up.
+//! The clients of both sides take turns, in slices of that time. Sessions and tables stay, so
+//! what a session remembers of dead entries lasts, and dead entries stay too.
 
 use std::time::{Duration, Instant};
 

@@ -18,7 +18,8 @@ use super::super::writes::{
 use super::GROUP;
 use super::clients::{Session, Work};
 
-/// Checkpoints in each batch, each followed by whole pages in the WAL. 0: one before all batches.
+/// Checkpoints in each batch; after each, the first change of a page logs the whole page. 0: one
+/// before all batches.
 const CHECKPOINTS: [usize; 3] = [5, 1, 0];
 
 /// Measures both on twins of uniform keys. The worker merges.

@@ -19,7 +19,7 @@ const ROLLED_BACK: usize = 8;
 /// Updates of all rows.
 const UPDATES: usize = 10;
 
-/// The keys of both: as SQL makes them of the numbers from 1 on, each once.
+/// Both sets of unique keys, as SQL expressions of the numbers from 1 on.
 const KEYS: [(&str, &str); 2] = [("serial", "i"), ("random", "i * 1103515245 % 2147483647")];
 
 /// Loads of the same unique keys that are rolled back, and one that is not.

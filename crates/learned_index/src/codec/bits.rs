@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::cpu;
 
-/// Cache lines that are asked for at once: processors of today have about so many on their way to a
-/// core.
+/// Cache lines that are asked for at once: about as many as a processor of today can have on their
+/// way to a core.
 const LINES_AHEAD: usize = 12;
 
 /// Number of bits that `value` needs; 0 for 0.
@@ -160,13 +160,13 @@ impl<'a> BitSet<'a> {
         self.bytes.get(bit / 8).is_some_and(|byte| byte >> (bit % 8) & 1 == 1)
     }
 
-    /// The position of the `rank`-th (from 0) set bit, if there are so many.
+    /// The position of the `rank`-th (from 0) set bit, if that many are set.
     #[inline]
     pub(crate) fn select1(self, rank: usize) -> Option<usize> {
         cpu::select::<false>(self.bytes.as_chunks().0, rank)
     }
 
-    /// The position of the `rank`-th (from 0) clear bit, if there are so many.
+    /// The position of the `rank`-th (from 0) clear bit, if that many are clear.
     #[inline]
     pub(crate) fn select0(self, rank: usize) -> Option<usize> {
         cpu::select::<true>(self.bytes.as_chunks().0, rank)

@@ -153,7 +153,7 @@ pub fn leaf(tree: u64, span: Span, entries: &[Entry]) -> PageBytes {
     leaf_of(tree, span, 0, entries.len(), entries.iter().copied())
 }
 
-/// A page of level 0, of entries of which so many at the front are in order.
+/// A page of level 0. The first `sorted` entries are in order.
 fn leaf_of(
     tree: u64,
     span: Span,
@@ -225,7 +225,8 @@ impl Head {
         Head::parse_unnamed(page, tree, block).map_err(|corruption| corruption.at(block))
     }
 
-    /// The page whose front this is.
+    /// The page whose front this is. It must be the one that was parsed: its bounds are not checked
+    /// again.
     #[inline]
     pub fn of(self, page: &PageBytes) -> Delta<'_> {
         Delta { page, head: self }
@@ -520,8 +521,8 @@ impl Delta<'_> {
     }
 }
 
-/// Where the cache lines are that looking into a page of level 0 reads, if it has so many entries:
-/// those of the header, of the trailer, and the one of the entry after them.
+/// Where the cache lines are that a look into a page of level 0 with this many entries reads: those
+/// of the header, of the trailer, and the line where the next entry would be.
 pub fn lines(entries: usize) -> [usize; 4] {
     let next = (ENTRIES_AT + entries * ENTRY_LEN).min(CONTENT_END);
     [HEADER_AT, HEADER_AT + LINE, CONTENT_END, next]

@@ -145,7 +145,8 @@ impl Head {
         Head::parse_unnamed(page, block).map_err(|corruption| corruption.at(block))
     }
 
-    /// The leaf whose front this is.
+    /// The leaf whose front this is. It must be the one that was parsed: its bounds are not checked
+    /// again.
     #[inline]
     pub fn of(self, page: &PageBytes) -> Leaf<'_> {
         Leaf { page, head: self }
@@ -315,8 +316,8 @@ impl<'a> Leaf<'a> {
         Ok(BlockView { first_slot, codes, tids })
     }
 
-    /// Number of blocks whose first entry satisfies a condition that no later block satisfies
-    /// once one does not.
+    /// Number of blocks at the front whose first entry satisfies a condition. Once one block does
+    /// not, none after it may.
     #[inline]
     fn blocks_while(self, mut condition: impl FnMut(BlockStart) -> bool) -> usize {
         partition_point(0..self.blocks(), |block| condition(self.start(block)))

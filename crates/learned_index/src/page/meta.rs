@@ -213,7 +213,7 @@ pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
         stored.magic.into(),
     )?;
     let version = stored.version;
-    ensure(version == FORMAT_VERSION.into(), "the format of this version", version.into())?;
+    ensure(version == FORMAT_VERSION.into(), "the format number that was written", version.into())?;
     verify_seal(page)?;
     ensure(stored.code_bits == CODE_BITS, "key codes of 64 bits", stored.code_bits.into())?;
     ensure(stored.payload_columns == 0, "no stored columns", stored.payload_columns.into())?;

@@ -271,14 +271,14 @@ pub(crate) fn check_kind(page: &PageBytes, kind: PageKind, expected: &'static st
     ensure(trailer.kind == kind as u8, expected, trailer.kind.into())
 }
 
-/// What is wrong with a page that says it has another format: that it has, if its seal is whole. The
-/// seal covers the trailer, which every format has in this place, so a damaged byte is not taken for
-/// another format.
+/// What is wrong with a page that says it has another format: that it has, if its seal is whole.
+/// The seal covers the trailer, which every format has in this place, so a damaged byte is not
+/// taken for another format.
 #[cold]
 fn other_format(page: &PageBytes, format: u8) -> Corruption {
     match verify_seal(page) {
         Ok(()) => Corruption::other_version(format.into()),
-        Err(_) => Corruption::new("the format of this version", format.into()),
+        Err(_) => Corruption::new("the format byte that was written", format.into()),
     }
 }
 

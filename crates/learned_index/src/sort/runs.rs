@@ -149,7 +149,7 @@ impl<S: Spill> Sorter<S> {
     }
 }
 
-/// An empty buffer of so many bytes, or of fewer where memory is short: it is when runs are
+/// An empty buffer of this many bytes, or of fewer where memory is short, which is when runs are
 /// spilled.
 fn buffer(bytes: usize) -> Vec<u8> {
     let mut buffer = Vec::new();

@@ -122,7 +122,8 @@ pub(in crate::tree) enum MoreDead {
 /// Words that a page takes besides its bits, about.
 const WORDS_PER_PAGE: usize = 16;
 
-/// What is known of pages. Their places are no secret, and each lookup of a key asks for one.
+/// What is known of pages. Which pages these are is no secret, and each lookup of a key asks for
+/// one.
 type Pages = HashMap<PageId, Slots, BuildHasherDefault<PageIdHasher>>;
 
 /// Mixes the few words of a [`PageId`]: multiplication by an odd number, as in FxHash.
@@ -182,7 +183,7 @@ impl Killed {
         (self.words[0] + self.words[1]) * size_of::<u64>()
     }
 
-    /// Whether nothing at all is known, as mostly.
+    /// Whether nothing at all is known, which is the usual case.
     #[inline]
     pub(in crate::tree) fn is_empty(&self) -> bool {
         self.words == [0; 2]

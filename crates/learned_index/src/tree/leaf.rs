@@ -1,5 +1,5 @@
 //! Opening a leaf. Everything that reads a leaf opens it here, which locks the page under one
-//! state, checks that it is the leaf that the directory means, and reads its front once.
+//! state, checks that it is the leaf that the directory means, and checks its header once.
 
 use std::ops::Deref;
 
@@ -93,7 +93,7 @@ impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
         OpenLeaf { page: Box::new(*self.page), head: self.head, at: self.at }
     }
 
-    /// The same, without what was seen of it.
+    /// Gives up the view, and returns the locked page.
     #[inline(always)]
     pub(super) fn into_page(self) -> P {
         self.page

@@ -21,10 +21,11 @@ use crate::page::tombstone;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
-/// Rows that the table is asked for at once: it expects no more than a page of a B-tree may have.
+/// The most rows that the table is asked about at once: it expects no more than a page of a B-tree
+/// may have.
 const MOST_AT_ONCE: usize = 1 << 10;
 
-/// A leaf's slots, sorted out.
+/// Which of a leaf's slots are dead.
 pub(super) struct Verdict {
     /// All dead slots, ascending.
     pub(super) dead: Vec<u16>,

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use super::attempt::settled;
 use super::build::{BuildOptions, Builder};
 use super::delta::{insert, insert_unique};
 use super::directory::Directory;
@@ -16,7 +17,7 @@ use crate::entry::{Entry, HeapTid};
 use crate::key::Key;
 use crate::model::ModelChoice;
 use crate::page::delta::{self, Child, Head, Span};
-use crate::page::meta::Identity;
+use crate::page::meta::{self, Identity};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 
@@ -62,12 +63,19 @@ fn index(number: u64) -> (MemoryStore, BTreeSet<Entry>) {
 }
 
 fn read_all(store: &MemoryStore, direction: Direction) -> Result<Vec<Entry>> {
-    let mut directory = Directory::open(store, 1 << 20)?;
+    read_all_in(store, &mut Directory::open(store, 1 << 20)?, direction)
+}
+
+fn read_all_in(
+    store: &MemoryStore,
+    directory: &mut Directory,
+    direction: Direction,
+) -> Result<Vec<Entry>> {
     let mut scan = Scan::new();
     scan.restart(store, Guard::Nothing);
     scan.intervals_mut().set(Key::MIN, Key::MAX);
     let mut found = Vec::new();
-    while let Some(entry) = scan.next(store, &mut directory, direction)? {
+    while let Some(entry) = scan.next(store, directory, direction)? {
         found.push(entry);
     }
     Ok(found)
@@ -142,6 +150,51 @@ fn a_page_of_another_index_is_an_error_that_tells_no_key_or_changes_no_answer() 
     let (source, _) = index(1);
     let errors = misplace(&source, &[0, 1, 3, source.blocks() - 1]);
     assert!(errors > 300, "only {errors} errors");
+}
+
+/// The root of a delta tree, with a change to its children.
+fn forge_root(whole: &MemoryStore, change: impl Fn(&mut Vec<Child>)) -> MemoryStore {
+    let tree = Directory::open(whole, 1 << 24).unwrap().state().active.unwrap();
+    let page = whole.read(tree.root, 0);
+    let head = Head::parse(&page, tree.name, tree.root).unwrap();
+    let node = head.of(&page);
+    let mut children = node.children();
+    assert!(node.level() > 0 && children.len() > 2);
+    change(&mut children);
+    let forged = delta::inner(tree.name, node.span(), node.level(), &children);
+    let store = whole.clone();
+    store.damage(tree.root, |bytes| *bytes = forged);
+    store
+}
+
+#[test]
+fn a_root_without_its_first_child_is_an_error() {
+    let (whole, _) = index(0);
+    let forged = forge_root(&whole, |children| children.truncate(children.len() - 1));
+    // Its neighbour leads to the last one.
+    assert_eq!(read_all(&forged, Direction::Forward).map(|all| all.len()), Ok(BUILT as usize));
+    let forged = forge_root(&whole, |children| *children = children.split_off(1));
+    let answers = [Direction::Forward, Direction::Backward].map(|way| read_all(&forged, way));
+    assert!(answers.iter().all(Result::is_err));
+    assert!(write(&forged).is_err());
+}
+
+/// The state says which leaves have values: the model is asked about these.
+#[test]
+fn leaves_of_values_said_to_be_leaves_of_nulls_are_an_error() {
+    let (whole, _) = index(0);
+    let mut directory = Directory::open(&whole, 1 << 24).unwrap();
+    settled(directory.load_all(&whole)).unwrap();
+    let mut state = *directory.state();
+    assert!(state.has_delta() && state.leaves > 4);
+    state.null_leaves = state.leaves / 2;
+    let forged = meta::encode(directory.identity(), &state);
+    whole.damage(0, |bytes| *bytes = forged);
+    let mut directory = Directory::open(&whole, 1 << 24).unwrap();
+    settled(directory.load_all(&whole)).unwrap();
+    for direction in [Direction::Forward, Direction::Backward] {
+        assert!(read_all_in(&whole, &mut directory, direction).is_err());
+    }
 }
 
 /// Each reader takes a root that it did not expect at a level for one that has grown, and starts

@@ -26,10 +26,10 @@ use crate::page::meta::{Identity, NOTHING_STALE, State};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
 
-/// A model is trained anew once the number of leaves is off by one in so many.
+/// A model is trained anew once the number of leaves has changed by one in this many.
 const MODEL_DRIFT: u32 = 32;
 
-/// Children with fewer of which a directory page goes together with the next one.
+/// A directory page with fewer children goes together with the next one.
 const SMALL_PAGE: usize = directory::CAPACITY / 4;
 
 /// A store as the session with the exclusion sees it: the state does not change under it, for what

@@ -41,9 +41,9 @@ pub struct VacuumStats {
 
 /// The most leaves replaced by one publish of a compaction.
 const COMPACTED_AT_ONCE: usize = 256;
-/// A leaf is sparse if one in so many of its entries is dead.
+/// A leaf is sparse if one in this many of its entries is dead.
 const SPARSE_PART: usize = 4;
-/// Leaves that a compaction of some must give back, about.
+/// A compaction of some leaves must give back about this many.
 const LEAST_GAIN: f64 = 1.1;
 
 /// Asks `is_dead` for the heap TID of every entry that is alive, and removes those for which the

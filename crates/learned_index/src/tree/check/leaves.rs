@@ -12,7 +12,7 @@ use crate::tree::directory::Directory;
 use crate::tree::leaf::{LeafRef, read_leaf};
 use crate::tree::tombstones::read_tombstones;
 
-/// One slot in so many is looked for by search.
+/// The check looks up one slot in this many by search.
 const SEARCHED: usize = 61;
 
 /// Checks all leaves, in whatever state the index is when the check comes by.

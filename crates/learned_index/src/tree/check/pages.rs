@@ -57,7 +57,7 @@ pub(super) fn check<S: Store>(store: &S, report: &mut CheckReport) -> Result<()>
     Ok(())
 }
 
-/// The state of now, the blocks that it refers to, and how many of them are pages of delta trees.
+/// The current state, the blocks that it refers to, and how many of them are pages of delta trees.
 fn current_use<S: Store>(store: &S) -> Result<(State, Used, u64)> {
     loop {
         let (_, state) = read_meta(store, &mut 0)?;

@@ -1,7 +1,7 @@
 //! Splitting the full pages of a delta tree.
 
 use super::insert::give_back;
-use crate::corruption::{Result, ensure};
+use crate::corruption::{Result, ensure, ensure_at_most};
 use crate::entry::{Block, Fence, Side};
 use crate::page::delta::{self, Child, Delta, Span, Tree};
 use crate::page::{self, PageBytes, edit};
@@ -9,7 +9,7 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
 use crate::tree::attempt::{Attempt, lock_current, settled};
 use crate::tree::directory::{Directory, Which};
-use crate::tree::routes::{OpenNode, lock_node};
+use crate::tree::routes::{MAX_LEVELS, OpenNode, lock_node};
 
 /// Splits the pages on the way to a position that are full, from the top down.
 ///
@@ -91,7 +91,7 @@ fn split_topmost<S: Update>(
         let child = lock_node(store, word, tree.name, at.block, 0)?;
         let below = child.view();
         let level = below.level();
-        below.ensure(level + 1 == node.level(), "a child's level", level.into())?;
+        below.ensure(level == node.level() - 1, "a child's level", level.into())?;
         below.ensure_that(below.low() == at.low, "a child's fence")?;
         let holds = Side::At.holds(below.low(), below.high(), position);
         below.ensure_that(holds, "a child that holds the key")?;
@@ -170,6 +170,8 @@ fn split_root<'s, S: Update>(
     };
     let halves = halve(&root.view(), position, right_block, true)?;
     let level = root.view().level();
+    ensure_at_most!(usize::from(level) + 2, MAX_LEVELS as usize, "levels of a delta tree")
+        .map_err(|corruption| corruption.at(tree.root))?;
     let children = [
         Child { low: Fence::MIN, block: left_block },
         Child { low: halves.separator, block: right_block },

@@ -177,7 +177,8 @@ impl Directory {
     }
 
     /// Where a leaf ends that was routed to, if that is known without reading anything, and another
-    /// one comes after it. Greater than the position that led to it: both are fences in memory.
+    /// one comes after it. The caller goes on to read the leaf, which fails if it does not hold the
+    /// position: so what a damaged directory says here comes to nothing.
     pub(in crate::tree) fn known_high(&self, at: LeafRef) -> Option<Fence> {
         let all_known = self.fences.model.is_some() && self.state.has_delta();
         (all_known && at.ordinal + 1 < self.leaves())

@@ -96,7 +96,7 @@ impl Directory {
         size_of::<Directory>() + self.fences.memory() + self.deltas.memory() + self.killed.memory()
     }
 
-    /// Brings this copy to the state of now, if that is another one: the metapage and the pages
+    /// Brings this copy to the current state, if that is another one: the metapage and the pages
     /// of the directory that changed are read again.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use crate::tree::leaf::LeafRef;
 const BYTES_PER_LEAF: usize = size_of::<Code>() + size_of::<Rest>();
 /// Bytes that one directory page takes.
 const BYTES_PER_PAGE: usize = size_of::<Child>() + size_of::<u32>() + size_of::<bool>();
-/// Of the leaves, how many more there is room for when their number has grown: one in so many.
+/// When the number of leaves has grown, room is made for one in this many more.
 const SPARE_ROOM: usize = 8;
 
 /// See the file.

@@ -35,7 +35,9 @@ pub(super) const MAX_LEVELS: u16 = 12;
 const MOST_ROUTES: usize = 1 << 17;
 /// The most leaves of which a session remembers the keys that it saw: 5 MB.
 const MOST_SEEN: usize = 1 << 13;
-/// Steps to the right, in excess of one for each so many routes, that make routes stale.
+/// What a search expects of the leaf that it ends at.
+const HOLDS_KEY: &str = "a delta page that holds the key";
+/// Routes are stale after this many steps to the right, and one more for each route.
 const FREE_DETOURS: usize = 64;
 
 /// What a session knows of a delta tree: the pages of one level, as far as they were met.
@@ -291,6 +293,7 @@ impl Routes {
                 continue;
             }
             if at.level == 0 {
+                node.ensure_that(side.begins_early_enough(at.low, position), HOLDS_KEY)?;
                 return Ok(open);
             }
             let Child { low, block } = match side {
@@ -386,6 +389,7 @@ impl Routes {
                 self.remember(start, at.low, hint);
             }
             if position < node.high() {
+                node.ensure_that(at.low <= position, HOLDS_KEY)?;
                 return Ok(open);
             }
             at = right_of(&node, at)?;

@@ -1,5 +1,5 @@
 //! Opening a page of a delta tree. Everything that reads or changes such a page opens it here,
-//! which locks the page, checks that it is one of the tree, and reads its front once.
+//! which locks the page, checks that it is one of the tree, and checks its header once.
 
 use std::ops::Deref;
 
@@ -67,7 +67,7 @@ impl<P: Deref<Target = PageBytes>> OpenNode<P> {
         &self.page
     }
 
-    /// The same, to be changed: what was seen of it may not be right any more.
+    /// Gives up the view, and returns the locked page, to be changed.
     #[inline]
     pub(in crate::tree) fn into_page(self) -> P {
         self.page

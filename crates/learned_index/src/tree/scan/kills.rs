@@ -100,7 +100,7 @@ impl<P> Scan<P> {
             many = settled(self.remember(store, directory, &entries, more))?.unwrap_or_default();
         }
         if ends && let Some(position) = self.kills.unmarked.take() {
-            // Marking looks the leaf up under the state of then.
+            // Whoever marks looks the leaf up again, under the state that is current by then.
             many.in_leaf = many.in_leaf.or(Some(position));
         }
         entries.clear();
@@ -161,7 +161,7 @@ fn remember_in_leaf(
     let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(0..0) };
     let (start, end) = (leaf.slot_of(Fence::at(first))?, leaf.slot_of(Fence::past(last))?);
     let mut slots: Vec<usize> = with_room(entries.len());
-    if end - start <= DENSE * entries.len() {
+    if end.saturating_sub(start) <= DENSE * entries.len() {
         let mut wanted = entries.iter().peekable();
         for (slot, found) in leaf.entries_between(start, end)?.iter().enumerate() {
             while wanted.next_if(|&&wanted| wanted < found).is_some() {}
