@@ -203,35 +203,26 @@ pub(crate) unsafe extern "C-unwind" fn amoptions(
     reloptions: pg_sys::Datum,
     validate: bool,
 ) -> *mut pg_sys::bytea {
+    use pg_sys::relopt_type::*;
     register();
     let Some(&kind) = KIND.get() else {
         return std::ptr::null_mut();
     };
+    let element = |name: &'static CStr, opttype, offset: usize| pg_sys::relopt_parse_elt {
+        optname: name.as_ptr(),
+        opttype,
+        offset: offset as c_int,
+        ..Default::default()
+    };
     let elements = [
-        pg_sys::relopt_parse_elt {
-            optname: c"model".as_ptr(),
-            opttype: pg_sys::relopt_type::RELOPT_TYPE_ENUM,
-            offset: offset_of!(StoredOptions, model) as c_int,
-            ..Default::default()
-        },
-        pg_sys::relopt_parse_elt {
-            optname: c"fillfactor".as_ptr(),
-            opttype: pg_sys::relopt_type::RELOPT_TYPE_INT,
-            offset: offset_of!(StoredOptions, fillfactor) as c_int,
-            ..Default::default()
-        },
-        pg_sys::relopt_parse_elt {
-            optname: c"auto_retrain".as_ptr(),
-            opttype: pg_sys::relopt_type::RELOPT_TYPE_BOOL,
-            offset: offset_of!(StoredOptions, auto_retrain) as c_int,
-            ..Default::default()
-        },
-        pg_sys::relopt_parse_elt {
-            optname: c"retrain_threshold".as_ptr(),
-            opttype: pg_sys::relopt_type::RELOPT_TYPE_INT,
-            offset: offset_of!(StoredOptions, retrain_threshold) as c_int,
-            ..Default::default()
-        },
+        element(c"model", RELOPT_TYPE_ENUM, offset_of!(StoredOptions, model)),
+        element(c"fillfactor", RELOPT_TYPE_INT, offset_of!(StoredOptions, fillfactor)),
+        element(c"auto_retrain", RELOPT_TYPE_BOOL, offset_of!(StoredOptions, auto_retrain)),
+        element(
+            c"retrain_threshold",
+            RELOPT_TYPE_INT,
+            offset_of!(StoredOptions, retrain_threshold),
+        ),
     ];
     // SAFETY: the elements describe StoredOptions, whose size is given.
     unsafe {
