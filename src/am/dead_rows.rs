@@ -2,7 +2,8 @@
 //! their entries.
 
 use learned_index::entry::{Block, Entry};
-use learned_index::page::delta::CAPACITY;
+use learned_index::key::Word;
+use learned_index::page::delta::capacity;
 use learned_index::tree::delta::{Candidate, Table};
 use pgrx::prelude::*;
 
@@ -14,7 +15,7 @@ use crate::storage::horizon::log_conflict;
 const ENTRY_BYTES: i16 = 16;
 /// What is wanted at once where it is not known which rows are dead: half a page of entries. The
 /// table's method looks at a few of its pages for that, and gives up at the first one without any.
-const WANTED_BYTES: i32 = CAPACITY as i32 / 2 * ENTRY_BYTES as i32;
+const WANTED_BYTES: i32 = capacity::<Word>() as i32 / 2 * ENTRY_BYTES as i32;
 
 /// The table of an index.
 pub(crate) struct DeadRows {

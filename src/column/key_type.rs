@@ -1,6 +1,6 @@
 //! The types of keys that have codes, and how Datums become codes.
 
-use learned_index::key::Code;
+use learned_index::key::Word;
 use learned_index::key::code::{from_f64, from_i64, to_f64, to_i64};
 use pgrx::prelude::*;
 
@@ -110,7 +110,7 @@ impl KeyType {
 
     /// The code of a value of this type.
     #[inline]
-    pub(crate) fn encode(self, value: pg_sys::Datum) -> Code {
+    pub(crate) fn encode(self, value: pg_sys::Datum) -> Word {
         let bits = value.value() as u64;
         match self {
             KeyType::Int2 => from_i64((bits as i16).into()),
@@ -127,7 +127,7 @@ impl KeyType {
 
     /// The bytes of a code's value as a tuple stores them, from the first byte on.
     #[inline]
-    pub(crate) fn stored_value(self, code: Code) -> [u8; 8] {
+    pub(crate) fn stored_value(self, code: Word) -> [u8; 8] {
         let number = to_i64(code);
         match self {
             KeyType::Int2 => padded((number as i16).to_ne_bytes()),
@@ -143,7 +143,7 @@ impl KeyType {
     }
 
     /// A code's value.
-    pub(crate) fn decode(self, code: Code) -> pg_sys::Datum {
+    pub(crate) fn decode(self, code: Word) -> pg_sys::Datum {
         let number = to_i64(code);
         match self {
             KeyType::Float4 => pg_sys::Datum::from((to_f64(code) as f32).to_bits()),

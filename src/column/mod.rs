@@ -13,7 +13,7 @@ pub(crate) mod tests;
 
 use learned_index::corruption::{Corruption, Result};
 use learned_index::entry::Entry;
-use learned_index::key::{Code, Key, NullClass};
+use learned_index::key::{Key, NullClass, Word};
 use learned_index::page::meta::Identity;
 use pgrx::prelude::*;
 
@@ -82,13 +82,13 @@ impl Column {
 
     /// From a value's code to the code in the index's order, and back.
     #[inline]
-    pub(crate) fn in_order(self, code: Code) -> Code {
+    pub(crate) fn in_order(self, code: Word) -> Word {
         if self.descending { !code } else { code }
     }
 
     /// The code of a value, in the index's order.
     #[inline]
-    pub(crate) fn code(self, value: pg_sys::Datum) -> Code {
+    pub(crate) fn code(self, value: pg_sys::Datum) -> Word {
         self.in_order(self.key_type.encode(value))
     }
 

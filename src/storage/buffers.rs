@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use learned_index::cpu::prefetch;
 use learned_index::entry::Block;
+use learned_index::key::Word;
 #[cfg(any(feature = "pg15", feature = "pg16"))]
 use learned_index::page::has_entries;
 use learned_index::page::{Edit, PAGE_SIZE, PageBytes, free_page, is_free, meta};
@@ -192,7 +193,7 @@ impl IndexStore {
     /// index that another one has open.
     pub(crate) fn incarnation(&self) -> u64 {
         // SAFETY: the page is pinned, and these bytes do not change.
-        meta::incarnation(unsafe { &*wal::page_of(self.pinned_metapage()) })
+        meta::incarnation::<Word>(unsafe { &*wal::page_of(self.pinned_metapage()) })
     }
 
     #[inline]
@@ -306,6 +307,7 @@ impl Drop for LockedPage<'_> {
 }
 
 impl Store for IndexStore {
+    type Code = Word;
     type Page<'s> = LockedPage<'s>;
     type Pin = Pin;
 

@@ -1,6 +1,7 @@
 //! Pages of an index that is being built: written without WAL, logged at the end in one pass.
 
 use learned_index::entry::Block;
+use learned_index::key::Word;
 use learned_index::memory::Add;
 use learned_index::page::PageBytes;
 use learned_index::store::BulkStore;
@@ -135,6 +136,8 @@ impl BulkPages {
 }
 
 impl BulkStore for BulkPages {
+    type Code = Word;
+
     fn append(&mut self, page: &PageBytes) -> Block {
         check_for_interrupts!();
         require_reserve();

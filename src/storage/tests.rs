@@ -18,7 +18,7 @@ mod tests {
         let mut page = *store.read(0, 0);
         store.release();
         forge_format(&mut page, 7);
-        if let Err(corruption) = meta::decode(&page) {
+        if let Err(corruption) = meta::decode::<u64>(&page) {
             index.raise_corruption(corruption);
         }
     }

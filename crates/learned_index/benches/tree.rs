@@ -279,8 +279,10 @@ impl Made {
         let mut level: Vec<Child> = self.pages.iter().map(|(page, _)| *page).collect();
         let mut number = 1;
         while level.len() > 1 {
-            level =
-                level.chunks(directory::CAPACITY).map(|group| self.write(number, group)).collect();
+            level = level
+                .chunks(directory::capacity::<u64>())
+                .map(|group| self.write(number, group))
+                .collect();
             self.upper.extend(level.iter().map(|page| page.block));
             number += 1;
         }

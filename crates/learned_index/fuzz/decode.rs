@@ -25,8 +25,8 @@ pub(crate) fn decode_everything(bytes: &[u8], kind: PageKind) {
         if round == 1 {
             forge(&mut page, kind, 24..8_168);
         }
-        let _ = meta::decode(&page);
-        let _ = directory::decode(&page);
+        let _ = meta::decode::<u64>(&page);
+        let _ = directory::decode::<u64>(&page);
         let _ = blob::decode(&page);
         use_leaf(&page);
         // As a page of an index: every block the same page.

@@ -91,22 +91,21 @@ pub(crate) fn ensure_that(condition: bool, expected: &'static str) -> Result<()>
 /// Fails if there are more than the limit. The limit is a constant; the message names it.
 macro_rules! ensure_at_most {
     ($count:expr, $most:expr, $what:literal) => {{
-        const LEN: usize = $crate::corruption::at_most::<100>($most, $what).1;
-        const TEXT: [u8; LEN] = $crate::corruption::at_most::<LEN>($most, $what).0;
-        const EXPECTED: &str = match std::str::from_utf8(&TEXT) {
-            Ok(text) => text,
-            Err(_) => $what,
-        };
         let count: usize = $count;
-        $crate::corruption::ensure(count <= $most, EXPECTED, count as u64)
+        let (text, len): &([u8; 100], usize) = const { &$crate::corruption::at_most($most, $what) };
+        let expected = || std::str::from_utf8(&text[..*len]).unwrap_or($what);
+        match count <= $most {
+            true => Ok(()),
+            false => Err($crate::corruption::Corruption::new(expected(), count as u64)),
+        }
     }};
 }
 pub(crate) use ensure_at_most;
 
-/// The bytes of "at most 254 children", as far as they fit, and how many they are.
-pub(crate) const fn at_most<const LEN: usize>(most: usize, what: &str) -> ([u8; LEN], usize) {
+/// "at most 254 children", as far as it fits, and its length.
+pub(crate) const fn at_most(most: usize, what: &str) -> ([u8; 100], usize) {
     const BEGIN: &[u8] = b"at most ";
-    let mut text = [b' '; LEN];
+    let mut text = [b' '; 100];
     let digits = match most.checked_ilog10() {
         Some(log) => log as usize + 1,
         None => 1,
@@ -114,7 +113,7 @@ pub(crate) const fn at_most<const LEN: usize>(most: usize, what: &str) -> ([u8; 
     let (what, number_at) = (what.as_bytes(), BEGIN.len());
     let what_at = number_at + digits + 1;
     let mut at = 0;
-    while at < LEN && at < what_at + what.len() {
+    while at < text.len() && at < what_at + what.len() {
         text[at] = if at < number_at {
             BEGIN[at]
         } else if at < number_at + digits {
@@ -126,7 +125,7 @@ pub(crate) const fn at_most<const LEN: usize>(most: usize, what: &str) -> ([u8; 
         };
         at += 1;
     }
-    (text, what_at + what.len())
+    (text, at)
 }
 
 #[cfg(test)]

@@ -3,27 +3,27 @@
 use std::ops::Range;
 
 use crate::entry::{Entry, HeapTid};
-use crate::key::{Code, Key, NullClass};
+use crate::key::{Code, Key, NullClass, Word};
 use crate::memory::{Add, Room};
 use crate::partition::partition_point;
 
 /// Entries of one null class, mostly in index order. Keeps its memory when it is refilled.
 #[derive(Clone, Debug)]
-pub struct Entries {
+pub struct Entries<C = Word> {
     class: NullClass,
-    codes: Vec<Code>,
+    codes: Vec<C>,
     tids: Vec<HeapTid>,
 }
 
-impl Default for Entries {
-    fn default() -> Entries {
+impl<C: Code> Default for Entries<C> {
+    fn default() -> Entries<C> {
         Entries::of(NullClass::Value)
     }
 }
 
-impl Entries {
+impl<C: Code> Entries<C> {
     /// None yet, of this class.
-    pub const fn of(class: NullClass) -> Entries {
+    pub const fn of(class: NullClass) -> Entries<C> {
         Entries { class, codes: Vec::new(), tids: Vec::new() }
     }
 
@@ -60,7 +60,7 @@ impl Entries {
 
     /// Their key codes.
     #[inline]
-    pub fn codes(&self) -> &[Code] {
+    pub fn codes(&self) -> &[C] {
         &self.codes
     }
 
@@ -72,18 +72,18 @@ impl Entries {
 
     /// The entry at an index, if there is one.
     #[inline]
-    pub fn get(&self, index: usize) -> Option<Entry> {
+    pub fn get(&self, index: usize) -> Option<Entry<C>> {
         let (&code, &tid) = (self.codes.get(index)?, self.tids.get(index)?);
         Some(Entry { key: Key { class: self.class, code }, tid })
     }
 
     /// The last entry, if there is one.
-    pub fn last(&self) -> Option<Entry> {
+    pub fn last(&self) -> Option<Entry<C>> {
         self.get(self.len().checked_sub(1)?)
     }
 
     /// Where an entry is among those in index order.
-    pub fn position(&self, entry: Entry) -> Option<usize> {
+    pub fn position(&self, entry: Entry<C>) -> Option<usize> {
         let code = entry.key.code;
         let run = self.codes.partition_point(|&other| other < code);
         let same = self.codes[run..].iter().take_while(|&&other| other == code).count();
@@ -93,7 +93,7 @@ impl Entries {
 
     /// All entries.
     #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = Entry<C>> {
         let class = self.class;
         let entry = move |(&code, &tid)| Entry { key: Key { class, code }, tid };
         self.codes.iter().zip(&self.tids).map(entry)
@@ -108,28 +108,28 @@ impl Entries {
 
     /// Adds an entry.
     #[inline]
-    pub fn add(&mut self, code: Code, tid: HeapTid) {
+    pub fn add(&mut self, code: C, tid: HeapTid) {
         self.codes.add(code);
         self.tids.add(tid);
     }
 
     /// Adds an entry, for which there is room.
     #[inline]
-    pub(crate) fn push(&mut self, code: Code, tid: HeapTid) {
+    pub(crate) fn push(&mut self, code: C, tid: HeapTid) {
         self.codes.push(code);
         self.tids.push(tid);
     }
 
     /// The columns, to decode more into: the same number into both. The caller has made room.
     #[inline]
-    pub(crate) fn columns(&mut self) -> (&mut Vec<Code>, &mut Vec<HeapTid>) {
+    pub(crate) fn columns(&mut self) -> (&mut Vec<C>, &mut Vec<HeapTid>) {
         (&mut self.codes, &mut self.tids)
     }
 
     /// Asks of every entry from the `first`-th on, in order, whether to keep it, and drops the
     /// others.
     #[inline]
-    pub(crate) fn keep_from(&mut self, first: usize, mut keep: impl FnMut(Entry) -> bool) {
+    pub(crate) fn keep_from(&mut self, first: usize, mut keep: impl FnMut(Entry<C>) -> bool) {
         let mut kept = first;
         for read in first..self.tids.len() {
             let (code, tid) = (self.codes[read], self.tids[read]);
@@ -149,7 +149,7 @@ impl Entries {
     }
 
     /// Becomes these entries, and others of their class; both in index order.
-    pub(crate) fn merge(&mut self, some: &Entries, others: &[Entry]) {
+    pub(crate) fn merge(&mut self, some: &Entries<C>, others: &[Entry<C>]) {
         self.clear();
         self.class = some.class;
         self.make_room(some.len() + others.len());
@@ -168,7 +168,7 @@ impl Entries {
 
     /// Adds entries of others, for which there is room.
     #[inline]
-    fn extend(&mut self, others: &Entries, range: Range<usize>) {
+    fn extend(&mut self, others: &Entries<C>, range: Range<usize>) {
         self.codes.extend_from_slice(&others.codes[range.clone()]);
         self.tids.extend_from_slice(&others.tids[range]);
     }

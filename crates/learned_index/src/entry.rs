@@ -1,7 +1,7 @@
 //! What an index holds: entries, the heap tuples they point to, and the fences between leaves.
 
 use crate::corruption::{Corruption, Result};
-use crate::key::{Code, Key, NullClass};
+use crate::key::{Code, Key, NullClass, Word};
 
 /// Number of a page inside a relation.
 pub type Block = u32;
@@ -45,9 +45,9 @@ impl HeapTid {
 
 /// One index entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Entry {
+pub struct Entry<C = Word> {
     /// The key.
-    pub key: Key,
+    pub key: Key<C>,
     /// The heap tuple.
     pub tid: HeapTid,
 }
@@ -65,19 +65,19 @@ pub(crate) enum Side {
 impl Side {
     /// Whether a page that begins at `low` begins early enough.
     #[inline]
-    pub(crate) fn begins_early_enough(self, low: Fence, position: Fence) -> bool {
+    pub(crate) fn begins_early_enough<C: Code>(self, low: Fence<C>, position: Fence<C>) -> bool {
         if self == Side::At { low <= position } else { low < position }
     }
 
     /// Whether a page that ends at `high` goes far enough.
     #[inline]
-    pub(crate) fn goes_far_enough(self, high: Fence, position: Fence) -> bool {
+    pub(crate) fn goes_far_enough<C: Code>(self, high: Fence<C>, position: Fence<C>) -> bool {
         if self == Side::At { position < high } else { position <= high }
     }
 
     /// Whether it is the page between two fences.
     #[inline]
-    pub(crate) fn holds(self, low: Fence, high: Fence, position: Fence) -> bool {
+    pub(crate) fn holds<C: Code>(self, low: Fence<C>, high: Fence<C>, position: Fence<C>) -> bool {
         self.begins_early_enough(low, position) && self.goes_far_enough(high, position)
     }
 }
@@ -87,55 +87,55 @@ impl Side {
 /// A leaf's low fence is inclusive, its high fence exclusive. The low fence of a leaf is the high
 /// fence of its left neighbour, the first one is [`Fence::MIN`], the last one [`Fence::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fence {
+pub struct Fence<C = Word> {
     /// Null class as stored, or 3 for plus infinity.
     pub class: u8,
     /// Key code.
-    pub code: Code,
+    pub code: C,
     /// Heap TID.
     pub tid: HeapTid,
 }
 
-impl Fence {
+impl<C: Code> Fence<C> {
     /// At or before every entry.
-    pub const MIN: Fence = Fence { class: 0, code: 0, tid: HeapTid::MIN };
+    pub const MIN: Fence<C> = Fence { class: 0, code: C::MIN, tid: HeapTid::MIN };
     /// After every entry.
-    pub const MAX: Fence = Fence { class: 3, code: 0, tid: HeapTid::MIN };
+    pub const MAX: Fence<C> = Fence { class: 3, code: C::MIN, tid: HeapTid::MIN };
 
     /// At or before every entry of this key, after every entry of smaller keys.
-    pub const fn before(key: Key) -> Fence {
+    pub const fn before(key: Key<C>) -> Fence<C> {
         Fence { class: key.class as u8, code: key.code, tid: HeapTid::MIN }
     }
 
     /// After every entry of this key, at or before every entry of larger keys.
     /// Not to be stored.
-    pub const fn after(key: Key) -> Fence {
+    pub const fn after(key: Key<C>) -> Fence<C> {
         Fence { class: key.class as u8, code: key.code, tid: HeapTid::AFTER_ALL }
     }
 
     /// At this entry.
-    pub const fn at(entry: Entry) -> Fence {
+    pub const fn at(entry: Entry<C>) -> Fence<C> {
         Fence { class: entry.key.class as u8, code: entry.key.code, tid: entry.tid }
     }
 
     /// Just after this entry.
-    pub const fn past(entry: Entry) -> Fence {
+    pub const fn past(entry: Entry<C>) -> Fence<C> {
         let tid = HeapTid(entry.tid.0 + 1);
         Fence { class: entry.key.class as u8, code: entry.key.code, tid }
     }
 
     /// The first position of a null class.
-    pub const fn start_of(class: NullClass) -> Fence {
+    pub const fn start_of(class: NullClass) -> Fence<C> {
         Fence { class: class as u8, ..Fence::MIN }
     }
 
     /// The first position of the next class.
-    pub(crate) const fn end_of_class(self) -> Fence {
+    pub(crate) const fn end_of_class(self) -> Fence<C> {
         Fence { class: self.class.saturating_add(1), ..Fence::MIN }
     }
 
     /// The first position of the class that the last position before this one is of.
-    pub(crate) fn start_of_class_before(self) -> Fence {
+    pub(crate) fn start_of_class_before(self) -> Fence<C> {
         let is_first = self == Fence { class: self.class, ..Fence::MIN };
         Fence { class: self.class.saturating_sub(u8::from(is_first)), ..Fence::MIN }
     }
@@ -146,7 +146,7 @@ impl Fence {
     }
 
     /// The key of the last entries that may be before this position, of those of its class.
-    pub(crate) fn last_code_before(self) -> Option<Code> {
-        if self.tid == HeapTid::MIN { self.code.checked_sub(1) } else { Some(self.code) }
+    pub(crate) fn last_code_before(self) -> Option<C> {
+        if self.tid == HeapTid::MIN { self.code.previous() } else { Some(self.code) }
     }
 }

@@ -11,6 +11,7 @@
 //! Everything is integer arithmetic; the residuals are measured after the model was quantised.
 
 mod bits;
+mod codes;
 mod elias_fano;
 mod line;
 mod plan;
@@ -19,5 +20,6 @@ mod sequence;
 #[cfg(test)]
 mod tests;
 
+pub use codes::{Codes, CodesPlan};
 pub use plan::SequencePlan;
 pub use sequence::Sequence;

@@ -3,21 +3,21 @@
 //! Types that SQL compares with one another share one space of codes, so that a comparison
 //! across types (`int8 = int2`, `float4 < float8`) is a comparison of codes.
 
-use super::Code;
+use super::Word;
 
 /// The bit that separates negative from other numbers.
-const SIGN: Code = 1 << 63;
+const SIGN: Word = 1 << 63;
 
 /// The code of `int2`, `int4` and `int8`, and of dates (days) and times (microseconds),
 /// widened to 64 bits.
 #[inline]
-pub const fn from_i64(value: i64) -> Code {
-    value as Code ^ SIGN
+pub const fn from_i64(value: i64) -> Word {
+    value as Word ^ SIGN
 }
 
 /// The value of a code made by [`from_i64`].
 #[inline]
-pub const fn to_i64(code: Code) -> i64 {
+pub const fn to_i64(code: Word) -> i64 {
     (code ^ SIGN) as i64
 }
 
@@ -26,7 +26,7 @@ pub const fn to_i64(code: Code) -> i64 {
 /// As PostgreSQL orders floats: one zero, and one NaN that is greater than everything else.
 /// The sign of a zero and the payload of a NaN are lost.
 #[inline]
-pub const fn from_f64(value: f64) -> Code {
+pub const fn from_f64(value: f64) -> Word {
     let bits = if value.is_nan() {
         f64::INFINITY.to_bits() | 1 << 51
     } else if value == 0.0 {
@@ -40,7 +40,7 @@ pub const fn from_f64(value: f64) -> Code {
 
 /// The value of a code made by [`from_f64`]: equal in SQL to the one encoded.
 #[inline]
-pub const fn to_f64(code: Code) -> f64 {
+pub const fn to_f64(code: Word) -> f64 {
     f64::from_bits(if code & SIGN == 0 { !code } else { code ^ SIGN })
 }
 

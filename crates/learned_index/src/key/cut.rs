@@ -5,7 +5,7 @@
 //! a column of local times, they are not, and a conversion that depends on the time zone may
 //! not even be monotone. A [`Cut`] states four ends that hold in every case.
 
-use super::Code;
+use super::Word;
 use super::code::from_i64;
 
 /// A comparison of a column with a value.
@@ -43,14 +43,14 @@ pub struct Cut {
 impl Cut {
     /// A value that has a code in the column's own space.
     #[inline]
-    pub const fn at(code: Code) -> Cut {
+    pub const fn at(code: Word) -> Cut {
         let at = code as u128;
         Cut { less: at, greater_equal: at, less_equal: at + 1, greater: at + 1 }
     }
 
     /// A value that no code equals: greater than the codes below `code`, less than the others.
     #[inline]
-    pub const fn before(code: Code) -> Cut {
+    pub const fn before(code: Word) -> Cut {
         let at = code as u128;
         Cut { less: at, greater_equal: at, less_equal: at, greater: at }
     }
@@ -63,7 +63,7 @@ impl Cut {
 
     /// The first and the last code (both inclusive) that a comparison selects.
     #[inline]
-    pub const fn select(&self, comparison: Comparison) -> Option<(Code, Code)> {
+    pub const fn select(&self, comparison: Comparison) -> Option<(Word, Word)> {
         const END: u128 = 1 << 64;
         let (from, to) = match comparison {
             Comparison::Less => (0, self.less),
@@ -72,7 +72,7 @@ impl Cut {
             Comparison::GreaterEqual => (self.greater_equal, END),
             Comparison::Greater => (self.greater, END),
         };
-        if from < to { Some((from as Code, (to - 1) as Code)) } else { None }
+        if from < to { Some((from as Word, (to - 1) as Word)) } else { None }
     }
 }
 

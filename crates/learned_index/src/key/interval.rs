@@ -1,45 +1,45 @@
 //! Sets of keys as sorted, disjoint intervals: what a scan has to visit, in index order.
 
-use super::{Code, Key, NullClass};
+use super::{Code, Key, NullClass, Word};
 use crate::memory::Add;
 
 /// All keys from `low` to `high`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interval {
+pub struct Interval<C = Word> {
     /// The smallest key.
-    pub low: Key,
+    pub low: Key<C>,
     /// The largest key; never less than `low`.
-    pub high: Key,
+    pub high: Key<C>,
 }
 
-impl Interval {
+impl<C: Code> Interval<C> {
     /// Every key there can be, NULLs included.
-    pub const ALL: Interval = Interval { low: Key::MIN, high: Key::MAX };
+    pub const ALL: Interval<C> = Interval { low: Key::MIN, high: Key::MAX };
 
     /// Every key that is not NULL.
-    pub const VALUES: Interval = Interval { low: Key::value(0), high: Key::value(Code::MAX) };
+    pub const VALUES: Interval<C> = Interval { low: Key::value(C::MIN), high: Key::value(C::MAX) };
 
     /// One key.
     #[inline]
-    pub const fn point(key: Key) -> Interval {
+    pub const fn point(key: Key<C>) -> Interval<C> {
         Interval { low: key, high: key }
     }
 
     /// The values with codes from `low` to `high`, both included.
     #[inline]
-    pub const fn values(low: Code, high: Code) -> Interval {
+    pub const fn values(low: C, high: C) -> Interval<C> {
         Interval { low: Key::value(low), high: Key::value(high) }
     }
 
     /// Whether the interval has this key.
     #[inline]
-    pub fn contains(&self, key: Key) -> bool {
+    pub fn contains(&self, key: Key<C>) -> bool {
         self.low <= key && key <= self.high
     }
 
     /// What both intervals have; `None` if that is nothing.
     #[inline]
-    pub fn intersection(&self, other: &Interval) -> Option<Interval> {
+    pub fn intersection(&self, other: &Interval<C>) -> Option<Interval<C>> {
         let low = self.low.max(other.low);
         let high = self.high.min(other.high);
         (low <= high).then_some(Interval { low, high })
@@ -47,11 +47,11 @@ impl Interval {
 }
 
 /// Whether no key stands between the two, so that intervals that end and begin there are one.
-fn touches(high: Key, low: Key) -> bool {
+fn touches<C: Code>(high: Key<C>, low: Key<C>) -> bool {
     high >= low
-        || (high.class == low.class && high.code.checked_add(1) == Some(low.code))
-        || (high.code == Code::MAX
-            && low.code == 0
+        || (high.class == low.class && high.code.next() == Some(low.code))
+        || (high.code == C::MAX
+            && low.code == C::MIN
             && matches!(
                 (high.class, low.class),
                 (NullClass::NullsFirst, NullClass::Value)
@@ -61,15 +61,15 @@ fn touches(high: Key, low: Key) -> bool {
 
 /// Sorted intervals that neither overlap nor touch. Keeps its memory when it is refilled.
 #[derive(Clone, Debug, Default)]
-pub struct Intervals {
-    list: Vec<Interval>,
+pub struct Intervals<C = Word> {
+    list: Vec<Interval<C>>,
     /// The other half of an intersection, swapped with `list`.
-    spare: Vec<Interval>,
+    spare: Vec<Interval<C>>,
 }
 
-impl Intervals {
+impl<C: Code> Intervals<C> {
     /// No key at all.
-    pub const fn new() -> Intervals {
+    pub const fn new() -> Intervals<C> {
         Intervals { list: Vec::new(), spare: Vec::new() }
     }
 
@@ -81,7 +81,7 @@ impl Intervals {
 
     /// Makes this the keys from `low` to `high`, both included: none if `low` is greater.
     #[inline]
-    pub fn set(&mut self, low: Key, high: Key) {
+    pub fn set(&mut self, low: Key<C>, high: Key<C>) {
         self.list.clear();
         if low <= high {
             self.list.push(Interval { low, high });
@@ -89,12 +89,12 @@ impl Intervals {
     }
 
     /// Makes this a set of single keys, given in any order and any number of times.
-    pub fn set_points(&mut self, keys: impl IntoIterator<Item = Key>) {
+    pub fn set_points(&mut self, keys: impl IntoIterator<Item = Key<C>>) {
         self.set_union(keys.into_iter().map(Interval::point));
     }
 
     /// Makes this the union of any intervals, in any order, overlapping or not.
-    pub fn set_union(&mut self, intervals: impl IntoIterator<Item = Interval>) {
+    pub fn set_union(&mut self, intervals: impl IntoIterator<Item = Interval<C>>) {
         self.list.clear();
         self.list.add_all(intervals.into_iter().filter(|interval| interval.low <= interval.high));
         if !self.list.is_sorted_by_key(|interval| interval.low) {
@@ -110,7 +110,7 @@ impl Intervals {
     }
 
     /// Keeps only the keys that the interval has too.
-    pub fn intersect(&mut self, interval: &Interval) {
+    pub fn intersect(&mut self, interval: &Interval<C>) {
         self.list.retain_mut(|own| match own.intersection(interval) {
             Some(both) => {
                 *own = both;
@@ -121,7 +121,7 @@ impl Intervals {
     }
 
     /// Keeps only the keys that the other set has too.
-    pub fn intersect_all(&mut self, other: &Intervals) {
+    pub fn intersect_all(&mut self, other: &Intervals<C>) {
         self.spare.clear();
         let (mut own, mut others) = (self.list.iter().peekable(), other.list.iter().peekable());
         while let (Some(a), Some(b)) = (own.peek(), others.peek()) {
@@ -145,12 +145,12 @@ impl Intervals {
 
     /// The intervals, in index order.
     #[inline]
-    pub fn as_slice(&self) -> &[Interval] {
+    pub fn as_slice(&self) -> &[Interval<C>] {
         &self.list
     }
 
     /// Whether the set has this key.
-    pub fn contains(&self, key: Key) -> bool {
+    pub fn contains(&self, key: Key<C>) -> bool {
         let after = self.list.partition_point(|interval| interval.high < key);
         self.list.get(after).is_some_and(|interval| interval.contains(key))
     }

@@ -8,10 +8,107 @@ pub mod code;
 pub mod cut;
 mod interval;
 
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::codec::{Codes, CodesPlan, Sequence, SequencePlan};
+
 pub use interval::{Interval, Intervals};
 
-/// An unsigned number whose order is the SQL order of the values of one column.
-pub type Code = u64;
+/// The code of a column of at most 64 bits.
+pub type Word = u64;
+
+/// What stands for the values of a key: its order is their order in SQL, and its bytes are what is
+/// stored.
+///
+/// [`Word`] is the only one yet. Everything but the codecs and the models, which are about words,
+/// is written for any.
+pub trait Code:
+    Copy + Ord + Hash + Debug + Default + FromBytes + IntoBytes + Immutable + KnownLayout + 'static
+{
+    /// The codes of a block, in a leaf.
+    type Codes<'a>: Codes<'a, Self>;
+    /// How they will be stored.
+    type Plan: CodesPlan<Self>;
+
+    /// Number of words.
+    const WORDS: usize;
+    /// The least code.
+    const MIN: Self;
+    /// The greatest code.
+    const MAX: Self;
+
+    /// The least of the codes that are greater; `None` of the greatest.
+    fn next(self) -> Option<Self>;
+    /// The greatest of the codes that are less; `None` of the least.
+    fn previous(self) -> Option<Self>;
+    /// A word that never falls where codes rise: models predict from it, and predicate locks are
+    /// chosen by it. Different codes may have the same.
+    fn word(self) -> Word;
+    /// One of its words, the first of which decides the order unless it is the same.
+    fn word_at(self, index: usize) -> Word;
+    /// Sorts a few codes, each with a number that decides where the code is the same.
+    fn sort_few(pairs: &mut [(Self, u64)]);
+    /// Bits that depend on all of the code.
+    fn mixed(self) -> u64;
+    /// How far the code is from one to another, of 1; from 0 to 1 whatever the three are.
+    fn part_of(self, low: Self, high: Self) -> f32;
+    /// The distance to a lesser code as a word, where that tells it from others around it.
+    fn gap_from(self, lesser: Self) -> Option<u64>;
+}
+
+impl Code for Word {
+    type Codes<'a> = Sequence<'a>;
+    type Plan = SequencePlan;
+
+    const WORDS: usize = 1;
+    const MIN: Word = Word::MIN;
+    const MAX: Word = Word::MAX;
+
+    #[inline]
+    fn next(self) -> Option<Word> {
+        self.checked_add(1)
+    }
+
+    #[inline]
+    fn previous(self) -> Option<Word> {
+        self.checked_sub(1)
+    }
+
+    #[inline]
+    fn word(self) -> Word {
+        self
+    }
+
+    #[inline]
+    fn word_at(self, _: usize) -> Word {
+        self
+    }
+
+    #[inline]
+    fn sort_few(pairs: &mut [(Word, u64)]) {
+        // One number is compared without a branch.
+        pairs.sort_unstable_by_key(|&(code, tid)| u128::from(code) << 64 | u128::from(tid));
+    }
+
+    #[inline]
+    fn mixed(self) -> u64 {
+        self
+    }
+
+    #[inline]
+    fn part_of(self, low: Word, high: Word) -> f32 {
+        let width = high.saturating_sub(low) as f32;
+        (self.saturating_sub(low) as f32 / width.max(1.0)).min(1.0)
+    }
+
+    #[inline]
+    fn gap_from(self, lesser: Word) -> Option<u64> {
+        self.checked_sub(lesser)
+    }
+}
 
 /// Where NULLs stand in an index: before every value, or after every value.
 ///
@@ -42,21 +139,31 @@ impl NullClass {
 
 /// A key in index order: the null class, then the code of the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
+pub struct Key<C = Word> {
     /// Whether this is a value, or NULLs that stand before or after all values.
     pub class: NullClass,
-    /// Order-preserving code of the value; 0 for NULL.
-    pub code: Code,
+    /// Order-preserving code of the value; the least one for NULL.
+    pub code: C,
 }
 
-impl Key {
+impl<C: Code> Key<C> {
     /// The smallest key of any index.
-    pub const MIN: Key = Key { class: NullClass::NullsFirst, code: 0 };
+    pub const MIN: Key<C> = Key { class: NullClass::NullsFirst, code: C::MIN };
     /// The largest key of any index.
-    pub const MAX: Key = Key { class: NullClass::NullsLast, code: Code::MAX };
+    pub const MAX: Key<C> = Key { class: NullClass::NullsLast, code: C::MAX };
 
     /// The key of a value that is not NULL.
-    pub const fn value(code: Code) -> Key {
+    pub const fn value(code: C) -> Key<C> {
         Key { class: NullClass::Value, code }
+    }
+
+    /// The key of its word.
+    pub fn word(self) -> Key {
+        Key { class: self.class, code: self.code.word() }
+    }
+
+    /// The key of NULLs of a class.
+    pub const fn null(class: NullClass) -> Key<C> {
+        Key { class, code: C::MIN }
     }
 }

@@ -7,30 +7,31 @@
 //! Every page states its own range, low fence inclusive, high fence exclusive, and the page to its
 //! right. A page never moves its low fence: splits move the upper part to a new right neighbour.
 //!
-//! An insert writes 16 bytes at the end and nothing else: there is no count. Entries end at the
+//! An insert writes one entry at the end and nothing else: there is no count. Entries end at the
 //! first one without a line pointer, and the content ends at a multiple of 32 entries.
 //! What was in order when the page was written is sealed with the header; later entries have a
 //! check of their own.
+
+use std::marker::PhantomData;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::edit::Edit;
 use super::{
-    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, birth, check_kind, lower_edit,
-    new_page, read, seal, set_lower, verify_seal, write,
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, birth, check_kind, fence_len, lower_edit,
+    new_page, read, read_fence, seal, set_lower, verify_seal, write, write_fence,
 };
 use crate::corruption::{Result, ensure, ensure_at_most, ensure_that};
 use crate::cpu::LINE;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault;
-use crate::key::{Code, Key, NullClass};
+use crate::key::{Code, Key, NullClass, Word};
 use crate::partition::partition_point;
 
+/// The header behind the two fences.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Header {
-    low: StoredFence,
-    high: StoredFence,
     /// The page that begins where this one ends; 0: this is the last one of its level.
     right: u32,
     level: u16,
@@ -40,10 +41,10 @@ struct Header {
     rewrites: u64,
 }
 
+/// An entry as stored, behind its code.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct StoredEntry {
-    code: u64,
+struct StoredRow {
     tid_block: u32,
     /// 0: no entry here.
     tid_offset: u16,
@@ -51,28 +52,57 @@ struct StoredEntry {
     class_and_check: u16,
 }
 
+/// A child as stored, behind its low fence.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct StoredChild {
-    low: StoredFence,
     block: u32,
     padding: u32,
 }
 
-const HEADER_AT: usize = CONTENT_START;
-const ENTRIES_AT: usize = HEADER_AT + size_of::<Header>();
-const ENTRY_LEN: usize = size_of::<StoredEntry>();
-const CHILD_LEN: usize = size_of::<StoredChild>();
+const LOW_AT: usize = CONTENT_START;
+
+const fn high_at<C>() -> usize {
+    LOW_AT + fence_len::<C>()
+}
+
+const fn header_at<C>() -> usize {
+    high_at::<C>() + fence_len::<C>()
+}
+
+/// Where the entries begin, or the children.
+const fn entries_at<C>() -> usize {
+    header_at::<C>() + size_of::<Header>()
+}
+
+/// Bytes of a stored entry.
+const fn entry_len<C>() -> usize {
+    size_of::<C>() + size_of::<StoredRow>()
+}
+
+/// Bytes of a stored child.
+const fn child_len<C>() -> usize {
+    fence_len::<C>() + size_of::<StoredChild>()
+}
 
 /// Entries that fit a page.
-pub const CAPACITY: usize = (CONTENT_END - ENTRIES_AT) / ENTRY_LEN;
+pub const fn capacity<C>() -> usize {
+    (CONTENT_END - entries_at::<C>()) / entry_len::<C>()
+}
+
 /// Children that fit a page.
-pub const CHILDREN: usize = (CONTENT_END - ENTRIES_AT) / CHILD_LEN;
+pub const fn most_children<C>() -> usize {
+    (CONTENT_END - entries_at::<C>()) / child_len::<C>()
+}
+
+/// Bytes of the longest entry there can be, of eight words.
+const LONGEST_ENTRY: usize = entry_len::<[u64; 8]>();
 /// Entries by which the content of a page grows.
 const CHUNK: usize = 32;
 
-const _: () = assert!(size_of::<Header>() == 48 && ENTRY_LEN == 16 && CHILD_LEN == 24);
-const _: () = assert!(CAPACITY == 506 && CHILDREN == 337);
+const _: () = assert!(entries_at::<u64>() == 72 && size_of::<Header>() == 16);
+const _: () = assert!(entry_len::<u64>() == 16 && child_len::<u64>() == 24);
+const _: () = assert!(capacity::<u64>() == 506 && most_children::<u64>() == 337);
 
 /// Which delta tree: its root, and the name that each of its pages carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,163 +115,187 @@ pub struct Tree {
 
 /// A child of an inner page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Child {
+pub struct Child<C = Word> {
     /// The first position that belongs to the child.
-    pub low: Fence,
+    pub low: Fence<C>,
     /// Where it is.
     pub block: Block,
 }
 
 /// Where a page stands in its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct Span<C = Word> {
     /// The first position that belongs to the page.
-    pub low: Fence,
+    pub low: Fence<C>,
     /// The first position that belongs to a page further right.
-    pub high: Fence,
+    pub high: Fence<C>,
     /// The next page to the right on the same level; 0: none.
     pub right: Block,
 }
 
-impl Span {
+impl<C: Code> Span<C> {
     /// That of a root.
-    pub const ALL: Span = Span { low: Fence::MIN, high: Fence::MAX, right: 0 };
+    pub const ALL: Span<C> = Span { low: Fence::MIN, high: Fence::MAX, right: 0 };
 }
 
-impl StoredEntry {
-    fn new(entry: Entry) -> StoredEntry {
-        let mut stored = StoredEntry {
-            code: entry.key.code,
+/// An entry in its place in a page.
+struct StoredEntry<C> {
+    code: C,
+    row: StoredRow,
+}
+
+impl<C: Code> StoredEntry<C> {
+    fn new(entry: Entry<C>) -> StoredEntry<C> {
+        let row = StoredRow {
             tid_block: entry.tid.block(),
             tid_offset: entry.tid.offset(),
             class_and_check: entry.key.class as u16,
         };
-        stored.class_and_check |= stored.check() << 2;
+        let mut stored = StoredEntry { code: entry.key.code, row };
+        stored.row.class_and_check |= stored.check() << 2;
         stored
+    }
+
+    #[inline]
+    fn write_to(&self, bytes: &mut [u8]) {
+        let (code, row) = bytes.split_at_mut(size_of::<C>());
+        code.copy_from_slice(self.code.as_bytes());
+        row.copy_from_slice(self.row.as_bytes());
     }
 
     /// 14 bits that tell a damaged entry.
     fn check(&self) -> u16 {
-        let tid = u64::from(self.tid_block) << 18
-            | u64::from(self.tid_offset) << 2
-            | u64::from(self.class_and_check & 3);
+        let tid = u64::from(self.row.tid_block) << 18
+            | u64::from(self.row.tid_offset) << 2
+            | u64::from(self.row.class_and_check & 3);
         // Sums, so that one flipped bit changes the result whatever the other bits are.
-        let mixed = (self.code.rotate_left(29))
+        let mixed = (self.code.mixed().rotate_left(29))
             .wrapping_add(tid.wrapping_mul(0x9E37_79B9_7F4A_7C15))
             .wrapping_mul(0xD6E8_FEB8_6659_FD93);
         (mixed >> 50) as u16
     }
 
-    fn entry(&self) -> Result<Entry> {
-        let whole = self.class_and_check >> 2 == self.check();
-        ensure_that(whole && self.tid_offset != 0, "whole delta entries")?;
-        let class = NullClass::of(self.class_and_check as u8 & 3).unwrap_or(NullClass::NullsLast);
-        let tid = HeapTid::new(self.tid_block, self.tid_offset);
+    fn entry(&self) -> Result<Entry<C>> {
+        let StoredRow { tid_block, tid_offset, class_and_check } = self.row;
+        let whole = class_and_check >> 2 == self.check();
+        ensure_that(whole && tid_offset != 0, "whole delta entries")?;
+        let class = NullClass::of(class_and_check as u8 & 3).unwrap_or(NullClass::NullsLast);
+        let tid = HeapTid::new(tid_block, tid_offset);
         Ok(Entry { key: Key { class, code: self.code }, tid })
     }
 
     /// The position, unchecked.
     #[inline]
-    fn fence(&self) -> Fence {
-        let tid = HeapTid::new(self.tid_block, self.tid_offset);
-        Fence { class: (self.class_and_check & 3) as u8, code: self.code, tid }
+    fn fence(&self) -> Fence<C> {
+        let StoredRow { tid_block, tid_offset, class_and_check } = self.row;
+        let tid = HeapTid::new(tid_block, tid_offset);
+        Fence { class: (class_and_check & 3) as u8, code: self.code, tid }
     }
 }
 
 /// A page of level 0. `entries` ascend and fit.
-pub fn leaf(tree: u64, span: Span, entries: &[Entry]) -> PageBytes {
+pub fn leaf<C: Code>(tree: u64, span: Span<C>, entries: &[Entry<C>]) -> PageBytes {
     leaf_of(tree, span, 0, entries.len(), entries.iter().copied())
 }
 
 /// A page of level 0. The first `sorted` entries are in order.
-fn leaf_of(
+fn leaf_of<C: Code>(
     tree: u64,
-    span: Span,
+    span: Span<C>,
     rewrites: u64,
     sorted: usize,
-    entries: impl Iterator<Item = Entry>,
+    entries: impl Iterator<Item = Entry<C>>,
 ) -> PageBytes {
     let mut page = new_page(PageKind::Delta, tree);
     write_header(&mut page, span, 0, sorted, rewrites);
     let mut count = 0;
     for entry in entries {
-        write(&mut page, ENTRIES_AT + count * ENTRY_LEN, &StoredEntry::new(entry));
+        let at = entries_at::<C>() + count * entry_len::<C>();
+        StoredEntry::new(entry).write_to(&mut page[at..at + entry_len::<C>()]);
         count += 1;
     }
-    set_lower(&mut page, lower_for(count));
-    seal(&mut page, HEADER_AT..ENTRIES_AT + sorted * ENTRY_LEN);
+    set_lower(&mut page, lower_for::<C>(count));
+    seal(&mut page, LOW_AT..entries_at::<C>() + sorted * entry_len::<C>());
     page
 }
 
 /// A page above level 0. `children` ascend and fit.
-pub fn inner(tree: u64, span: Span, level: u16, children: &[Child]) -> PageBytes {
+pub fn inner<C: Code>(tree: u64, span: Span<C>, level: u16, children: &[Child<C>]) -> PageBytes {
     let mut page = new_page(PageKind::Delta, tree);
     write_header(&mut page, span, level, children.len(), 0);
     for (slot, child) in children.iter().enumerate() {
-        let stored = StoredChild { low: child.low.into(), block: child.block, padding: 0 };
-        write(&mut page, ENTRIES_AT + slot * CHILD_LEN, &stored);
+        let at = entries_at::<C>() + slot * child_len::<C>();
+        write_fence(&mut page, at, child.low);
+        let stored = StoredChild { block: child.block, padding: 0 };
+        write(&mut page, at + fence_len::<C>(), &stored);
     }
-    let end = ENTRIES_AT + children.len() * CHILD_LEN;
+    let end = entries_at::<C>() + children.len() * child_len::<C>();
     set_lower(&mut page, end);
-    seal(&mut page, HEADER_AT..end);
+    seal(&mut page, LOW_AT..end);
     page
 }
 
-fn write_header(page: &mut PageBytes, span: Span, level: u16, sorted: usize, rewrites: u64) {
-    let header = Header {
-        low: span.low.into(),
-        high: span.high.into(),
-        right: span.right,
-        level,
-        sorted: sorted as u16,
-        rewrites,
-    };
-    write(page, HEADER_AT, &header);
+fn write_header<C: Code>(
+    page: &mut PageBytes,
+    span: Span<C>,
+    level: u16,
+    sorted: usize,
+    rewrites: u64,
+) {
+    write_fence(page, LOW_AT, span.low);
+    write_fence(page, high_at::<C>(), span.high);
+    let header = Header { right: span.right, level, sorted: sorted as u16, rewrites };
+    write(page, header_at::<C>(), &header);
 }
 
 /// Where the content ends with this many entries.
-fn lower_for(entries: usize) -> usize {
-    (ENTRIES_AT + entries.next_multiple_of(CHUNK) * ENTRY_LEN).min(CONTENT_END)
+fn lower_for<C>(entries: usize) -> usize {
+    (entries_at::<C>() + entries.next_multiple_of(CHUNK) * entry_len::<C>()).min(CONTENT_END)
 }
 
 /// What a view of a page needs besides the page, whose front was checked.
 #[derive(Clone, Copy)]
-pub struct Head {
+pub struct Head<C = Word> {
     block: Block,
     tree: u64,
+    codes: PhantomData<C>,
 }
 
 /// A view of a page. Its errors name the block.
 #[derive(Clone, Copy)]
-pub struct Delta<'a> {
+pub struct Delta<'a, C = Word> {
     page: &'a PageBytes,
-    head: Head,
+    head: Head<C>,
 }
 
-impl Head {
+impl<C: Code> Head<C> {
     /// Checks kind, version, tree and header of the page in a block.
     #[inline]
-    pub fn parse(page: &PageBytes, tree: u64, block: Block) -> Result<Head> {
+    pub fn parse(page: &PageBytes, tree: u64, block: Block) -> Result<Head<C>> {
         Head::parse_unnamed(page, tree, block).map_err(|corruption| corruption.at(block))
     }
 
     /// The page whose front this is. It must be the one that was parsed: its bounds are not checked
     /// again.
     #[inline]
-    pub fn of(self, page: &PageBytes) -> Delta<'_> {
+    pub fn of(self, page: &PageBytes) -> Delta<'_, C> {
         Delta { page, head: self }
     }
 
     #[inline]
-    fn parse_unnamed(page: &PageBytes, tree: u64, block: Block) -> Result<Head> {
+    fn parse_unnamed(page: &PageBytes, tree: u64, block: Block) -> Result<Head<C>> {
         check_kind(page, PageKind::Delta, "a page of a delta tree")?;
         ensure(birth(page) == tree, "a page of this delta tree", birth(page))?;
-        let header: Header = read(page, HEADER_AT);
+        let header: Header = read(page, header_at::<C>());
         match header.level {
-            0 => ensure_at_most!(header.sorted.into(), CAPACITY, "entries in a delta page")?,
-            _ => ensure_at_most!(header.sorted.into(), CHILDREN, "children of a delta page")?,
+            0 => ensure_at_most!(header.sorted.into(), capacity::<C>(), "entries in a delta page")?,
+            _ => ensure_at_most!(
+                header.sorted.into(),
+                most_children::<C>(),
+                "children of a delta page"
+            )?,
         }
-        let head = Head { block, tree };
+        let head = Head { block, tree, codes: PhantomData };
         let ascends = head.of(page).low() < head.of(page).high();
         ensure_that(ascends, "fences that ascend")?;
         let has_children = header.level == 0 || header.sorted > 0;
@@ -250,11 +304,11 @@ impl Head {
     }
 }
 
-impl Delta<'_> {
+impl<C: Code> Delta<'_, C> {
     /// Read anew each time, which costs no more than reading a copy.
     #[inline(always)]
     fn header(self) -> Header {
-        read(self.page, HEADER_AT)
+        read(self.page, header_at::<C>())
     }
 
     /// Where the page is.
@@ -298,26 +352,27 @@ impl Delta<'_> {
             let inside = self.low() <= Fence::at(entry) && Fence::at(entry) < self.high();
             self.ensure_that(inside, "delta entries within the fences")?;
         }
-        let rest = self.page.get(ENTRIES_AT + count * ENTRY_LEN..CONTENT_END).unwrap_or(&[]);
+        let rest =
+            self.page.get(entries_at::<C>() + count * entry_len::<C>()..CONTENT_END).unwrap_or(&[]);
         self.ensure_that(rest.iter().all(|&byte| byte == 0), "no entries behind the last")
     }
 
     /// An entry of this page, if it is whole.
     #[inline]
-    fn checked(self, stored: &StoredEntry) -> Result<Entry> {
+    fn checked(self, stored: &StoredEntry<C>) -> Result<Entry<C>> {
         stored.entry().map_err(|corruption| corruption.at(self.at()))
     }
 
     /// The first position that belongs to the page.
     #[inline]
-    pub fn low(self) -> Fence {
-        self.header().low.into()
+    pub fn low(self) -> Fence<C> {
+        read_fence(self.page, LOW_AT)
     }
 
     /// The first position that belongs to a page further right.
     #[inline]
-    pub fn high(self) -> Fence {
-        self.header().high.into()
+    pub fn high(self) -> Fence<C> {
+        read_fence(self.page, high_at::<C>())
     }
 
     /// The next page to the right; 0: none.
@@ -326,7 +381,7 @@ impl Delta<'_> {
     }
 
     /// Where the page stands.
-    pub fn span(self) -> Span {
+    pub fn span(self) -> Span<C> {
         Span { low: self.low(), high: self.high(), right: self.right() }
     }
 
@@ -347,9 +402,9 @@ impl Delta<'_> {
     /// Whether nothing can be added.
     pub fn is_full(self) -> bool {
         if self.level() == 0 {
-            self.len() >= fault::full_at(CAPACITY)
+            self.len() >= fault::full_at(capacity::<C>())
         } else {
-            self.child_count() >= fault::full_at(CHILDREN)
+            self.child_count() >= fault::full_at(most_children::<C>())
         }
     }
 
@@ -357,10 +412,11 @@ impl Delta<'_> {
     #[inline]
     pub fn len(self) -> usize {
         let lower: u16 = read(self.page, super::PD_LOWER);
-        let end = (usize::from(lower).clamp(ENTRIES_AT, CONTENT_END) - ENTRIES_AT) / ENTRY_LEN;
+        let end = usize::from(lower).clamp(entries_at::<C>(), CONTENT_END) - entries_at::<C>();
+        let end = end / entry_len::<C>();
         // Only the last chunk can have room: the content grows when the one before is full.
         let start = end.saturating_sub(CHUNK).max(self.sorted().min(end));
-        partition_point(start..end, |slot| self.stored(slot).tid_offset != 0)
+        partition_point(start..end, |slot| self.stored(slot).row.tid_offset != 0)
     }
 
     /// Whether there is no entry.
@@ -373,30 +429,37 @@ impl Delta<'_> {
     }
 
     #[inline]
-    fn stored(self, slot: usize) -> StoredEntry {
-        read(self.page, ENTRIES_AT + slot * ENTRY_LEN)
+    fn stored(self, slot: usize) -> StoredEntry<C> {
+        let at = entries_at::<C>() + slot * entry_len::<C>();
+        StoredEntry { code: read(self.page, at), row: read(self.page, at + size_of::<C>()) }
     }
 
     /// The entry in a slot of a page of level 0; `None` behind the last.
     #[inline]
-    pub fn entry(self, slot: usize) -> Result<Option<Entry>> {
+    pub fn entry(self, slot: usize) -> Result<Option<Entry<C>>> {
         let lower: u16 = read(self.page, super::PD_LOWER);
         let end = usize::from(lower).min(CONTENT_END);
-        if ENTRIES_AT + (slot + 1) * ENTRY_LEN > end || self.stored(slot).tid_offset == 0 {
+        let entry_end = entries_at::<C>() + (slot + 1) * entry_len::<C>();
+        if entry_end > end || self.stored(slot).row.tid_offset == 0 {
             return Ok(None);
         }
         self.checked(&self.stored(slot)).map(Some)
     }
 
     /// Appends the entries from `low` to `high` (exclusive), in no order.
-    pub fn collect(self, low: Fence, high: Fence, found: &mut Vec<Entry>) -> Result<()> {
+    pub fn collect(self, low: Fence<C>, high: Fence<C>, found: &mut Vec<Entry<C>>) -> Result<()> {
         self.visit(low, high, |_, entry| found.push(entry))
     }
 
     /// Calls `found` for the entries from `low` to `high` (exclusive), in no order, with the slot
     /// of each.
     #[inline]
-    pub fn visit(self, low: Fence, high: Fence, mut found: impl FnMut(usize, Entry)) -> Result<()> {
+    pub fn visit(
+        self,
+        low: Fence<C>,
+        high: Fence<C>,
+        mut found: impl FnMut(usize, Entry<C>),
+    ) -> Result<()> {
         let (count, sorted) = (self.len(), self.sorted());
         let start = partition_point(0..sorted.min(count), |slot| self.stored(slot).fence() < low);
         for slot in start..sorted.min(count) {
@@ -408,20 +471,18 @@ impl Delta<'_> {
         }
         // Most are told apart by their codes alone, where the range is within one null class.
         let (first, last) = match () {
-            () if low.class == high.class => (low.code, high.code),
-            () if high == low.end_of_class() => (low.code, Code::MAX),
-            () => (0, Code::MAX),
+            () if low.class == high.class => (low.code.word(), high.code.word()),
+            () if high == low.end_of_class() => (low.code.word(), Word::MAX),
+            () => (0, Word::MAX),
         };
-        let tail = self.page.get(ENTRIES_AT + sorted * ENTRY_LEN..ENTRIES_AT + count * ENTRY_LEN);
         let width = last.wrapping_sub(first);
-        for (index, stored) in tail.unwrap_or(&[]).as_chunks::<ENTRY_LEN>().0.iter().enumerate() {
-            let code = u64::from_le_bytes(*stored.first_chunk().unwrap_or(&[0; 8]));
+        for slot in sorted..count {
+            let stored = self.stored(slot);
             // One comparison for both ends: two would each be a guess that the processor loses.
-            if code.wrapping_sub(first) <= width {
-                let stored: StoredEntry = zerocopy::transmute!(*stored);
+            if stored.code.word().wrapping_sub(first) <= width {
                 let fence = stored.fence();
                 if low <= fence && fence < high {
-                    found(sorted + index, self.checked(&stored)?);
+                    found(slot, self.checked(&stored)?);
                 }
             }
         }
@@ -429,7 +490,7 @@ impl Delta<'_> {
     }
 
     /// All entries, in order.
-    pub fn entries(self) -> Result<Vec<Entry>> {
+    pub fn entries(self) -> Result<Vec<Entry<C>>> {
         let mut entries = Vec::with_capacity(self.len());
         self.collect(Fence::MIN, Fence::MAX, &mut entries)?;
         let all = entries.len() == self.len();
@@ -440,25 +501,25 @@ impl Delta<'_> {
 
     /// The page without its entries from `span.high` on, the others in the order that they have:
     /// what is in order at its front stays where it is, and need not be logged again.
-    pub fn left_half(self, span: Span) -> Result<PageBytes> {
+    pub fn left_half(self, span: Span<C>) -> Result<PageBytes> {
         let stays = |slot: &usize| self.stored(*slot).fence() < span.high;
         let sorted = (0..self.sorted().min(self.len())).filter(stays).count();
-        let left: Result<Vec<Entry>> =
+        let left: Result<Vec<Entry<C>>> =
             (0..self.len()).filter(stays).map(|slot| self.checked(&self.stored(slot))).collect();
         Ok(leaf_of(self.tree(), span, self.rewrites(), sorted, left?.into_iter()))
     }
 
     /// The page with its entries as they are, and another right end.
-    pub fn with_right_end(self, high: Fence, right: Block) -> PageBytes {
+    pub fn with_right_end(self, high: Fence<C>, right: Block) -> PageBytes {
         let mut page = *self.page;
-        let header = Header { high: high.into(), right, ..self.header() };
-        write(&mut page, HEADER_AT, &header);
-        seal(&mut page, HEADER_AT..ENTRIES_AT + self.sorted() * ENTRY_LEN);
+        write_fence(&mut page, high_at::<C>(), high);
+        write(&mut page, header_at::<C>(), &Header { right, ..self.header() });
+        seal(&mut page, LOW_AT..entries_at::<C>() + self.sorted() * entry_len::<C>());
         page
     }
 
     /// The page with some of its entries, which ascend.
-    pub fn reduced_to(self, entries: &[Entry]) -> PageBytes {
+    pub fn reduced_to(self, entries: &[Entry<C>]) -> PageBytes {
         let raise = u64::from(!fault::injected(fault::Fault::KeepRewrites));
         let rewrites = self.rewrites().wrapping_add(raise);
         let (count, entries) = (entries.len(), entries.iter().copied());
@@ -466,24 +527,27 @@ impl Delta<'_> {
     }
 
     /// Whether an entry would stand behind all others.
-    pub fn is_behind_all(self, position: Fence) -> bool {
+    pub fn is_behind_all(self, position: Fence<C>) -> bool {
         (0..self.len()).all(|slot| self.stored(slot).fence() < position)
     }
 
     /// The edits that add an entry, which belongs here, to a page of level 0. `None` if it is full.
     #[inline]
-    pub fn append(self, entry: Entry) -> Option<(Option<Edit>, Edit)> {
+    pub fn append(self, entry: Entry<C>) -> Option<(Option<Edit>, Edit)> {
         let count = self.len();
-        if count >= fault::full_at(CAPACITY) {
+        if count >= fault::full_at(capacity::<C>()) {
             return None;
         }
-        let at = ENTRIES_AT + count * ENTRY_LEN;
-        let edit = Edit { offset: at as u16, bytes: StoredEntry::new(entry).as_bytes().into() };
+        let at = entries_at::<C>() + count * entry_len::<C>();
+        let mut bytes = [0; LONGEST_ENTRY];
+        let bytes = &mut bytes[..entry_len::<C>()];
+        StoredEntry::new(entry).write_to(bytes);
+        let edit = Edit { offset: at as u16, bytes: (&*bytes).into() };
         let lower: u16 = read(self.page, super::PD_LOWER);
-        if lower_for(count + 1) == usize::from(lower) {
+        if lower_for::<C>(count + 1) == usize::from(lower) {
             return Some((None, edit));
         }
-        let (offset, bytes) = lower_edit(lower_for(count + 1));
+        let (offset, bytes) = lower_edit(lower_for::<C>(count + 1));
         // First, for it clears what is behind the end.
         Some((Some(Edit { offset, bytes: bytes[..].into() }), edit))
     }
@@ -494,28 +558,29 @@ impl Delta<'_> {
     }
 
     /// A child; `slot` is below the number of children.
-    pub fn child(self, slot: usize) -> Child {
-        let stored: StoredChild = read(self.page, ENTRIES_AT + slot * CHILD_LEN);
-        Child { low: stored.low.into(), block: stored.block }
+    pub fn child(self, slot: usize) -> Child<C> {
+        let at = entries_at::<C>() + slot * child_len::<C>();
+        let stored: StoredChild = read(self.page, at + fence_len::<C>());
+        Child { low: read_fence(self.page, at), block: stored.block }
     }
 
     /// All children, in order.
-    pub fn children(self) -> Vec<Child> {
+    pub fn children(self) -> Vec<Child<C>> {
         (0..self.child_count()).map(|slot| self.child(slot)).collect()
     }
 
     /// The last child that begins at or before a position.
-    pub fn child_for(self, position: Fence) -> Child {
+    pub fn child_for(self, position: Fence<C>) -> Child<C> {
         self.last_child(|low| low <= position)
     }
 
     /// The last child that begins before a position.
-    pub fn child_before(self, position: Fence) -> Child {
+    pub fn child_before(self, position: Fence<C>) -> Child<C> {
         self.last_child(|low| low < position)
     }
 
     /// The last child whose low fence satisfies a condition; the first if none does.
-    fn last_child(self, condition: impl Fn(Fence) -> bool) -> Child {
+    fn last_child(self, condition: impl Fn(Fence<C>) -> bool) -> Child<C> {
         let after = partition_point(1..self.child_count(), |slot| condition(self.child(slot).low));
         self.child(after - 1)
     }
@@ -523,18 +588,18 @@ impl Delta<'_> {
 
 /// Where the cache lines are that a look into a page of level 0 with this many entries reads: those
 /// of the header, of the trailer, and the line where the next entry would be.
-pub fn lines(entries: usize) -> [usize; 4] {
-    let next = (ENTRIES_AT + entries * ENTRY_LEN).min(CONTENT_END);
-    [HEADER_AT, HEADER_AT + LINE, CONTENT_END, next]
+pub fn lines<C>(entries: usize) -> [usize; 4] {
+    let next = (entries_at::<C>() + entries * entry_len::<C>()).min(CONTENT_END);
+    [LOW_AT, LOW_AT + LINE, CONTENT_END, next]
 }
 
 /// Where the content of a page ends.
-pub(crate) fn content_end(page: &PageBytes, block: Block) -> Result<usize> {
-    let head = Head::parse(page, birth(page), block)?;
+pub(crate) fn content_end<C: Code>(page: &PageBytes, block: Block) -> Result<usize> {
+    let head = Head::<C>::parse(page, birth(page), block)?;
     let delta = head.of(page);
     Ok(match delta.level() {
-        0 => lower_for(delta.len()),
-        _ => ENTRIES_AT + delta.child_count() * CHILD_LEN,
+        0 => lower_for::<C>(delta.len()),
+        _ => entries_at::<C>() + delta.child_count() * child_len::<C>(),
     })
 }
 
@@ -560,7 +625,7 @@ mod tests {
             key: Key::value(code),
             tid: HeapTid::new(block, offset),
         });
-        prop::collection::btree_set(entry, 0..CAPACITY).prop_map(|set| {
+        prop::collection::btree_set(entry, 0..capacity::<u64>()).prop_map(|set| {
             let mut entries: Vec<Entry> = set.into_iter().collect();
             let middle = entries.len() / 3;
             entries.rotate_left(middle);
@@ -580,7 +645,7 @@ mod tests {
             for &entry in rest {
                 add(&mut page, entry);
             }
-            let head = Head::parse(&page, 9, 1).unwrap();
+            let head = Head::<u64>::parse(&page, 9, 1).unwrap();
             let view = head.of(&page);
             view.verify().unwrap();
             prop_assert_eq!(view.len(), entries.len());
@@ -598,12 +663,12 @@ mod tests {
 
         #[test]
         fn a_damaged_leaf_is_noticed(entries in entries(), at in 24usize..8192, bit in 0u8..8) {
-            let mut page = leaf(9, Span::ALL, &[]);
+            let mut page = leaf::<u64>(9, Span::ALL, &[]);
             for &entry in &entries {
                 add(&mut page, entry);
             }
             page[at] ^= 1 << bit;
-            let verified = Head::parse(&page, 9, 1).and_then(|head| head.of(&page).verify());
+            let verified = Head::<u64>::parse(&page, 9, 1).and_then(|head| head.of(&page).verify());
             let noticed = verified.is_err();
             prop_assert!(noticed, "byte {} of {} entries", at, entries.len());
         }
@@ -611,15 +676,15 @@ mod tests {
 
     #[test]
     fn a_page_that_was_never_damaged_passes_when_it_is_full() {
-        let mut page = leaf(9, Span::ALL, &[]);
-        for row in 0..CAPACITY {
-            let head = Head::parse(&page, 9, 1).unwrap();
+        let mut page = leaf::<u64>(9, Span::ALL, &[]);
+        for row in 0..capacity::<u64>() {
+            let head = Head::<u64>::parse(&page, 9, 1).unwrap();
             let view = head.of(&page);
             assert!(!view.is_full());
             let tid = HeapTid::new(row as u32, 1);
             add(&mut page, Entry { key: Key::value(1), tid });
         }
-        let head = Head::parse(&page, 9, 1).unwrap();
+        let head = Head::<u64>::parse(&page, 9, 1).unwrap();
         let view = head.of(&page);
         assert!(view.is_full());
         view.verify().unwrap();

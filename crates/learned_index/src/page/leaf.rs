@@ -6,19 +6,20 @@
 //! ```
 //! All entries of a leaf are of one null class. Slots number them from 0 in index order.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{
-    CONTENT_END, CONTENT_START, PageBytes, PageKind, StoredFence, check_kind, checksum, read,
-    tombstone,
+    CONTENT_END, CONTENT_START, PageBytes, PageKind, check_kind, checksum, fence_len, read,
+    read_fence, tombstone,
 };
-use crate::codec::Sequence;
+use crate::codec::{Codes, Sequence};
 use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that};
 use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence, HeapTid};
-use crate::key::{Code, Key, NullClass};
+use crate::key::{Code, Key, NullClass, Word};
 use crate::page::outline::Outline;
 use crate::partition::partition_point;
 
@@ -37,11 +38,10 @@ pub(crate) struct Marks {
     pub(crate) tombstone_page: u32,
 }
 
+/// The header behind the two fences.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct Header {
-    pub(crate) low: StoredFence,
-    pub(crate) high: StoredFence,
     pub(crate) entries: u32,
     pub(crate) blocks: u16,
     /// Line pointers per heap block in the codes of heap TIDs.
@@ -56,19 +56,35 @@ pub(crate) struct Header {
 const TIDS_AT_ONCE: usize = 128;
 
 /// An entry of the block table.
-struct BlockStart {
-    first_code: Code,
+struct BlockStart<C> {
+    first_code: C,
     first_slot: u16,
     offset: u16,
 }
 
-/// Bytes of a block table entry: the three fields without padding.
-pub(crate) const BLOCK_START_LEN: usize = 12;
 pub(crate) const MARKS_AT: usize = CONTENT_START;
-pub(crate) const HEADER_AT: usize = MARKS_AT + size_of::<Marks>();
-pub(crate) const TABLE_AT: usize = HEADER_AT + size_of::<Header>();
+pub(crate) const LOW_AT: usize = MARKS_AT + size_of::<Marks>();
 
-const _: () = assert!(size_of::<Marks>() == 8 && size_of::<Header>() == 48 && TABLE_AT == 80);
+pub(crate) const fn high_at<C>() -> usize {
+    LOW_AT + fence_len::<C>()
+}
+
+pub(crate) const fn header_at<C>() -> usize {
+    high_at::<C>() + fence_len::<C>()
+}
+
+/// Where the block table begins.
+pub(crate) const fn table_at<C>() -> usize {
+    header_at::<C>() + size_of::<Header>()
+}
+
+/// Bytes of a block table entry: the three fields without padding.
+pub(crate) const fn block_start_len<C>() -> usize {
+    size_of::<C>() + 2 * size_of::<u16>()
+}
+
+const _: () = assert!(size_of::<Marks>() == 8 && size_of::<Header>() == 16);
+const _: () = assert!(table_at::<u64>() == 80 && block_start_len::<u64>() == 12);
 
 /// Heap TIDs as numbers that are dense in a full heap: `block * stride + offset - 1`, so that
 /// the TIDs of a heap in index order are a line.
@@ -105,16 +121,17 @@ impl TidStride {
 
 /// What a view of a leaf needs besides the page, whose front was checked.
 #[derive(Clone, Copy)]
-pub struct Head {
+pub struct Head<C = Word> {
     block: Block,
     class: NullClass,
+    codes: PhantomData<C>,
 }
 
 /// A view of a leaf. Its errors name the block.
 #[derive(Clone, Copy)]
-pub struct Leaf<'a> {
+pub struct Leaf<'a, C = Word> {
     page: &'a PageBytes,
-    head: Head,
+    head: Head<C>,
 }
 
 /// How many of the entries that were found are copied where there is room for `room`: all if they
@@ -131,36 +148,36 @@ pub(crate) fn tombstones(page: &PageBytes) -> usize {
 }
 
 /// One block of a leaf.
-struct BlockView<'a> {
+struct BlockView<'a, C: Code> {
     first_slot: usize,
-    codes: Sequence<'a>,
+    codes: C::Codes<'a>,
     tids: Sequence<'a>,
 }
 
-impl Head {
+impl<C: Code> Head<C> {
     /// Checks kind, version and header of the page in a block. The blocks of entries are checked as
     /// they are used.
     #[inline(always)]
-    pub fn parse(page: &PageBytes, block: Block) -> Result<Head> {
+    pub fn parse(page: &PageBytes, block: Block) -> Result<Head<C>> {
         Head::parse_unnamed(page, block).map_err(|corruption| corruption.at(block))
     }
 
     /// The leaf whose front this is. It must be the one that was parsed: its bounds are not checked
     /// again.
     #[inline]
-    pub fn of(self, page: &PageBytes) -> Leaf<'_> {
+    pub fn of(self, page: &PageBytes) -> Leaf<'_, C> {
         Leaf { page, head: self }
     }
 
     #[inline(always)]
-    fn parse_unnamed(page: &PageBytes, block: Block) -> Result<Head> {
+    fn parse_unnamed(page: &PageBytes, block: Block) -> Result<Head<C>> {
         check_kind(page, PageKind::Leaf, "a leaf")?;
         let marks: Marks = read(page, MARKS_AT);
-        let header: Header = read(page, HEADER_AT);
+        let header: Header = read(page, header_at::<C>());
         let entries = header.entries as usize;
         ensure_at_most!(entries, MAX_ENTRIES, "entries in a leaf")?;
         let blocks = usize::from(header.blocks);
-        let table_end = TABLE_AT + blocks * BLOCK_START_LEN;
+        let table_end = table_at::<C>() + blocks * block_start_len::<C>();
         let tombstones_at = usize::from(header.tombstones_at);
         ensure_that(table_end <= tombstones_at, "a block table within the leaf")?;
         ensure_that(tombstones_at <= CONTENT_END, "blocks within the page")?;
@@ -168,18 +185,18 @@ impl Head {
         let Some(class) = NullClass::of(header.class) else {
             return Err(Corruption::new("a null class", header.class.into()));
         };
-        let head = Head { block, class };
+        let head = Head { block, class, codes: PhantomData };
         let check = tombstone::marks_check(&marks, head.of(page).tombstone_list());
         ensure(marks.check == check, "the check of the tombstone marks", marks.check.into())?;
         Ok(head)
     }
 }
 
-impl<'a> Leaf<'a> {
+impl<'a, C: Code> Leaf<'a, C> {
     /// Read anew each time, which costs no more than reading a copy.
     #[inline(always)]
     fn header(self) -> Header {
-        read(self.page, HEADER_AT)
+        read(self.page, header_at::<C>())
     }
 
     #[inline(always)]
@@ -205,13 +222,15 @@ impl<'a> Leaf<'a> {
     }
 
     /// The first position that belongs to the leaf.
-    pub fn low(self) -> Fence {
-        self.header().low.into()
+    #[inline(always)]
+    pub fn low(self) -> Fence<C> {
+        read_fence(self.page, LOW_AT)
     }
 
     /// The first position that belongs to a later leaf.
-    pub fn high(self) -> Fence {
-        self.header().high.into()
+    #[inline(always)]
+    pub fn high(self) -> Fence<C> {
+        read_fence(self.page, high_at::<C>())
     }
 
     /// The null class of all entries.
@@ -225,7 +244,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// The code of the first entry, if there is one.
-    pub fn first_code(self) -> Option<Code> {
+    pub fn first_code(self) -> Option<C> {
         (self.blocks() > 0).then(|| self.start(0).first_code)
     }
 
@@ -289,17 +308,17 @@ impl<'a> Leaf<'a> {
 
     /// The table entry of a block; `block` is below the number of blocks.
     #[inline]
-    fn start(self, block: usize) -> BlockStart {
-        let at = TABLE_AT + block * BLOCK_START_LEN;
+    fn start(self, block: usize) -> BlockStart<C> {
+        let at = table_at::<C>() + block * block_start_len::<C>();
         BlockStart {
             first_code: read(self.page, at),
-            first_slot: read(self.page, at + 8),
-            offset: read(self.page, at + 10),
+            first_slot: read(self.page, at + size_of::<C>()),
+            offset: read(self.page, at + size_of::<C>() + 2),
         }
     }
 
     #[inline]
-    fn block(self, block: usize) -> Result<BlockView<'a>> {
+    fn block(self, block: usize) -> Result<BlockView<'a, C>> {
         let start = self.start(block);
         let first_slot = usize::from(start.first_slot);
         let end = self.slots_before(block + 1);
@@ -307,25 +326,23 @@ impl<'a> Leaf<'a> {
         self.ensure_that(ascends, "blocks that ascend")?;
         // Up to the end of the page: reading a few bytes beyond a sequence is its fast path.
         let bytes = self.page.get(usize::from(start.offset)..).unwrap_or(&[]);
-        let sequence = |bytes| {
-            let parsed = Sequence::parse(bytes, end - first_slot);
-            parsed.map_err(|corruption| corruption.at(self.head.block))
-        };
-        let (codes, len) = sequence(bytes)?;
-        let (tids, _) = sequence(bytes.get(len..).unwrap_or(&[]))?;
+        let named = |corruption: Corruption| corruption.at(self.head.block);
+        let (codes, len) = C::Codes::parse(bytes, end - first_slot).map_err(named)?;
+        let tids = bytes.get(len..).unwrap_or(&[]);
+        let (tids, _) = Sequence::parse(tids, end - first_slot).map_err(named)?;
         Ok(BlockView { first_slot, codes, tids })
     }
 
     /// Number of blocks at the front whose first entry satisfies a condition. Once one block does
     /// not, none after it may.
     #[inline]
-    fn blocks_while(self, mut condition: impl FnMut(BlockStart) -> bool) -> usize {
+    fn blocks_while(self, mut condition: impl FnMut(BlockStart<C>) -> bool) -> usize {
         partition_point(0..self.blocks(), |block| condition(self.start(block)))
     }
 
     /// The first slot whose code is at least `code`.
     #[inline]
-    fn lower_bound(self, code: Code) -> Result<usize> {
+    fn lower_bound(self, code: C) -> Result<usize> {
         // The run of this code may begin in the block before the first one that begins with it.
         match self.blocks_while(|start| start.first_code < code) {
             0 => Ok(0),
@@ -337,8 +354,8 @@ impl<'a> Leaf<'a> {
     }
 
     /// The first slot whose code is greater.
-    fn upper_bound(self, code: Code) -> Result<usize> {
-        match code.checked_add(1) {
+    fn upper_bound(self, code: C) -> Result<usize> {
+        match code.next() {
             Some(next) => self.lower_bound(next),
             None => Ok(self.entries()),
         }
@@ -346,7 +363,7 @@ impl<'a> Leaf<'a> {
 
     /// The first slot whose entry lies at or after a position; the number of entries if there is
     /// none.
-    pub fn slot_of(self, position: Fence) -> Result<usize> {
+    pub fn slot_of(self, position: Fence<C>) -> Result<usize> {
         if position.class != self.head.class as u8 {
             let before = position.class < self.head.class as u8;
             return Ok(if before { 0 } else { self.entries() });
@@ -376,9 +393,9 @@ impl<'a> Leaf<'a> {
     #[inline]
     pub fn copy_run(
         self,
-        code: Code,
+        code: C,
         room: usize,
-        into: &mut Entries,
+        into: &mut Entries<C>,
     ) -> Result<(Range<usize>, bool)> {
         if self.blocks() == 0 {
             return Ok((0..0, false));
@@ -411,10 +428,10 @@ impl<'a> Leaf<'a> {
     /// more.
     pub fn copy_between(
         self,
-        from: Fence,
-        to: Fence,
+        from: Fence<C>,
+        to: Fence<C>,
         room: usize,
-        into: &mut Entries,
+        into: &mut Entries<C>,
     ) -> Result<(Range<usize>, bool)> {
         let (start, end) = (self.slot_of(from)?, self.slot_of(to)?);
         let taken = taken(end.saturating_sub(start), room);
@@ -437,18 +454,17 @@ impl<'a> Leaf<'a> {
             let start = self.start(0);
             let at = usize::from(start.offset);
             let bytes = self.page.get(at..).unwrap_or(&[]);
-            let (_, codes_len) = Sequence::parse(bytes, self.slots_before(1)).ok()?;
+            let (_, codes_len) = C::Codes::parse(bytes, self.slots_before(1)).ok()?;
             let tids_at = at + codes_len;
             let end = match self.blocks() {
                 1 => self.tombstones_at(),
                 _ => usize::from(self.start(1).offset),
             };
-            let packed_at = at + Sequence::packed_at(bytes).ok()?;
+            let packed_at = at + C::Codes::packed_at(bytes).ok()?;
             let (low, high) = (self.low().code, self.high().code);
-            let width = high.saturating_sub(low).max(1) as f32;
             let key_at = |part: f32| {
                 let code = self.code((self.entries() as f32 * part) as usize).unwrap_or(low);
-                (code.saturating_sub(low) as f32 / width).min(1.0)
+                code.part_of(low, high)
             };
             let blocks = self.entries() as f32 / self.slots_before(1) as f32;
             Some(Outline::new([at, packed_at, tids_at, end], blocks, key_at))
@@ -457,7 +473,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// The block of a slot below the number of entries, and its place there.
-    fn block_of(self, slot: usize) -> Result<(BlockView<'a>, usize)> {
+    fn block_of(self, slot: usize) -> Result<(BlockView<'a, C>, usize)> {
         let block = self.blocks_while(|start| usize::from(start.first_slot) <= slot);
         let view = self.block(block.saturating_sub(1))?;
         let within = slot.saturating_sub(view.first_slot);
@@ -465,7 +481,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// The code of a slot below the number of entries.
-    fn code(self, slot: usize) -> Result<Code> {
+    fn code(self, slot: usize) -> Result<C> {
         let (view, within) = self.block_of(slot)?;
         Ok(view.codes.get(within))
     }
@@ -478,11 +494,11 @@ impl<'a> Leaf<'a> {
         let at = usize::from(start.offset);
         let width = usize::from(self.page[at + 1]);
         let within = slot - usize::from(start.first_slot);
-        Ok(at + Sequence::packed_at(&self.page[at..])? + within * width / 8)
+        Ok(at + C::Codes::packed_at(&self.page[at..])? + within * width / 8)
     }
 
     /// The entry of a slot below the number of entries.
-    pub(crate) fn entry(self, slot: usize) -> Result<Entry> {
+    pub(crate) fn entry(self, slot: usize) -> Result<Entry<C>> {
         let key = Key { class: self.head.class, code: self.code(slot)? };
         Ok(Entry { key, tid: self.tid(slot)? })
     }
@@ -495,14 +511,14 @@ impl<'a> Leaf<'a> {
 
     /// The entries of the slots from `start` to `end` (exclusive, at most the number of entries),
     /// dead ones included.
-    pub fn entries_between(self, start: usize, end: usize) -> Result<Entries> {
+    pub fn entries_between(self, start: usize, end: usize) -> Result<Entries<C>> {
         let mut entries = Entries::of(self.class());
         self.decode(start, end, &mut entries)?;
         Ok(entries)
     }
 
     /// Appends the same to entries that are of the leaf's null class.
-    pub fn decode(self, start: usize, end: usize, into: &mut Entries) -> Result<()> {
+    pub fn decode(self, start: usize, end: usize, into: &mut Entries<C>) -> Result<()> {
         into.make_room(end.saturating_sub(start));
         let (codes, tids) = into.columns();
         let mut slot = start;
@@ -519,7 +535,7 @@ impl<'a> Leaf<'a> {
             view.codes.prefetch(from..to);
             view.tids.prefetch(from..to);
             let before = codes.len();
-            codes.resize(before + to - from, 0);
+            codes.resize(before + to - from, C::MIN);
             view.codes.decode(from, &mut codes[before..]);
             self.decode_tids(&view.tids, from, to, tids);
             slot = block_end.min(end);

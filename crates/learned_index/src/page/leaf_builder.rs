@@ -1,8 +1,10 @@
 //! Filling leaves: cutting entries into blocks so that as many as possible fit a page.
 
-use super::leaf::{BLOCK_START_LEN, HEADER_AT, Header, MARKS_AT, MAX_ENTRIES, Marks, TABLE_AT};
-use super::{CONTENT_END, PageBytes, PageKind, new_page, seal, set_lower, write};
-use crate::codec::SequencePlan;
+use super::leaf::{
+    Header, LOW_AT, MARKS_AT, MAX_ENTRIES, Marks, block_start_len, header_at, high_at, table_at,
+};
+use super::{CONTENT_END, PageBytes, PageKind, new_page, seal, set_lower, write, write_fence};
+use crate::codec::{CodesPlan, SequencePlan};
 use crate::entry::Fence;
 use crate::key::{Code, NullClass};
 
@@ -23,25 +25,25 @@ pub(crate) struct LeafBuilder {
 }
 
 /// Entries that fit one leaf, in the form that they will have there.
-pub(crate) struct FilledLeaf {
+pub(crate) struct FilledLeaf<C> {
     /// Number of entries taken from the front.
     pub(crate) entries: usize,
-    blocks: Vec<(Code, u16)>,
+    blocks: Vec<(C, u16)>,
     lens: Vec<usize>,
     payload: Vec<u8>,
 }
 
-struct BlockPlan {
+struct BlockPlan<C: Code> {
     entries: usize,
-    codes: SequencePlan,
+    codes: C::Plan,
     tids: SequencePlan,
 }
 
-impl BlockPlan {
-    fn of(codes: &[Code], tids: &[u64], entries: usize) -> BlockPlan {
+impl<C: Code> BlockPlan<C> {
+    fn of(codes: &[C], tids: &[u64], entries: usize) -> BlockPlan<C> {
         BlockPlan {
             entries,
-            codes: SequencePlan::of(&codes[..entries]),
+            codes: C::Plan::of(&codes[..entries]),
             tids: SequencePlan::of(&tids[..entries]),
         }
     }
@@ -49,12 +51,12 @@ impl BlockPlan {
     /// The longest block that fits `space`, as far as that pays. Tried are first as many entries as
     /// are `expected`; none is worth a block that has not the smallest number of them.
     fn longest(
-        codes: &[Code],
+        codes: &[C],
         tids: &[u64],
         space: usize,
         smallest: usize,
         expected: usize,
-    ) -> Option<BlockPlan> {
+    ) -> Option<BlockPlan<C>> {
         let first = expected.clamp(smallest, BLOCK_ENTRIES).min(codes.len());
         // Bursts of evenly spaced keys are blocks of their own: a line, without the jump behind it.
         let first = match even_prefix(&codes[..codes.len().min(BLOCK_ENTRIES)]) {
@@ -89,7 +91,7 @@ impl BlockPlan {
     }
 
     fn len(&self) -> usize {
-        BLOCK_START_LEN + self.codes.byte_len() + self.tids.byte_len()
+        block_start_len::<C>() + self.codes.byte_len() + self.tids.byte_len()
     }
 
     fn is_constant_time(&self) -> bool {
@@ -97,7 +99,7 @@ impl BlockPlan {
     }
 
     /// Whether its entries are at least as small as those of another block, one by one.
-    fn is_as_dense_as(&self, other: &BlockPlan) -> bool {
+    fn is_as_dense_as(&self, other: &BlockPlan<C>) -> bool {
         self.len() * other.entries <= other.len() * self.entries
     }
 }
@@ -111,14 +113,14 @@ impl LeafBuilder {
 
     /// Takes as many entries from the front as fit. `codes` ascend; `tids` are numbers as the
     /// leaf's stride makes them.
-    pub(crate) fn fill(&mut self, codes: &[Code], tids: &[u64]) -> FilledLeaf {
+    pub(crate) fn fill<C: Code>(&mut self, codes: &[C], tids: &[u64]) -> FilledLeaf<C> {
         let mut leaf =
             FilledLeaf { entries: 0, blocks: Vec::new(), lens: Vec::new(), payload: Vec::new() };
-        let mut space = self.limit - TABLE_AT;
+        let mut space = self.limit - table_at::<C>();
         let available = codes.len().min(MAX_ENTRIES);
         while leaf.entries < available {
             let (codes, tids) = (&codes[leaf.entries..available], &tids[leaf.entries..available]);
-            let (smallest, expected) = match self.limit - TABLE_AT - space {
+            let (smallest, expected) = match self.limit - table_at::<C>() - space {
                 0 => (1, self.expected),
                 // Twice what would fit if all entries took the same space: further blocks are
                 // mostly small ones.
@@ -144,41 +146,40 @@ impl LeafBuilder {
 
 /// How many codes from the first on have the same gap from one to the next. Repeated codes do not
 /// count: there is a form for runs of them.
-fn even_prefix(codes: &[Code]) -> usize {
-    let gap = |pair: &[Code]| pair[1] - pair[0];
-    let mut gaps = codes.windows(2).map(gap);
-    let Some(first) = gaps.next().filter(|gap| *gap > 0) else { return codes.len().min(1) };
+fn even_prefix<C: Code>(codes: &[C]) -> usize {
+    let mut gaps = codes.windows(2).map(|pair| pair[1].gap_from(pair[0]));
+    let Some(first) = gaps.next().filter(|gap| gap.is_some_and(|gap| gap > 0)) else {
+        return codes.len().min(1);
+    };
     2 + gaps.take_while(|gap| *gap == first).count()
 }
 
-impl FilledLeaf {
+impl<C: Code> FilledLeaf<C> {
     /// The page. `stride` is the one that made the TIDs' numbers.
     pub(crate) fn into_page(
         self,
         class: NullClass,
-        low: Fence,
-        high: Fence,
+        low: Fence<C>,
+        high: Fence<C>,
         stride: u16,
         birth: u64,
     ) -> PageBytes {
         let mut page = new_page(PageKind::Leaf, birth);
-        let table_len = self.blocks.len() * BLOCK_START_LEN;
-        let payload_at = TABLE_AT + table_len;
+        let table_len = self.blocks.len() * block_start_len::<C>();
+        let payload_at = table_at::<C>() + table_len;
         let end = payload_at + self.payload.len();
         let mut offset = payload_at;
         for (index, (&(first_code, first_slot), len)) in
             self.blocks.iter().zip(&self.lens).enumerate()
         {
-            let at = TABLE_AT + index * BLOCK_START_LEN;
+            let at = table_at::<C>() + index * block_start_len::<C>();
             write(&mut page, at, &first_code);
-            write(&mut page, at + 8, &first_slot);
-            write(&mut page, at + 10, &(offset as u16));
+            write(&mut page, at + size_of::<C>(), &first_slot);
+            write(&mut page, at + size_of::<C>() + 2, &(offset as u16));
             offset += len;
         }
         page[payload_at..end].copy_from_slice(&self.payload);
         let header = Header {
-            low: low.into(),
-            high: high.into(),
             entries: self.entries as u32,
             blocks: self.blocks.len() as u16,
             tid_stride: stride,
@@ -187,19 +188,20 @@ impl FilledLeaf {
             padding: [0; 5],
         };
         write(&mut page, MARKS_AT, &Marks { tombstones: 0, check: 0, tombstone_page: 0 });
-        write(&mut page, HEADER_AT, &header);
+        write_fence(&mut page, LOW_AT, low);
+        write_fence(&mut page, high_at::<C>(), high);
+        write(&mut page, header_at::<C>(), &header);
         set_lower(&mut page, end);
-        seal(&mut page, HEADER_AT..end);
+        seal(&mut page, LOW_AT..end);
         page
     }
 }
 
 /// Changes the low fence of a leaf that nobody reads yet.
-pub(crate) fn set_low(page: &mut PageBytes, low: Fence) {
-    let mut header: Header = super::read(page, HEADER_AT);
-    header.low = low.into();
-    write(page, HEADER_AT, &header);
-    seal(page, HEADER_AT..usize::from(header.tombstones_at));
+pub(crate) fn set_low<C: Code>(page: &mut PageBytes, low: Fence<C>) {
+    let header: Header = super::read(page, header_at::<C>());
+    write_fence(page, LOW_AT, low);
+    seal(page, LOW_AT..usize::from(header.tombstones_at));
 }
 
 #[cfg(test)]
@@ -218,7 +220,7 @@ mod tests {
 
     #[test]
     fn even_codes_are_counted_up_to_the_first_other_gap() {
-        assert_eq!(even_prefix(&[]), 0);
+        assert_eq!(even_prefix::<u64>(&[]), 0);
         assert_eq!(even_prefix(&[7]), 1);
         assert_eq!(even_prefix(&[7, 9]), 2);
         assert_eq!(even_prefix(&[7, 9, 11, 13, 14]), 4);

@@ -10,17 +10,17 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::delta::Tree;
 use super::edit::{Edit, difference};
 use super::{
-    CONTENT_START, FORMAT_VERSION, PageBytes, PageKind, StoredFence, check_kind, new_page, read,
-    seal, set_lower, verify_seal, write,
+    CONTENT_START, FORMAT_VERSION, PageBytes, PageKind, check_kind, fence_len, new_page, read,
+    read_fence, seal, set_lower, verify_seal, write, write_fence,
 };
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence};
-use crate::key::{Code, NullClass};
+use crate::key::{Code, NullClass, Word};
 
 const MAGIC: u32 = 0x4C52_4E44;
 
 /// No fence has changed since the model was trained.
-pub const NOTHING_STALE: (Code, Code) = (Code::MAX, 0);
+pub const NOTHING_STALE: (Word, Word) = (Word::MAX, 0);
 
 /// What the index is, from its build to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Identity {
     }
 
     /// The ordinals of the leaves with values, under a state.
-    pub(crate) fn value_leaves(&self, state: &State) -> Range<usize> {
+    pub(crate) fn value_leaves<C>(&self, state: &State<C>) -> Range<usize> {
         let (leaves, nulls) = (state.leaves as usize, state.null_leaves as usize);
         if self.nulls_first { nulls.min(leaves)..leaves } else { 0..leaves.saturating_sub(nulls) }
     }
@@ -56,7 +56,7 @@ impl Identity {
 
 /// Which pages are current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct State<C = Word> {
     /// Changes with every transition (a delta tree opened, frozen or dropped, pages published), by
     /// one, and never repeats.
     pub word: u64,
@@ -79,27 +79,28 @@ pub struct State {
     /// The number of leaves that the model was trained on.
     pub model_leaves: u32,
     /// The fences that changed since the model was trained have codes from the first to the second
-    /// of these; none if they descend.
-    pub stale: (Code, Code),
+    /// of these ([`Code::word`]); none if they descend.
+    pub stale: (Word, Word),
     /// The delta tree that takes inserts. None: there were no inserts since the last freeze.
     pub active: Option<Tree>,
     /// The delta tree that is being merged.
     pub frozen: Option<Tree>,
     /// Below it the frozen tree has been merged already.
-    pub watermark: Fence,
+    pub watermark: Fence<C>,
     /// Entries with a value in the leaves, tombstones included.
     pub values: u64,
     /// Entries without a value in the leaves, tombstones included.
     pub nulls: u64,
 }
 
-impl State {
+impl<C> State<C> {
     /// Whether some entries may be in a delta tree.
     pub(crate) fn has_delta(&self) -> bool {
         self.active.is_some() || self.frozen.is_some()
     }
 }
 
+/// A state as stored: this, the watermark, and [`StoredCounts`].
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct StoredState {
@@ -121,11 +122,15 @@ struct StoredState {
     model_birth: u64,
     stale_from: u64,
     stale_to: u64,
-    watermark: StoredFence,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct StoredCounts {
     values: u64,
     nulls: u64,
     model_leaves: u32,
-    /// CRC-32 of the fields above.
+    /// CRC-32 of the state as stored, with 0 here.
     checksum: u32,
 }
 
@@ -138,7 +143,7 @@ struct StoredIdentity {
     key_type: u8,
     descending: u8,
     nulls_first: u8,
-    /// Bits of a key code; 64 is the only width of this version.
+    /// Bits of a key code.
     code_bits: u8,
     /// Columns stored beside the key; none in this version.
     payload_columns: u16,
@@ -146,15 +151,23 @@ struct StoredIdentity {
 }
 
 const STATE_AT: usize = CONTENT_START;
-const IDENTITY_AT: usize = STATE_AT + size_of::<StoredState>();
-const END: usize = IDENTITY_AT + size_of::<StoredIdentity>();
-const CODE_BITS: u8 = 64;
+const WATERMARK_AT: usize = STATE_AT + size_of::<StoredState>();
+const CHECKSUM_LEN: usize = size_of::<u32>();
 
-const _: () = assert!(size_of::<StoredState>() == 136 && size_of::<StoredIdentity>() == 24);
+const fn counts_at<C>() -> usize {
+    WATERMARK_AT + fence_len::<C>()
+}
+
+const fn identity_at<C>() -> usize {
+    counts_at::<C>() + size_of::<StoredCounts>()
+}
+
+const _: () = assert!(size_of::<StoredState>() == 96 && size_of::<StoredCounts>() == 24);
+const _: () = assert!(identity_at::<u64>() == 160 && size_of::<StoredIdentity>() == 24);
 const _: () = assert!(STATE_AT.is_multiple_of(8), "the state word is loaded as an aligned u64");
 
 /// A metapage.
-pub fn encode(identity: &Identity, state: &State) -> PageBytes {
+pub fn encode<C: Code>(identity: &Identity, state: &State<C>) -> PageBytes {
     let mut page = new_page(PageKind::Meta, state.epoch);
     let stored = StoredIdentity {
         magic: MAGIC,
@@ -163,19 +176,24 @@ pub fn encode(identity: &Identity, state: &State) -> PageBytes {
         key_type: identity.key_type,
         descending: identity.descending.into(),
         nulls_first: identity.nulls_first.into(),
-        code_bits: CODE_BITS,
+        code_bits: code_bits::<C>(),
         payload_columns: 0,
         padding: 0,
     };
-    write(&mut page, IDENTITY_AT, &stored);
-    write(&mut page, STATE_AT, &stored_state(state));
-    set_lower(&mut page, END);
-    seal(&mut page, IDENTITY_AT..END);
+    let end = identity_at::<C>() + size_of::<StoredIdentity>();
+    write(&mut page, identity_at::<C>(), &stored);
+    write_state(&mut page, state);
+    set_lower(&mut page, end);
+    seal(&mut page, identity_at::<C>()..end);
     page
 }
 
-fn stored_state(state: &State) -> StoredState {
-    let mut stored = StoredState {
+const fn code_bits<C>() -> u8 {
+    8 * size_of::<C>() as u8
+}
+
+fn write_state<C: Code>(page: &mut PageBytes, state: &State<C>) {
+    let stored = StoredState {
         word: state.word,
         word_complement: !state.word,
         epoch: state.epoch,
@@ -193,20 +211,26 @@ fn stored_state(state: &State) -> StoredState {
         model_birth: state.model_birth,
         stale_from: state.stale.0,
         stale_to: state.stale.1,
-        watermark: state.watermark.into(),
-        values: state.values,
-        nulls: state.nulls,
-        model_leaves: state.model_leaves,
-        checksum: 0,
     };
-    stored.checksum = crc32fast::hash(stored.as_bytes());
-    stored
+    let State { values, nulls, model_leaves, .. } = *state;
+    write(page, STATE_AT, &stored);
+    write_fence(page, WATERMARK_AT, state.watermark);
+    write(page, counts_at::<C>(), &StoredCounts { values, nulls, model_leaves, checksum: 0 });
+    let checksum = checksum_of_state::<C>(page);
+    write(page, identity_at::<C>() - CHECKSUM_LEN, &checksum);
+}
+
+fn checksum_of_state<C>(page: &PageBytes) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&page[STATE_AT..identity_at::<C>() - CHECKSUM_LEN]);
+    hasher.update(&[0; CHECKSUM_LEN]);
+    hasher.finalize()
 }
 
 /// Reads a metapage.
-pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
+pub fn decode<C: Code>(page: &PageBytes) -> Result<(Identity, State<C>)> {
     check_kind(page, PageKind::Meta, "a metapage")?;
-    let stored: StoredIdentity = read(page, IDENTITY_AT);
+    let stored: StoredIdentity = read(page, identity_at::<C>());
     ensure(
         stored.magic == MAGIC,
         "the magic number of a learned index's metapage",
@@ -215,7 +239,8 @@ pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
     let version = stored.version;
     ensure(version == FORMAT_VERSION.into(), "the format number that was written", version.into())?;
     verify_seal(page)?;
-    ensure(stored.code_bits == CODE_BITS, "key codes of 64 bits", stored.code_bits.into())?;
+    let bits = stored.code_bits;
+    ensure(bits == code_bits::<C>(), "key codes of this index's width", bits.into())?;
     ensure(stored.payload_columns == 0, "no stored columns", stored.payload_columns.into())?;
     let identity = Identity {
         incarnation: stored.incarnation,
@@ -226,10 +251,10 @@ pub fn decode(page: &PageBytes) -> Result<(Identity, State)> {
     Ok((identity, decode_state(page)?))
 }
 
-fn decode_state(page: &PageBytes) -> Result<State> {
-    let mut stored: StoredState = read(page, STATE_AT);
-    let checksum = std::mem::take(&mut stored.checksum);
-    if crc32fast::hash(stored.as_bytes()) != checksum {
+fn decode_state<C: Code>(page: &PageBytes) -> Result<State<C>> {
+    let stored: StoredState = read(page, STATE_AT);
+    let StoredCounts { values, nulls, model_leaves, checksum } = read(page, counts_at::<C>());
+    if checksum_of_state::<C>(page) != checksum {
         return Err(Corruption::new("the checksum of the metapage's state", checksum.into()));
     }
     ensure(stored.word == !stored.word_complement, "a whole state word", stored.word)?;
@@ -244,12 +269,12 @@ fn decode_state(page: &PageBytes) -> Result<State> {
         model_kind: stored.model_kind,
         model_birth: stored.model_birth,
         stale: (stored.stale_from, stored.stale_to),
-        model_leaves: stored.model_leaves,
+        model_leaves,
         active: tree(stored.active_root, stored.active_name),
         frozen: tree(stored.frozen_root, stored.frozen_name),
-        watermark: stored.watermark.into(),
-        values: stored.values,
-        nulls: stored.nulls,
+        watermark: read_fence(page, WATERMARK_AT),
+        values,
+        nulls,
     })
 }
 
@@ -258,9 +283,9 @@ fn tree(root: Block, name: u64) -> Option<Tree> {
 }
 
 /// The edits that put another state into a metapage.
-pub fn change(page: &PageBytes, state: &State) -> Vec<Edit> {
+pub fn change<C: Code>(page: &PageBytes, state: &State<C>) -> Vec<Edit> {
     let mut changed = *page;
-    write(&mut changed, STATE_AT, &stored_state(state));
+    write_state(&mut changed, state);
     difference(page, &changed)
 }
 
@@ -274,6 +299,6 @@ pub fn word(page: &PageBytes) -> Option<u64> {
 }
 
 /// The incarnation, without any check: a guess at which build this is.
-pub fn incarnation(page: &PageBytes) -> u64 {
-    read(page, IDENTITY_AT + 8)
+pub fn incarnation<C>(page: &PageBytes) -> u64 {
+    read(page, identity_at::<C>() + 8)
 }

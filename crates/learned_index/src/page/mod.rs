@@ -26,6 +26,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::corruption::{Corruption, Result, ensure, ensure_that};
 use crate::entry::{Block, Fence, HeapTid};
+use crate::key::Code;
 
 pub use edit::{Edit, apply};
 
@@ -94,37 +95,42 @@ const TRAILER_MAGIC: u16 = 0x4C49;
 
 const _: () = assert!(size_of::<Trailer>() == 24 && CONTENT_END == 8168);
 
-/// A fence as stored.
+/// A fence as stored, behind its code.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub(crate) struct StoredFence {
-    code: u64,
+struct StoredPosition {
     tid_block: u32,
     tid_offset: u16,
     class: u8,
     padding: u8,
 }
 
-const _: () = assert!(size_of::<StoredFence>() == 16);
+const _: () = assert!(size_of::<StoredPosition>() == 8 && fence_len::<u64>() == 16);
 
-impl From<Fence> for StoredFence {
-    fn from(fence: Fence) -> StoredFence {
-        debug_assert!(fence.tid < HeapTid::AFTER_ALL, "a position that can be stored");
-        StoredFence {
-            code: fence.code,
-            tid_block: fence.tid.block(),
-            tid_offset: fence.tid.offset(),
-            class: fence.class,
-            padding: 0,
-        }
-    }
+/// Bytes of a stored fence.
+pub(crate) const fn fence_len<C>() -> usize {
+    size_of::<C>() + size_of::<StoredPosition>()
 }
 
-impl From<StoredFence> for Fence {
-    fn from(stored: StoredFence) -> Fence {
-        let tid = HeapTid::new(stored.tid_block, stored.tid_offset);
-        Fence { class: stored.class, code: stored.code, tid }
-    }
+/// Reads the fence at `at`, which the caller knows to lie inside the page.
+#[inline(always)]
+pub(crate) fn read_fence<C: Code>(page: &PageBytes, at: usize) -> Fence<C> {
+    let stored: StoredPosition = read(page, at + size_of::<C>());
+    let tid = HeapTid::new(stored.tid_block, stored.tid_offset);
+    Fence { class: stored.class, code: read(page, at), tid }
+}
+
+/// Writes a fence at `at`.
+pub(crate) fn write_fence<C: Code>(page: &mut PageBytes, at: usize, fence: Fence<C>) {
+    debug_assert!(fence.tid < HeapTid::AFTER_ALL, "a position that can be stored");
+    let stored = StoredPosition {
+        tid_block: fence.tid.block(),
+        tid_offset: fence.tid.offset(),
+        class: fence.class,
+        padding: 0,
+    };
+    write(page, at, &fence.code);
+    write(page, at + size_of::<C>(), &stored);
 }
 
 /// Reads a fixed layout at `at`, which the caller knows to lie inside the page.
@@ -230,11 +236,11 @@ pub(crate) fn lower(page: &PageBytes) -> usize {
 
 /// Checks all of a page that can be checked by itself, of whatever kind it is: its seal, its
 /// header, its hole. Free pages may say anything.
-pub(crate) fn verify_whole(page: &PageBytes, block: Block) -> Result<()> {
-    verify_all_of(page, block).map_err(|corruption| corruption.at(block))
+pub(crate) fn verify_whole<C: Code>(page: &PageBytes, block: Block) -> Result<()> {
+    verify_all_of::<C>(page, block).map_err(|corruption| corruption.at(block))
 }
 
-fn verify_all_of(page: &PageBytes, block: Block) -> Result<()> {
+fn verify_all_of<C: Code>(page: &PageBytes, block: Block) -> Result<()> {
     let trailer: Trailer = read(page, CONTENT_END);
     let is = |kind: PageKind| trailer.kind == kind as u8;
     if is(PageKind::Tombstones) {
@@ -249,9 +255,9 @@ fn verify_all_of(page: &PageBytes, block: Block) -> Result<()> {
     match () {
         // The list of dead slots may go on behind the seal.
         () if is(PageKind::Leaf) => {
-            verify_rest(page, leaf::Head::parse(page, block)?.of(page).content_end())
+            verify_rest(page, leaf::Head::<C>::parse(page, block)?.of(page).content_end())
         }
-        () if is(PageKind::Delta) => verify_rest(page, delta::content_end(page, block)?),
+        () if is(PageKind::Delta) => verify_rest(page, delta::content_end::<C>(page, block)?),
         () => verify_rest(page, sealed_to),
     }
 }

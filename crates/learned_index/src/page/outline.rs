@@ -131,7 +131,7 @@ mod tests {
         codes.truncate(filled.entries);
         let fence = |code| Fence::before(Key { class: NullClass::Value, code });
         let page = filled.into_page(NullClass::Value, fence(codes[0]), fence(high), 200, 1);
-        let head = Head::parse(&page, 1).unwrap();
+        let head = Head::<u64>::parse(&page, 1).unwrap();
         let leaf = head.of(&page);
         let outline = leaf.outline();
         let foreseen = (0..codes.len()).filter(|&slot| {

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::corruption::{Result, ensure};
 use crate::entry::Block;
+use crate::key::Code;
 
 /// CRC-32 of the seal of the leaf and of the map.
 const CHECK_AT: usize = CONTENT_START + 4;
@@ -24,7 +25,7 @@ const _: () = assert!(MAP_SLOTS == 65_088);
 
 /// The edits that list `dead` - ascending, all of the leaf's dead slots, old and new - in the
 /// leaf. `None` if they do not fit there.
-pub(crate) fn list(leaf: &Leaf<'_>, dead: &[u16]) -> Option<Vec<Edit>> {
+pub(crate) fn list<C: Code>(leaf: &Leaf<'_, C>, dead: &[u16]) -> Option<Vec<Edit>> {
     if dead.len() > leaf.tombstone_capacity() || leaf.tombstone_page().is_some() {
         return None;
     }
@@ -62,7 +63,7 @@ pub(crate) fn marks_check(marks: &Marks, list: &[u8]) -> u16 {
 }
 
 /// Depends on the leaf too: the slots of another one in its place would be others.
-fn map_check(leaf: &Leaf<'_>, page: &PageBytes) -> u32 {
+fn map_check<C: Code>(leaf: &Leaf<'_, C>, page: &PageBytes) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&leaf.checksum().to_le_bytes());
     hasher.update(&page[MAP_AT..CONTENT_END]);
@@ -70,7 +71,7 @@ fn map_check(leaf: &Leaf<'_>, page: &PageBytes) -> u32 {
 }
 
 /// A map page with the dead slots of a leaf.
-pub(crate) fn map(leaf: &Leaf<'_>, dead: &[u16]) -> PageBytes {
+pub(crate) fn map<C: Code>(leaf: &Leaf<'_, C>, dead: &[u16]) -> PageBytes {
     let mut page = new_page(PageKind::Tombstones, 0);
     write(&mut page, CONTENT_START, &leaf.at());
     for &slot in dead {
@@ -85,7 +86,7 @@ pub(crate) fn map(leaf: &Leaf<'_>, dead: &[u16]) -> PageBytes {
 
 /// The edits of a map page that set the bits of `dead`: its check, and the bytes from the first
 /// to the last that differ. None if nothing differs.
-pub(crate) fn map_edits(leaf: &Leaf<'_>, page: &PageBytes, dead: &[u16]) -> Vec<Edit> {
+pub(crate) fn map_edits<C: Code>(leaf: &Leaf<'_, C>, page: &PageBytes, dead: &[u16]) -> Vec<Edit> {
     let mut changed = *page;
     for &slot in dead {
         changed[MAP_AT + usize::from(slot) / 8] |= 1 << (slot % 8);
@@ -104,7 +105,7 @@ pub(crate) fn map_edits(leaf: &Leaf<'_>, page: &PageBytes, dead: &[u16]) -> Vec<
 }
 
 /// Checks that a page is the map of this leaf.
-pub(crate) fn check_map(page: &PageBytes, leaf: &Leaf<'_>) -> Result<()> {
+pub(crate) fn check_map<C: Code>(page: &PageBytes, leaf: &Leaf<'_, C>) -> Result<()> {
     check_kind(page, PageKind::Tombstones, "a tombstone page")?;
     let found: u32 = read(page, CONTENT_START);
     ensure(found == leaf.at(), "the tombstone page of this leaf's block", found.into())?;

@@ -1,7 +1,7 @@
 //! Which parts a transaction has locked, and which ones it locks next.
 
 use super::{DISTANCES, GROUPS, Half, Lock, Part, WHOLE};
-use crate::key::{Code, Key, NullClass};
+use crate::key::{Key, NullClass, Word};
 
 /// Locks that one transaction takes before it locks the whole index: as many as the core lets it
 /// have by default.
@@ -110,7 +110,7 @@ impl Held {
 /// Finds at most `most` parts that cover the values with codes from `low` to `high`: those whose
 /// ends are nearest to these, but not nearer than the size of a cell of `level`. Nothing if `most`
 /// is 0.
-fn cover(low: Code, high: Code, level: u32, most: usize, parts: &mut Vec<Part>) {
+fn cover(low: Word, high: Word, level: u32, most: usize, parts: &mut Vec<Part>) {
     for level in level..=WHOLE {
         parts.clear();
         if cover_at(low, high, level, most, parts) {
@@ -122,7 +122,7 @@ fn cover(low: Code, high: Code, level: u32, most: usize, parts: &mut Vec<Part>) 
 
 /// [`cover`] with the ends moved to those of cells of one level. False if there are not enough
 /// parts.
-fn cover_at(low: Code, high: Code, level: u32, most: usize, parts: &mut Vec<Part>) -> bool {
+fn cover_at(low: Word, high: Word, level: u32, most: usize, parts: &mut Vec<Part>) -> bool {
     let (lower, upper) = (Half::of(low), Half::of(high));
     if level == WHOLE || (lower != upper && low == lower.start && high == upper.end) {
         parts.push(Part::cell(NullClass::Value, low, WHOLE));
@@ -135,7 +135,7 @@ fn cover_at(low: Code, high: Code, level: u32, most: usize, parts: &mut Vec<Part
         && cover_in_half(upper.start, high, level, most, parts)
 }
 
-fn cover_in_half(low: Code, high: Code, level: u32, most: usize, parts: &mut Vec<Part>) -> bool {
+fn cover_in_half(low: Word, high: Word, level: u32, most: usize, parts: &mut Vec<Part>) -> bool {
     let half = Half::of(low);
     let low = Part::cell(NullClass::Value, low, level).low;
     let high = Part::cell(NullClass::Value, high, level).high;
@@ -162,7 +162,7 @@ fn cover_in_half(low: Code, high: Code, level: u32, most: usize, parts: &mut Vec
 
 /// Adds the largest cells that make up a range exactly. False if there would be more than `most`
 /// parts.
-fn cells(low: Code, high: Code, most: usize, parts: &mut Vec<Part>) -> bool {
+fn cells(low: Word, high: Word, most: usize, parts: &mut Vec<Part>) -> bool {
     let mut low = low;
     loop {
         if parts.len() >= most {

@@ -28,10 +28,10 @@ mod tests;
 pub use held::Held;
 
 use crate::fault::{Fault, injected};
-use crate::key::{Code, Key, NullClass};
+use crate::key::{Key, NullClass, Word};
 
 /// The first code of the upper half.
-const MIDDLE: Code = 1 << 63;
+const MIDDLE: Word = 1 << 63;
 /// Distances from a half's border at which parts begin: powers of 16.
 const DISTANCES: u32 = 16;
 /// Of all values: as a level.
@@ -47,8 +47,8 @@ pub const GROUPS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     class: NullClass,
-    low: Code,
-    high: Code,
+    low: Word,
+    high: Word,
     number: u32,
     group: usize,
 }
@@ -82,7 +82,7 @@ pub fn marker(group: usize) -> u32 {
 
 impl Part {
     /// The keys that agree with a code above a level. Of NULLs there is only the cell of level 0.
-    fn cell(class: NullClass, code: Code, level: u32) -> Part {
+    fn cell(class: NullClass, code: Word, level: u32) -> Part {
         let within = 1u64.checked_shl(level).map_or(u64::MAX, |size| size - 1);
         let low = code & !within;
         let group = match level {
@@ -127,12 +127,12 @@ impl Part {
 /// A half of all codes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Half {
-    start: Code,
-    end: Code,
+    start: Word,
+    end: Word,
 }
 
 impl Half {
-    fn of(code: Code) -> Half {
+    fn of(code: Word) -> Half {
         let start = code & MIDDLE;
         Half { start, end: start | (MIDDLE - 1) }
     }

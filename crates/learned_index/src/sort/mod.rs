@@ -8,3 +8,4 @@ mod radix;
 mod runs;
 
 pub use runs::{MemorySpill, Sorter, Spill};
+pub(crate) use runs::{pair_len, read_pair};

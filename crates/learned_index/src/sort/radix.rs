@@ -2,9 +2,10 @@
 //! Bostic and McIlroy, "Engineering radix sort", Computing Systems 6, 1993).
 
 use crate::cpu;
+use crate::key::Code;
 
 /// A key code and a heap TID.
-pub(crate) type Pair = (u64, u64);
+pub(crate) type Pair<C> = (C, u64);
 
 /// Bits of a digit.
 const DIGIT: u32 = 8;
@@ -17,33 +18,38 @@ const SMALL: usize = 512;
 /// Sorts pairs. Each step distributes them by the first eight bits in which any two of their codes
 /// differ, so that what they share costs nothing and eight steps are the most; then those of one
 /// code by their heap TIDs. `poll` is called often, and may unwind: some pairs are lost then.
-pub(crate) fn sort(pairs: &mut [Pair], mut poll: impl FnMut()) {
+pub(crate) fn sort<C: Code>(pairs: &mut [Pair<C>], mut poll: impl FnMut()) {
     if !pairs.is_sorted() {
-        distribute::<false>(pairs, &mut poll);
+        distribute::<C, false>(pairs, 0, &mut poll);
     }
 }
 
-/// Sorts pairs that differ in their heap TIDs only, or in their codes too.
-fn distribute<const BY_TID: bool>(pairs: &mut [Pair], poll: &mut impl FnMut()) {
+/// Sorts pairs that differ in their heap TIDs only, or in their codes too, from a word of these on.
+fn distribute<C: Code, const BY_TID: bool>(
+    pairs: &mut [Pair<C>],
+    word: usize,
+    poll: &mut impl FnMut(),
+) {
     if pairs.len() < SMALL {
-        // One number is compared without a branch.
-        pairs.sort_unstable_by_key(|&(code, tid)| u128::from(code) << 64 | u128::from(tid));
+        C::sort_few(pairs);
         return;
     }
-    let number = |&(code, tid): &Pair| if BY_TID { tid } else { code };
+    let number = |&(code, tid): &Pair<C>| if BY_TID { tid } else { code.word_at(word) };
     let (all, any) = pairs
         .iter()
         .map(number)
         .fold((u64::MAX, 0), |(all, any), number| (all & number, any | number));
     let differing = all ^ any;
     if differing == 0 {
-        if !BY_TID {
-            distribute::<true>(pairs, poll);
+        match () {
+            () if BY_TID => {}
+            () if word + 1 < C::WORDS => distribute::<C, false>(pairs, word + 1, poll),
+            () => distribute::<C, true>(pairs, word, poll),
         }
         return;
     }
     let shift = differing.ilog2().saturating_sub(DIGIT - 1);
-    let digit = |pair: &Pair| (number(pair) >> shift) as usize % (1 << DIGIT);
+    let digit = |pair: &Pair<C>| (number(pair) >> shift) as usize % (1 << DIGIT);
     let mut ends = [0usize; 1 << DIGIT];
     pairs.iter().for_each(|pair| ends[digit(pair)] += 1);
     let mut nexts = [0usize; 1 << DIGIT];
@@ -75,7 +81,7 @@ fn distribute<const BY_TID: bool>(pairs: &mut [Pair], poll: &mut impl FnMut()) {
     for end in ends {
         let (bucket, others) = rest.split_at_mut(end - before);
         if bucket.len() > 1 {
-            distribute::<BY_TID>(bucket, poll);
+            distribute::<C, BY_TID>(bucket, word, poll);
         }
         (rest, before) = (others, end);
     }
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn equal_codes_are_sorted_by_heap_tid() {
-        let mut pairs: Vec<Pair> = (0..3_000u64).map(|i| (7, i * 1_009 % 3_001)).collect();
+        let mut pairs: Vec<Pair<u64>> = (0..3_000u64).map(|i| (7, i * 1_009 % 3_001)).collect();
         sort(&mut pairs, || ());
         assert!(pairs.is_sorted());
         let same = vec![(7, 7); 3_000];
@@ -119,7 +125,7 @@ mod tests {
     fn a_long_sort_can_be_left_at_any_time() {
         let pair = |i: u64| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15), i);
         for codes in [u64::MAX, 7] {
-            let mut pairs: Vec<Pair> =
+            let mut pairs: Vec<Pair<u64>> =
                 (0..100_000).map(pair).map(|(random, i)| (random & codes, random ^ i)).collect();
             let (mut polls, mut moved) = (0u32, pairs.clone());
             sort(&mut pairs, || polls += 1);

@@ -6,10 +6,9 @@ use std::collections::binary_heap::PeekMut;
 
 use super::radix::{self, Pair};
 use crate::entry::HeapTid;
-use crate::key::Code;
+use crate::key::{Code, Word};
 use crate::memory::{Add, Room, SMALL, listed, with_room};
 
-const PAIR_LEN: usize = size_of::<Pair>();
 /// Bytes read or written at once, unless the memory limit asks for less.
 const CHUNK: usize = 256 * 1024;
 const SMALLEST_CHUNK: usize = 16 * 1024;
@@ -55,11 +54,23 @@ impl Spill for MemorySpill {
 }
 
 /// Sorts entries by (code, heap TID).
-pub struct Sorter<S> {
+pub struct Sorter<S, C = Word> {
     spill: S,
     memory: usize,
-    pairs: Vec<Pair>,
+    pairs: Vec<Pair<C>>,
     runs: Vec<Run>,
+}
+
+/// Bytes of a spilled pair.
+pub(crate) const fn pair_len<C>() -> usize {
+    size_of::<C>() + size_of::<u64>()
+}
+
+/// The spilled pair that some bytes begin with.
+#[inline]
+pub(crate) fn read_pair<C: Code>(bytes: &[u8]) -> Option<Pair<C>> {
+    let (code, rest) = C::read_from_prefix(bytes).ok()?;
+    Some((code, u64::from_le_bytes(*rest.first_chunk()?)))
 }
 
 struct Run {
@@ -67,16 +78,16 @@ struct Run {
     pairs: usize,
 }
 
-impl<S: Spill> Sorter<S> {
+impl<S: Spill, C: Code> Sorter<S, C> {
     /// `memory` is the limit in bytes; it is not kept below 64 kB.
-    pub fn new(spill: S, memory: usize) -> Sorter<S> {
+    pub fn new(spill: S, memory: usize) -> Sorter<S, C> {
         let memory = memory.max(64 * 1024);
         Sorter { spill, memory, pairs: Vec::new(), runs: Vec::new() }
     }
 
     /// Adds an entry.
     #[inline]
-    pub fn push(&mut self, code: Code, tid: HeapTid) {
+    pub fn push(&mut self, code: C, tid: HeapTid) {
         if self.pairs.len() == self.pairs.capacity() {
             self.grow_or_spill();
         }
@@ -85,7 +96,7 @@ impl<S: Spill> Sorter<S> {
 
     #[cold]
     fn grow_or_spill(&mut self) {
-        let most = self.memory / PAIR_LEN;
+        let most = self.memory / size_of::<Pair<C>>();
         let held = self.pairs.len();
         let more = held.max(SMALLEST_RUN).min(most.saturating_sub(held));
         // Where the system gives no memory, what is held is spilled.
@@ -103,10 +114,10 @@ impl<S: Spill> Sorter<S> {
         radix::sort(&mut self.pairs, || self.spill.poll());
         let id = self.spill.create_run();
         let mut bytes = buffer(CHUNK.min(self.memory / 8));
-        for chunk in self.pairs.chunks((bytes.capacity() / PAIR_LEN).max(1)) {
+        for chunk in self.pairs.chunks((bytes.capacity() / pair_len::<C>()).max(1)) {
             bytes.clear();
             for (code, tid) in chunk {
-                bytes.extend_from_slice(&code.to_le_bytes());
+                bytes.extend_from_slice(code.as_bytes());
                 bytes.extend_from_slice(&tid.to_le_bytes());
             }
             self.spill.write(id, &bytes);
@@ -116,7 +127,7 @@ impl<S: Spill> Sorter<S> {
     }
 
     /// Hands out all entries in order.
-    pub fn finish(mut self, mut emit: impl FnMut(Code, HeapTid)) {
+    pub fn finish(mut self, mut emit: impl FnMut(C, HeapTid)) {
         if self.runs.is_empty() {
             radix::sort(&mut self.pairs, || self.spill.poll());
             self.pairs.iter().for_each(|&(code, tid)| emit(code, HeapTid::from_u64(tid)));
@@ -129,7 +140,7 @@ impl<S: Spill> Sorter<S> {
         let chunk = (self.memory / self.runs.len()).clamp(SMALLEST_CHUNK, CHUNK);
         let mut readers: Vec<RunReader> =
             listed(self.runs.iter().map(|run| RunReader::new(run, chunk)));
-        let heads: Vec<Reverse<(u64, u64, usize)>> = with_room(readers.len());
+        let heads: Vec<Reverse<(C, u64, usize)>> = with_room(readers.len());
         let mut heads = BinaryHeap::from(heads);
         for (index, reader) in readers.iter_mut().enumerate() {
             if let Some((code, tid)) = reader.next(&mut self.spill) {
@@ -173,24 +184,22 @@ impl RunReader {
     }
 
     #[inline]
-    fn next(&mut self, spill: &mut impl Spill) -> Option<Pair> {
+    fn next<C: Code>(&mut self, spill: &mut impl Spill) -> Option<Pair<C>> {
         if self.at == self.buffer.len() {
-            let pairs = self.unread.min(self.chunk / PAIR_LEN);
+            let pairs = self.unread.min(self.chunk / pair_len::<C>());
             if pairs == 0 {
                 return None;
             }
-            let bytes = pairs * PAIR_LEN;
+            let bytes = pairs * pair_len::<C>();
             self.buffer.make_room(bytes.saturating_sub(self.buffer.len()));
             self.buffer.resize(bytes, 0);
             spill.read(self.run, &mut self.buffer);
             self.unread -= pairs;
             self.at = 0;
         }
-        let (pair, _) = self.buffer.get(self.at..)?.split_first_chunk::<PAIR_LEN>()?;
-        self.at += PAIR_LEN;
-        let (code, tid) = pair.split_first_chunk::<8>()?;
-        let tid = tid.first_chunk::<8>()?;
-        Some((u64::from_le_bytes(*code), u64::from_le_bytes(*tid)))
+        let pair = read_pair(self.buffer.get(self.at..)?);
+        self.at += pair_len::<C>();
+        pair
     }
 }
 

@@ -17,6 +17,7 @@ use shuttle::thread::{self, ThreadId};
 
 use super::{Hint, Store, Update};
 use crate::entry::Block;
+use crate::key::Word;
 use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page, is_free, meta};
 use crate::store::memory::MemoryStore;
 use crate::store::strict::assert_order;
@@ -178,6 +179,7 @@ impl ConcurrentStore {
 }
 
 impl Store for ConcurrentStore {
+    type Code = Word;
     type Page<'s> = ReadLocked<'s>;
     type Pin = Pin;
 
@@ -229,6 +231,7 @@ impl Store for ConcurrentStore {
 pub(crate) struct Standby<'a>(pub(crate) &'a ConcurrentStore);
 
 impl Store for Standby<'_> {
+    type Code = Word;
     type Page<'s>
         = ReadLocked<'s>
     where

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use super::memory::{MemoryPage, MemoryStore};
 use super::{BulkStore, Hint, Store, Update};
 use crate::entry::Block;
+use crate::key::Word;
 use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page};
 
 /// What is logged as one: it is there after a crash with all of its pages, or with none.
@@ -63,6 +64,7 @@ pub(crate) fn replay(pages: &mut MemoryStore, record: &Record) {
 }
 
 impl Store for LoggedStore {
+    type Code = Word;
     type Page<'s> = MemoryPage;
     type Pin = Block;
 

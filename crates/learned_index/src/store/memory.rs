@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use super::{BulkStore, Hint, Store, Update};
 use crate::entry::Block;
+use crate::key::Word;
 use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page, is_free, meta};
 
 /// Pages in a vector, for one thread.
@@ -75,6 +76,7 @@ impl Deref for MemoryPage {
 }
 
 impl Store for MemoryStore {
+    type Code = Word;
     type Page<'s> = MemoryPage;
     type Pin = Block;
 
@@ -166,6 +168,8 @@ impl Update for MemoryStore {
 }
 
 impl BulkStore for MemoryStore {
+    type Code = Word;
+
     fn append(&mut self, page: &PageBytes) -> Block {
         let block = self.next;
         self.put(block, page);

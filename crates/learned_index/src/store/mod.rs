@@ -14,6 +14,7 @@ pub(crate) mod strict;
 use std::ops::Deref;
 
 use crate::entry::Block;
+use crate::key::Code;
 use crate::page::{Edit, PageBytes};
 
 /// What a store suggests for reading the same page again (PostgreSQL: its buffer); 0: nothing.
@@ -21,6 +22,8 @@ pub type Hint = u32;
 
 /// Reading pages.
 pub trait Store {
+    /// The codes of the index whose pages these are.
+    type Code: Code;
     /// A page locked for reading. Dropping it unlocks it.
     type Page<'s>: Deref<Target = PageBytes>
     where
@@ -92,6 +95,9 @@ pub trait Update: Store {
 
 /// Writing the pages of a new index, which nobody reads yet.
 pub trait BulkStore {
+    /// The codes of the index.
+    type Code: Code;
+
     /// Writes the next page: block 0 first, then 1, and so on. Pages there already are replaced.
     fn append(&mut self, page: &PageBytes) -> Block;
     /// Replaces a page.

@@ -9,6 +9,7 @@ use std::panic::resume_unwind;
 use super::memory::{MemoryPage, MemoryStore};
 use super::{Hint, Store, Update};
 use crate::entry::Block;
+use crate::key::Word;
 use crate::page::{Edit, PageBytes};
 
 /// The payload of the panic that stands for an error of the store.
@@ -102,6 +103,7 @@ pub(super) fn assert_order(locked: &[(Block, bool)], changed: &[Block]) {
 }
 
 impl Store for StrictStore {
+    type Code = Word;
     type Page<'s> = StrictPage<'s>;
     type Pin = Block;
 

@@ -5,7 +5,7 @@ use super::leaf_cutter::{LeafCutter, NewLeaf};
 use crate::corruption::Result;
 use crate::entries::Entries;
 use crate::entry::{Block, Fence, HeapTid};
-use crate::key::{Code, NullClass};
+use crate::key::{Code, NullClass, Word};
 use crate::memory::{Add, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::directory::{self, Child};
@@ -23,31 +23,31 @@ pub struct BuildOptions {
 }
 
 /// Writes the pages of an index. Takes all values first, then all NULLs, each in index order.
-pub struct Builder<W> {
+pub struct Builder<W: BulkStore> {
     identity: Identity,
     options: BuildOptions,
-    cutter: LeafCutter,
-    last: Option<(Code, HeapTid)>,
+    cutter: LeafCutter<W::Code>,
+    last: Option<(W::Code, HeapTid)>,
     written: Written<W>,
 }
 
 /// Where the leaves went.
-struct Written<W> {
+struct Written<W: BulkStore> {
     store: W,
-    value_leaves: Vec<Child>,
-    null_leaves: Vec<Child>,
+    value_leaves: Vec<Child<W::Code>>,
+    null_leaves: Vec<Child<W::Code>>,
     /// First code of each leaf of values: what the model learns.
-    first_codes: Vec<Code>,
+    first_codes: Vec<Word>,
     values: u64,
     nulls: u64,
 }
 
 impl<W: BulkStore> Written<W> {
-    fn add(&mut self, leaf: NewLeaf) {
+    fn add(&mut self, leaf: NewLeaf<W::Code>) {
         let child = leaf.child(self.store.append(&leaf.page));
         if leaf.class == NullClass::Value {
             self.value_leaves.add(child);
-            self.first_codes.add(leaf.first_code);
+            self.first_codes.add(leaf.first_code.word());
             self.values += leaf.entries as u64;
         } else {
             self.null_leaves.add(child);
@@ -79,7 +79,7 @@ impl<W: BulkStore> Builder<W> {
     /// Adds a value, unless it is before the one added last: then nothing happens and the
     /// answer is false.
     #[inline]
-    pub fn try_push(&mut self, code: Code, tid: HeapTid) -> bool {
+    pub fn try_push(&mut self, code: W::Code, tid: HeapTid) -> bool {
         if self.last.is_some_and(|last| (code, tid) <= last) {
             return false;
         }
@@ -107,7 +107,7 @@ impl<W: BulkStore> Builder<W> {
     ///
     /// # Errors
     /// If a page does not come back as it was written.
-    pub fn into_entries(mut self, mut emit: impl FnMut(Code, HeapTid)) -> Result<W> {
+    pub fn into_entries(mut self, mut emit: impl FnMut(W::Code, HeapTid)) -> Result<W> {
         let mut entries = Entries::default();
         for leaf in &self.written.value_leaves {
             let page = self.written.store.read_back(leaf.block);
@@ -121,7 +121,7 @@ impl<W: BulkStore> Builder<W> {
     }
 
     /// Writes the rest, and the metapage at last. Returns the store and what was written.
-    pub fn finish(mut self) -> (W, State) {
+    pub fn finish(mut self) -> (W, State<W::Code>) {
         let end = match self.cutter.class() {
             NullClass::NullsFirst if self.written.values > 0 => Fence::start_of(NullClass::Value),
             _ => Fence::MAX,
@@ -132,7 +132,7 @@ impl<W: BulkStore> Builder<W> {
         }
         let Written { store, value_leaves, null_leaves, first_codes, values, nulls } =
             &mut self.written;
-        let leaves: Vec<Child> = match self.identity.nulls_first {
+        let leaves: Vec<Child<W::Code>> = match self.identity.nulls_first {
             true => listed(null_leaves.iter().chain(value_leaves.iter()).copied()),
             false => listed(value_leaves.iter().chain(null_leaves.iter()).copied()),
         };
@@ -165,7 +165,7 @@ impl<W: BulkStore> Builder<W> {
         (self.written.store, state)
     }
 
-    fn finish_class(&mut self, end: Fence) {
+    fn finish_class(&mut self, end: Fence<W::Code>) {
         let written = &mut self.written;
         self.cutter.finish(end, |leaf| written.add(leaf));
     }
@@ -176,15 +176,15 @@ impl<W: BulkStore> Builder<W> {
         if let Some(first) = value_leaves.first_mut().filter(|first| first.low != Fence::MIN) {
             first.low = Fence::MIN;
             let mut page: Box<PageBytes> = store.read_back(first.block);
-            leaf_builder::set_low(&mut page, Fence::MIN);
+            leaf_builder::set_low::<W::Code>(&mut page, Fence::MIN);
             store.overwrite(first.block, &page);
         }
     }
 }
 
 /// Writes a directory over leaves. Returns its top page.
-fn write_directory(
-    leaves: &[Child],
+fn write_directory<C: Code>(
+    leaves: &[Child<C>],
     birth: u64,
     mut write: impl FnMut(&PageBytes) -> Block,
 ) -> Block {
@@ -202,14 +202,14 @@ fn write_directory(
 }
 
 /// Writes one level of a directory. Returns the places of its pages in the level above.
-pub(super) fn write_level(
-    children: &[Child],
+pub(super) fn write_level<C: Code>(
+    children: &[Child<C>],
     level: u16,
     birth: u64,
     mut write: impl FnMut(&PageBytes) -> Block,
-) -> Vec<Child> {
-    let mut parents = with_room(children.len() / directory::CAPACITY + 1);
-    for group in children.chunks(directory::CAPACITY) {
+) -> Vec<Child<C>> {
+    let mut parents = with_room(children.len() / directory::capacity::<C>() + 1);
+    for group in children.chunks(directory::capacity::<C>()) {
         let block = write(&directory::encode(level, group, birth));
         let leaves = group.iter().map(|child| child.leaves).sum();
         parents.push(Child { low: group[0].low, block, leaves, birth });

@@ -173,6 +173,7 @@ struct Disturbed<'a> {
 }
 
 impl Store for Disturbed<'_> {
+    type Code = u64;
     type Page<'s>
         = MemoryPage
     where
@@ -220,14 +221,14 @@ struct Session {
 }
 
 impl Session {
-    fn open<S: Store>(store: &S, memory: usize) -> Session {
+    fn open<S: Store<Code = u64>>(store: &S, memory: usize) -> Session {
         let budget = Budget::alone(memory);
         let directory = Directory::open_within(store, &budget).unwrap();
         Session { directory, budget, hints: HashMap::new() }
     }
 
     /// Looks some positions up, and remembers something of their leaves.
-    fn look_up<S: Store>(
+    fn look_up<S: Store<Code = u64>>(
         &mut self,
         store: &S,
         leaves: &[Child],
@@ -262,7 +263,7 @@ impl Session {
     }
 
     /// All of it, against the oracle.
-    fn expect_all<S: Store>(&mut self, store: &S, leaves: &[Child]) {
+    fn expect_all<S: Store<Code = u64>>(&mut self, store: &S, leaves: &[Child]) {
         assert_eq!(self.directory.leaves(), leaves.len());
         for (ordinal, leaf) in leaves.iter().enumerate() {
             let found = settled(self.directory.leaf(store, ordinal)).unwrap().unwrap();
@@ -391,7 +392,7 @@ fn a_state_that_cannot_be_read_leaves_the_directory_as_it_was() {
 }
 
 /// Everything that a directory tells.
-fn told<S: Store>(
+fn told<S: Store<Code = u64>>(
     store: &S,
     directory: &mut Directory,
     random: &mut StdRng,

@@ -21,12 +21,13 @@ use super::budget::{Budget, Share};
 use super::leaf::LeafRef;
 use crate::entry::{Block, Fence};
 use crate::fault::{Fault, full_at, injected};
+use crate::key::Code;
 use crate::memory::{Add, Room};
 use crate::page::delta::Delta;
 
 /// A page whose slots keep their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::tree) enum PageId {
+pub(in crate::tree) enum PageId<C> {
     /// A published leaf.
     Leaf {
         /// Where it is.
@@ -43,19 +44,19 @@ pub(in crate::tree) enum PageId {
         /// Times that entries were taken out.
         rewrites: u64,
         /// Where it ends: a split changes that.
-        high: Fence,
+        high: Fence<C>,
     },
 }
 
-impl PageId {
+impl<C: Code> PageId<C> {
     /// That of a leaf as the directory knows it.
     #[inline]
-    pub(in crate::tree) fn of_leaf(at: LeafRef) -> PageId {
+    pub(in crate::tree) fn of_leaf(at: LeafRef) -> PageId<C> {
         PageId::Leaf { block: at.block, birth: at.birth }
     }
 
     /// That of a leaf of a delta tree.
-    pub(in crate::tree) fn of_delta(node: &Delta<'_>) -> PageId {
+    pub(in crate::tree) fn of_delta(node: &Delta<'_, C>) -> PageId<C> {
         let rewrites = if injected(Fault::KeepKilled) { 0 } else { node.rewrites() };
         PageId::Delta { block: node.at(), name: node.tree(), rewrites, high: node.high() }
     }
@@ -124,7 +125,7 @@ const WORDS_PER_PAGE: usize = 16;
 
 /// What is known of pages. Which pages these are is no secret, and each lookup of a key asks for
 /// one.
-type Pages = HashMap<PageId, Slots, BuildHasherDefault<PageIdHasher>>;
+type Pages<C> = HashMap<PageId<C>, Slots, BuildHasherDefault<PageIdHasher>>;
 
 /// Mixes the few words of a [`PageId`]: multiplication by an odd number, as in FxHash.
 #[derive(Default)]
@@ -154,10 +155,10 @@ impl Hasher for PageIdHasher {
 
 /// Dead entries by page, within a limit: the pages that were not asked for lately are forgotten.
 #[derive(Debug)]
-pub(in crate::tree) struct Killed {
+pub(in crate::tree) struct Killed<C> {
     /// The pages that were added to since the old ones were put aside.
-    young: Pages,
-    old: Pages,
+    young: Pages<C>,
+    old: Pages<C>,
     /// Words that the young ones take, and the old ones.
     words: [usize; 2],
     /// Of the young ones.
@@ -166,15 +167,15 @@ pub(in crate::tree) struct Killed {
     share: Option<Share>,
 }
 
-impl Killed {
+impl<C: Code> Killed<C> {
     /// Nothing yet, and at most this many bytes, about.
-    pub(in crate::tree) fn within(bytes: usize) -> Killed {
+    pub(in crate::tree) fn within(bytes: usize) -> Killed<C> {
         let (young, old) = (Pages::default(), Pages::default());
         Killed { young, old, words: [0; 2], limit: bytes / 16, share: None }
     }
 
     /// The same, and never more than a budget has.
-    pub(in crate::tree) fn shared(bytes: usize, budget: &Rc<Budget>) -> Killed {
+    pub(in crate::tree) fn shared(bytes: usize, budget: &Rc<Budget>) -> Killed<C> {
         Killed { share: Some(Share::of(budget)), ..Killed::within(bytes) }
     }
 
@@ -191,7 +192,7 @@ impl Killed {
 
     /// What is known of a page's entries.
     #[inline]
-    pub(in crate::tree) fn of(&self, page_id: &PageId) -> Option<&Slots> {
+    pub(in crate::tree) fn of(&self, page_id: &PageId<C>) -> Option<&Slots> {
         if self.is_empty() {
             return None;
         }
@@ -200,7 +201,7 @@ impl Killed {
 
     /// Whether this session knows enough new dead entries of a page to write a record that marks
     /// them for all sessions.
-    pub(in crate::tree) fn is_worth_marking(&self, page_id: &PageId, more: MoreDead) -> bool {
+    pub(in crate::tree) fn is_worth_marking(&self, page_id: &PageId<C>, more: MoreDead) -> bool {
         self.of(page_id).is_some_and(|slots| {
             // Marking takes longer the more marks there are already: not again and again for a few
             // more.
@@ -216,7 +217,7 @@ impl Killed {
 
     /// Notes that the entries of a page that are known to be dead were marked for all sessions, as
     /// far as that was possible.
-    pub(in crate::tree) fn were_marked(&mut self, page_id: &PageId) {
+    pub(in crate::tree) fn were_marked(&mut self, page_id: &PageId<C>) {
         let [young, old] = [&mut self.young, &mut self.old];
         if let Some(slots) = young.get_mut(page_id).or_else(|| old.get_mut(page_id)) {
             slots.unmarked = 0;
@@ -224,14 +225,14 @@ impl Killed {
     }
 
     /// Remembers that the row of an entry is dead.
-    pub(in crate::tree) fn add(&mut self, page_id: PageId, slot: usize) {
+    pub(in crate::tree) fn add(&mut self, page_id: PageId<C>, slot: usize) {
         self.add_all(page_id, [slot]);
     }
 
     /// The same of several entries of one page.
     pub(in crate::tree) fn add_all(
         &mut self,
-        page_id: PageId,
+        page_id: PageId<C>,
         more: impl IntoIterator<Item = usize>,
     ) {
         if !self.young.contains_key(&page_id) {
@@ -275,7 +276,7 @@ impl Killed {
 mod tests {
     use super::*;
 
-    fn leaf(block: Block) -> PageId {
+    fn leaf(block: Block) -> PageId<u64> {
         PageId::Leaf { block, birth: 7 }
     }
 

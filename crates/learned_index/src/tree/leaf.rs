@@ -6,6 +6,7 @@ use std::ops::Deref;
 use super::attempt::{Attempt, Interruption, read_current};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence, Side};
+use crate::key::Code;
 use crate::page::directory::Child;
 use crate::page::leaf::{Head, Leaf};
 use crate::page::{self, PageBytes};
@@ -28,15 +29,15 @@ pub struct LeafRef {
 
 impl LeafRef {
     /// One that this session has not read yet.
-    pub(super) fn unknown(ordinal: usize, child: &Child) -> LeafRef {
+    pub(super) fn unknown<C>(ordinal: usize, child: &Child<C>) -> LeafRef {
         LeafRef { ordinal, block: child.block, birth: child.birth, hint: 0, verified: false }
     }
 }
 
 /// A leaf that is locked, and was checked.
-pub(super) struct OpenLeaf<P> {
+pub(super) struct OpenLeaf<P, C> {
     page: P,
-    head: Head,
+    head: Head<C>,
     /// Where it is, with the hint of this time.
     pub(super) at: LeafRef,
 }
@@ -47,18 +48,18 @@ pub(super) fn read_leaf<'s, S: Store>(
     store: &'s S,
     word: u64,
     at: LeafRef,
-) -> Attempt<OpenLeaf<S::Page<'s>>> {
+) -> Attempt<OpenLeaf<S::Page<'s>, S::Code>> {
     let page = read_current(store, word, at.block, at.hint)?;
     let hint = S::hint(&page);
     OpenLeaf::check(page, at, hint).map_err(Interruption::from)
 }
 
-impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
+impl<C: Code, P: Deref<Target = PageBytes>> OpenLeaf<P, C> {
     /// Checks that a locked page is the leaf that is meant, and its seal when this session finds it
     /// there (`hint`) for the first time: where it was elsewhere before, it was read from disk
     /// since.
     #[inline(always)]
-    pub(super) fn check(page: P, at: LeafRef, hint: Hint) -> Result<OpenLeaf<P>> {
+    pub(super) fn check(page: P, at: LeafRef, hint: Hint) -> Result<OpenLeaf<P, C>> {
         let named = |corruption: Corruption| corruption.at(at.block);
         let birth = page::birth(&page);
         ensure(birth == at.birth, "the leaf that the directory means", birth).map_err(named)?;
@@ -71,7 +72,7 @@ impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
 
     /// Checks that the leaf has a position, or what is before it.
     #[inline(always)]
-    pub(super) fn check_holds(&self, side: Side, position: Fence) -> Result<()> {
+    pub(super) fn check_holds(&self, side: Side, position: Fence<C>) -> Result<()> {
         let leaf = self.view();
         let holds = side.holds(leaf.low(), leaf.high(), position);
         leaf.ensure_that(holds, "a leaf that holds the key")
@@ -79,7 +80,7 @@ impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
 
     /// The leaf.
     #[inline(always)]
-    pub(super) fn view(&self) -> Leaf<'_> {
+    pub(super) fn view(&self) -> Leaf<'_, C> {
         self.head.of(&self.page)
     }
 
@@ -89,7 +90,7 @@ impl<P: Deref<Target = PageBytes>> OpenLeaf<P> {
     }
 
     /// A copy that is not locked.
-    pub(super) fn copied(&self) -> OpenLeaf<Box<PageBytes>> {
+    pub(super) fn copied(&self) -> OpenLeaf<Box<PageBytes>, C> {
         OpenLeaf { page: Box::new(*self.page), head: self.head, at: self.at }
     }
 

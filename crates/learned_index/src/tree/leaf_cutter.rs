@@ -14,37 +14,42 @@ const GATHER: usize = 2 * MAX_ENTRIES;
 
 /// Gathers entries of one null class and cuts them into leaves, each beginning where the one before
 /// ends.
-pub(super) struct LeafCutter {
+pub(super) struct LeafCutter<C> {
     filler: LeafBuilder,
     /// Entries that are not yet in a leaf; those before `taken` are.
-    entries: Entries,
+    entries: Entries<C>,
     tid_codes: Vec<u64>,
     taken: usize,
     /// The largest line pointer so far.
     stride: u16,
-    low: Fence,
+    low: Fence<C>,
     birth: u64,
 }
 
 /// A leaf that was cut.
-pub(super) struct NewLeaf {
+pub(super) struct NewLeaf<C> {
     pub(super) page: PageBytes,
-    pub(super) low: Fence,
-    pub(super) first_code: Code,
+    pub(super) low: Fence<C>,
+    pub(super) first_code: C,
     pub(super) entries: usize,
     pub(super) class: NullClass,
 }
 
-impl NewLeaf {
+impl<C: Code> NewLeaf<C> {
     /// The leaf's place in the directory.
-    pub(super) fn child(&self, block: Block) -> Child {
+    pub(super) fn child(&self, block: Block) -> Child<C> {
         Child { low: self.low, block, leaves: 1, birth: crate::page::birth(&self.page) }
     }
 }
 
-impl LeafCutter {
+impl<C: Code> LeafCutter<C> {
     /// `low` is where the first leaf begins.
-    pub(super) fn new(fillfactor: u32, class: NullClass, low: Fence, birth: u64) -> LeafCutter {
+    pub(super) fn new(
+        fillfactor: u32,
+        class: NullClass,
+        low: Fence<C>,
+        birth: u64,
+    ) -> LeafCutter<C> {
         LeafCutter {
             filler: LeafBuilder::new(fillfactor),
             entries: Entries::of(class),
@@ -62,7 +67,7 @@ impl LeafCutter {
     }
 
     /// Where the next leaf begins.
-    pub(super) fn low(&self) -> Fence {
+    pub(super) fn low(&self) -> Fence<C> {
         self.low
     }
 
@@ -72,14 +77,14 @@ impl LeafCutter {
     }
 
     /// Goes on with another class, and a leaf that begins at `low`. Nothing may be gathered.
-    pub(super) fn begin(&mut self, class: NullClass, low: Fence) {
+    pub(super) fn begin(&mut self, class: NullClass, low: Fence<C>) {
         self.entries.set_class(class);
         self.low = low;
     }
 
     /// Adds an entry that is behind all others.
     #[inline]
-    pub(super) fn push(&mut self, code: Code, tid: HeapTid, mut write: impl FnMut(NewLeaf)) {
+    pub(super) fn push(&mut self, code: C, tid: HeapTid, mut write: impl FnMut(NewLeaf<C>)) {
         self.entries.add(code, tid);
         if self.entries.len() >= GATHER {
             // A leaf that was filled too early is filled again, with what follows.
@@ -88,13 +93,13 @@ impl LeafCutter {
     }
 
     /// What was gathered and is not in a leaf.
-    pub(super) fn gathered(&self) -> impl Iterator<Item = Entry> {
+    pub(super) fn gathered(&self) -> impl Iterator<Item = Entry<C>> {
         self.entries.iter().skip(self.taken)
     }
 
     /// Cuts leaves off the front of what was gathered until no more than `keep` entries are left,
     /// or until the rest fits one leaf: then that leaf, which is not written yet, is returned.
-    fn cut(&mut self, keep: usize, write: &mut impl FnMut(NewLeaf)) -> Option<FilledLeaf> {
+    fn cut(&mut self, keep: usize, write: &mut impl FnMut(NewLeaf<C>)) -> Option<FilledLeaf<C>> {
         self.number_tids();
         let mut last = None;
         while self.entries.len() - self.taken > keep {
@@ -120,7 +125,7 @@ impl LeafCutter {
     }
 
     /// Cuts all that was gathered; the last leaf ends at `end`.
-    pub(super) fn finish(&mut self, end: Fence, mut write: impl FnMut(NewLeaf)) {
+    pub(super) fn finish(&mut self, end: Fence<C>, mut write: impl FnMut(NewLeaf<C>)) {
         if let Some(last) = self.cut(0, &mut write) {
             self.write_leaf(last, end, &mut write);
         }
@@ -133,8 +138,8 @@ impl LeafCutter {
     pub(super) fn write_empty(
         &mut self,
         class: NullClass,
-        end: Fence,
-        write: impl FnOnce(NewLeaf),
+        end: Fence<C>,
+        write: impl FnOnce(NewLeaf<C>),
     ) {
         let low = std::mem::replace(&mut self.low, end);
         let page = self.filler.fill(&[], &[]).into_page(class, low, end, 1, self.birth);
@@ -157,14 +162,19 @@ impl LeafCutter {
 
     /// The boundary between two gathered entries. Between different codes it is the larger one
     /// without a TID, so that a search for that code comes to the right leaf at once.
-    fn fence_between(&self, left: usize, right: usize) -> Fence {
+    fn fence_between(&self, left: usize, right: usize) -> Fence<C> {
         let codes = self.entries.codes();
         let code = codes[right];
         let tid = if codes[left] == code { self.entries.tids()[right] } else { HeapTid::MIN };
         Fence { class: self.class() as u8, code, tid }
     }
 
-    fn write_leaf(&mut self, filled: FilledLeaf, high: Fence, write: &mut impl FnMut(NewLeaf)) {
+    fn write_leaf(
+        &mut self,
+        filled: FilledLeaf<C>,
+        high: Fence<C>,
+        write: &mut impl FnMut(NewLeaf<C>),
+    ) {
         let first_code = self.entries.codes()[self.taken];
         let entries = filled.entries;
         let low = std::mem::replace(&mut self.low, high);

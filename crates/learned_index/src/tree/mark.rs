@@ -50,7 +50,7 @@ pub(super) fn mark<'s, S: Update>(
     at: LeafRef,
     lock: impl Fn() -> S::Exclusive<'s>,
     may_create: bool,
-    mut judge: impl FnMut(&Leaf<'_>) -> Result<Verdict>,
+    mut judge: impl FnMut(&Leaf<'_, S::Code>) -> Result<Verdict>,
     before: impl FnOnce(),
 ) -> Result<Marked> {
     let mut map_page = None;
@@ -105,10 +105,10 @@ pub(super) fn mark<'s, S: Update>(
 /// dead, if the table says so too: it tells standbys, and lets them cancel queries that may see the
 /// rows. The caller has the exclusion, and this is no standby. `may_create`: the index may grow by
 /// a page for that. Returns how many were marked.
-pub fn mark_killed<S: Update, T: Table>(
+pub fn mark_killed<S: Update, T: Table<S::Code>>(
     store: &S,
-    directory: &mut Directory,
-    position: Fence,
+    directory: &mut Directory<S::Code>,
+    position: Fence<S::Code>,
     may_create: bool,
     table: &mut T,
 ) -> Result<usize> {
@@ -120,9 +120,10 @@ pub fn mark_killed<S: Update, T: Table>(
     // The exclusion keeps VACUUM from removing entries, so each heap TID that has one here is still
     // that of its row.
     let mut slots: Vec<u16> = Vec::new();
-    let mut removed: Vec<(T::Horizon, Vec<Entry>)> = Vec::new();
+    let mut removed: Vec<(T::Horizon, Vec<_>)> = Vec::new();
     for some in known.chunks(MOST_AT_ONCE) {
-        let candidate = |entry: &Entry| Candidate { tid: entry.tid, promising: true, dead: false };
+        let candidate =
+            |entry: &Entry<S::Code>| Candidate { tid: entry.tid, promising: true, dead: false };
         let mut candidates: Vec<Candidate> = listed(some.iter().map(|(_, entry)| candidate(entry)));
         let horizon = table.find_dead(at.block, &mut candidates, true);
         let answers = || candidates.iter().zip(some).filter(|(candidate, _)| candidate.dead);
@@ -133,7 +134,7 @@ pub fn mark_killed<S: Update, T: Table>(
         return Ok(0);
     }
     stop_at(StopPoint::MarkBeforeLock);
-    let judge = |leaf: &Leaf<'_>| {
+    let judge = |leaf: &Leaf<'_, S::Code>| {
         let mut dead = undisturbed(read_tombstones(&excluded, excluded.word, leaf))?.slots();
         let before = dead.len();
         dead.add_all(slots.iter().copied());
@@ -155,9 +156,9 @@ pub fn mark_killed<S: Update, T: Table>(
 /// entries.
 fn unmarked<S: Store>(
     excluded: &Excluded<'_, S>,
-    directory: &Directory,
+    directory: &Directory<S::Code>,
     at: LeafRef,
-) -> Attempt<Vec<(u16, Entry)>> {
+) -> Attempt<Vec<(u16, Entry<S::Code>)>> {
     let Some(known) = directory.killed_in(&PageId::of_leaf(at)) else { return Ok(Vec::new()) };
     let open = read_leaf(excluded, excluded.word, at)?;
     let leaf = open.view();

@@ -13,7 +13,7 @@ use super::budget::Budget;
 use super::build::BuildOptions;
 use super::directory::read_meta;
 use super::rewrite::{Excluded, Rewrite, undisturbed};
-use super::routes::{Routes, USUAL_ENTRIES, pages_of};
+use super::routes::{Routes, pages_of, usual_entries};
 use super::transition::transition;
 use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence, Side};
@@ -65,7 +65,7 @@ pub fn delta_entries<S: Store>(store: &S) -> Result<u64> {
             trees.map(|tree| Ok(Routes::read(store, state.word, tree, &unbounded)?.leaves())).sum();
         // Others may merge meanwhile: then there is another state to count.
         if let Some(leaves) = settled(leaves)? {
-            return Ok((leaves * USUAL_ENTRIES) as u64);
+            return Ok((leaves * usual_entries::<S::Code>()) as u64);
         }
     }
 }
@@ -155,7 +155,7 @@ impl Done {
 fn merge_run<S: Update>(
     rewrite: &mut Rewrite<'_, S>,
     frozen: &mut Frozen<'_, S>,
-    first: Entry,
+    first: Entry<S::Code>,
     limits: Limits,
     done: &mut Done,
 ) -> Result<()> {
@@ -198,19 +198,23 @@ fn merge_run<S: Update>(
 }
 
 /// The entries of a frozen tree from the watermark on, in order.
-struct Frozen<'a, S> {
+struct Frozen<'a, S: Store> {
     store: &'a Excluded<'a, S>,
-    routes: Routes,
-    entries: Vec<Entry>,
+    routes: Routes<S::Code>,
+    entries: Vec<Entry<S::Code>>,
     next: usize,
     /// Where the leaf ends that the entries are from.
-    high: Fence,
+    high: Fence<S::Code>,
     /// The leaves read so far, and where each ends.
-    leaves: Vec<(Block, Fence)>,
+    leaves: Vec<(Block, Fence<S::Code>)>,
 }
 
 impl<'a, S: Store> Frozen<'a, S> {
-    fn new(store: &'a Excluded<'a, S>, tree: Tree, watermark: Fence) -> Result<Frozen<'a, S>> {
+    fn new(
+        store: &'a Excluded<'a, S>,
+        tree: Tree,
+        watermark: Fence<S::Code>,
+    ) -> Result<Frozen<'a, S>> {
         let routes =
             undisturbed(Routes::read(store, store.word, tree, &Budget::alone(usize::MAX)))?;
         let mut frozen = Frozen {
@@ -225,7 +229,7 @@ impl<'a, S: Store> Frozen<'a, S> {
         Ok(frozen)
     }
 
-    fn read_from(&mut self, position: Fence) -> Result<()> {
+    fn read_from(&mut self, position: Fence<S::Code>) -> Result<()> {
         let word = self.store.word;
         let open = undisturbed(self.routes.read_leaf(self.store, word, position, Side::At))?;
         let node = open.view();
@@ -236,7 +240,7 @@ impl<'a, S: Store> Frozen<'a, S> {
         Ok(())
     }
 
-    fn peek(&mut self) -> Result<Option<Entry>> {
+    fn peek(&mut self) -> Result<Option<Entry<S::Code>>> {
         while self.next >= self.entries.len() {
             if self.high == Fence::MAX {
                 return Ok(None);
@@ -251,7 +255,7 @@ impl<'a, S: Store> Frozen<'a, S> {
     }
 
     /// The leaves that a watermark leaves behind.
-    fn leaves_before(&self, watermark: Fence) -> Vec<Block> {
+    fn leaves_before(&self, watermark: Fence<S::Code>) -> Vec<Block> {
         let behind = self.leaves.iter().filter(|(_, high)| *high <= watermark);
         listed(behind.map(|&(block, _)| block))
     }

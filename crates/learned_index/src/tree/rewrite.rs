@@ -17,7 +17,7 @@ use crate::corruption::{Corruption, Result};
 use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence};
 use crate::fault::{Fault, cut_off, injected};
-use crate::key::{Code, NullClass};
+use crate::key::{Code, NullClass, Word};
 use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::PageBytes;
@@ -30,7 +30,9 @@ use crate::store::{Hint, Store, Update};
 const MODEL_DRIFT: u32 = 32;
 
 /// A directory page with fewer children goes together with the next one.
-const SMALL_PAGE: usize = directory::CAPACITY / 4;
+const fn small_page<C>() -> usize {
+    directory::capacity::<C>() / 4
+}
 
 /// A store as the session with the exclusion sees it: the state does not change under it, for what
 /// others may do (open a delta tree) touches nothing that is read through this.
@@ -40,6 +42,7 @@ pub(super) struct Excluded<'a, S> {
 }
 
 impl<S: Store> Store for Excluded<'_, S> {
+    type Code = S::Code;
     type Page<'s>
         = S::Page<'s>
     where
@@ -85,17 +88,17 @@ pub(super) fn undisturbed<T>(attempt: Attempt<T>) -> Result<T> {
 }
 
 /// New leaves in the making.
-pub(super) struct Rewrite<'a, S> {
+pub(super) struct Rewrite<'a, S: Store> {
     store: &'a S,
     pub(super) identity: Identity,
-    pub(super) state: State,
+    pub(super) state: State<S::Code>,
     options: BuildOptions,
-    upper: UpperLevels,
+    upper: UpperLevels<S::Code>,
     /// How many leaves stand before each directory page of the lowest level.
     firsts: Vec<usize>,
     /// The directory page that was read last.
-    current: Option<(usize, Vec<Child>)>,
-    runs: Vec<Run>,
+    current: Option<(usize, Vec<Child<S::Code>>)>,
+    runs: Vec<Run<S::Code>>,
     /// Blocks that nobody refers to once this is published.
     replaced: Vec<Block>,
     /// Blocks known to be free.
@@ -106,26 +109,26 @@ pub(super) struct Rewrite<'a, S> {
 }
 
 /// Leaves that stand next to each other, and what replaces them.
-struct Run {
+struct Run<C> {
     first: usize,
     count: usize,
     /// Where it ends.
-    high: Fence,
-    leaves: Vec<Child>,
+    high: Fence<C>,
+    leaves: Vec<Child<C>>,
 }
 
 /// The entries of a leaf that are alive, in order.
-pub(super) struct Contents {
-    pub(super) low: Fence,
-    pub(super) high: Fence,
-    pub(super) entries: Entries,
+pub(super) struct Contents<C> {
+    pub(super) low: Fence<C>,
+    pub(super) high: Fence<C>,
+    pub(super) entries: Entries<C>,
 }
 
 /// New leaves of one run.
-pub(super) struct OpenRun {
+pub(super) struct OpenRun<C> {
     first: usize,
-    cutter: LeafCutter,
-    leaves: Vec<Child>,
+    cutter: LeafCutter<C>,
+    leaves: Vec<Child<C>>,
 }
 
 impl<'a, S: Update> Rewrite<'a, S> {
@@ -170,7 +173,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         self.state.leaves as usize
     }
 
-    fn children(&mut self, page: usize) -> Result<&[Child]> {
+    fn children(&mut self, page: usize) -> Result<&[Child<S::Code>]> {
         if self.current.as_ref().is_none_or(|(current, _)| *current != page) {
             let parent = self.upper.pages[page];
             let children =
@@ -181,7 +184,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     /// The ordinal of the leaf that a position belongs to; 0 if there are no leaves.
-    pub(super) fn ordinal_of(&mut self, position: Fence) -> Result<usize> {
+    pub(super) fn ordinal_of(&mut self, position: Fence<S::Code>) -> Result<usize> {
         if self.leaves() == 0 {
             return Ok(0);
         }
@@ -193,7 +196,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         Ok(first + within)
     }
 
-    fn child(&mut self, ordinal: usize) -> Result<Child> {
+    fn child(&mut self, ordinal: usize) -> Result<Child<S::Code>> {
         let page = self.firsts.partition_point(|&first| first <= ordinal).saturating_sub(1);
         let within = ordinal - self.firsts[page];
         let found = self.children(page)?.get(within).copied();
@@ -201,7 +204,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     /// Begins a run with the `first`-th leaf, whose low fence is `low`.
-    pub(super) fn begin_run(&self, first: usize, low: Fence) -> OpenRun {
+    pub(super) fn begin_run(&self, first: usize, low: Fence<S::Code>) -> OpenRun<S::Code> {
         let class = match low.class {
             0 if self.identity.nulls_first => NullClass::NullsFirst,
             2 => NullClass::NullsLast,
@@ -214,7 +217,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
 
     /// Reads the `ordinal`-th leaf, which will be replaced. Of an index without leaves: an empty
     /// one over everything.
-    pub(super) fn take_leaf(&mut self, ordinal: usize) -> Result<Contents> {
+    pub(super) fn take_leaf(&mut self, ordinal: usize) -> Result<Contents<S::Code>> {
         if self.leaves() == 0 {
             return Ok(Contents { low: Fence::MIN, high: Fence::MAX, entries: Entries::default() });
         }
@@ -223,7 +226,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         self.read_leaf(LeafRef::unknown(ordinal, &child), child.low)
     }
 
-    fn read_leaf(&mut self, at: LeafRef, low: Fence) -> Result<Contents> {
+    fn read_leaf(&mut self, at: LeafRef, low: Fence<S::Code>) -> Result<Contents<S::Code>> {
         let excluded = self.excluded();
         let open = undisturbed(read_leaf(&excluded, excluded.word, at))?;
         let leaf = open.view();
@@ -248,7 +251,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     /// Adds an entry to a run, behind all others.
-    pub(super) fn push(&mut self, run: &mut OpenRun, entry: Entry) {
+    pub(super) fn push(&mut self, run: &mut OpenRun<S::Code>, entry: Entry<S::Code>) {
         let class = entry.key.class;
         if class != run.cutter.class() {
             let boundary = Fence::start_of(class);
@@ -267,19 +270,19 @@ impl<'a, S: Update> Rewrite<'a, S> {
         run.leaves = written;
     }
 
-    fn finish_class(&mut self, run: &mut OpenRun, end: Fence) {
+    fn finish_class(&mut self, run: &mut OpenRun<S::Code>, end: Fence<S::Code>) {
         let mut written = std::mem::take(&mut run.leaves);
         run.cutter.finish(end, |leaf| self.add_leaf(&mut written, leaf));
         run.leaves = written;
     }
 
-    fn write_empty(&mut self, run: &mut OpenRun, class: NullClass, end: Fence) {
+    fn write_empty(&mut self, run: &mut OpenRun<S::Code>, class: NullClass, end: Fence<S::Code>) {
         let mut written = std::mem::take(&mut run.leaves);
         run.cutter.write_empty(class, end, |leaf| self.add_leaf(&mut written, leaf));
         run.leaves = written;
     }
 
-    fn add_leaf(&mut self, leaves: &mut Vec<Child>, leaf: NewLeaf) {
+    fn add_leaf(&mut self, leaves: &mut Vec<Child<S::Code>>, leaf: NewLeaf<S::Code>) {
         let block = write_page(self.store, self.spare, &leaf.page);
         leaves.add(leaf.child(block));
         if leaf.class == NullClass::Value {
@@ -291,7 +294,12 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     /// Ends a run, which replaces `count` leaves and ends at `high`.
-    pub(super) fn finish_run(&mut self, mut run: OpenRun, count: usize, high: Fence) {
+    pub(super) fn finish_run(
+        &mut self,
+        mut run: OpenRun<S::Code>,
+        count: usize,
+        high: Fence<S::Code>,
+    ) {
         let values = Fence::start_of(NullClass::Value);
         if run.cutter.class() == NullClass::NullsFirst && high > values {
             if !run.cutter.is_empty() {
@@ -312,8 +320,8 @@ impl<'a, S: Update> Rewrite<'a, S> {
     pub(super) fn publish(
         mut self,
         train_model: bool,
-        change: impl FnOnce(&mut State),
-    ) -> Result<State> {
+        change: impl FnOnce(&mut State<S::Code>),
+    ) -> Result<State<S::Code>> {
         let birth = self.state.epoch + 1;
         let mut next = self.state;
         next.epoch = birth;
@@ -321,12 +329,12 @@ impl<'a, S: Update> Rewrite<'a, S> {
         next.nulls = next.nulls.saturating_add_signed(self.nulls);
         next.null_leaves = (i64::from(next.null_leaves) + self.null_leaves) as u32;
         for run in &self.runs {
-            let code = |position: Fence, none: Code| match position.class {
-                1 => position.code,
+            let word = |position: Fence<S::Code>, none: Word| match position.class {
+                1 => position.code.word(),
                 _ => none,
             };
-            let low = run.leaves.first().map_or(0, |leaf| code(leaf.low, 0));
-            next.stale = (next.stale.0.min(low), next.stale.1.max(code(run.high, Code::MAX)));
+            let low = run.leaves.first().map_or(0, |leaf| word(leaf.low, 0));
+            next.stale = (next.stale.0.min(low), next.stale.1.max(word(run.high, Word::MAX)));
         }
         stop_at(StopPoint::RewriteBeforeDirectory);
         if !self.runs.is_empty() {
@@ -371,10 +379,10 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     /// The new lowest level of the directory: pages without a replaced leaf stay.
-    fn replace_pages(&mut self, birth: u64) -> Result<Vec<Child>> {
+    fn replace_pages(&mut self, birth: u64) -> Result<Vec<Child<S::Code>>> {
         let mut runs = std::mem::take(&mut self.runs).into_iter().peekable();
         let old = listed(self.upper.pages.iter().copied());
-        let mut pages: Vec<Child> = with_room(old.len() + 1);
+        let mut pages: Vec<Child<S::Code>> = with_room(old.len() + 1);
         let mut page = 0;
         while page < old.len() || runs.peek().is_some() {
             let first = self.firsts.get(page).copied().unwrap_or(0);
@@ -385,7 +393,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
                 continue;
             }
             // What takes the place of the pages from `page` to `taken`, whose leaves end at `end`.
-            let mut group: Vec<Child> = Vec::new();
+            let mut group: Vec<Child<S::Code>> = Vec::new();
             let mut at = first;
             let mut taken = page;
             // Runs that begin in the group, which grows by the pages that they end in.
@@ -404,7 +412,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
                 group.add(self.child(ordinal)?);
             }
             // A page that has become small goes together with the next one.
-            let small = group.len() < SMALL_PAGE;
+            let small = group.len() < small_page::<S::Code>();
             if small && taken + 1 < old.len() && runs.peek().is_none() {
                 taken += 1;
                 for ordinal in end..end + old[taken].leaves as usize {
@@ -418,12 +426,17 @@ impl<'a, S: Update> Rewrite<'a, S> {
         Ok(pages)
     }
 
-    fn write_group(&mut self, children: &[Child], level: u16, birth: u64) -> Vec<Child> {
+    fn write_group(
+        &mut self,
+        children: &[Child<S::Code>],
+        level: u16,
+        birth: u64,
+    ) -> Vec<Child<S::Code>> {
         let (store, spare) = (self.store, &mut *self.spare);
         write_level(children, level, birth, |page| write_page(store, spare, page))
     }
 
-    fn write_upper_levels(&mut self, pages: &[Child], birth: u64) -> Block {
+    fn write_upper_levels(&mut self, pages: &[Child<S::Code>], birth: u64) -> Block {
         let old = std::mem::take(&mut self.upper.blocks);
         self.replaced.add_all(old);
         let mut children = listed(pages.iter().copied());
@@ -436,7 +449,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     /// Trains a model over the fences of the new directory.
-    fn train(&mut self, next: &mut State, value_leaves: u32) -> Result<()> {
+    fn train(&mut self, next: &mut State<S::Code>, value_leaves: u32) -> Result<()> {
         let fences = self.fences(next)?;
         let (known, old) = undisturbed(read_model_pages(&self.excluded(), &self.state))?;
         // Another kind only once there is much more or much less to learn.
@@ -464,7 +477,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     }
 
     /// The codes at which the leaves of values begin.
-    fn fences(&mut self, next: &State) -> Result<Vec<Code>> {
+    fn fences(&mut self, next: &State<S::Code>) -> Result<Vec<Word>> {
         let excluded = self.excluded();
         let values = self.identity.value_leaves(next);
         let mut fences = with_room(values.len());
@@ -474,7 +487,11 @@ impl<'a, S: Update> Rewrite<'a, S> {
                 if values.contains(&ordinal) {
                     // The first leaf begins at minus infinity, which is far from its first entry.
                     let first = ordinal == values.start;
-                    fences.push(if first { self.first_code(child)? } else { child.low.code });
+                    fences.push(if first {
+                        self.first_code(child)?
+                    } else {
+                        child.low.code.word()
+                    });
                 }
                 ordinal += 1;
             }
@@ -482,10 +499,10 @@ impl<'a, S: Update> Rewrite<'a, S> {
         Ok(fences)
     }
 
-    fn first_code(&self, child: Child) -> Result<Code> {
+    fn first_code(&self, child: Child<S::Code>) -> Result<Word> {
         let (excluded, at) = (self.excluded(), LeafRef::unknown(0, &child));
         let open = undisturbed(read_leaf(&excluded, excluded.word, at))?;
-        Ok(open.view().first_code().unwrap_or(child.low.code))
+        Ok(open.view().first_code().unwrap_or(child.low.code).word())
     }
 }
 

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use super::attempt::{Attempt, read_current};
 use crate::corruption::Corruption;
 use crate::fault::{Fault, injected};
+use crate::key::Code;
 use crate::memory::listed;
 use crate::page::leaf::Leaf;
 use crate::page::{PageBytes, tombstone};
@@ -13,8 +14,8 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 
 /// The dead slots of a locked leaf.
-pub(super) struct Tombstones<'a, P> {
-    leaf: Leaf<'a>,
+pub(super) struct Tombstones<'a, P, C> {
+    leaf: Leaf<'a, C>,
     listed: &'a [[u8; 2]],
     /// The page that marks them, locked too; without one the leaf lists them.
     map: Option<P>,
@@ -29,8 +30,8 @@ pub(super) struct Tombstones<'a, P> {
 pub(super) fn read_tombstones<'a, 's, S: Store>(
     store: &'s S,
     word: u64,
-    leaf: &Leaf<'a>,
-) -> Attempt<Tombstones<'a, S::Page<'s>>> {
+    leaf: &Leaf<'a, S::Code>,
+) -> Attempt<Tombstones<'a, S::Page<'s>, S::Code>> {
     let (leaf, listed) = (*leaf, leaf.listed());
     let Some(map) = leaf.tombstone_page() else {
         return Ok(Tombstones { leaf, listed, map: None });
@@ -45,7 +46,7 @@ pub(super) fn read_tombstones<'a, 's, S: Store>(
     Ok(Tombstones { leaf, listed, map: Some(page) })
 }
 
-impl<P: Deref<Target = PageBytes>> Tombstones<'_, P> {
+impl<C: Code, P: Deref<Target = PageBytes>> Tombstones<'_, P, C> {
     /// Whether a slot is dead.
     #[inline]
     pub(super) fn has(&self, slot: usize) -> bool {

@@ -8,8 +8,8 @@ use crate::store::Update;
 /// answer is `None`. Must not be called with a page locked: the metapage is locked last and alone.
 pub(super) fn transition<S: Update>(
     store: &S,
-    next: impl FnOnce(&State) -> Option<State>,
-) -> Result<Option<State>> {
+    next: impl FnOnce(&State<S::Code>) -> Option<State<S::Code>>,
+) -> Result<Option<State<S::Code>>> {
     let mut page = store.lock(0, 0);
     let (_, state) = meta::decode(&page).map_err(|corruption| corruption.at(0))?;
     let Some(mut next) = next(&state) else { return Ok(None) };

@@ -406,6 +406,7 @@ struct MergedMeanwhile<'a> {
 }
 
 impl Store for MergedMeanwhile<'_> {
+    type Code = u64;
     type Page<'s>
         = MemoryPage
     where

@@ -6,6 +6,7 @@ use super::attempt::Attempt;
 use super::directory::{UpperLevels, read_children, read_model_pages};
 use crate::corruption::{Result, ensure};
 use crate::entry::Block;
+use crate::key::Code;
 use crate::memory::Room;
 use crate::page::delta::{Delta, Head};
 use crate::page::meta::State;
@@ -22,7 +23,7 @@ pub(super) struct Used {
 
 impl Used {
     /// Reads the directory and the model.
-    pub(super) fn read<S: Store>(store: &S, state: &State) -> Attempt<Used> {
+    pub(super) fn read<S: Store>(store: &S, state: &State<S::Code>) -> Attempt<Used> {
         let mut used = Used { leaves: HashMap::new(), others: HashSet::from([0]) };
         used.leaves.make_room(state.leaves as usize);
         let upper = UpperLevels::read(store, state)?;
@@ -57,7 +58,7 @@ const EACH_IN_ONE_PLACE: &str = "each page in one place";
 
 /// Whether a page belongs, or may belong, to a delta tree: one of the state's, or one that is
 /// being opened right now.
-pub(super) fn is_of_delta(page: &PageBytes, state: &State) -> bool {
+pub(super) fn is_of_delta<C: Code>(page: &PageBytes, state: &State<C>) -> bool {
     if !is_kind(page, PageKind::Delta) {
         return false;
     }
@@ -67,6 +68,6 @@ pub(super) fn is_of_delta(page: &PageBytes, state: &State) -> bool {
     }
     let frozen = state.frozen.is_some_and(|tree| tree.name == name);
     // A leaf that the watermark has left behind is of no use any more.
-    let is_ahead = |page: Delta<'_>| page.level() > 0 || page.high() > state.watermark;
+    let is_ahead = |page: Delta<'_, C>| page.level() > 0 || page.high() > state.watermark;
     frozen && Head::parse(page, name, 0).is_ok_and(|head| is_ahead(head.of(page)))
 }

@@ -20,6 +20,7 @@ use crate::corruption::{Result, ensure};
 use crate::entries::Entries;
 use crate::entry::{Block, Fence, HeapTid, Side};
 use crate::fault::{Fault, injected};
+use crate::key::Code;
 use crate::memory::{Add, listed, with_room};
 use crate::page::delta::Tree;
 use crate::page::leaf::{Head, Leaf};
@@ -98,7 +99,7 @@ pub fn bulk_delete<S: Update>(
 }
 
 /// The delta trees, and from where on they are read.
-fn delta_trees(state: &State) -> impl Iterator<Item = (Tree, Fence)> {
+fn delta_trees<C: Code>(state: &State<C>) -> impl Iterator<Item = (Tree, Fence<C>)> {
     let active = state.active.map(|tree| (tree, Fence::MIN));
     let frozen = state.frozen.map(|tree| (tree, state.watermark));
     active.into_iter().chain(frozen)
@@ -108,7 +109,7 @@ fn delta_trees(state: &State) -> impl Iterator<Item = (Tree, Fence)> {
 fn clean_delta<S: Update>(
     excluded: &Excluded<'_, S>,
     tree: Tree,
-    from: Fence,
+    from: Fence<S::Code>,
     is_dead: &mut impl FnMut(HeapTid) -> bool,
     before_page: &mut impl FnMut(),
     stats: &mut VacuumStats,
@@ -155,8 +156,12 @@ fn clean_delta<S: Update>(
 }
 
 /// The leaf of a delta tree that a position belongs to.
-fn leaf_of<S: Update>(excluded: &Excluded<'_, S>, tree: Tree, position: Fence) -> Result<Block> {
-    let routes: Attempt<Routes> =
+fn leaf_of<S: Update>(
+    excluded: &Excluded<'_, S>,
+    tree: Tree,
+    position: Fence<S::Code>,
+) -> Result<Block> {
+    let routes: Attempt<Routes<S::Code>> =
         Routes::read(excluded, excluded.word, tree, &Budget::alone(usize::MAX));
     let mut routes = undisturbed(routes)?;
     let found = routes.read_leaf(excluded, excluded.word, position, Side::At);
@@ -185,7 +190,7 @@ pub fn sweep<S: Update>(store: &S, before_page: &mut impl FnMut()) -> Result<u64
         if used.leaves.contains_key(&block) {
             before_page();
             let page = store.read(block, 0);
-            used.others.add_all(Head::parse(&page, block)?.of(&page).tombstone_page());
+            used.others.add_all(Head::<S::Code>::parse(&page, block)?.of(&page).tombstone_page());
         }
     }
     let mut free = 0;
@@ -299,11 +304,11 @@ fn vacuum_leaf<S: Update>(
     excluded: &Excluded<'_, S>,
     at: LeafRef,
     is_dead: &mut impl FnMut(HeapTid) -> bool,
-    memory: &mut Entries,
+    memory: &mut Entries<S::Code>,
     stats: &mut VacuumStats,
 ) -> Result<Fill> {
     let store = excluded.store;
-    let judge = |leaf: &Leaf<'_>| judge(excluded, leaf, is_dead, memory);
+    let judge = |leaf: &Leaf<'_, S::Code>| judge(excluded, leaf, is_dead, memory);
     let marked = mark(store, at, || store.lock_for_cleanup(at.block), true, judge, || {})?;
     let Marked { verdict, entries, map } = marked;
     stats.alive += (entries - verdict.dead.len()) as u64;
@@ -313,9 +318,9 @@ fn vacuum_leaf<S: Update>(
 
 fn judge<S: Update>(
     excluded: &Excluded<'_, S>,
-    leaf: &Leaf<'_>,
+    leaf: &Leaf<'_, S::Code>,
     is_dead: &mut impl FnMut(HeapTid) -> bool,
-    memory: &mut Entries,
+    memory: &mut Entries<S::Code>,
 ) -> Result<Verdict> {
     memory.clear();
     leaf.decode(0, leaf.entries(), memory)?;

@@ -2,6 +2,7 @@
 
 use crate::corruption::{Result, ensure_at_most};
 use crate::entry::{Block, Fence};
+use crate::key::Code;
 use crate::page::PageBytes;
 use crate::page::delta::{Delta, Tree};
 use crate::store::Store;
@@ -11,7 +12,11 @@ use crate::tree::routes::{MAX_LEVELS, OpenNode, read_node};
 
 /// Checks one of the delta trees, in whatever state it is when the check comes by. Returns how many
 /// entries it has.
-pub(super) fn check<S: Store>(store: &S, which: Which, see: &mut impl FnMut(Fence)) -> Result<u64> {
+pub(super) fn check<S: Store>(
+    store: &S,
+    which: Which,
+    see: &mut impl FnMut(Fence<S::Code>),
+) -> Result<u64> {
     let mut walk = Walk { from: Fence::MIN, entries: 0, tree: None, links: Vec::new() };
     loop {
         let (_, state) = read_meta(store, &mut 0)?;
@@ -33,32 +38,32 @@ pub(super) fn check<S: Store>(store: &S, which: Which, see: &mut impl FnMut(Fenc
 
 /// Where a page must stand.
 #[derive(Clone, Copy)]
-struct Expected {
+struct Expected<C> {
     block: Block,
-    low: Fence,
+    low: Fence<C>,
     /// Where its parent's next child begins. Splits since the parent was read may have made the
     /// page end earlier; then its right neighbours go on up to there.
-    high: Fence,
+    high: Fence<C>,
     /// That of its parent less one; of a root anything.
     level: Option<u16>,
 }
 
-struct Walk {
+struct Walk<C> {
     /// Up to where everything is checked.
-    from: Fence,
+    from: Fence<C>,
     entries: u64,
     tree: Option<Tree>,
     /// For each level where the page read last ends, and its right neighbour.
-    links: Vec<Option<(Fence, Block)>>,
+    links: Vec<Option<(Fence<C>, Block)>>,
 }
 
-impl Walk {
-    fn go_on<S: Store>(
+impl<C: Code> Walk<C> {
+    fn go_on<S: Store<Code = C>>(
         &mut self,
         store: &S,
         word: u64,
         tree: Tree,
-        see: &mut impl FnMut(Fence),
+        see: &mut impl FnMut(Fence<C>),
     ) -> Attempt<()> {
         while self.from < Fence::MAX {
             let mut at =
@@ -83,20 +88,20 @@ impl Walk {
     }
 
     /// The child of an inner page in which the check goes on.
-    fn child(&self, node: &Delta<'_>) -> Expected {
+    fn child(&self, node: &Delta<'_, C>) -> Expected<C> {
         let children = node.children();
         let slot = children.partition_point(|child| child.low <= self.from).saturating_sub(1);
         expected_child(node, slot)
     }
 
     /// Checks the leaves below a page of level 1 from the current position on.
-    fn leaves<S: Store>(
+    fn leaves<S: Store<Code = C>>(
         &mut self,
         store: &S,
         word: u64,
         tree: Tree,
-        parent: &Delta<'_>,
-        see: &mut impl FnMut(Fence),
+        parent: &Delta<'_, C>,
+        see: &mut impl FnMut(Fence<C>),
     ) -> Attempt<()> {
         for slot in 0..parent.child_count() {
             let mut at = expected_child(parent, slot);
@@ -114,7 +119,7 @@ impl Walk {
     }
 
     /// Counts what a leaf, which was read already, has from the current position on.
-    fn leaf(&mut self, node: &Delta<'_>, see: &mut impl FnMut(Fence)) -> Result<()> {
+    fn leaf(&mut self, node: &Delta<'_, C>, see: &mut impl FnMut(Fence<C>)) -> Result<()> {
         let entries = node.entries()?;
         let twice = entries.windows(2).any(|pair| pair[0] == pair[1]);
         node.ensure_that(!twice, "each entry once")?;
@@ -130,19 +135,19 @@ impl Walk {
 
     /// Copies a page, and checks all of it that can be checked by itself, its place, and that it is
     /// the one that its left neighbour links to.
-    fn read<S: Store>(
+    fn read<S: Store<Code = C>>(
         &mut self,
         store: &S,
         word: u64,
         tree: Tree,
-        at: Expected,
-    ) -> Attempt<OpenNode<Box<PageBytes>>> {
+        at: Expected<C>,
+    ) -> Attempt<OpenNode<Box<PageBytes>, C>> {
         let copied = read_node(store, word, tree.name, at.block, 0)?.copied();
         self.check_page(&copied.view(), at)?;
         Ok(copied)
     }
 
-    fn check_page(&mut self, node: &Delta<'_>, at: Expected) -> Result<()> {
+    fn check_page(&mut self, node: &Delta<'_, C>, at: Expected<C>) -> Result<()> {
         node.verify()?;
         let level = node.level();
         ensure_at_most!(usize::from(level) + 1, MAX_LEVELS as usize, "levels of a delta tree")?;
@@ -186,7 +191,7 @@ impl Walk {
     }
 }
 
-fn expected_child(parent: &Delta<'_>, slot: usize) -> Expected {
+fn expected_child<C: Code>(parent: &Delta<'_, C>, slot: usize) -> Expected<C> {
     let child = parent.child(slot);
     let next = slot + 1;
     let high = if next < parent.child_count() { parent.child(next).low } else { parent.high() };
@@ -195,7 +200,7 @@ fn expected_child(parent: &Delta<'_>, slot: usize) -> Expected {
 }
 
 /// The right neighbour of a page that ends before its parent's next child begins.
-fn right_of(node: &Delta<'_>, at: Expected) -> Result<Expected> {
+fn right_of<C: Code>(node: &Delta<'_, C>, at: Expected<C>) -> Result<Expected<C>> {
     node.ensure(node.right() != 0, "a right neighbour", 0)?;
     let level = Some(node.level());
     Ok(Expected { block: node.right(), low: node.high(), high: at.high, level })

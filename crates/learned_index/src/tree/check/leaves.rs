@@ -3,7 +3,7 @@
 use super::CheckReport;
 use crate::corruption::{Result, ensure, ensure_that};
 use crate::entry::{Fence, HeapTid};
-use crate::key::NullClass;
+use crate::key::{Code, NullClass};
 use crate::page::leaf::Leaf;
 use crate::page::verify_whole;
 use crate::store::Store;
@@ -19,7 +19,7 @@ const SEARCHED: usize = 61;
 pub(super) fn check<S: Store>(
     store: &S,
     verify_model: bool,
-    see: &mut impl FnMut(Fence),
+    see: &mut impl FnMut(Fence<S::Code>),
     report: &mut CheckReport,
 ) -> Result<()> {
     let mut directory = Directory::open(store, usize::MAX)?;
@@ -44,9 +44,9 @@ pub(super) fn check<S: Store>(
     Ok(())
 }
 
-struct Walk {
+struct Walk<C> {
     /// Up to where everything is checked.
-    from: Fence,
+    from: Fence<C>,
     /// The state of the directory that the leaf before was of.
     epoch: u64,
     values: u64,
@@ -54,13 +54,13 @@ struct Walk {
     null_leaves: u64,
 }
 
-impl Walk {
-    fn go_on<S: Store>(
+impl<C: Code> Walk<C> {
+    fn go_on<S: Store<Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         verify_model: bool,
-        see: &mut impl FnMut(Fence),
+        see: &mut impl FnMut(Fence<C>),
         report: &mut CheckReport,
     ) -> Attempt<()> {
         if verify_model {
@@ -84,19 +84,19 @@ impl Walk {
     }
 
     /// Checks a leaf. Returns its low fence.
-    fn leaf<S: Store>(
+    fn leaf<S: Store<Code = C>>(
         &mut self,
         store: &S,
-        directory: &Directory,
+        directory: &Directory<C>,
         at: LeafRef,
-        see: &mut impl FnMut(Fence),
+        see: &mut impl FnMut(Fence<C>),
         report: &mut CheckReport,
-    ) -> Attempt<Fence> {
+    ) -> Attempt<Fence<C>> {
         let state = directory.state();
         // Copied, so that it is not locked for long. What marks its dead entries goes with it.
         let (copied, dead) = {
             let open = read_leaf(store, state.word, at)?;
-            verify_whole(open.page(), at.block)?;
+            verify_whole::<C>(open.page(), at.block)?;
             let dead = read_tombstones(store, state.word, &open.view())?.slots();
             (open.copied(), dead)
         };
@@ -123,9 +123,9 @@ impl Walk {
     /// many of these are dead.
     fn entries(
         &mut self,
-        leaf: &Leaf<'_>,
+        leaf: &Leaf<'_, C>,
         dead: &[u16],
-        see: &mut impl FnMut(Fence),
+        see: &mut impl FnMut(Fence<C>),
     ) -> Result<u64> {
         let entries = leaf.entries_between(0, leaf.entries())?;
         let count = entries.len();
@@ -136,7 +136,7 @@ impl Walk {
         let inside = dead.last().is_none_or(|&slot| usize::from(slot) < count);
         leaf.ensure_that(inside, "dead slots within the leaf")?;
         let mut counted_dead = 0;
-        let mut previous: Option<Fence> = None;
+        let mut previous: Option<Fence<C>> = None;
         for (slot, entry) in entries.iter().enumerate() {
             let (entry, tid) = (Fence::at(entry), entry.tid);
             leaf.ensure(tid.offset() > 0 && tid > HeapTid::MIN, "a heap TID", tid.to_u64())?;

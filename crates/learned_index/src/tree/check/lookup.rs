@@ -9,7 +9,11 @@ use crate::tree::leaf::read_leaf;
 use crate::tree::tombstones::read_tombstones;
 
 /// Whether the index has an entry, alive.
-pub fn contains<S: Store>(store: &S, directory: &mut Directory, entry: Entry) -> Result<bool> {
+pub fn contains<S: Store>(
+    store: &S,
+    directory: &mut Directory<S::Code>,
+    entry: Entry<S::Code>,
+) -> Result<bool> {
     loop {
         directory.refresh(store)?;
         if let Some(found) = settled(find(store, directory, entry))? {
@@ -18,7 +22,11 @@ pub fn contains<S: Store>(store: &S, directory: &mut Directory, entry: Entry) ->
     }
 }
 
-fn find<S: Store>(store: &S, directory: &mut Directory, entry: Entry) -> Attempt<bool> {
+fn find<S: Store>(
+    store: &S,
+    directory: &mut Directory<S::Code>,
+    entry: Entry<S::Code>,
+) -> Attempt<bool> {
     let position = Fence::at(entry);
     let (word, watermark) = (directory.state().word, directory.state().watermark);
     for (which, begin) in [(Which::Active, Fence::MIN), (Which::Frozen, watermark)] {

@@ -21,6 +21,7 @@ pub use lookup::contains;
 use super::directory::{Which, read_meta};
 use crate::corruption::{Result, ensure, ensure_that};
 use crate::entry::Fence;
+use crate::key::Code;
 use crate::page::meta::State;
 use crate::store::Store;
 
@@ -55,7 +56,7 @@ pub struct CheckReport {
 pub fn check<S: Store>(
     store: &S,
     verify_model: bool,
-    mut see: impl FnMut(Fence),
+    mut see: impl FnMut(Fence<S::Code>),
 ) -> Result<CheckReport> {
     let (_, state) = read_meta(store, &mut 0)?;
     check_state(&state).map_err(|corruption| corruption.at(0))?;
@@ -69,7 +70,7 @@ pub fn check<S: Store>(
 }
 
 /// What must hold of a state by itself.
-fn check_state(state: &State) -> Result<()> {
+fn check_state<C: Code>(state: &State<C>) -> Result<()> {
     ensure(
         state.model_birth <= state.epoch,
         "a model that is not of the future",

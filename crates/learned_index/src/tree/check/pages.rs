@@ -27,7 +27,7 @@ pub(super) fn check<S: Store>(store: &S, report: &mut CheckReport) -> Result<()>
         let is_free = is_free(&page);
         // Whatever the page is by now, it is written as a whole.
         if !is_free {
-            page::verify_whole(&page, block)?;
+            page::verify_whole::<S::Code>(&page, block)?;
         }
         if used.others.contains(&block) {
             continue;
@@ -58,7 +58,7 @@ pub(super) fn check<S: Store>(store: &S, report: &mut CheckReport) -> Result<()>
 }
 
 /// The current state, the blocks that it refers to, and how many of them are pages of delta trees.
-fn current_use<S: Store>(store: &S) -> Result<(State, Used, u64)> {
+fn current_use<S: Store>(store: &S) -> Result<(State<S::Code>, Used, u64)> {
     loop {
         let (_, state) = read_meta(store, &mut 0)?;
         if let Some((used, delta_pages)) = settled(read_use(store, &state))? {
@@ -67,7 +67,7 @@ fn current_use<S: Store>(store: &S) -> Result<(State, Used, u64)> {
     }
 }
 
-fn read_use<S: Store>(store: &S, state: &State) -> Attempt<(Used, u64)> {
+fn read_use<S: Store>(store: &S, state: &State<S::Code>) -> Attempt<(Used, u64)> {
     let mut used = Used::read(store, state)?;
     let mut delta_pages = 0;
     for (tree, from) in [(state.active, Fence::MIN), (state.frozen, state.watermark)] {
@@ -84,6 +84,7 @@ fn read_use<S: Store>(store: &S, state: &State) -> Attempt<(Used, u64)> {
 fn is_tombstone_page<S: Store>(store: &S, used: &Used, block: Block, owner: Option<Block>) -> bool {
     owner.filter(|owner| used.leaves.contains_key(owner)).is_some_and(|owner| {
         let page = store.read(owner, 0);
-        Head::parse(&page, owner).is_ok_and(|head| head.of(&page).tombstone_page() == Some(block))
+        Head::<S::Code>::parse(&page, owner)
+            .is_ok_and(|head| head.of(&page).tombstone_page() == Some(block))
     })
 }

@@ -141,7 +141,7 @@ fn differ(role: Role, one: &PageBytes, other: &PageBytes) -> bool {
         page[..WAL_POSITION_AND_CHECKSUM].fill(0);
     }
     if role == Role::LeafWithMap
-        && let Ok(head) = crate::page::leaf::Head::parse(one, 0)
+        && let Ok(head) = crate::page::leaf::Head::<u64>::parse(one, 0)
     {
         let lower = usize::from(u16::from_le_bytes([one[12], one[13]]));
         for page in [&mut meaning.0, &mut meaning.1] {

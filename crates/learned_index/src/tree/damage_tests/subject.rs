@@ -182,7 +182,7 @@ fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> 
     if block == 0 {
         Role::Meta
     } else if is(PageKind::Leaf) {
-        let head = Head::parse(page, block).unwrap();
+        let head = Head::<u64>::parse(page, block).unwrap();
         let leaf = head.of(page);
         match (leaf.tombstones(), leaf.tombstone_page()) {
             (_, Some(_)) => Role::LeafWithMap,
@@ -192,7 +192,7 @@ fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> 
     } else if is(PageKind::Tombstones) {
         Role::Map
     } else if is(PageKind::Directory) {
-        let (level, _) = crate::page::directory::decode(page).unwrap();
+        let (level, _) = crate::page::directory::decode::<u64>(page).unwrap();
         if level == 0 { Role::Directory } else { Role::UpperDirectory }
     } else if is(PageKind::Model) {
         Role::Model
@@ -200,7 +200,7 @@ fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> 
         Role::Free
     } else {
         let name = crate::page::birth(page);
-        let head = crate::page::delta::Head::parse(page, name, block).unwrap();
+        let head = crate::page::delta::Head::<u64>::parse(page, name, block).unwrap();
         let node = head.of(page);
         let frozen = state.frozen.is_some_and(|tree| tree.name == name);
         match (frozen, node.level()) {

@@ -21,16 +21,20 @@ pub(super) enum Append {
 
 /// Adds an entry to the index. Returns whether the delta tree grew by a page, which is when it is
 /// worth looking at its size.
-pub fn insert<S: Update>(store: &S, directory: &mut Directory, entry: Entry) -> Result<bool> {
+pub fn insert<S: Update>(
+    store: &S,
+    directory: &mut Directory<S::Code>,
+    entry: Entry<S::Code>,
+) -> Result<bool> {
     insert_removing(store, directory, entry, false, &mut KeepAll)
 }
 
 /// The same, but takes out entries of dead rows rather than to split a leaf. `unchanged`: the row
 /// is another version of one that has an entry with this key, so that there may be dead ones.
-pub fn insert_removing<S: Update, T: Table>(
+pub fn insert_removing<S: Update, T: Table<S::Code>>(
     store: &S,
-    directory: &mut Directory,
-    entry: Entry,
+    directory: &mut Directory<S::Code>,
+    entry: Entry<S::Code>,
     unchanged: bool,
     table: &mut T,
 ) -> Result<bool> {
@@ -54,7 +58,11 @@ pub fn insert_removing<S: Update, T: Table>(
     }
 }
 
-fn append<S: Update>(store: &S, directory: &mut Directory, entry: Entry) -> Attempt<Append> {
+fn append<S: Update>(
+    store: &S,
+    directory: &mut Directory<S::Code>,
+    entry: Entry<S::Code>,
+) -> Attempt<Append> {
     let word = directory.state().word;
     let Some(routes) = directory.delta(store, Which::Active)? else {
         return Err(Interruption::Changed);
@@ -67,8 +75,8 @@ fn append<S: Update>(store: &S, directory: &mut Directory, entry: Entry) -> Atte
 /// Adds an entry to its leaf, and unlocks that.
 pub(super) fn append_to<'s, S: Update>(
     store: &'s S,
-    leaf: OpenNode<S::Exclusive<'s>>,
-    entry: Entry,
+    leaf: OpenNode<S::Exclusive<'s>, S::Code>,
+    entry: Entry<S::Code>,
 ) -> Append {
     let edits = leaf.view().append(entry);
     let mut page = leaf.into_page();
@@ -81,10 +89,13 @@ pub(super) fn append_to<'s, S: Update>(
 }
 
 /// Makes a delta tree with one empty leaf the active one, unless there is one by now.
-pub(in crate::tree) fn open_tree<S: Update>(store: &S, directory: &mut Directory) -> Result<()> {
+pub(in crate::tree) fn open_tree<S: Update>(
+    store: &S,
+    directory: &mut Directory<S::Code>,
+) -> Result<()> {
     let word = directory.state().word;
     let name = word + 1;
-    let root = store.create(&delta::leaf(name, Span::ALL, &[]));
+    let root = store.create(&delta::leaf::<S::Code>(name, Span::ALL, &[]));
     stop_at(StopPoint::OpenBeforeTransition);
     let opened = transition(store, |state| {
         (state.word == word && state.active.is_none()).then(|| {

@@ -10,7 +10,7 @@ use crate::corruption::Result;
 use crate::entries::Entries;
 use crate::entry::{Block, Fence, HeapTid, Side};
 use crate::fault::{Fault, full_at, injected};
-use crate::key::{Key, NullClass};
+use crate::key::{Code, Key, NullClass};
 use crate::memory::Add;
 use crate::page::delta::Delta;
 use crate::stop::{StopPoint, stop_at};
@@ -43,34 +43,34 @@ const MANY_DEAD: usize = 32;
 const PORTION: usize = 512;
 
 /// The check of one new row. `L` looks a row up.
-pub(super) struct Look<L> {
-    pub(super) key: Key,
+pub(super) struct Look<L, C> {
+    pub(super) key: Key<C>,
     look: L,
     /// Rows that need not be looked up again by this check.
-    gone: Killed,
+    gone: Killed<C>,
     /// Entries of the page that is looked at: slots and rows.
     found: Vec<(usize, HeapTid)>,
-    copied: Entries,
+    copied: Entries<C>,
     rounds: usize,
     /// Rows that may yet be looked up under the lock.
     allowed: usize,
     /// In the leaf of the active tree that begins here, or goes on, many entries of the key are
     /// dead.
-    pub(super) many_dead: Option<Fence>,
+    pub(super) many_dead: Option<Fence<C>>,
 }
 
 /// What looking into a leaf of the active tree, which is locked, has come to.
-pub(super) enum Looked<C> {
+pub(super) enum Looked<B, C> {
     /// The check stops at a row.
-    Stopped(C),
+    Stopped(B),
     /// Too many rows are unknown to be looked up under the lock.
     TooMany,
     /// Nothing is in the way up to here, and this is the page to the right.
-    Until(Fence, Block),
+    Until(Fence<C>, Block),
 }
 
-impl<L> Look<L> {
-    pub(super) fn new(key: Key, look: L) -> Look<L> {
+impl<C: Code, L> Look<L, C> {
+    pub(super) fn new(key: Key<C>, look: L) -> Look<L, C> {
         Look {
             key,
             look,
@@ -84,7 +84,7 @@ impl<L> Look<L> {
         }
     }
 
-    fn range(&self) -> (Fence, Fence) {
+    fn range(&self) -> (Fence<C>, Fence<C>) {
         (Fence::before(self.key), Fence::after(self.key))
     }
 
@@ -96,7 +96,7 @@ impl<L> Look<L> {
     }
 
     /// Leaves what is not known yet of the entries that were found.
-    fn drop_known(&mut self, killed: &Killed, page_id: &PageId) {
+    fn drop_known(&mut self, killed: &Killed<C>, page_id: &PageId<C>) {
         if injected(Fault::ForgetRows) {
             return;
         }
@@ -108,16 +108,16 @@ impl<L> Look<L> {
     }
 
     /// Notes the entries of the key in a leaf of a delta tree, from a position on.
-    fn find_in_delta(&mut self, node: &Delta<'_>, from: Fence) -> Result<()> {
+    fn find_in_delta(&mut self, node: &Delta<'_, C>, from: Fence<C>) -> Result<()> {
         self.found.clear();
         let found = &mut self.found;
         node.visit(from, Fence::after(self.key), |slot, entry| found.push((slot, entry.tid)))
     }
 }
 
-impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
+impl<C: Code, B, L: FnMut(HeapTid) -> ControlFlow<B, Row>> Look<L, C> {
     /// Looks at the rows that were found, and are unknown.
-    fn look_at_found(&mut self, killed: &mut Killed, page_id: PageId) -> Option<C> {
+    fn look_at_found(&mut self, killed: &mut Killed<C>, page_id: PageId<C>) -> Option<B> {
         // Looking at a few again costs nothing.
         let many = self.found.len() >= full_at(MOST_UNDER_LOCK);
         for &(slot, tid) in &self.found {
@@ -140,13 +140,13 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
 
     /// Looks at the rows that were found in a page. Their TIDs are given to no other rows as long
     /// as the page is pinned.
-    fn look_pinned<S: Store>(
+    fn look_pinned<S: Store<Code = C>>(
         &mut self,
         store: &S,
-        killed: &mut Killed,
-        page_id: PageId,
+        killed: &mut Killed<C>,
+        page_id: PageId<C>,
         page: S::Page<'_>,
-    ) -> Option<C> {
+    ) -> Option<B> {
         self.drop_known(killed, &page_id);
         if self.found.is_empty() {
             return None;
@@ -158,11 +158,11 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
     }
 
     /// Looks at every row whose entry is not in the active delta tree.
-    pub(super) fn below_active<S: Store>(
+    pub(super) fn below_active<S: Store<Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
-    ) -> Attempt<Option<C>> {
+        directory: &mut Directory<C>,
+    ) -> Attempt<Option<B>> {
         directory.warm_deltas(store, self.range().0)?;
         let from = self.range().0.max(directory.state().watermark);
         if let Some(why) = self.in_delta(store, directory, Which::Frozen, from)? {
@@ -172,11 +172,11 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
     }
 
     /// Looks at every row whose entry is in the active delta tree, without keeping it locked.
-    pub(super) fn ahead_of_lock<S: Store>(
+    pub(super) fn ahead_of_lock<S: Store<Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
-    ) -> Attempt<Option<C>> {
+        directory: &mut Directory<C>,
+    ) -> Attempt<Option<B>> {
         let stopped = self.in_delta(store, directory, Which::Active, self.range().0)?;
         // Those that a change of the word has cut off do not count: merges end, and what was looked
         // up is remembered.
@@ -184,13 +184,13 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         Ok(stopped)
     }
 
-    fn in_delta<S: Store>(
+    fn in_delta<S: Store<Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         which: Which,
-        mut from: Fence,
-    ) -> Attempt<Option<C>> {
+        mut from: Fence<C>,
+    ) -> Attempt<Option<B>> {
         let word = directory.state().word;
         while from < self.range().1 {
             let Some(routes) = directory.delta(store, which)? else { break };
@@ -213,7 +213,11 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         Ok(None)
     }
 
-    fn in_leaves<S: Store>(&mut self, store: &S, directory: &mut Directory) -> Attempt<Option<C>> {
+    fn in_leaves<S: Store<Code = C>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory<C>,
+    ) -> Attempt<Option<B>> {
         let (mut from, end) = self.range();
         while from < end {
             let Some(at) = directory.route(store, from)? else { break };
@@ -232,13 +236,13 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
 
     /// Notes the entries of the key in a leaf from a position on. Returns up to where these are
     /// all.
-    fn find_in_leaf<S: Store>(
+    fn find_in_leaf<S: Store<Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
-        open: &OpenLeaf<S::Page<'_>>,
-        from: Fence,
-    ) -> Attempt<Fence> {
+        directory: &mut Directory<C>,
+        open: &OpenLeaf<S::Page<'_>, C>,
+        from: Fence<C>,
+    ) -> Attempt<Fence<C>> {
         self.found.clear();
         open.check_holds(Side::At, from)?;
         let leaf = open.view();
@@ -273,10 +277,10 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
     /// that is; it begins at `begin`, if that is known.
     pub(super) fn under_lock(
         &mut self,
-        killed: &mut Killed,
-        node: &Delta<'_>,
-        begin: Option<Fence>,
-    ) -> Result<Looked<C>> {
+        killed: &mut Killed<C>,
+        node: &Delta<'_, C>,
+        begin: Option<Fence<C>>,
+    ) -> Result<Looked<B, C>> {
         if let Some(begin) = begin {
             // The first one was checked when it was locked.
             node.verify()?;
@@ -290,7 +294,7 @@ impl<C, L: FnMut(HeapTid) -> ControlFlow<C, Row>> Look<L> {
         }
         let page_id = PageId::of_delta(node);
         let all = self.found.len();
-        let dead = |killed: &Killed| killed.of(&page_id).map_or(0, |known| known.count());
+        let dead = |killed: &Killed<C>| killed.of(&page_id).map_or(0, |known| known.count());
         self.drop_known(killed, &page_id);
         if self.found.len() > self.allowed {
             return Ok(Looked::TooMany);

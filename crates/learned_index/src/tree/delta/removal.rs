@@ -11,7 +11,8 @@ use std::collections::HashSet;
 use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence, HeapTid, Side};
 use crate::fault::{self, Fault, injected};
-use crate::page::delta::{CAPACITY, Tree};
+use crate::key::{Code, Word};
+use crate::page::delta::{Tree, capacity};
 use crate::page::edit;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Update};
@@ -33,7 +34,7 @@ pub struct Candidate {
 }
 
 /// The table, as far as taking out the entries of dead rows needs it.
-pub trait Table {
+pub trait Table<C = Word> {
     /// Up to where rows are removed: what a standby must know.
     type Horizon;
 
@@ -44,18 +45,18 @@ pub trait Table {
     fn find_dead(&mut self, leaf: Block, candidates: &mut [Candidate], all: bool) -> Self::Horizon;
 
     /// Called before entries are taken out that were found dead, under their leaf's lock.
-    fn before_removal(&mut self, horizon: Self::Horizon, entries: &[Entry]);
+    fn before_removal(&mut self, horizon: Self::Horizon, entries: &[Entry<C>]);
 }
 
 /// A table of which nothing is known: no entry is ever taken out.
 pub struct KeepAll;
 
-impl Table for KeepAll {
+impl<C> Table<C> for KeepAll {
     type Horizon = ();
 
     fn find_dead(&mut self, _: Block, _: &mut [Candidate], _: bool) {}
 
-    fn before_removal(&mut self, (): (), _: &[Entry]) {}
+    fn before_removal(&mut self, (): (), _: &[Entry<C>]) {}
 }
 
 /// Of a leaf's entries, the part that must be dead for it to be worth writing the leaf anew.
@@ -64,10 +65,10 @@ const LEAST_PART: usize = 16;
 /// Takes the entries of dead rows out of the leaf of the active tree that a position belongs to, if
 /// there may be some: because the new entry's row is another version of one that is there
 /// (`unchanged`), or because this session has seen dead rows there. Returns whether it did.
-pub(super) fn remove_dead<S: Update, T: Table>(
+pub(super) fn remove_dead<S: Update, T: Table<S::Code>>(
     store: &S,
-    directory: &mut Directory,
-    position: Fence,
+    directory: &mut Directory<S::Code>,
+    position: Fence<S::Code>,
     unchanged: bool,
     table: &mut T,
 ) -> Result<bool> {
@@ -77,19 +78,19 @@ pub(super) fn remove_dead<S: Update, T: Table>(
 
 /// Takes the entries of dead rows out of the leaf of the active tree that a position belongs to,
 /// where this session has seen many. Returns whether it did.
-pub fn remove_killed<S: Update, T: Table>(
+pub fn remove_killed<S: Update, T: Table<S::Code>>(
     store: &S,
-    directory: &mut Directory,
-    position: Fence,
+    directory: &mut Directory<S::Code>,
+    position: Fence<S::Code>,
     table: &mut T,
 ) -> Result<bool> {
     remove_dead(store, directory, position, false, table)
 }
 
-fn try_to_remove<S: Update, T: Table>(
+fn try_to_remove<S: Update, T: Table<S::Code>>(
     store: &S,
-    directory: &mut Directory,
-    position: Fence,
+    directory: &mut Directory<S::Code>,
+    position: Fence<S::Code>,
     unchanged: bool,
     table: &mut T,
 ) -> Attempt<bool> {
@@ -99,7 +100,7 @@ fn try_to_remove<S: Update, T: Table>(
     let open = routes.read_leaf(store, word, position, Side::At)?;
     let (block, hint) = (open.view().at(), S::hint(open.page()));
     // All entries of the leaf in order, and whether this session has seen that the row is dead.
-    let mut entries: Vec<(Entry, bool)> = Vec::with_capacity(CAPACITY);
+    let mut entries: Vec<(Entry<S::Code>, bool)> = Vec::with_capacity(capacity::<S::Code>());
     let node = open.view();
     let page_id = PageId::of_delta(&node);
     let known = directory.killed_in(&page_id);
@@ -117,7 +118,7 @@ fn try_to_remove<S: Update, T: Table>(
         false => Some(S::pin(open.into_page())),
     };
     entries.sort_unstable();
-    let least = (fault::full_at(CAPACITY) / LEAST_PART).max(1);
+    let least = (fault::full_at(capacity::<S::Code>()) / LEAST_PART).max(1);
     let known = entries.iter().filter(|(_, known)| *known);
     // Where the table has to be looked at for enough of those that are known, these and their
     // neighbours are all.
@@ -127,7 +128,7 @@ fn try_to_remove<S: Update, T: Table>(
     let horizon = table.find_dead(block, &mut candidates, blocks.is_some());
     directory.killed().were_marked(&page_id);
     let answers = candidates.iter().zip(asked).filter(|(candidate, _)| candidate.dead);
-    let dead: Vec<Entry> = answers.map(|(_, entry)| entry).collect();
+    let dead: Vec<Entry<S::Code>> = answers.map(|(_, entry)| entry).collect();
     let enough = dead.len() >= least;
     stop_at(StopPoint::RemovalBeforeLock);
     let outcome = match enough {
@@ -144,15 +145,15 @@ fn try_to_remove<S: Update, T: Table>(
 
 /// The entries of a leaf to ask the table for: those with rows in these blocks, or all. Each comes
 /// with whether its row is known to be dead, and in order.
-fn candidates_of(
-    entries: &[(Entry, bool)],
+fn candidates_of<C: Code>(
+    entries: &[(Entry<C>, bool)],
     blocks: Option<&HashSet<u32>>,
-) -> (Vec<Entry>, Vec<Candidate>) {
-    let mut asked: Vec<Entry> = Vec::with_capacity(entries.len());
+) -> (Vec<Entry<C>>, Vec<Candidate>) {
+    let mut asked: Vec<Entry<C>> = Vec::with_capacity(entries.len());
     let mut candidates: Vec<Candidate> = Vec::with_capacity(entries.len());
     for (index, &(entry, known)) in entries.iter().enumerate() {
         let same =
-            |other: Option<&(Entry, bool)>| other.is_some_and(|other| other.0.key == entry.key);
+            |other: Option<&(Entry<C>, bool)>| other.is_some_and(|other| other.0.key == entry.key);
         let before = index.checked_sub(1).and_then(|before| entries.get(before));
         let promising = known || same(before) || same(entries.get(index + 1));
         if blocks.is_none_or(|blocks| blocks.contains(&entry.tid.block())) {
@@ -169,8 +170,8 @@ fn take_out<S: Update>(
     word: u64,
     tree: Tree,
     (block, hint): (Block, Hint),
-    dead: &[Entry],
-    before: impl FnOnce(&[Entry]),
+    dead: &[Entry<S::Code>],
+    before: impl FnOnce(&[Entry<S::Code>]),
 ) -> Attempt<bool> {
     // The tree is active still, so no merge has read the leaf.
     let open = lock_node(store, word, tree.name, block, hint)?;
@@ -181,7 +182,7 @@ fn take_out<S: Update>(
     }
     // What is written anew gets a new seal, which must not hide damage.
     node.verify()?;
-    let (removed, kept): (Vec<Entry>, Vec<Entry>) =
+    let (removed, kept): (Vec<_>, Vec<_>) =
         node.entries()?.into_iter().partition(|entry| dead.binary_search(entry).is_ok());
     if removed.is_empty() {
         return Ok(false);

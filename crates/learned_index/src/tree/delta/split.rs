@@ -3,6 +3,7 @@
 use super::insert::give_back;
 use crate::corruption::{Result, ensure, ensure_at_most};
 use crate::entry::{Block, Fence, Side};
+use crate::key::Code;
 use crate::page::delta::{self, Child, Delta, Span, Tree};
 use crate::page::{self, PageBytes, edit};
 use crate::stop::{StopPoint, stop_at};
@@ -17,14 +18,14 @@ use crate::tree::routes::{MAX_LEVELS, OpenNode, lock_node};
 /// who holds a child's lock waits for its parent's.
 pub(super) fn make_room<S: Update>(
     store: &S,
-    directory: &mut Directory,
+    directory: &mut Directory<S::Code>,
     tree: Tree,
-    position: Fence,
+    position: Fence<S::Code>,
 ) -> Result<()> {
     // New pages are made before any lock is taken: finding one may mean extending the file.
     let mut spare: Vec<Block> = Vec::new();
     let word = directory.state().word;
-    let placeholder = delta::leaf(tree.name, Span::ALL, &[]);
+    let placeholder = delta::leaf::<S::Code>(tree.name, Span::ALL, &[]);
     let outcome = loop {
         match settled(split_topmost(store, word, tree, position, &mut spare))? {
             Some(Split::Nothing) => {
@@ -55,11 +56,11 @@ pub(super) fn make_room<S: Update>(
     outcome
 }
 
-enum Split {
+enum Split<C> {
     /// No page on the way is full.
     Nothing,
     /// A leaf was split; this is its right half.
-    Leaf { low: Fence, block: Block },
+    Leaf { low: Fence<C>, block: Block },
     /// Another page was split: there may be more to do.
     Inner,
     /// So many new pages must be there first.
@@ -70,9 +71,9 @@ fn split_topmost<S: Update>(
     store: &S,
     word: u64,
     tree: Tree,
-    position: Fence,
+    position: Fence<S::Code>,
     spare: &mut Vec<Block>,
-) -> Attempt<Split> {
+) -> Attempt<Split<S::Code>> {
     let mut parent = lock_node(store, word, tree.name, tree.root, 0)?;
     if parent.view().is_full() {
         if spare.len() < 2 {
@@ -106,14 +107,19 @@ fn split_topmost<S: Update>(
 }
 
 /// The two halves of a page: the left one in place, the right one as a new page.
-struct Halves {
+struct Halves<C> {
     left: PageBytes,
     right: PageBytes,
-    separator: Fence,
+    separator: Fence<C>,
 }
 
 /// Halves a full page. `right` is where the right half will be.
-fn halve(node: &Delta<'_>, position: Fence, right: Block, rewrite_left: bool) -> Result<Halves> {
+fn halve<C: Code>(
+    node: &Delta<'_, C>,
+    position: Fence<C>,
+    right: Block,
+    rewrite_left: bool,
+) -> Result<Halves<C>> {
     let tree = node.tree();
     // What is written anew gets a new seal, which must not hide damage.
     node.verify()?;
@@ -161,10 +167,10 @@ fn split_root<'s, S: Update>(
     store: &'s S,
     word: u64,
     tree: Tree,
-    root: OpenNode<S::Exclusive<'s>>,
-    position: Fence,
+    root: OpenNode<S::Exclusive<'s>, S::Code>,
+    position: Fence<S::Code>,
     spare: &mut Vec<Block>,
-) -> Attempt<Split> {
+) -> Attempt<Split<S::Code>> {
     let (Some(&left_block), Some(&right_block)) = (spare.first(), spare.get(1)) else {
         return Ok(Split::NeedsPages(2));
     };
@@ -198,11 +204,11 @@ fn split_root<'s, S: Update>(
 fn split_child<'s, S: Update>(
     store: &'s S,
     word: u64,
-    parent: OpenNode<S::Exclusive<'s>>,
-    child: OpenNode<S::Exclusive<'s>>,
-    position: Fence,
+    parent: OpenNode<S::Exclusive<'s>, S::Code>,
+    child: OpenNode<S::Exclusive<'s>, S::Code>,
+    position: Fence<S::Code>,
     spare: &mut Vec<Block>,
-) -> Attempt<Split> {
+) -> Attempt<Split<S::Code>> {
     let Some(&right_block) = spare.last() else { return Ok(Split::NeedsPages(1)) };
     let (node, below) = (parent.view(), child.view());
     let halves = halve(&below, position, right_block, false)?;

@@ -9,6 +9,7 @@ use super::split::make_room;
 use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault::{Fault, injected};
+use crate::key::Code;
 use crate::page::delta::Delta;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Update;
@@ -17,13 +18,13 @@ use crate::tree::directory::{Directory, Which};
 use crate::tree::routes::{OpenNode, lock_node};
 
 /// What a unique index says of an entry that was to be inserted.
-pub enum Unique<C> {
+pub enum Unique<B> {
     /// It is in. Whether the tree grew.
     Inserted(bool),
     /// It was not to be inserted, and nothing stands in its way.
     Checked,
     /// `look` stopped here. No lock is held.
-    Stopped(C),
+    Stopped(B),
 }
 
 /// Looks at every entry with the same key, and adds the entry (unless `insert` is false) if `look`
@@ -42,28 +43,28 @@ pub enum Unique<C> {
 /// No TID is reused between the moment in which it was read and the end of `look`, whose verdict
 /// that a row is in nobody's way must hold until the check is over. `look` is called under pins, or
 /// under that lock and maybe another of the same index.
-pub fn insert_unique<S: Update, C>(
+pub fn insert_unique<S: Update, B>(
     store: &S,
-    directory: &mut Directory,
-    entry: Entry,
+    directory: &mut Directory<S::Code>,
+    entry: Entry<S::Code>,
     insert: bool,
-    mut look: impl FnMut(HeapTid) -> ControlFlow<C>,
-) -> Result<Unique<C>> {
+    mut look: impl FnMut(HeapTid) -> ControlFlow<B>,
+) -> Result<Unique<B>> {
     let look = |tid| look(tid).map_continue(|()| Row::Gone);
     insert_unique_removing(store, directory, entry, insert, false, &mut KeepAll, look)
 }
 
 /// The same, but takes out entries of dead rows rather than to split a leaf, and where many of the
 /// key are dead. `unchanged` as in [`super::insert_removing`].
-pub fn insert_unique_removing<S: Update, T: Table, C>(
+pub fn insert_unique_removing<S: Update, T: Table<S::Code>, B>(
     store: &S,
-    directory: &mut Directory,
-    entry: Entry,
+    directory: &mut Directory<S::Code>,
+    entry: Entry<S::Code>,
     insert: bool,
     unchanged: bool,
     table: &mut T,
-    look: impl FnMut(HeapTid) -> ControlFlow<C, Row>,
-) -> Result<Unique<C>> {
+    look: impl FnMut(HeapTid) -> ControlFlow<B, Row>,
+) -> Result<Unique<B>> {
     let mut look = Look::new(entry.key, look);
     let position = Fence::at(entry);
     let mut grew = false;
@@ -98,21 +99,21 @@ pub fn insert_unique_removing<S: Update, T: Table, C>(
     }
 }
 
-enum CheckedAppend<C> {
+enum CheckedAppend<B> {
     Done,
     Full,
-    Stopped(C),
+    Stopped(B),
     /// More rows of the active tree are to be looked at than may be under the lock.
     TooMany,
 }
 
-fn check_and_append<S: Update, C, L: FnMut(HeapTid) -> ControlFlow<C, Row>>(
+fn check_and_append<S: Update, B, L: FnMut(HeapTid) -> ControlFlow<B, Row>>(
     store: &S,
-    directory: &mut Directory,
-    entry: Entry,
+    directory: &mut Directory<S::Code>,
+    entry: Entry<S::Code>,
     insert: bool,
-    look: &mut Look<L>,
-) -> Attempt<CheckedAppend<C>> {
+    look: &mut Look<L, S::Code>,
+) -> Attempt<CheckedAppend<B>> {
     let (low, high) = (Fence::before(entry.key), Fence::after(entry.key));
     let word = directory.state().word;
     if let Some(why) = look.below_active(store, directory)? {
@@ -165,8 +166,8 @@ fn check_and_append<S: Update, C, L: FnMut(HeapTid) -> ControlFlow<C, Row>>(
 fn append_right_of<'s, S: Update>(
     store: &'s S,
     word: u64,
-    first: &OpenNode<S::Exclusive<'s>>,
-    entry: Entry,
+    first: &OpenNode<S::Exclusive<'s>, S::Code>,
+    entry: Entry<S::Code>,
 ) -> Attempt<Append> {
     let first = first.view();
     let (mut block, mut low) = (first.right(), first.high());
@@ -184,6 +185,6 @@ fn append_right_of<'s, S: Update>(
 }
 
 /// Checks that a right neighbour is not the page that is locked: nobody could end a wait for that.
-fn check_is_other(right: Block, locked: &Delta<'_>) -> Result<()> {
+fn check_is_other<C: Code>(right: Block, locked: &Delta<'_, C>) -> Result<()> {
     locked.ensure(right != 0 && right != locked.at(), "a right neighbour", right.into())
 }

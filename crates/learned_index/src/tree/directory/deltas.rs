@@ -5,12 +5,13 @@ use super::Directory;
 use crate::corruption::Result;
 use crate::entry::Fence;
 use crate::fault::{Fault, injected};
+use crate::key::Code;
 use crate::memory::listed;
 use crate::page::meta::State;
 use crate::store::Store;
 use crate::tree::attempt::{Attempt, settled};
 use crate::tree::killed::Killed;
-use crate::tree::routes::{Routes, USUAL_ENTRIES};
+use crate::tree::routes::{Routes, usual_entries};
 
 /// Parts of a delta tree that are looked up to learn how many leaves it is to be merged into.
 const MOST_PARTS: usize = 256;
@@ -26,16 +27,16 @@ pub enum Which {
 
 /// What is known of the active and the frozen delta tree.
 #[derive(Default)]
-pub(super) struct Deltas([Option<Routes>; 2]);
+pub(super) struct Deltas<C>([Option<Routes<C>>; 2]);
 
-impl Deltas {
+impl<C: Code> Deltas<C> {
     /// Bytes that this takes.
     pub(super) fn memory(&self) -> usize {
         self.0.iter().flatten().map(Routes::memory).sum()
     }
 
     /// Keeps what is still right under another state.
-    pub(super) fn follow(&mut self, before: &State, now: &State) {
+    pub(super) fn follow(&mut self, before: &State<C>, now: &State<C>) {
         let [active, frozen] = &mut self.0;
         if now.frozen != before.frozen {
             // What was known of a tree that took inserts may lead to a leaf left of the right one,
@@ -49,23 +50,23 @@ impl Deltas {
     }
 }
 
-impl Directory {
+impl<C: Code> Directory<C> {
     /// One of the delta trees, and what is known of it.
-    pub(in crate::tree) fn delta<S: Store>(
+    pub(in crate::tree) fn delta<S: Store<Code = C>>(
         &mut self,
         store: &S,
         which: Which,
-    ) -> Attempt<Option<&mut Routes>> {
+    ) -> Attempt<Option<&mut Routes<C>>> {
         Ok(self.delta_and_killed(store, which)?.map(|(routes, _)| routes))
     }
 
     /// The same, with the slots of its pages whose rows are known to be dead to all.
     #[inline]
-    pub(in crate::tree) fn delta_and_killed<S: Store>(
+    pub(in crate::tree) fn delta_and_killed<S: Store<Code = C>>(
         &mut self,
         store: &S,
         which: Which,
-    ) -> Attempt<Option<(&mut Routes, &Killed)>> {
+    ) -> Attempt<Option<(&mut Routes<C>, &Killed<C>)>> {
         let tree = match which {
             Which::Active => self.state.active,
             Which::Frozen => self.state.frozen,
@@ -81,10 +82,10 @@ impl Directory {
 
     /// Asks the processor for what looking a position up in the delta trees will read.
     #[inline]
-    pub(in crate::tree) fn warm_deltas<S: Store>(
+    pub(in crate::tree) fn warm_deltas<S: Store<Code = C>>(
         &mut self,
         store: &S,
-        position: Fence,
+        position: Fence<C>,
     ) -> Attempt<()> {
         for which in [Which::Active, Which::Frozen] {
             if let Some(routes) = self.delta(store, which)? {
@@ -102,12 +103,12 @@ impl Directory {
     /// Entries of the delta trees, about, as far as this session knows them.
     pub fn delta_entries(&self) -> u64 {
         let leaves: usize = self.deltas.0.iter().flatten().map(Routes::leaves).sum();
-        (leaves * USUAL_ENTRIES) as u64
+        (leaves * usual_entries::<C>()) as u64
     }
 
     /// Leaves that a merge would write anew for the entries of the delta trees, about, in the state
     /// of now.
-    pub fn leaves_to_merge<S: Store>(&mut self, store: &S) -> Result<u64> {
+    pub fn leaves_to_merge<S: Store<Code = C>>(&mut self, store: &S) -> Result<u64> {
         loop {
             self.refresh(store)?;
             if let Some(leaves) = settled(self.try_leaves_to_merge(store))? {
@@ -116,7 +117,7 @@ impl Directory {
         }
     }
 
-    fn try_leaves_to_merge<S: Store>(&mut self, store: &S) -> Attempt<u64> {
+    fn try_leaves_to_merge<S: Store<Code = C>>(&mut self, store: &S) -> Attempt<u64> {
         let (mut found, word) = (0, self.state.word);
         for which in [Which::Active, Which::Frozen] {
             // Pages below the watermark are gone.
@@ -126,7 +127,7 @@ impl Directory {
             let lows = &lows[lows.partition_point(|&low| low <= from).saturating_sub(1)..];
             // In a large tree a few parts say enough of the others.
             let step = lows.len().div_ceil(MOST_PARTS);
-            let mut lows: Vec<Fence> = listed(lows.iter().copied().step_by(step));
+            let mut lows: Vec<Fence<C>> = listed(lows.iter().copied().step_by(step));
             // The first page begins before its entries do, as far as before all keys.
             if let Some(first) = routes.first_entry(store, word, from)? {
                 lows[0] = Fence::at(first);
@@ -140,7 +141,7 @@ impl Directory {
                     Some(first) => first,
                     None => self.route_by_pages(store, low)?.map_or(0, |leaf| leaf.ordinal),
                 };
-                found += above.saturating_sub(first).min(step * USUAL_ENTRIES) as u64;
+                found += above.saturating_sub(first).min(step * usual_entries::<C>()) as u64;
                 above = first;
             }
         }

@@ -11,7 +11,7 @@ use super::read::{read_children, read_model};
 use super::tiles::{Change, Tiles};
 use crate::corruption::Corruption;
 use crate::entry::Fence;
-use crate::key::NullClass;
+use crate::key::{Code, NullClass};
 use crate::model::{self, Model};
 use crate::page::directory::Child;
 use crate::page::meta::State;
@@ -25,8 +25,8 @@ use crate::tree::leaf::LeafRef;
 const LOOKUPS_PER_PAGE: u32 = 4;
 
 /// See the file.
-pub(super) struct Fences {
-    pub(super) tiles: Tiles,
+pub(super) struct Fences<C> {
+    pub(super) tiles: Tiles<C>,
     /// Set once all pages are loaded.
     model: Option<Model>,
     model_share: Share,
@@ -34,27 +34,27 @@ pub(super) struct Fences {
 }
 
 /// What another state has, read and not taken over yet.
-pub(super) struct Next {
-    change: Change,
+pub(super) struct Next<C> {
+    change: Change<C>,
     /// Another model, for a session that has one.
     model: Option<Model>,
 }
 
-impl Fences {
+impl<C: Code> Fences<C> {
     /// Those of no state yet.
-    pub(super) fn none(budget: &Rc<Budget>) -> Fences {
+    pub(super) fn none(budget: &Rc<Budget>) -> Fences<C> {
         let (tiles, model_share) = (Tiles::none(budget), Share::of(budget));
         Fences { tiles, model: None, model_share, lookups: 0 }
     }
 
     /// Reads what another state has that is not known. `same_model`: that is still the model of the
     /// state before.
-    pub(super) fn read_next<S: Store>(
+    pub(super) fn read_next<S: Store<Code = C>>(
         &self,
         store: &S,
-        next: &State,
+        next: &State<C>,
         same_model: bool,
-    ) -> Attempt<Next> {
+    ) -> Attempt<Next<C>> {
         // A session that had everything gets everything: it goes on with few pages to read.
         let whole = self.model.is_some();
         let change = Change::read(store, next, &self.tiles, whole)?;
@@ -66,7 +66,7 @@ impl Fences {
     }
 
     /// Becomes those of another state. Nothing here fails.
-    pub(super) fn take_over(&mut self, next: Next) {
+    pub(super) fn take_over(&mut self, next: Next<C>) {
         self.tiles.take_over(next.change);
         if let Some(model) = next.model {
             self.keep_model(model);
@@ -105,10 +105,14 @@ impl Fences {
     }
 }
 
-impl Directory {
+impl<C: Code> Directory<C> {
     /// The leaf that a position belongs to. `None` if there are no leaves.
     #[inline]
-    pub fn route<S: Store>(&mut self, store: &S, position: Fence) -> Attempt<Option<LeafRef>> {
+    pub fn route<S: Store<Code = C>>(
+        &mut self,
+        store: &S,
+        position: Fence<C>,
+    ) -> Attempt<Option<LeafRef>> {
         if self.leaves() == 0 {
             return Ok(None);
         }
@@ -121,10 +125,10 @@ impl Directory {
     }
 
     /// The last leaf that holds positions before `position`. `None` if there are no leaves.
-    pub fn route_before<S: Store>(
+    pub fn route_before<S: Store<Code = C>>(
         &mut self,
         store: &S,
-        position: Fence,
+        position: Fence<C>,
     ) -> Attempt<Option<LeafRef>> {
         let Some(leaf) = self.route(store, position)? else { return Ok(None) };
         if leaf.ordinal == 0 || self.low(store, leaf.ordinal)? < position {
@@ -137,26 +141,27 @@ impl Directory {
     /// something of it: among the leaves of values. Exact whatever the model says: it checks the
     /// fences, and the first of these leaves begins before every value.
     #[inline]
-    pub(super) fn predicted(&self, position: Fence) -> Option<usize> {
+    pub(super) fn predicted(&self, position: Fence<C>) -> Option<usize> {
         let Fences { tiles, model, .. } = &self.fences;
         let model = model.as_ref().filter(|_| position.class == NullClass::Value as u8)?;
         let values = self.identity.value_leaves(&self.state);
         let codes = &tiles.codes[values.clone()];
         let rest = &tiles.rest[values.clone()];
-        let at_or_before = model::search(model.predict(position.code), codes.len(), |index| {
-            codes[index] < position.code
-                || (codes[index] == position.code && rest[index].tid <= position.tid)
-                || index == 0
-        });
+        let at_or_before =
+            model::search(model.predict(position.code.word()), codes.len(), |index| {
+                codes[index] < position.code
+                    || (codes[index] == position.code && rest[index].tid <= position.tid)
+                    || index == 0
+            });
         Some((values.start + at_or_before).saturating_sub(1))
     }
 
     /// Routing without the model, by a search among the directory's pages. `None` if there are no
     /// leaves.
-    pub(in crate::tree) fn route_by_pages<S: Store>(
+    pub(in crate::tree) fn route_by_pages<S: Store<Code = C>>(
         &mut self,
         store: &S,
-        position: Fence,
+        position: Fence<C>,
     ) -> Attempt<Option<LeafRef>> {
         if self.leaves() == 0 {
             return Ok(None);
@@ -179,14 +184,18 @@ impl Directory {
     /// Where a leaf ends that was routed to, if that is known without reading anything, and another
     /// one comes after it. The caller goes on to read the leaf, which fails if it does not hold the
     /// position: so what a damaged directory says here comes to nothing.
-    pub(in crate::tree) fn known_high(&self, at: LeafRef) -> Option<Fence> {
+    pub(in crate::tree) fn known_high(&self, at: LeafRef) -> Option<Fence<C>> {
         let all_known = self.fences.model.is_some() && self.state.has_delta();
         (all_known && at.ordinal + 1 < self.leaves())
             .then(|| self.fences.tiles.known_low(at.ordinal + 1))
     }
 
     /// The low fence of a leaf that was routed to.
-    pub(in crate::tree) fn low<S: Store>(&self, store: &S, ordinal: usize) -> Attempt<Fence> {
+    pub(in crate::tree) fn low<S: Store<Code = C>>(
+        &self,
+        store: &S,
+        ordinal: usize,
+    ) -> Attempt<Fence<C>> {
         let tiles = &self.fences.tiles;
         match tiles.resident {
             true => Ok(tiles.known_low(ordinal)),
@@ -195,7 +204,7 @@ impl Directory {
     }
 
     /// The `ordinal`-th leaf; `ordinal` is below the number of leaves.
-    pub fn leaf<S: Store>(&mut self, store: &S, ordinal: usize) -> Attempt<LeafRef> {
+    pub fn leaf<S: Store<Code = C>>(&mut self, store: &S, ordinal: usize) -> Attempt<LeafRef> {
         if !self.fences.tiles.resident {
             let child = self.child(store, ordinal)?;
             let child = child.ok_or(Corruption::not("a leaf"))?;
@@ -207,7 +216,7 @@ impl Directory {
     }
 
     /// What the directory says of a leaf, read for this once.
-    fn child<S: Store>(&self, store: &S, ordinal: usize) -> Attempt<Option<Child>> {
+    fn child<S: Store<Code = C>>(&self, store: &S, ordinal: usize) -> Attempt<Option<Child<C>>> {
         let tiles = &self.fences.tiles;
         let page = tiles.page_of(ordinal);
         let children = read_children(store, self.state.word, tiles.pages[page], 0)?;
@@ -216,7 +225,7 @@ impl Directory {
 
     /// Counts a lookup without the model. After some of them everything is read, if there is the
     /// memory.
-    fn count_lookup<S: Store>(&mut self, store: &S) -> Attempt<()> {
+    fn count_lookup<S: Store<Code = C>>(&mut self, store: &S) -> Attempt<()> {
         let Fences { tiles, lookups, .. } = &mut self.fences;
         *lookups = lookups.saturating_add(1);
         if *lookups < LOOKUPS_PER_PAGE.saturating_mul(tiles.pages.len() as u32) {
@@ -229,7 +238,7 @@ impl Directory {
     }
 
     /// Reads all of the directory that is not known yet, and the model.
-    pub(in crate::tree) fn load_all<S: Store>(&mut self, store: &S) -> Attempt<()> {
+    pub(in crate::tree) fn load_all<S: Store<Code = C>>(&mut self, store: &S) -> Attempt<()> {
         let Fences { tiles, model, .. } = &mut self.fences;
         if model.is_some() {
             return Ok(());

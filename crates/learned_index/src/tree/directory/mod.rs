@@ -24,6 +24,7 @@ use super::budget::{Budget, Share};
 use super::killed::Killed;
 use crate::corruption::{Result, ensure};
 use crate::fault::{Fault, injected};
+use crate::key::{Code, Word};
 use crate::page::meta::{Identity, State};
 use crate::store::{Hint, Store};
 
@@ -40,26 +41,26 @@ const KILLED_BYTES: usize = 1 << 20;
 
 /// A session's copy of the metapage, and what goes with that state. [`Directory::refresh`] brings
 /// it to the current one, and keeps what that still has.
-pub struct Directory {
+pub struct Directory<C = Word> {
     identity: Identity,
-    state: State,
+    state: State<C>,
     meta_hint: Hint,
-    fences: Fences,
-    deltas: Deltas,
+    fences: Fences<C>,
+    deltas: Deltas<C>,
     /// Entries whose rows are known to be dead to all.
-    killed: Killed,
+    killed: Killed<C>,
     _own_share: Share,
 }
 
-impl Directory {
+impl<C: Code> Directory<C> {
     /// Reads the upper levels of the directory. `memory` in bytes bounds what is kept of it; a
     /// larger directory is read through the store at each lookup.
-    pub fn open<S: Store>(store: &S, memory: usize) -> Result<Directory> {
+    pub fn open<S: Store<Code = C>>(store: &S, memory: usize) -> Result<Directory<C>> {
         Directory::open_within(store, &Budget::alone(memory))
     }
 
     /// The same, with memory that it shares with others.
-    pub fn open_within<S: Store>(store: &S, budget: &Rc<Budget>) -> Result<Directory> {
+    pub fn open_within<S: Store<Code = C>>(store: &S, budget: &Rc<Budget>) -> Result<Directory<C>> {
         let mut meta_hint = 0;
         let (identity, mut state) = read_meta(store, &mut meta_hint)?;
         let mut fences = Fences::none(budget);
@@ -71,7 +72,7 @@ impl Directory {
             state = read_meta(store, &mut meta_hint)?.1;
         }
         let mut own_share = Share::of(budget);
-        own_share.set(size_of::<Directory>());
+        own_share.set(size_of::<Directory<C>>());
         let (deltas, killed) = (Deltas::default(), Killed::shared(KILLED_BYTES, budget));
         Ok(Directory { identity, state, meta_hint, fences, deltas, killed, _own_share: own_share })
     }
@@ -82,7 +83,7 @@ impl Directory {
     }
 
     /// The state that this copy was made of.
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &State<C> {
         &self.state
     }
 
@@ -93,7 +94,10 @@ impl Directory {
 
     /// Bytes that this copy takes.
     pub fn memory(&self) -> usize {
-        size_of::<Directory>() + self.fences.memory() + self.deltas.memory() + self.killed.memory()
+        size_of::<Directory<C>>()
+            + self.fences.memory()
+            + self.deltas.memory()
+            + self.killed.memory()
     }
 
     /// Brings this copy to the current state, if that is another one: the metapage and the pages
@@ -102,12 +106,12 @@ impl Directory {
     /// # Errors
     /// If a page is damaged, or the index was built anew.
     #[inline]
-    pub fn refresh<S: Store>(&mut self, store: &S) -> Result<()> {
+    pub fn refresh<S: Store<Code = C>>(&mut self, store: &S) -> Result<()> {
         if store.word() == self.state.word { Ok(()) } else { self.follow(store) }
     }
 
     #[cold]
-    fn follow<S: Store>(&mut self, store: &S) -> Result<()> {
+    fn follow<S: Store<Code = C>>(&mut self, store: &S) -> Result<()> {
         loop {
             let (identity, state) = read_meta(store, &mut self.meta_hint)?;
             ensure(identity == self.identity, "the build that was read before", state.word)
@@ -120,7 +124,7 @@ impl Directory {
 
     /// Takes a state over: all of it, or nothing. What is new is read first; after that nothing
     /// fails.
-    fn adopt<S: Store>(&mut self, store: &S, state: State) -> Attempt<()> {
+    fn adopt<S: Store<Code = C>>(&mut self, store: &S, state: State<C>) -> Attempt<()> {
         if state.epoch != self.state.epoch && !injected(Fault::KeepDirectory) {
             let same_model = self.state.model_birth == state.model_birth;
             let next = self.fences.read_next(store, &state, same_model)?;

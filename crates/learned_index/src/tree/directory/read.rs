@@ -2,6 +2,7 @@
 
 use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that};
 use crate::entry::{Block, Fence};
+use crate::key::Code;
 use crate::memory::{Add, with_room};
 use crate::model::{MAX_BLOB_BYTES, Model};
 use crate::page::directory::{self, Child};
@@ -14,7 +15,7 @@ use crate::tree::attempt::{Attempt, read_current};
 const MAX_LEVELS: u16 = 8;
 
 /// Reads the metapage.
-pub fn read_meta<S: Store>(store: &S, hint: &mut Hint) -> Result<(Identity, State)> {
+pub fn read_meta<S: Store>(store: &S, hint: &mut Hint) -> Result<(Identity, State<S::Code>)> {
     let page = store.read(0, *hint);
     *hint = S::hint(&page);
     meta::decode(&page).map_err(|corruption| corruption.at(0))
@@ -24,9 +25,9 @@ pub fn read_meta<S: Store>(store: &S, hint: &mut Hint) -> Result<(Identity, Stat
 pub(in crate::tree) fn read_children<S: Store>(
     store: &S,
     word: u64,
-    parent: Child,
+    parent: Child<S::Code>,
     level: u16,
-) -> Attempt<Vec<Child>> {
+) -> Attempt<Vec<Child<S::Code>>> {
     let (found, children) = read_page(store, word, parent)?;
     ensure(found == level, "a directory page of this level", found.into())
         .map_err(|corruption| corruption.at(parent.block))?;
@@ -34,12 +35,16 @@ pub(in crate::tree) fn read_children<S: Store>(
 }
 
 /// Reads a directory page and checks it against what its parent says of it.
-fn read_page<S: Store>(store: &S, word: u64, parent: Child) -> Attempt<(u16, Vec<Child>)> {
+fn read_page<S: Store>(
+    store: &S,
+    word: u64,
+    parent: Child<S::Code>,
+) -> Attempt<(u16, Vec<Child<S::Code>>)> {
     let page = read_current(store, word, parent.block, 0)?;
     decode_page(&page, parent)
 }
 
-fn decode_page(page: &PageBytes, parent: Child) -> Attempt<(u16, Vec<Child>)> {
+fn decode_page<C: Code>(page: &PageBytes, parent: Child<C>) -> Attempt<(u16, Vec<Child<C>>)> {
     let checked = directory::decode(page).and_then(|(level, children)| {
         let birth = page::birth(page);
         ensure(birth == parent.birth, "the directory page that the parent means", birth)?;
@@ -55,17 +60,20 @@ fn decode_page(page: &PageBytes, parent: Child) -> Attempt<(u16, Vec<Child>)> {
 }
 
 /// What stands above the lowest level of a directory.
-pub(in crate::tree) struct UpperLevels {
+pub(in crate::tree) struct UpperLevels<C> {
     /// The directory pages of the lowest level.
-    pub(in crate::tree) pages: Vec<Child>,
+    pub(in crate::tree) pages: Vec<Child<C>>,
     /// The leaves, where one page is the whole directory.
-    pub(in crate::tree) leaves: Option<Vec<Child>>,
+    pub(in crate::tree) leaves: Option<Vec<Child<C>>>,
     /// Blocks of the pages above the lowest level.
     pub(in crate::tree) blocks: Vec<Block>,
 }
 
-impl UpperLevels {
-    pub(in crate::tree) fn read<S: Store>(store: &S, state: &State) -> Attempt<UpperLevels> {
+impl<C: Code> UpperLevels<C> {
+    pub(in crate::tree) fn read<S: Store<Code = C>>(
+        store: &S,
+        state: &State<C>,
+    ) -> Attempt<UpperLevels<C>> {
         if state.leaves == 0 {
             return Ok(UpperLevels { pages: Vec::new(), leaves: None, blocks: Vec::new() });
         }
@@ -98,14 +106,14 @@ impl UpperLevels {
 }
 
 /// Reads the model.
-pub fn read_model<S: Store>(store: &S, state: &State) -> Attempt<Model> {
+pub fn read_model<S: Store>(store: &S, state: &State<S::Code>) -> Attempt<Model> {
     Ok(read_model_pages(store, state)?.0)
 }
 
 /// Reads the model, and tells the blocks of its pages.
 pub(in crate::tree) fn read_model_pages<S: Store>(
     store: &S,
-    state: &State,
+    state: &State<S::Code>,
 ) -> Attempt<(Model, Vec<Block>)> {
     let len = state.model_len as usize;
     ensure_at_most!(len, MAX_BLOB_BYTES, "bytes of a model")?;

@@ -13,11 +13,11 @@ use crate::tree::leaf::LeafRef;
 /// How far into a leaf its last keys are, of 1.
 const LAST_PART: f32 = 0.999;
 
-impl Directory {
+impl<C: Code> Directory<C> {
     /// Remembers that a leaf was read and found whole, the hint for reading it again, and what it
     /// looks like.
     #[inline]
-    pub(in crate::tree) fn remember(&mut self, at: LeafRef, leaf: &Leaf<'_>) {
+    pub(in crate::tree) fn remember(&mut self, at: LeafRef, leaf: &Leaf<'_, C>) {
         self.remember_hint(at, at.hint);
         if let Some(rest) = self.fences.tiles.rest.get_mut(at.ordinal)
             && !rest.verified
@@ -42,7 +42,7 @@ impl Directory {
 
     /// Asks the processor for what looking a code up in a leaf will read.
     #[inline]
-    pub(in crate::tree) fn warm<S: Store>(&self, store: &S, leaf: LeafRef, code: Code) {
+    pub(in crate::tree) fn warm<S: Store<Code = C>>(&self, store: &S, leaf: LeafRef, code: C) {
         if leaf.hint == 0 {
             return;
         }
@@ -52,9 +52,8 @@ impl Directory {
             return;
         };
         let low = tiles.codes[leaf.ordinal];
-        let high = tiles.codes.get(leaf.ordinal + 1).copied().unwrap_or(Code::MAX);
-        let width = high.saturating_sub(low) as f32;
-        let fraction = (code.saturating_sub(low) as f32 / width.max(1.0)).min(LAST_PART);
+        let high = tiles.codes.get(leaf.ordinal + 1).copied().unwrap_or(C::MAX);
+        let fraction = code.part_of(low, high).min(LAST_PART);
         rest.outline.lines(fraction, |offset| cpu::prefetch(page.wrapping_add(offset)));
     }
 
@@ -66,12 +65,12 @@ impl Directory {
 
     /// The slots of a page whose rows are known to be dead to all.
     #[inline]
-    pub(in crate::tree) fn killed_in(&self, page_id: &PageId) -> Option<&Slots> {
+    pub(in crate::tree) fn killed_in(&self, page_id: &PageId<C>) -> Option<&Slots> {
         self.killed.of(page_id)
     }
 
     /// Entries whose rows are known to be dead to all.
-    pub(in crate::tree) fn killed(&mut self) -> &mut Killed {
+    pub(in crate::tree) fn killed(&mut self) -> &mut Killed<C> {
         &mut self.killed
     }
 }

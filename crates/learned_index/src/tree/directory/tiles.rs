@@ -20,20 +20,22 @@ use crate::tree::budget::{Budget, Share};
 use crate::tree::leaf::LeafRef;
 
 /// Bytes that one leaf takes.
-const BYTES_PER_LEAF: usize = size_of::<Code>() + size_of::<Rest>();
+const fn bytes_per_leaf<C>() -> usize {
+    size_of::<C>() + size_of::<Rest>()
+}
 /// Bytes that one directory page takes.
 const BYTES_PER_PAGE: usize = size_of::<Child>() + size_of::<u32>() + size_of::<bool>();
 /// When the number of leaves has grown, room is made for one in this many more.
 const SPARE_ROOM: usize = 8;
 
 /// See the file.
-pub(super) struct Tiles {
+pub(super) struct Tiles<C> {
     /// Directory pages of the lowest level, and how many leaves stand before each.
-    pub(super) pages: Vec<Child>,
+    pub(super) pages: Vec<Child<C>>,
     pub(super) firsts: Vec<u32>,
     /// For each leaf, as far as its page was read: the code of its low fence, and the rest. Of
     /// others there may be anything.
-    pub(super) codes: Vec<Code>,
+    pub(super) codes: Vec<C>,
     pub(super) rest: Vec<Rest>,
     loaded: Vec<bool>,
     /// Whether there is memory for the leaves.
@@ -68,14 +70,14 @@ const UNKNOWN: Rest = Rest {
 };
 
 /// What another state's directory is, read and not taken over yet.
-pub(super) struct Change {
-    pages: Vec<Child>,
+pub(super) struct Change<C> {
+    pages: Vec<Child<C>>,
     firsts: Vec<u32>,
     loaded: Vec<bool>,
     leaves: usize,
     moves: Vec<Move>,
     /// Pages that were read because they are new.
-    read: Vec<(usize, Vec<Child>)>,
+    read: Vec<(usize, Vec<Child<C>>)>,
 }
 
 /// Leaves next to each other that both states have: where they are, and where they will be.
@@ -86,15 +88,15 @@ struct Move {
     leaves: usize,
 }
 
-impl Change {
+impl<C: Code> Change<C> {
     /// Reads the upper levels of a state's directory; if `whole`, also the pages that `known` has
     /// not.
-    pub(super) fn read<S: Store>(
+    pub(super) fn read<S: Store<Code = C>>(
         store: &S,
-        state: &State,
-        known: &Tiles,
+        state: &State<C>,
+        known: &Tiles<C>,
         whole: bool,
-    ) -> Attempt<Change> {
+    ) -> Attempt<Change<C>> {
         let UpperLevels { pages, leaves: only_page, .. } = UpperLevels::read(store, state)?;
         let mut firsts = with_room(pages.len());
         let mut before = 0u32;
@@ -127,7 +129,7 @@ impl Change {
 
     /// Finds the pages that both states have. Fences ascend in both: one walk along both meets them
     /// all.
-    fn keep(&mut self, known: &Tiles) {
+    fn keep(&mut self, known: &Tiles<C>) {
         let (mut old, mut new) = (0, 0);
         while let (Some(before), Some(after)) = (known.pages.get(old), self.pages.get(new)) {
             if before == after {
@@ -152,9 +154,9 @@ impl Change {
     }
 }
 
-impl Tiles {
+impl<C: Code> Tiles<C> {
     /// Of no directory.
-    pub(super) fn none(budget: &Rc<Budget>) -> Tiles {
+    pub(super) fn none(budget: &Rc<Budget>) -> Tiles<C> {
         Tiles {
             pages: Vec::new(),
             firsts: Vec::new(),
@@ -178,7 +180,7 @@ impl Tiles {
 
     /// Becomes another state's directory. Nothing here fails: without the memory for the leaves,
     /// pages are read at each lookup.
-    pub(super) fn take_over(&mut self, change: Change) {
+    pub(super) fn take_over(&mut self, change: Change<C>) {
         let Change { pages, firsts, loaded, leaves, moves, read } = change;
         self.make_room(leaves);
         if self.resident {
@@ -210,7 +212,7 @@ impl Tiles {
     }
 
     fn resize(&mut self, leaves: usize) {
-        self.codes.resize(leaves, 0);
+        self.codes.resize(leaves, C::MIN);
         self.rest.resize(leaves, UNKNOWN);
     }
 
@@ -228,7 +230,7 @@ impl Tiles {
 
     fn reserve(&mut self, room: usize) -> bool {
         let more = room.saturating_sub(self.codes.len());
-        self.leaves_share.grow_to(room.saturating_mul(BYTES_PER_LEAF))
+        self.leaves_share.grow_to(room.saturating_mul(bytes_per_leaf::<C>()))
             && self.codes.try_reserve_exact(more).is_ok()
             && self.rest.try_reserve_exact(more).is_ok()
     }
@@ -249,7 +251,7 @@ impl Tiles {
     }
 
     fn leaves_memory(&self) -> usize {
-        self.codes.capacity() * size_of::<Code>() + self.rest.capacity() * size_of::<Rest>()
+        self.codes.capacity() * size_of::<C>() + self.rest.capacity() * size_of::<Rest>()
     }
 
     /// Keeps the leaves from now on, if there is the memory by now.
@@ -278,7 +280,7 @@ impl Tiles {
     }
 
     #[inline]
-    pub(super) fn known_low(&self, ordinal: usize) -> Fence {
+    pub(super) fn known_low(&self, ordinal: usize) -> Fence<C> {
         let Rest { tid, class, .. } = self.rest[ordinal];
         Fence { class, code: self.codes[ordinal], tid }
     }
@@ -287,7 +289,12 @@ impl Tiles {
         self.firsts.partition_point(|&first| first as usize <= ordinal).saturating_sub(1)
     }
 
-    pub(super) fn load_page<S: Store>(&mut self, store: &S, word: u64, page: usize) -> Attempt<()> {
+    pub(super) fn load_page<S: Store<Code = C>>(
+        &mut self,
+        store: &S,
+        word: u64,
+        page: usize,
+    ) -> Attempt<()> {
         if self.loaded[page] {
             return Ok(());
         }
@@ -296,7 +303,7 @@ impl Tiles {
         Ok(())
     }
 
-    fn keep_page(&mut self, page: usize, children: &[Child]) {
+    fn keep_page(&mut self, page: usize, children: &[Child<C>]) {
         let first = self.firsts[page] as usize;
         for (index, child) in children.iter().enumerate() {
             let Child { low, block, birth, .. } = *child;

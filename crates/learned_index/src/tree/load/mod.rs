@@ -13,7 +13,7 @@ use std::fmt;
 use super::build::{BuildOptions, Builder};
 use crate::corruption::Corruption;
 use crate::entry::HeapTid;
-use crate::key::{Code, Key};
+use crate::key::{Code, Key, Word};
 use crate::page::meta::{Identity, State};
 use crate::sort::{Sorter, Spill};
 use crate::store::BulkStore;
@@ -23,11 +23,11 @@ use unique::Watch;
 
 /// Why an index cannot be built from the rows given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BuildError {
+pub enum BuildError<C = Word> {
     /// The index is to be unique, and two living rows have this key.
     Duplicate {
         /// The key, or one of them.
-        key: Key,
+        key: Key<C>,
     },
     /// A row was added twice.
     Twice,
@@ -35,13 +35,13 @@ pub enum BuildError {
     Corruption(Corruption),
 }
 
-impl From<Corruption> for BuildError {
-    fn from(corruption: Corruption) -> BuildError {
+impl<C: Code> From<Corruption> for BuildError<C> {
+    fn from(corruption: Corruption) -> BuildError<C> {
         BuildError::Corruption(corruption)
     }
 }
 
-impl fmt::Display for BuildError {
+impl<C: Code> fmt::Display for BuildError<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BuildError::Duplicate { key } => write!(f, "key {key:?} is duplicated"),
@@ -51,27 +51,29 @@ impl fmt::Display for BuildError {
     }
 }
 
-impl std::error::Error for BuildError {}
+impl<C: Code> std::error::Error for BuildError<C> {}
+
+/// The store of a new index, and its state.
+pub type Built<W> = (W, State<<W as BulkStore>::Code>);
 
 /// Takes the entries of a new index one by one, in any order.
-pub struct Loader<W, S, F> {
+pub struct Loader<W: BulkStore, S, F> {
     identity: Identity,
     options: BuildOptions,
     /// Bytes for sorting values.
     memory: usize,
     new_spill: F,
     values: Values<W, S>,
-    nulls: Sorter<S>,
+    nulls: Sorter<S, W::Code>,
     has_nulls: bool,
     /// Of a unique index.
-    watch: Option<Watch<S>>,
+    watch: Option<Watch<S, W::Code>>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there is one in a build")]
-enum Values<W, S> {
+enum Values<W: BulkStore, S> {
     /// In order so far.
     InOrder(Builder<W>),
-    Sorting(Sorter<S>, W),
+    Sorting(Sorter<S, W::Code>, W),
     /// What was written did not come back.
     Lost(Corruption),
 }
@@ -105,7 +107,12 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
     /// A duplicate, if it is noticed already; or if pages that were written before do not come
     /// back as they were.
     #[inline]
-    pub fn push(&mut self, code: Code, tid: HeapTid, alive: bool) -> Result<(), BuildError> {
+    pub fn push(
+        &mut self,
+        code: W::Code,
+        tid: HeapTid,
+        alive: bool,
+    ) -> Result<(), BuildError<W::Code>> {
         match &mut self.values {
             Values::Sorting(sorter, _) => sorter.push(code, tid),
             Values::InOrder(builder) => {
@@ -129,11 +136,11 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
     ///
     /// # Errors
     /// A duplicate, where NULLs can be duplicates.
-    pub fn push_null(&mut self, tid: HeapTid, alive: bool) -> Result<(), BuildError> {
+    pub fn push_null(&mut self, tid: HeapTid, alive: bool) -> Result<(), BuildError<W::Code>> {
         self.has_nulls = true;
-        self.nulls.push(0, tid);
+        self.nulls.push(W::Code::MIN, tid);
         match self.watch.as_mut().filter(|_| alive) {
-            Some(watch) => watch.add_null(Key { class: self.identity.null_class(), code: 0 }),
+            Some(watch) => watch.add_null(Key::null(self.identity.null_class())),
             None => Ok(()),
         }
     }
@@ -144,7 +151,7 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
     }
 
     #[cold]
-    fn begin_sorting(&mut self) -> Result<(), BuildError> {
+    fn begin_sorting(&mut self) -> Result<(), BuildError<W::Code>> {
         let lost = Values::Lost(Corruption::not("the pages of a build that goes on"));
         if let Values::InOrder(builder) = std::mem::replace(&mut self.values, lost) {
             let mut sorter = Sorter::new((self.new_spill)(), self.memory);
@@ -158,7 +165,7 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
     ///
     /// # Errors
     /// A duplicate, a row that was added twice, or the error of an earlier call.
-    pub fn finish(self) -> Result<(W, State), BuildError> {
+    pub fn finish(self) -> Result<Built<W>, BuildError<W::Code>> {
         let mut outcome = Ok(());
         let mut builder = match self.values {
             Values::InOrder(builder) => builder,
@@ -188,6 +195,10 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
 
 /// Adds the next of the sorted entries.
 #[inline]
-fn add<W: BulkStore>(builder: &mut Builder<W>, code: Code, tid: HeapTid) -> Result<(), BuildError> {
+fn add<W: BulkStore>(
+    builder: &mut Builder<W>,
+    code: W::Code,
+    tid: HeapTid,
+) -> Result<(), BuildError<W::Code>> {
     if builder.try_push(code, tid) { Ok(()) } else { Err(BuildError::Twice) }
 }

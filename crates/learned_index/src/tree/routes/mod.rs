@@ -24,7 +24,7 @@ use crate::cpu;
 use crate::entry::{Block, Entry, Fence, Side};
 use crate::key::Code;
 use crate::memory::{Add, listed, with_room};
-use crate::page::delta::{self, CAPACITY, Child, Delta, Tree};
+use crate::page::delta::{self, Child, Delta, Tree};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
 
@@ -41,19 +41,19 @@ const HOLDS_KEY: &str = "a delta page that holds the key";
 const FREE_DETOURS: usize = 64;
 
 /// What a session knows of a delta tree: the pages of one level, as far as they were met.
-pub(super) struct Routes {
+pub(super) struct Routes<C> {
     tree: Tree,
     /// The level of the pages: 0, or more in a tree too large to remember.
     level: u16,
-    lows: Vec<Fence>,
+    lows: Vec<Fence<C>>,
     rest: Vec<Route>,
     /// Keys seen in leaves that a key was looked up in.
-    seen: Vec<Seen>,
+    seen: Vec<Seen<C>>,
     detours: usize,
     share: Share,
     /// A position and its slot, looked for ahead. Reset when slots move: the least position is
     /// always in the first.
-    last: (Fence, usize),
+    last: (Fence<C>, usize),
 }
 
 #[derive(Clone, Copy)]
@@ -79,21 +79,21 @@ impl Route {
     }
 }
 
-impl Routes {
+impl<C: Code> Routes<C> {
     /// Reads the upper levels of a tree, as far down as the budget has memory for what is below.
-    pub(super) fn read<S: Store>(
+    pub(super) fn read<S: Store<Code = C>>(
         store: &S,
         word: u64,
         tree: Tree,
         budget: &Rc<Budget>,
-    ) -> Attempt<Routes> {
+    ) -> Attempt<Routes<C>> {
         let mut share = Share::of(budget);
         let root = Child { low: Fence::MIN, block: tree.root };
         let mut level = read_node(store, word, tree.name, tree.root, 0)?.view().level();
         let mut pages = vec![root];
         ensure_at_most!(usize::from(level) + 1, MAX_LEVELS as usize, "levels of a delta tree")?;
-        while level > 0 && pages.len() * delta::CHILDREN <= MOST_ROUTES {
-            let mut below = with_room(pages.len() * delta::CHILDREN / 2);
+        while level > 0 && pages.len() * delta::most_children::<C>() <= MOST_ROUTES {
+            let mut below = with_room(pages.len() * delta::most_children::<C>() / 2);
             for parent in &pages {
                 let open = read_node(store, word, tree.name, parent.block, 0)?;
                 let node = open.view();
@@ -119,7 +119,7 @@ impl Routes {
         }
         let ascending = pages.is_sorted_by(|left, right| left.low < right.low);
         ensure_that(ascending, "children of a delta tree that ascend")?;
-        let route = |child: &Child| Route::to(child.block);
+        let route = |child: &Child<C>| Route::to(child.block);
         let mut routes = Routes {
             tree,
             level,
@@ -135,7 +135,7 @@ impl Routes {
     }
 
     /// Reads the upper levels again.
-    fn read_again<S: Store>(&mut self, store: &S, word: u64) -> Attempt<()> {
+    fn read_again<S: Store<Code = C>>(&mut self, store: &S, word: u64) -> Attempt<()> {
         let budget = Rc::clone(self.share.budget());
         *self = Routes::read(store, word, self.tree, &budget)?;
         Ok(())
@@ -147,9 +147,9 @@ impl Routes {
 
     /// Bytes that this takes.
     pub(super) fn memory(&self) -> usize {
-        self.lows.capacity() * size_of::<Fence>()
+        self.lows.capacity() * size_of::<Fence<C>>()
             + self.rest.capacity() * size_of::<Route>()
-            + self.seen.capacity() * size_of::<Seen>()
+            + self.seen.capacity() * size_of::<Seen<C>>()
     }
 
     /// Whether so many pages were not known that reading the upper levels again pays.
@@ -158,20 +158,20 @@ impl Routes {
     }
 
     /// Where the leaves begin, as far as they are known; none in a large tree.
-    pub(super) fn leaf_lows(&self) -> Option<&[Fence]> {
+    pub(super) fn leaf_lows(&self) -> Option<&[Fence<C>]> {
         (self.level == 0).then_some(&self.lows)
     }
 
     /// The first entry of the leaf that a position belongs to, from there on; none if there is none
     /// in this leaf.
-    pub(super) fn first_entry<S: Store>(
+    pub(super) fn first_entry<S: Store<Code = C>>(
         &mut self,
         store: &S,
         word: u64,
-        from: Fence,
-    ) -> Attempt<Option<Entry>> {
+        from: Fence<C>,
+    ) -> Attempt<Option<Entry<C>>> {
         let open = self.read_leaf(store, word, from, Side::At)?;
-        let mut first: Option<Entry> = None;
+        let mut first: Option<Entry<C>> = None;
         open.view().visit(from, Fence::MAX, |_, entry| {
             first = Some(first.map_or(entry, |first| first.min(entry)));
         })?;
@@ -180,11 +180,11 @@ impl Routes {
 
     /// Leaves of the tree, as far as they are known; an estimate in a large tree.
     pub(super) fn leaves(&self) -> usize {
-        self.lows.len() * (delta::CHILDREN / 2).pow(self.level.into())
+        self.lows.len() * (delta::most_children::<C>() / 2).pow(self.level.into())
     }
 
     #[inline]
-    fn slot_for(&self, position: Fence, side: Side) -> usize {
+    fn slot_for(&self, position: Fence<C>, side: Side) -> usize {
         // Ascending inserts all go to the last one.
         if let Some(&last) = self.lows.last()
             && side.begins_early_enough(last, position)
@@ -195,14 +195,14 @@ impl Routes {
     }
 
     /// Remembers a leaf that a split has made, unless the tree is too large to remember its leaves.
-    pub(super) fn learn_leaf(&mut self, low: Fence, block: Block) {
+    pub(super) fn learn_leaf(&mut self, low: Fence<C>, block: Block) {
         if self.level == 0 {
             self.learn(low, block);
         }
     }
 
     /// Remembers a page that was met on the way right, if there is the memory.
-    fn learn(&mut self, low: Fence, block: Block) {
+    fn learn(&mut self, low: Fence<C>, block: Block) {
         self.detours += 1;
         let slot = self.lows.partition_point(|&known| known < low);
         if self.lows.get(slot) != Some(&low) && self.lows.len() < MOST_ROUTES && self.make_room() {
@@ -235,7 +235,7 @@ impl Routes {
         }
         // From one on: most trees are small.
         let more = known.max(1);
-        let bytes = self.memory() + more * size_of::<Seen>();
+        let bytes = self.memory() + more * size_of::<Seen<C>>();
         let made = known < MOST_SEEN
             && self.share.try_grow_to(bytes)
             && self.seen.try_reserve_exact(more).is_ok();
@@ -245,7 +245,7 @@ impl Routes {
 
     /// Remembers that a page was read, and found whole.
     #[inline]
-    fn remember(&mut self, start: usize, low: Fence, hint: Hint) {
+    fn remember(&mut self, start: usize, low: Fence<C>, hint: Hint) {
         if self.lows.get(start) == Some(&low)
             && let Some(route) = self.rest.get_mut(start)
         {
@@ -259,13 +259,13 @@ impl Routes {
     }
 
     /// Locks the leaf for a position, for reading.
-    pub(super) fn read_leaf<'s, S: Store>(
+    pub(super) fn read_leaf<'s, S: Store<Code = C>>(
         &mut self,
         store: &'s S,
         word: u64,
-        position: Fence,
+        position: Fence<C>,
         side: Side,
-    ) -> Attempt<OpenNode<S::Page<'s>>> {
+    ) -> Attempt<OpenNode<S::Page<'s>, C>> {
         let start = match side == Side::At && self.last.0 == position {
             true => self.last.1,
             false => self.slot_for(position, side),
@@ -313,7 +313,7 @@ impl Routes {
 
     /// Asks the processor for what looking a code up in its leaf will read.
     #[inline]
-    pub(super) fn warm<S: Store>(&mut self, store: &S, position: Fence) {
+    pub(super) fn warm<S: Store<Code = C>>(&mut self, store: &S, position: Fence<C>) {
         let slot = self.slot_for(position, Side::At);
         self.last = (position, slot);
         let Some(&Route { hint, seen, entries, .. }) =
@@ -326,7 +326,7 @@ impl Routes {
             seen.lines_for(position.code).into_iter().for_each(cpu::prefetch);
         }
         if !page.is_null() {
-            for offset in delta::lines(entries.into()) {
+            for offset in delta::lines::<C>(entries.into()) {
                 cpu::prefetch(page.wrapping_add(offset));
             }
         }
@@ -335,7 +335,7 @@ impl Routes {
     /// Whether a leaf, which is locked, may have an entry with this code of a value. Certain if
     /// not.
     #[inline]
-    pub(super) fn may_have(&mut self, leaf: &Delta<'_>, code: Code) -> Result<bool> {
+    pub(super) fn may_have(&mut self, leaf: &Delta<'_, C>, code: C) -> Result<bool> {
         let slot = match self.lows.get(self.last.1) == Some(&leaf.low()) {
             true => self.last.1,
             false => self.lows.partition_point(|&low| low < leaf.low()),
@@ -359,12 +359,12 @@ impl Routes {
     }
 
     /// Locks the leaf that a position belongs to, for changes.
-    pub(super) fn lock_leaf<'s, S: Update>(
+    pub(super) fn lock_leaf<'s, S: Update<Code = C>>(
         &mut self,
         store: &'s S,
         word: u64,
-        position: Fence,
-    ) -> Attempt<OpenNode<S::Exclusive<'s>>> {
+        position: Fence<C>,
+    ) -> Attempt<OpenNode<S::Exclusive<'s>, C>> {
         let start = self.slot_for(position, Side::At);
         let mut at = if self.level == 0 {
             self.step_to(start)
@@ -400,7 +400,7 @@ impl Routes {
     }
 
     /// The page that a route leads to.
-    fn step_to(&self, slot: usize) -> Waypoint {
+    fn step_to(&self, slot: usize) -> Waypoint<C> {
         let Route { block, hint, verified, .. } = self.rest[slot];
         Waypoint {
             block,
@@ -416,9 +416,9 @@ impl Routes {
 /// A page on the way to a position, and what it must be like. Low fences never move: with its own
 /// one a page is no other page of the tree, and a search that goes right gets further.
 #[derive(Clone, Copy)]
-struct Waypoint {
+struct Waypoint<C> {
     block: Block,
-    low: Fence,
+    low: Fence<C>,
     level: u16,
     hint: Hint,
     /// Whether this session has checked the page as a whole, where the hint says.
@@ -427,14 +427,14 @@ struct Waypoint {
     from_route: bool,
 }
 
-impl Waypoint {
+impl<C: Code> Waypoint<C> {
     /// Whether a page is the root, which was of a lower level when the routes were made. It is the
     /// one page whose content moves to another level, and no page refers to it.
-    fn is_root_that_grew(&self, node: &Delta<'_>, tree: Tree) -> bool {
+    fn is_root_that_grew(&self, node: &Delta<'_, C>, tree: Tree) -> bool {
         self.from_route && self.block == tree.root && node.level() > self.level
     }
 
-    fn check(&self, node: &Delta<'_>, hint: Hint) -> Result<()> {
+    fn check(&self, node: &Delta<'_, C>, hint: Hint) -> Result<()> {
         if !(self.verified && self.hint == hint) {
             node.verify()?;
         }
@@ -445,7 +445,7 @@ impl Waypoint {
 }
 
 /// The right neighbour of a page.
-fn right_of(node: &Delta<'_>, at: Waypoint) -> Result<Waypoint> {
+fn right_of<C: Code>(node: &Delta<'_, C>, at: Waypoint<C>) -> Result<Waypoint<C>> {
     let right = node.right();
     node.ensure(right != 0 && right != at.block, "a right neighbour", right.into())?;
     let (low, level) = (node.high(), at.level);
@@ -459,7 +459,7 @@ pub(super) fn pages_of<S: Store>(
     store: &S,
     word: u64,
     tree: Tree,
-    watermark: Fence,
+    watermark: Fence<S::Code>,
 ) -> Attempt<Vec<Block>> {
     let mut blocks = vec![tree.root];
     let mut parents = vec![tree.root];
@@ -493,4 +493,6 @@ pub(super) fn pages_of<S: Store>(
 }
 
 /// Entries that a leaf of a delta tree holds when it is as full as splits leave it.
-pub(super) const USUAL_ENTRIES: usize = CAPACITY * 7 / 10;
+pub(super) const fn usual_entries<C>() -> usize {
+    delta::capacity::<C>() * 7 / 10
+}

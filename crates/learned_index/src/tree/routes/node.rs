@@ -5,15 +5,16 @@ use std::ops::Deref;
 
 use crate::corruption::Result;
 use crate::entry::Block;
+use crate::key::Code;
 use crate::page::PageBytes;
 use crate::page::delta::{Delta, Head};
 use crate::store::{Hint, Store, Update};
 use crate::tree::attempt::{Attempt, lock_current, read_current};
 
 /// A page of a delta tree that is locked.
-pub(in crate::tree) struct OpenNode<P> {
+pub(in crate::tree) struct OpenNode<P, C> {
     page: P,
-    head: Head,
+    head: Head<C>,
 }
 
 /// Locks a page of the tree with this name for reading, as long as the state is the one with this
@@ -25,7 +26,7 @@ pub(in crate::tree) fn read_node<'s, S: Store>(
     tree: u64,
     block: Block,
     hint: Hint,
-) -> Attempt<OpenNode<S::Page<'s>>> {
+) -> Attempt<OpenNode<S::Page<'s>, S::Code>> {
     Ok(OpenNode::check(read_current(store, word, block, hint)?, tree, block)?)
 }
 
@@ -38,26 +39,26 @@ pub(in crate::tree) fn lock_node<'s, S: Update>(
     tree: u64,
     block: Block,
     hint: Hint,
-) -> Attempt<OpenNode<S::Exclusive<'s>>> {
+) -> Attempt<OpenNode<S::Exclusive<'s>, S::Code>> {
     Ok(OpenNode::check(lock_current(store, word, block, hint)?, tree, block)?)
 }
 
-impl<P: Deref<Target = PageBytes>> OpenNode<P> {
+impl<C: Code, P: Deref<Target = PageBytes>> OpenNode<P, C> {
     /// Checks that a locked page is one of the tree with this name.
     #[inline]
-    pub(in crate::tree) fn check(page: P, tree: u64, block: Block) -> Result<OpenNode<P>> {
+    pub(in crate::tree) fn check(page: P, tree: u64, block: Block) -> Result<OpenNode<P, C>> {
         let head = Head::parse(&page, tree, block)?;
         Ok(OpenNode { page, head })
     }
 
     /// The page.
     #[inline]
-    pub(in crate::tree) fn view(&self) -> Delta<'_> {
+    pub(in crate::tree) fn view(&self) -> Delta<'_, C> {
         self.head.of(&self.page)
     }
 
     /// A copy that is not locked.
-    pub(in crate::tree) fn copied(&self) -> OpenNode<Box<PageBytes>> {
+    pub(in crate::tree) fn copied(&self) -> OpenNode<Box<PageBytes>, C> {
         OpenNode { page: Box::new(*self.page), head: self.head }
     }
 

@@ -22,16 +22,16 @@ struct Line([u64; 8]);
 
 /// The keys of one leaf, as far as they are values.
 #[derive(Clone)]
-pub(super) struct Seen {
+pub(super) struct Seen<C> {
     lines: [Line; LINES],
     /// How the leaf was when the first entry was seen: only adding entries leaves these two alone.
-    high: Fence,
+    high: Fence<C>,
     rewrites: u64,
     /// Entries that were seen.
     count: usize,
 }
 
-const _: () = assert!(size_of::<Seen>() == 576);
+const _: () = assert!(size_of::<Seen<u64>>() == 576);
 
 /// Where a code stands in a filter: its line, and two bits there, each as word and mask.
 struct Bits {
@@ -41,8 +41,8 @@ struct Bits {
 
 impl Bits {
     #[inline]
-    fn of(code: Code) -> Bits {
-        let hash = code.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    fn of<C: Code>(code: C) -> Bits {
+        let hash = code.mixed().wrapping_mul(0x9E37_79B9_7F4A_7C15);
         // A bit of the product depends on that bit of the code and those below it: the uppermost on
         // most of them.
         let bit = |shift: u32| ((hash >> (shift + 6)) as usize & 7, 1 << (hash >> shift & 63));
@@ -50,16 +50,16 @@ impl Bits {
     }
 }
 
-impl Seen {
+impl<C: Code> Seen<C> {
     /// Nothing of a leaf.
-    pub(super) fn nothing_of(leaf: &Delta<'_>) -> Seen {
+    pub(super) fn nothing_of(leaf: &Delta<'_, C>) -> Seen<C> {
         let (high, rewrites) = (leaf.high(), leaf.rewrites());
         Seen { lines: [const { Line([0; 8]) }; LINES], high, rewrites, count: 0 }
     }
 
     /// Looks at what is new in a leaf.
     #[inline]
-    pub(super) fn update(&mut self, leaf: &Delta<'_>) -> Result<()> {
+    pub(super) fn update(&mut self, leaf: &Delta<'_, C>) -> Result<()> {
         let same = self.high == leaf.high() && self.rewrites == leaf.rewrites();
         if !same && !injected(Fault::KeepSeen) {
             *self = Seen::nothing_of(leaf);
@@ -76,7 +76,7 @@ impl Seen {
 
     /// Whether an entry with this code may have been seen. Certain if not.
     #[inline]
-    pub(super) fn may_have(&self, code: Code) -> bool {
+    pub(super) fn may_have(&self, code: C) -> bool {
         let Bits { line, bits } = Bits::of(code);
         bits.iter().all(|&(word, mask)| self.lines[line].0[word] & mask != 0)
     }
@@ -89,7 +89,7 @@ impl Seen {
 
     /// What is read of this for a code, for asking the processor for it.
     #[inline]
-    pub(super) fn lines_for(&self, code: Code) -> [*const u8; 2] {
+    pub(super) fn lines_for(&self, code: C) -> [*const u8; 2] {
         let line = std::ptr::from_ref(&self.lines[Bits::of(code).line]);
         [std::ptr::from_ref(&self.count).cast(), line.cast()]
     }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::entry::{Entry, HeapTid};
     use crate::key::Key;
-    use crate::page::delta::{CAPACITY, Head, Span, leaf};
+    use crate::page::delta::{Head, Span, capacity, leaf};
 
     #[test]
     fn what_was_seen_is_always_told_and_the_rest_seldom() {
@@ -109,13 +109,13 @@ mod tests {
                 key: Key::value(row as u64 * step),
                 tid: HeapTid::new(row as u32, 1),
             };
-            let page = leaf(9, Span::ALL, &(0..CAPACITY).map(entry).collect::<Vec<_>>());
+            let page = leaf(9, Span::ALL, &(0..capacity::<u64>()).map(entry).collect::<Vec<_>>());
             let head = Head::parse(&page, 9, 1).unwrap();
             let leaf = head.of(&page);
             let mut seen = Seen::nothing_of(&leaf);
             seen.update(&leaf).unwrap();
-            assert_eq!(seen.count(), CAPACITY);
-            assert!((0..CAPACITY).all(|row| seen.may_have(row as u64 * step)));
+            assert_eq!(seen.count(), capacity::<u64>());
+            assert!((0..capacity::<u64>()).all(|row| seen.may_have(row as u64 * step)));
             let others =
                 (0..10_000u64).map(|other| other.wrapping_mul(0xD6E8_FEB8_6659_FD93) | 1 << 63);
             let mistaken = others.filter(|&code| seen.may_have(code)).count();

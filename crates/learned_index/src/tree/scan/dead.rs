@@ -6,6 +6,7 @@ use std::ops::Deref;
 use super::{Direction, Scan};
 use crate::entry::Fence;
 use crate::fault::{Fault, injected};
+use crate::key::Code;
 use crate::page::PageBytes;
 use crate::page::leaf::Leaf;
 use crate::store::Store;
@@ -16,12 +17,12 @@ use crate::tree::leaf::LeafRef;
 use crate::tree::tombstones::{Tombstones, read_tombstones};
 
 /// The dead slots of a leaf.
-struct Dead<'a, P> {
-    marked: Tombstones<'a, P>,
+struct Dead<'a, P, C> {
+    marked: Tombstones<'a, P, C>,
     killed: Option<&'a Slots>,
 }
 
-impl<P: Deref<Target = PageBytes>> Dead<'_, P> {
+impl<C: Code, P: Deref<Target = PageBytes>> Dead<'_, P, C> {
     #[inline]
     fn has(&self, slot: usize) -> bool {
         self.marked.has(slot) || self.killed.is_some_and(|killed| killed.has(slot))
@@ -67,26 +68,26 @@ impl<P: Deref<Target = PageBytes>> Dead<'_, P> {
 /// What is dead in a leaf, which is locked.
 fn dead_of<'a, S: Store>(
     store: &'a S,
-    directory: &'a Directory,
-    leaf: &Leaf<'a>,
+    directory: &'a Directory<S::Code>,
+    leaf: &Leaf<'a, S::Code>,
     at: LeafRef,
-) -> Attempt<Dead<'a, S::Page<'a>>> {
+) -> Attempt<Dead<'a, S::Page<'a>, S::Code>> {
     let marked = read_tombstones(store, directory.state().word, leaf)?;
     Ok(Dead { marked, killed: directory.killed_in(&PageId::of_leaf(at)) })
 }
 
-impl<P> Scan<P> {
+impl<C: Code, P> Scan<P, C> {
     /// Takes the dead entries off the end of a range within a leaf at which the scan begins: a long
     /// run of them is not copied to be dropped. An empty range if all of it is dead.
-    pub(super) fn skip_dead<S: Store<Pin = P>>(
+    pub(super) fn skip_dead<S: Store<Pin = P, Code = C>>(
         &self,
         store: &S,
-        directory: &Directory,
-        leaf: &Leaf<'_>,
+        directory: &Directory<C>,
+        leaf: &Leaf<'_, C>,
         at: LeafRef,
-        (from, to): (Fence, Fence),
+        (from, to): (Fence<C>, Fence<C>),
         direction: Direction,
-    ) -> Attempt<(Fence, Fence)> {
+    ) -> Attempt<(Fence<C>, Fence<C>)> {
         if !may_have_dead(directory, leaf, at) {
             return Ok((from, to));
         }
@@ -108,11 +109,11 @@ impl<P> Scan<P> {
 
     /// Takes the dead entries out of what was just copied from a leaf, from the `first`-th on. The
     /// leaf is still locked.
-    pub(super) fn drop_dead<S: Store<Pin = P>>(
+    pub(super) fn drop_dead<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &Directory,
-        leaf: &Leaf<'_>,
+        directory: &Directory<C>,
+        leaf: &Leaf<'_, C>,
         at: LeafRef,
         first: usize,
     ) -> Attempt<()> {
@@ -132,7 +133,11 @@ impl<P> Scan<P> {
 
 /// Whether any entry of a leaf may be dead.
 #[inline]
-pub(super) fn may_have_dead(directory: &Directory, leaf: &Leaf<'_>, at: LeafRef) -> bool {
+pub(super) fn may_have_dead<C: Code>(
+    directory: &Directory<C>,
+    leaf: &Leaf<'_, C>,
+    at: LeafRef,
+) -> bool {
     leaf.tombstones() > 0
         || (directory.has_killed() && directory.killed_in(&PageId::of_leaf(at)).is_some())
 }

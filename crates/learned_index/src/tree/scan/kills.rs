@@ -14,6 +14,7 @@ use super::{LARGEST_PORTION, Scan, Stand};
 use crate::corruption::Result;
 use crate::entry::{Entry, Fence, Side};
 use crate::fault::{Fault, injected};
+use crate::key::{Code, Word};
 use crate::memory::with_room;
 use crate::page::leaf::Leaf;
 use crate::store::Store;
@@ -33,27 +34,27 @@ const DENSE: usize = 16;
 /// Positions of pages with enough dead entries for a record in the log that marks them for all
 /// sessions.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ManyDead {
+pub struct ManyDead<C = Word> {
     /// In a leaf, for [`crate::tree::mark::mark_killed`].
-    pub in_leaf: Option<Fence>,
+    pub in_leaf: Option<Fence<C>>,
     /// In a leaf of the active delta tree, for [`crate::tree::delta::remove_killed`].
-    pub in_active: Option<Fence>,
+    pub in_active: Option<Fence<C>>,
 }
 
 /// Where a portion was copied from, and which of its entries are dead.
 #[derive(Default)]
-pub(super) struct Kills {
+pub(super) struct Kills<C> {
     /// The state that it was copied under.
     pub(super) word: u64,
     /// Leaves of delta trees that it has entries of, and how many each had then.
-    pub(super) deltas: [Option<(PageId, usize)>; 2],
+    pub(super) deltas: [Option<(PageId<C>, usize)>; 2],
     /// Entries whose rows are dead.
-    entries: Vec<Entry>,
+    entries: Vec<Entry<C>>,
     /// Where dead entries of a leaf were found last that are not marked.
-    unmarked: Option<Fence>,
+    unmarked: Option<Fence<C>>,
 }
 
-impl Kills {
+impl<C: Code> Kills<C> {
     /// Forgets what was said, and not remembered.
     #[inline]
     pub(super) fn forget(&mut self) {
@@ -61,7 +62,7 @@ impl Kills {
     }
 }
 
-impl<P> Scan<P> {
+impl<C: Code, P> Scan<P, C> {
     /// Says that the row of the entry which was returned last is dead: no snapshot sees it, nor
     /// another of its HOT chain, and none ever will. Not to be said on a standby, whose primary
     /// goes by other snapshots.
@@ -84,12 +85,12 @@ impl<P> Scan<P> {
 
     /// Remembers the slots of the entries that were said to be dead, as far as that is possible.
     /// Must come before another portion is copied. `ends`: none will be.
-    pub fn remember_kills<S: Store<Pin = P>>(
+    pub fn remember_kills<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         ends: bool,
-    ) -> Result<ManyDead> {
+    ) -> Result<ManyDead<C>> {
         let more = if ends { MoreDead::Later } else { MoreDead::Soon };
         let mut entries = std::mem::take(&mut self.kills.entries);
         entries.sort_unstable();
@@ -108,13 +109,13 @@ impl<P> Scan<P> {
         Ok(many)
     }
 
-    fn remember<S: Store<Pin = P>>(
+    fn remember<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
-        entries: &[Entry],
+        directory: &mut Directory<C>,
+        entries: &[Entry<C>],
         more: MoreDead,
-    ) -> Attempt<ManyDead> {
+    ) -> Attempt<ManyDead<C>> {
         let mut many = ManyDead::default();
         let mut left = entries.len();
         for (which, from) in [Which::Active, Which::Frozen].into_iter().zip(self.kills.deltas) {
@@ -152,11 +153,11 @@ impl<P> Scan<P> {
 }
 
 /// Remembers the entries that are in a leaf. Returns between which slots they are.
-fn remember_in_leaf(
-    directory: &mut Directory,
-    leaf: &Leaf<'_>,
+fn remember_in_leaf<C: Code>(
+    directory: &mut Directory<C>,
+    leaf: &Leaf<'_, C>,
     at: LeafRef,
-    entries: &[Entry],
+    entries: &[Entry<C>],
 ) -> Attempt<Range<usize>> {
     let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(0..0) };
     let (start, end) = (leaf.slot_of(Fence::at(first))?, leaf.slot_of(Fence::past(last))?);
@@ -187,11 +188,11 @@ fn remember_in_leaf(
 /// copied. Returns how many were found, and where one of them is, if many are dead there.
 fn remember_in_delta<S: Store>(
     store: &S,
-    directory: &mut Directory,
-    (page_id, count): (PageId, usize),
-    entries: &[Entry],
+    directory: &mut Directory<S::Code>,
+    (page_id, count): (PageId<S::Code>, usize),
+    entries: &[Entry<S::Code>],
     more: MoreDead,
-) -> Attempt<(usize, Option<Fence>)> {
+) -> Attempt<(usize, Option<Fence<S::Code>>)> {
     let PageId::Delta { block, name, .. } = page_id else { return Ok((0, None)) };
     let open = read_node(store, directory.state().word, name, block, 0)?;
     let node = open.view();

@@ -43,12 +43,12 @@ impl PredicateLocks for NoLocks {
     fn lock(&mut self, _lock: Lock) {}
 }
 
-impl<P> Scan<P> {
+impl<C: Code, P> Scan<P, C> {
     /// Locks the only key that is asked for before it is read, which saves reading it twice.
     pub(super) fn lock_single_key(&self, locks: &mut impl PredicateLocks) {
         if let &[Interval { low, high }] = self.intervals.as_slice()
             && low == high
-            && !locks.held().needs_density(low, high)
+            && !locks.held().needs_density(low.word(), high.word())
             && !injected(Fault::LockAfterReading)
         {
             lock_rest(locks, low, high, || Ok(None)).unwrap_or_default();
@@ -57,10 +57,10 @@ impl<P> Scan<P> {
 
     /// Locks what was read for the portion just copied. Whether anything of that was not locked
     /// before.
-    pub(super) fn lock_read<S: Store<Pin = P>>(
+    pub(super) fn lock_read<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         direction: Direction,
         found: bool,
         locks: &mut impl PredicateLocks,
@@ -105,21 +105,21 @@ impl<P> Scan<P> {
 
     /// The difference between the codes with which a page of a B-tree would begin and end about
     /// there.
-    fn codes_of_page<S: Store<Pin = P>>(
+    fn codes_of_page<S: Store<Pin = P, Code = C>>(
         &self,
         store: &S,
-        directory: &mut Directory,
-        low: Key,
-        high: Key,
+        directory: &mut Directory<C>,
+        low: Key<C>,
+        high: Key<C>,
     ) -> Result<Option<u64>> {
         // Of a list the portion has only some of the entries that are there.
         if self.intervals.as_slice().len() == 1 && self.copied.len() >= ENOUGH_ENTRIES {
             return Ok(page_of(self.copied.codes()));
         }
-        let mut scan: Scan<P> = Scan::new();
+        let mut scan: Scan<P, C> = Scan::new();
         let sides = [
-            (Direction::Forward, Key::value(low.code), Key::value(Code::MAX)),
-            (Direction::Backward, Key::value(0), Key::value(high.code)),
+            (Direction::Forward, Key::value(low.code), Key::value(C::MAX)),
+            (Direction::Backward, Key::value(C::MIN), Key::value(high.code)),
         ];
         let (mut page, mut most) = (None, 0);
         for (direction, low, high) in sides {
@@ -137,7 +137,7 @@ impl<P> Scan<P> {
     }
 
     /// What a scan locks that takes only entries for read.
-    fn without_gaps(&self, low: Key, high: Key) -> Option<(Key, Key)> {
+    fn without_gaps(&self, low: Key<C>, high: Key<C>) -> Option<(Key<C>, Key<C>)> {
         if !injected(Fault::LockOnlyWhatWasFound) {
             return Some((low, high));
         }
@@ -148,13 +148,13 @@ impl<P> Scan<P> {
 }
 
 /// Locks what is not locked yet of a range. Whether there was anything.
-fn lock_rest(
+fn lock_rest<C: Code>(
     locks: &mut impl PredicateLocks,
-    low: Key,
-    high: Key,
+    low: Key<C>,
+    high: Key<C>,
     page: impl FnOnce() -> Result<Option<u64>>,
 ) -> Result<bool> {
-    let Some((low, high)) = locks.held().rest(low, high) else { return Ok(false) };
+    let Some((low, high)) = locks.held().rest(low.word(), high.word()) else { return Ok(false) };
     let page = if locks.held().needs_density(low, high) { page()? } else { None };
     for lock in locks.held().choose(low, high, page) {
         locks.lock(lock);
@@ -165,15 +165,15 @@ fn lock_rest(
 }
 
 /// The first and the last key of a null class that an interval has between two positions.
-fn keys_between(
-    interval: &Interval,
+fn keys_between<C: Code>(
+    interval: &Interval<C>,
     class: NullClass,
-    from: Fence,
-    to: Fence,
-) -> Option<(Key, Key)> {
+    from: Fence<C>,
+    to: Fence<C>,
+) -> Option<(Key<C>, Key<C>)> {
     let (first, last) = match class {
-        NullClass::Value => (Key::value(0), Key::value(Code::MAX)),
-        nulls => (Key { class: nulls, code: 0 }, Key { class: nulls, code: 0 }),
+        NullClass::Value => (Key::value(C::MIN), Key::value(C::MAX)),
+        nulls => (Key::null(nulls), Key::null(nulls)),
     };
     let mut keys = interval.intersection(&Interval { low: first, high: last })?;
     if from > Fence::before(keys.low) {
@@ -192,8 +192,12 @@ fn keys_between(
 
 /// What a page of a B-tree would have, of the distance between the codes of some entries in index
 /// order.
-fn page_of(codes: &[Code]) -> Option<u64> {
+fn page_of<C: Code>(codes: &[C]) -> Option<u64> {
     let (first, last) = (codes.first()?, codes.last()?);
     let gaps = codes.len().checked_sub(1).filter(|gaps| *gaps > 0)? as u128;
-    Some((u128::from(last - first) * ROWS_OF_PAGE / gaps).try_into().unwrap_or(Code::MAX))
+    Some(
+        (u128::from(last.word() - first.word()) * ROWS_OF_PAGE / gaps)
+            .try_into()
+            .unwrap_or(u64::MAX),
+    )
 }

@@ -28,7 +28,7 @@ use super::directory::Directory;
 use crate::corruption::Result;
 use crate::entries::Entries;
 use crate::entry::{Entry, Fence, HeapTid};
-use crate::key::Intervals;
+use crate::key::{Code, Intervals, Word};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 
@@ -66,11 +66,11 @@ pub enum Direction {
 
 /// Where a scan stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stand {
+enum Stand<C> {
     /// Nothing was returned yet: the next entry is the first one, from whichever end.
     Outside,
     /// At the entry returned last.
-    At(Entry),
+    At(Entry<C>),
     /// Behind the last entry, where a forward scan ended.
     End,
     /// Before the first entry, where a backward scan ended.
@@ -78,12 +78,12 @@ enum Stand {
 }
 
 /// A scan over the entries of sorted, disjoint intervals. `P` is the store's pin.
-pub struct Scan<P> {
-    intervals: Intervals,
-    stand: Stand,
-    mark: Stand,
+pub struct Scan<P, C = Word> {
+    intervals: Intervals<C>,
+    stand: Stand<C>,
+    mark: Stand<C>,
     /// A portion of the matches, in index order.
-    copied: Entries,
+    copied: Entries<C>,
     /// The entry of the portion that was returned last.
     current: usize,
     portion: usize,
@@ -99,14 +99,14 @@ pub struct Scan<P> {
     /// Slots of a leaf that match: memory kept from leaf to leaf.
     ranges: Vec<(usize, usize)>,
     /// Which entries of the portion are dead, as the caller says.
-    kills: Kills,
+    kills: Kills<C>,
     /// Matches from the delta trees, and the other half of merging them with those of a leaf.
-    fresh: Vec<Entry>,
-    merged: Entries,
+    fresh: Vec<Entry<C>>,
+    merged: Entries<C>,
     /// The direction in which nothing comes after the portion.
     exhausted: Option<Direction>,
     /// Up to where the portion is complete, in the direction in which it was copied.
-    reached: Fence,
+    reached: Fence<C>,
     /// Keys of a list before this one have been asked for.
     asked: usize,
     /// The interval that was looked for last.
@@ -115,8 +115,8 @@ pub struct Scan<P> {
     leaves: usize,
 }
 
-impl<P> Default for Scan<P> {
-    fn default() -> Scan<P> {
+impl<C: Code, P> Default for Scan<P, C> {
+    fn default() -> Scan<P, C> {
         Scan {
             intervals: Intervals::default(),
             stand: Stand::Outside,
@@ -142,14 +142,14 @@ impl<P> Default for Scan<P> {
     }
 }
 
-impl<P> Scan<P> {
+impl<C: Code, P> Scan<P, C> {
     /// A scan of nothing.
-    pub fn new() -> Scan<P> {
+    pub fn new() -> Scan<P, C> {
         Scan::default()
     }
 
     /// Begins again. The caller then sets [`Scan::intervals_mut`].
-    pub fn restart<S: Store<Pin = P>>(&mut self, store: &S, guard: Guard) {
+    pub fn restart<S: Store<Pin = P, Code = C>>(&mut self, store: &S, guard: Guard) {
         self.forget(store);
         self.guard = guard;
         self.stand = Stand::Outside;
@@ -161,13 +161,13 @@ impl<P> Scan<P> {
     }
 
     /// Releases what the scan holds of the store.
-    pub fn release<S: Store<Pin = P>>(&mut self, store: &S) {
+    pub fn release<S: Store<Pin = P, Code = C>>(&mut self, store: &S) {
         self.release_copied(store);
         self.old_pins.drain(..).for_each(|pin| store.unpin(pin));
     }
 
     /// Releases what the portion holds that is being copied.
-    fn release_copied<S: Store<Pin = P>>(&mut self, store: &S) {
+    fn release_copied<S: Store<Pin = P, Code = C>>(&mut self, store: &S) {
         self.pins.drain(..).for_each(|pin| store.unpin(pin));
         if let Some(source) = self.source.take() {
             store.unpin(source.pin);
@@ -175,7 +175,7 @@ impl<P> Scan<P> {
     }
 
     /// The intervals to scan, to be changed before the first entry is asked for.
-    pub fn intervals_mut(&mut self) -> &mut Intervals {
+    pub fn intervals_mut(&mut self) -> &mut Intervals<C> {
         &mut self.intervals
     }
 
@@ -186,7 +186,7 @@ impl<P> Scan<P> {
 
     /// The next entry in a direction, if it was copied already. Never panics.
     #[inline]
-    pub fn next_copied(&mut self, direction: Direction) -> Option<Entry> {
+    pub fn next_copied(&mut self, direction: Direction) -> Option<Entry<C>> {
         let next = match direction {
             Direction::Forward => self.current.wrapping_add(1),
             Direction::Backward => self.current.wrapping_sub(1),
@@ -199,46 +199,46 @@ impl<P> Scan<P> {
 
     /// The next entry in a direction. `None` at the end; after that the other direction gives
     /// the entry that was returned last before the end.
-    pub fn next<S: Store<Pin = P>>(
+    pub fn next<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         direction: Direction,
-    ) -> Result<Option<Entry>> {
+    ) -> Result<Option<Entry<C>>> {
         self.next_of(store, directory, direction, &mut NoLocks::default(), &mut Unasked)
     }
 
     /// [`Scan::next`], which locks what it reads.
-    pub fn next_locked<S: Store<Pin = P>>(
+    pub fn next_locked<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         direction: Direction,
         locks: &mut impl PredicateLocks,
-    ) -> Result<Option<Entry>> {
+    ) -> Result<Option<Entry<C>>> {
         self.next_of(store, directory, direction, locks, &mut Unasked)
     }
 
     /// [`Scan::next`] of a scan under [`Guard::Checks`].
-    pub fn next_visible<S: Store<Pin = P>>(
+    pub fn next_visible<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         direction: Direction,
         table: &mut impl Visibility,
-    ) -> Result<Option<Entry>> {
+    ) -> Result<Option<Entry<C>>> {
         self.next_of(store, directory, direction, &mut NoLocks::default(), table)
     }
 
     #[inline]
-    fn next_of<S: Store<Pin = P>>(
+    fn next_of<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         direction: Direction,
         locks: &mut impl PredicateLocks,
         table: &mut impl Visibility,
-    ) -> Result<Option<Entry>> {
+    ) -> Result<Option<Entry<C>>> {
         if let Some(entry) = self.next_copied(direction) {
             return Ok(Some(entry));
         }
@@ -259,10 +259,10 @@ impl<P> Scan<P> {
 
     /// The next portion of heap TIDs in index order, for callers that take them all. Locks what it
     /// reads.
-    pub fn next_tids<S: Store<Pin = P>>(
+    pub fn next_tids<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         locks: &mut impl PredicateLocks,
     ) -> Result<&[HeapTid]> {
         if !self.next_portion(store, directory, Direction::Forward, locks, &mut Unasked)? {
@@ -280,7 +280,7 @@ impl<P> Scan<P> {
     }
 
     /// Returns to the mark: the next entry will be the one next to the marked one.
-    pub fn restore<S: Store<Pin = P>>(&mut self, store: &S) {
+    pub fn restore<S: Store<Pin = P, Code = C>>(&mut self, store: &S) {
         if self.stand == self.mark {
             return;
         }
@@ -295,7 +295,7 @@ impl<P> Scan<P> {
     }
 
     /// Drops the portion. Without one, `current` must not have a neighbour.
-    fn forget<S: Store<Pin = P>>(&mut self, store: &S) {
+    fn forget<S: Store<Pin = P, Code = C>>(&mut self, store: &S) {
         self.exhausted = None;
         self.copied.clear();
         self.current = 0;
@@ -312,10 +312,10 @@ impl<P> Scan<P> {
 
     /// Copies the entries next to the current place, and drops those that the snapshot does not see
     /// if it has to. False at the end.
-    fn next_portion<S: Store<Pin = P>>(
+    fn next_portion<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         direction: Direction,
         locks: &mut impl PredicateLocks,
         table: &mut impl Visibility,
@@ -346,7 +346,11 @@ impl<P> Scan<P> {
     /// Ends the scan where nothing is known to come after the portion, which costs nothing. Whether
     /// it did.
     #[inline]
-    pub fn end_if_exhausted<S: Store<Pin = P>>(&mut self, store: &S, direction: Direction) -> bool {
+    pub fn end_if_exhausted<S: Store<Pin = P, Code = C>>(
+        &mut self,
+        store: &S,
+        direction: Direction,
+    ) -> bool {
         let ends = self.exhausted.take() == Some(direction) && matches!(self.stand, Stand::At(_));
         if ends {
             self.forget(store);
@@ -357,10 +361,10 @@ impl<P> Scan<P> {
 
     /// Copies the entries next to the current place. False at the end.
     #[inline(always)]
-    fn copy_portion<S: Store<Pin = P>, L: PredicateLocks>(
+    fn copy_portion<S: Store<Pin = P, Code = C>, L: PredicateLocks>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         direction: Direction,
         locks: &mut L,
     ) -> Result<bool> {

@@ -4,21 +4,21 @@
 use super::dead::may_have_dead;
 use super::{Direction, Scan};
 use crate::entry::{Fence, Side};
-use crate::key::{Interval, NullClass};
+use crate::key::{Code, Interval, NullClass};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::attempt::Attempt;
 use crate::tree::directory::Directory;
 use crate::tree::leaf::read_leaf;
 
-impl<P> Scan<P> {
+impl<C: Code, P> Scan<P, C> {
     /// Copies all entries of the only key that is asked for; returns whether there are any. `None`
     /// if they have to be gathered from several pages: nothing was copied then.
     #[inline(always)]
-    pub(super) fn copy_point<S: Store<Pin = P>>(
+    pub(super) fn copy_point<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
     ) -> Attempt<Option<bool>> {
         let &[Interval { low: key, high }] = self.intervals.as_slice() else { return Ok(None) };
         let state = directory.state();

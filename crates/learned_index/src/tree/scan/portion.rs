@@ -5,7 +5,7 @@ use super::{Direction, Guard, Scan, Source};
 use crate::corruption::Result;
 use crate::entry::{Entry, Fence, Side};
 use crate::fault::{Fault, injected};
-use crate::key::{Interval, Key, NullClass};
+use crate::key::{Code, Interval, Key, NullClass};
 use crate::memory::Add;
 use crate::page::delta::Delta;
 use crate::page::leaf::{Leaf, taken};
@@ -22,13 +22,13 @@ const KEYS_AHEAD: usize = 16;
 /// entries.
 const LEAVES_AT_ONCE: usize = 16;
 
-impl<P> Scan<P> {
+impl<C: Code, P> Scan<P, C> {
     /// Copies a portion of the first matches at or after a position.
-    pub(super) fn copy_from<S: Store<Pin = P>>(
+    pub(super) fn copy_from<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
-        mut from: Fence,
+        directory: &mut Directory<C>,
+        mut from: Fence<C>,
     ) -> Attempt<bool> {
         // A list of keys may have each in a leaf of its own: some of them make a portion, unless
         // pages have to stay pinned or be looked at again, or delta trees have a part in it.
@@ -93,7 +93,7 @@ impl<P> Scan<P> {
     /// The first interval that ends after a position: mostly the one that was found the last time,
     /// or the next.
     #[inline]
-    fn interval_after(&mut self, from: Fence) -> usize {
+    fn interval_after(&mut self, from: Fence<C>) -> usize {
         let intervals = self.intervals.as_slice();
         let ends_after = |index: usize| intervals.get(index).is_none_or(|i| end_of(i) > from);
         let near = [self.interval, self.interval + 1].into_iter().find(|&index| {
@@ -107,14 +107,14 @@ impl<P> Scan<P> {
     /// Copies the first matches between two positions, or the last, out of one leaf of a delta
     /// tree. The leaves on the way to it, `at_once` less one at most, have nothing but dead
     /// entries. Returns how far that is all there is.
-    fn copy_delta<S: Store<Pin = P>>(
+    fn copy_delta<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         (which, direction): (Which, Direction),
-        (mut from, to): (Fence, Fence),
+        (mut from, to): (Fence<C>, Fence<C>),
         at_once: usize,
-    ) -> Attempt<Fence> {
+    ) -> Attempt<Fence<C>> {
         let all = match direction {
             Direction::Forward => to,
             Direction::Backward => from,
@@ -171,10 +171,10 @@ impl<P> Scan<P> {
     /// known to be dead. Returns whether there are any.
     fn copy_fresh(
         &mut self,
-        node: &Delta<'_>,
+        node: &Delta<'_, C>,
         killed: Option<&Slots>,
-        from: Fence,
-        to: Fence,
+        from: Fence<C>,
+        to: Fence<C>,
     ) -> Result<bool> {
         let (before, fresh) = (self.fresh.len(), &mut self.fresh);
         match killed {
@@ -203,7 +203,7 @@ impl<P> Scan<P> {
     }
 
     /// Unlocks a page, and keeps it pinned if the scan has to.
-    fn keep<S: Store<Pin = P>>(&mut self, page: S::Page<'_>) {
+    fn keep<S: Store<Pin = P, Code = C>>(&mut self, page: S::Page<'_>) {
         if self.guard == Guard::Pins {
             self.pins.push(S::pin(page));
         }
@@ -211,7 +211,11 @@ impl<P> Scan<P> {
 
     /// [`Scan::keep`] of a leaf that has `dead` tombstones.
     #[inline]
-    pub(super) fn keep_leaf<S: Store<Pin = P>>(&mut self, page: S::Page<'_>, dead: usize) {
+    pub(super) fn keep_leaf<S: Store<Pin = P, Code = C>>(
+        &mut self,
+        page: S::Page<'_>,
+        dead: usize,
+    ) {
         if self.guard == Guard::Checks {
             self.source = Some(Source { pin: S::pin(page), dead });
         } else {
@@ -231,14 +235,14 @@ impl<P> Scan<P> {
 
     /// Copies the first matches from `from` on out of the leaf there, if there is one. Returns up
     /// to where that is all there is, at most `bound`.
-    fn copy_leaf_from<S: Store<Pin = P>>(
+    fn copy_leaf_from<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         mut leaf: Option<LeafRef>,
-        mut from: Fence,
-        bound: Fence,
-    ) -> Attempt<Fence> {
+        mut from: Fence<C>,
+        bound: Fence<C>,
+    ) -> Attempt<Fence<C>> {
         if injected(Fault::KeepCopies) {
             directory.refresh(store)?;
             leaf = directory.route(store, from)?;
@@ -266,10 +270,10 @@ impl<P> Scan<P> {
     #[inline]
     fn copy_slots(
         &mut self,
-        leaf: &Leaf<'_>,
-        mut from: Fence,
-        bound: Fence,
-    ) -> Result<(Fence, bool)> {
+        leaf: &Leaf<'_, C>,
+        mut from: Fence<C>,
+        bound: Fence<C>,
+    ) -> Result<(Fence<C>, bool)> {
         let mut index = self.interval_after(from);
         let intervals = self.intervals.as_slice();
         self.ranges.clear();
@@ -303,11 +307,11 @@ impl<P> Scan<P> {
     }
 
     /// Copies a portion of the last matches before a position.
-    pub(super) fn copy_before<S: Store<Pin = P>>(
+    pub(super) fn copy_before<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
-        mut to: Fence,
+        directory: &mut Directory<C>,
+        mut to: Fence<C>,
     ) -> Attempt<bool> {
         loop {
             let intervals = self.intervals.as_slice();
@@ -346,13 +350,13 @@ impl<P> Scan<P> {
 
     /// Copies the last matches before `to` out of the leaf there. Returns from where on that is all
     /// there is, at least `bound`.
-    fn copy_leaf_before<S: Store<Pin = P>>(
+    fn copy_leaf_before<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
-        mut to: Fence,
-        bound: Fence,
-    ) -> Attempt<Fence> {
+        directory: &mut Directory<C>,
+        mut to: Fence<C>,
+        bound: Fence<C>,
+    ) -> Attempt<Fence<C>> {
         let Some(at) = directory.route_before(store, to)? else { return Ok(bound) };
         stop_at(StopPoint::ScanBeforeLeaf);
         let open = read_leaf(store, directory.state().word, at)?;
@@ -404,13 +408,13 @@ impl<P> Scan<P> {
     /// Keeps those of the entries copied from `ranges` that are alive; the entries before the
     /// `first`-th are of other leaves. Returns the first and the last of those copied, dead ones
     /// included.
-    fn keep_living<S: Store<Pin = P>>(
+    fn keep_living<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
-        open: OpenLeaf<S::Page<'_>>,
+        directory: &mut Directory<C>,
+        open: OpenLeaf<S::Page<'_>, C>,
         first: usize,
-    ) -> Attempt<Option<(Entry, Entry)>> {
+    ) -> Attempt<Option<(Entry<C>, Entry<C>)>> {
         let (at, leaf) = (open.at, open.view());
         directory.remember(at, &leaf);
         let total: usize = self.ranges.iter().map(|(start, end)| end - start).sum();
@@ -433,10 +437,10 @@ impl<P> Scan<P> {
     }
 
     /// Asks for the leaves of the next keys of a list.
-    fn ask_ahead<S: Store<Pin = P>>(
+    fn ask_ahead<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &mut Directory,
+        directory: &mut Directory<C>,
         index: usize,
     ) -> Attempt<()> {
         let keys = self.intervals.as_slice().len();
@@ -458,6 +462,6 @@ impl<P> Scan<P> {
 }
 
 /// The position after an interval.
-fn end_of(interval: &Interval) -> Fence {
+fn end_of<C: Code>(interval: &Interval<C>) -> Fence<C> {
     Fence::after(interval.high)
 }

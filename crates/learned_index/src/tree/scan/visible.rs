@@ -20,6 +20,7 @@ use super::{Guard, Scan, Source};
 use crate::corruption::Result;
 use crate::entry::HeapTid;
 use crate::fault::{Fault, injected};
+use crate::key::Code;
 use crate::memory::Room;
 use crate::page::leaf;
 use crate::stop::{StopPoint, stop_at};
@@ -48,12 +49,12 @@ impl Visibility for Unasked {
     }
 }
 
-impl<P> Scan<P> {
+impl<C: Code, P> Scan<P, C> {
     /// Takes the entries out of the portion that the snapshot does not see.
-    pub(super) fn keep_visible<S: Store<Pin = P>>(
+    pub(super) fn keep_visible<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
-        directory: &Directory,
+        directory: &Directory<C>,
         table: &mut impl Visibility,
     ) -> Result<()> {
         debug_assert_eq!(self.guard, Guard::Checks);
@@ -77,7 +78,11 @@ impl<P> Scan<P> {
 
     /// Whether the leaf that the portion was copied from has the entries still that it had, or
     /// there was none.
-    fn is_source_as_it_was<S: Store<Pin = P>>(&mut self, store: &S, directory: &Directory) -> bool {
+    fn is_source_as_it_was<S: Store<Pin = P, Code = C>>(
+        &mut self,
+        store: &S,
+        directory: &Directory<C>,
+    ) -> bool {
         let Some(Source { pin, dead }) = self.source.take() else { return true };
         if injected(Fault::NoSecondLook) || !self.all_visible.contains(&true) {
             store.unpin(pin);

@@ -47,7 +47,7 @@ const FULL_AT: usize = 4;
 const TAIL: u64 = 20;
 
 /// What the index has, by its own check; nothing of it lost.
-fn checked_entries<S: Store>(store: &S) -> BTreeSet<Fence> {
+fn checked_entries<S: Store<Code = u64>>(store: &S) -> BTreeSet<Fence> {
     let mut seen = BTreeSet::new();
     let see = |entry| assert!(seen.insert(entry), "{entry:?} is there twice");
     let report = check(store, true, see).unwrap();
@@ -55,7 +55,7 @@ fn checked_entries<S: Store>(store: &S) -> BTreeSet<Fence> {
     seen
 }
 
-fn expect_entries<S: Store>(store: &S, heap: &Heap) {
+fn expect_entries<S: Store<Code = u64>>(store: &S, heap: &Heap) {
     let expected: BTreeSet<Fence> = heap.indexed_entries().into_iter().map(Fence::at).collect();
     let found = checked_entries(store);
     let missing: Vec<_> = expected.difference(&found).collect();
@@ -64,7 +64,7 @@ fn expect_entries<S: Store>(store: &S, heap: &Heap) {
 }
 
 /// Merges everything and removes everything that is dead: nothing may be left over.
-fn expect_right_end<S: Update>(store: &S, options: BuildOptions, heap: &Heap) {
+fn expect_right_end<S: Update<Code = u64>>(store: &S, options: BuildOptions, heap: &Heap) {
     let limits = Limits { leaves: 2, entries: 20 };
     let mut steps = 0;
     while merge_step(store, options, limits, 1, &mut Vec::new()).unwrap() != Step::Idle {
@@ -237,7 +237,8 @@ fn prepare() -> Arc<Vec<Image>> {
     assert!(images.iter().any(|image| delta_pages(image) > 10), "no deep delta tree");
     let maps = images.last().unwrap();
     let before = maps.pages.iter().zip(0..).filter(|(page, block)| {
-        let map = Head::parse(page, *block).ok().and_then(|head| head.of(page).tombstone_page());
+        let map =
+            Head::<u64>::parse(page, *block).ok().and_then(|head| head.of(page).tombstone_page());
         map.is_some_and(|map| map < *block)
     });
     assert!(before.count() >= 3, "no maps before their leaves");
