@@ -7,8 +7,9 @@ use crate::corruption::Result;
 
 /// The codes of a block of entries, which ascend, readable in place.
 pub trait Codes<'a, C>: Sized {
-    /// Reads the front of `count` codes. Returns how many bytes they take, too.
-    fn parse(bytes: &'a [u8], count: usize) -> Result<(Self, usize)>;
+    /// Reads the front of `count` codes, of which `first` is the first. Returns how many bytes they
+    /// take, too.
+    fn parse(bytes: &'a [u8], count: usize, first: C) -> Result<(Self, usize)>;
     /// Where the packed bits of codes begin that these bytes begin with.
     fn packed_at(bytes: &[u8]) -> Result<usize>;
     /// The code at an index below their number.
@@ -38,7 +39,7 @@ pub trait CodesPlan<C> {
 
 impl<'a> Codes<'a, u64> for Sequence<'a> {
     #[inline(always)]
-    fn parse(bytes: &'a [u8], count: usize) -> Result<(Sequence<'a>, usize)> {
+    fn parse(bytes: &'a [u8], count: usize, _: u64) -> Result<(Sequence<'a>, usize)> {
         Sequence::parse(bytes, count)
     }
 

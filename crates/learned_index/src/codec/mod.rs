@@ -8,11 +8,14 @@
 //! - Elias-Fano: low bits packed, high bits in unary (ascending sequences only);
 //! - runs: the distinct values and the ends of their runs, each again one of the above.
 //!
+//! Codes of several words are several sequences (`lanes`).
+//!
 //! Everything is integer arithmetic; the residuals are measured after the model was quantised.
 
 mod bits;
 mod codes;
 mod elias_fano;
+mod lanes;
 mod line;
 mod plan;
 mod sequence;
@@ -21,5 +24,6 @@ mod sequence;
 mod tests;
 
 pub use codes::{Codes, CodesPlan};
+pub use lanes::{Lanes, LanesPlan};
 pub use plan::SequencePlan;
 pub use sequence::Sequence;

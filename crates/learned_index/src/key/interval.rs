@@ -60,11 +60,17 @@ fn touches<C: Code>(high: Key<C>, low: Key<C>) -> bool {
 }
 
 /// Sorted intervals that neither overlap nor touch. Keeps its memory when it is refilled.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Intervals<C = Word> {
     list: Vec<Interval<C>>,
     /// The other half of an intersection, swapped with `list`.
     spare: Vec<Interval<C>>,
+}
+
+impl<C: Code> Default for Intervals<C> {
+    fn default() -> Intervals<C> {
+        Intervals::new()
+    }
 }
 
 impl<C: Code> Intervals<C> {

@@ -1,12 +1,14 @@
-//! Key codes: unsigned integers whose order is the SQL order of the values.
+//! Key codes: unsigned integers, one or several, whose order is the SQL order of the values.
 //!
 //! - [`code`]: codes of values
 //! - [`cut`]: where a value of another type falls among the codes of a column
 //! - `interval`: sets of keys
+//! - `lanes`: codes of several words
 
 pub mod code;
 pub mod cut;
 mod interval;
+mod lanes;
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -23,10 +25,10 @@ pub type Word = u64;
 /// What stands for the values of a key: its order is their order in SQL, and its bytes are what is
 /// stored.
 ///
-/// [`Word`] is the only one yet. Everything but the codecs and the models, which are about words,
-/// is written for any.
+/// It is a [`Word`], or several of them. Everything but the codecs and the models, which are about
+/// words, is written for any.
 pub trait Code:
-    Copy + Ord + Hash + Debug + Default + FromBytes + IntoBytes + Immutable + KnownLayout + 'static
+    Copy + Ord + Hash + Debug + FromBytes + IntoBytes + Immutable + KnownLayout + 'static
 {
     /// The codes of a block, in a leaf.
     type Codes<'a>: Codes<'a, Self>;
@@ -165,5 +167,34 @@ impl<C: Code> Key<C> {
     /// The key of NULLs of a class.
     pub const fn null(class: NullClass) -> Key<C> {
         Key { class, code: C::MIN }
+    }
+}
+
+/// Codes for tests.
+#[cfg(test)]
+pub(crate) trait Sample: Code {
+    /// The code of a number, in the order of numbers.
+    fn of(number: u64) -> Self;
+}
+
+#[cfg(test)]
+impl Sample for Word {
+    fn of(number: u64) -> Word {
+        number
+    }
+}
+
+#[cfg(test)]
+impl Sample for [Word; 2] {
+    fn of(number: u64) -> [Word; 2] {
+        [number >> 13 << 50, number % (1 << 13) << 3]
+    }
+}
+
+/// Nearly all of them are the only one with their first two words.
+#[cfg(test)]
+impl Sample for [Word; 3] {
+    fn of(number: u64) -> [Word; 3] {
+        [7, number >> 1, (number & 1) << 63 | number]
     }
 }

@@ -327,7 +327,8 @@ impl<'a, C: Code> Leaf<'a, C> {
         // Up to the end of the page: reading a few bytes beyond a sequence is its fast path.
         let bytes = self.page.get(usize::from(start.offset)..).unwrap_or(&[]);
         let named = |corruption: Corruption| corruption.at(self.head.block);
-        let (codes, len) = C::Codes::parse(bytes, end - first_slot).map_err(named)?;
+        let (codes, len) =
+            C::Codes::parse(bytes, end - first_slot, start.first_code).map_err(named)?;
         let tids = bytes.get(len..).unwrap_or(&[]);
         let (tids, _) = Sequence::parse(tids, end - first_slot).map_err(named)?;
         Ok(BlockView { first_slot, codes, tids })
@@ -454,7 +455,8 @@ impl<'a, C: Code> Leaf<'a, C> {
             let start = self.start(0);
             let at = usize::from(start.offset);
             let bytes = self.page.get(at..).unwrap_or(&[]);
-            let (_, codes_len) = C::Codes::parse(bytes, self.slots_before(1)).ok()?;
+            let (_, codes_len) =
+                C::Codes::parse(bytes, self.slots_before(1), start.first_code).ok()?;
             let tids_at = at + codes_len;
             let end = match self.blocks() {
                 1 => self.tombstones_at(),

@@ -77,11 +77,11 @@ impl Store for LoggedStore {
     }
 
     fn hint(page: &MemoryPage) -> Hint {
-        MemoryStore::hint(page)
+        <MemoryStore as Store>::hint(page)
     }
 
     fn pin(page: MemoryPage) -> Block {
-        MemoryStore::pin(page)
+        <MemoryStore as Store>::pin(page)
     }
 
     fn lock_again(&self, block: Block) -> MemoryPage {
@@ -111,7 +111,7 @@ impl Update for LoggedStore {
     }
 
     fn exclusive_hint(page: &MemoryPage) -> Hint {
-        MemoryStore::exclusive_hint(page)
+        <MemoryStore as Update>::exclusive_hint(page)
     }
 
     fn create(&self, page: &PageBytes) -> Block {

@@ -1,28 +1,44 @@
 //! A store in memory: for tests, benchmarks and fuzzing.
 
 use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
 use std::ops::Deref;
 
 use super::{BulkStore, Hint, Store, Update};
 use crate::entry::Block;
-use crate::key::Word;
+use crate::key::{Code, Word};
 use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page, is_free, meta};
 
 /// Pages in a vector, for one thread.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryStore {
+#[derive(Clone, Debug)]
+pub struct MemoryStore<C = Word> {
+    codes: PhantomData<C>,
     pages: RefCell<Vec<Box<PageBytes>>>,
     next: Block,
     reads: Cell<u64>,
     offered: RefCell<Vec<Block>>,
 }
 
+impl<C> Default for MemoryStore<C> {
+    fn default() -> MemoryStore<C> {
+        MemoryStore {
+            codes: PhantomData,
+            pages: RefCell::default(),
+            next: 0,
+            reads: Cell::default(),
+            offered: RefCell::default(),
+        }
+    }
+}
+
 impl MemoryStore {
-    /// A store without pages.
+    /// A store without pages, for an index of words.
     pub fn new() -> MemoryStore {
         MemoryStore::default()
     }
+}
 
+impl<C> MemoryStore<C> {
     /// How many pages were read so far.
     pub fn reads(&self) -> u64 {
         self.reads.get()
@@ -75,8 +91,8 @@ impl Deref for MemoryPage {
     }
 }
 
-impl Store for MemoryStore {
-    type Code = Word;
+impl<C: Code> Store for MemoryStore<C> {
+    type Code = C;
     type Page<'s> = MemoryPage;
     type Pin = Block;
 
@@ -112,7 +128,7 @@ impl Store for MemoryStore {
     }
 }
 
-impl Update for MemoryStore {
+impl<C: Code> Update for MemoryStore<C> {
     type Exclusive<'s> = MemoryPage;
 
     fn lock_for_cleanup(&self, block: Block) -> MemoryPage {
@@ -167,8 +183,8 @@ impl Update for MemoryStore {
     }
 }
 
-impl BulkStore for MemoryStore {
-    type Code = Word;
+impl<C: Code> BulkStore for MemoryStore<C> {
+    type Code = C;
 
     fn append(&mut self, page: &PageBytes) -> Block {
         let block = self.next;

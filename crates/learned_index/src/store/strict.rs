@@ -9,15 +9,15 @@ use std::panic::resume_unwind;
 use super::memory::{MemoryPage, MemoryStore};
 use super::{Hint, Store, Update};
 use crate::entry::Block;
-use crate::key::Word;
+use crate::key::{Code, Word};
 use crate::page::{Edit, PageBytes};
 
 /// The payload of the panic that stands for an error of the store.
 pub(crate) struct NoSuchBlock;
 
 /// Pages of a memory store, for one thread that locks them strictly.
-pub(crate) struct StrictStore {
-    pub(crate) pages: MemoryStore,
+pub(crate) struct StrictStore<C = Word> {
+    pub(crate) pages: MemoryStore<C>,
     /// What is locked, and whether for changes.
     locked: RefCell<Vec<(Block, bool)>>,
     /// Pages that may still be read.
@@ -27,13 +27,13 @@ pub(crate) struct StrictStore {
 }
 
 /// A locked page.
-pub(crate) struct StrictPage<'s> {
-    store: &'s StrictStore,
+pub(crate) struct StrictPage<'s, C = Word> {
+    store: &'s StrictStore<C>,
     block: Block,
     page: MemoryPage,
 }
 
-impl Deref for StrictPage<'_> {
+impl<C> Deref for StrictPage<'_, C> {
     type Target = PageBytes;
 
     fn deref(&self) -> &PageBytes {
@@ -41,7 +41,7 @@ impl Deref for StrictPage<'_> {
     }
 }
 
-impl Drop for StrictPage<'_> {
+impl<C> Drop for StrictPage<'_, C> {
     fn drop(&mut self) {
         let mut locked = self.store.locked.borrow_mut();
         if let Some(at) = locked.iter().rposition(|&(block, _)| block == self.block) {
@@ -50,8 +50,8 @@ impl Drop for StrictPage<'_> {
     }
 }
 
-impl StrictStore {
-    pub(crate) fn new(pages: MemoryStore) -> StrictStore {
+impl<C: Code> StrictStore<C> {
+    pub(crate) fn new(pages: MemoryStore<C>) -> StrictStore<C> {
         StrictStore {
             pages,
             locked: RefCell::default(),
@@ -75,7 +75,7 @@ impl StrictStore {
         self.locked.borrow().is_empty()
     }
 
-    fn acquire(&self, block: Block, exclusive: bool) -> StrictPage<'_> {
+    fn acquire(&self, block: Block, exclusive: bool) -> StrictPage<'_, C> {
         let patience = self.patience.get().checked_sub(1);
         self.patience.set(patience.unwrap_or_else(|| panic!("reading for ever")));
         if block >= self.pages.blocks() {
@@ -89,7 +89,7 @@ impl StrictStore {
         StrictPage { store: self, block, page: self.pages.read(block, 0) }
     }
 
-    fn hint_of(page: &StrictPage<'_>) -> Hint {
+    fn hint_of(page: &StrictPage<'_, C>) -> Hint {
         page.block + page.store.buffers.get()
     }
 }
@@ -102,28 +102,28 @@ pub(super) fn assert_order(locked: &[(Block, bool)], changed: &[Block]) {
     assert_eq!(changed, order, "pages of a change in another order than they were locked in");
 }
 
-impl Store for StrictStore {
-    type Code = Word;
-    type Page<'s> = StrictPage<'s>;
+impl<C: Code> Store for StrictStore<C> {
+    type Code = C;
+    type Page<'s> = StrictPage<'s, C>;
     type Pin = Block;
 
     fn word(&self) -> u64 {
         self.pages.word()
     }
 
-    fn read(&self, block: Block, _: Hint) -> StrictPage<'_> {
+    fn read(&self, block: Block, _: Hint) -> StrictPage<'_, C> {
         self.acquire(block, false)
     }
 
-    fn hint(page: &StrictPage<'_>) -> Hint {
+    fn hint(page: &StrictPage<'_, C>) -> Hint {
         StrictStore::hint_of(page)
     }
 
-    fn pin(page: StrictPage<'_>) -> Block {
+    fn pin(page: StrictPage<'_, C>) -> Block {
         page.block
     }
 
-    fn lock_again(&self, block: Block) -> StrictPage<'_> {
+    fn lock_again(&self, block: Block) -> StrictPage<'_, C> {
         self.read(block, 0)
     }
 
@@ -138,18 +138,18 @@ impl Store for StrictStore {
     }
 }
 
-impl Update for StrictStore {
-    type Exclusive<'s> = StrictPage<'s>;
+impl<C: Code> Update for StrictStore<C> {
+    type Exclusive<'s> = StrictPage<'s, C>;
 
-    fn lock_for_cleanup(&self, block: Block) -> StrictPage<'_> {
+    fn lock_for_cleanup(&self, block: Block) -> StrictPage<'_, C> {
         self.acquire(block, true)
     }
 
-    fn lock(&self, block: Block, _: Hint) -> StrictPage<'_> {
+    fn lock(&self, block: Block, _: Hint) -> StrictPage<'_, C> {
         self.acquire(block, true)
     }
 
-    fn exclusive_hint(page: &StrictPage<'_>) -> Hint {
+    fn exclusive_hint(page: &StrictPage<'_, C>) -> Hint {
         StrictStore::hint_of(page)
     }
 
@@ -173,7 +173,7 @@ impl Update for StrictStore {
 
     fn spread_offers(&self) {}
 
-    fn change(&self, pages: &mut [(&mut StrictPage<'_>, &[Edit])]) {
+    fn change(&self, pages: &mut [(&mut StrictPage<'_, C>, &[Edit])]) {
         let changed: Vec<Block> = pages.iter().map(|(page, _)| page.block).collect();
         assert_order(&self.locked.borrow(), &changed);
         for (page, edits) in pages {

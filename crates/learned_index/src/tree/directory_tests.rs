@@ -191,11 +191,11 @@ impl Store for Disturbed<'_> {
     }
 
     fn hint(page: &MemoryPage) -> Hint {
-        MemoryStore::hint(page)
+        <MemoryStore as Store>::hint(page)
     }
 
     fn pin(page: MemoryPage) -> Block {
-        MemoryStore::pin(page)
+        <MemoryStore as Store>::pin(page)
     }
 
     fn lock_again(&self, block: Block) -> MemoryPage {

@@ -19,7 +19,7 @@ use crate::entry::Block;
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::fault::Fault;
 use crate::fault::testing::inject;
-use crate::key::{Key, NullClass};
+use crate::key::{Key, NullClass, Sample};
 use crate::model::ModelChoice;
 use crate::page::meta::Identity;
 use crate::store::memory::{MemoryPage, MemoryStore};
@@ -29,29 +29,34 @@ const OPTIONS: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfacto
 const SMALL: Limits = Limits { leaves: 2, entries: 3_000 };
 
 /// An index that is written to, its oracle, and the heap that gives out TIDs.
-struct Live {
-    store: MemoryStore,
-    directory: Directory,
-    entries: BTreeSet<Entry>,
-    null: Key,
+struct Live<C = u64> {
+    store: MemoryStore<C>,
+    directory: Directory<C>,
+    entries: BTreeSet<Entry<C>>,
+    null: Key<C>,
     next_tid: u64,
     reusable: Vec<HeapTid>,
 }
 
-impl Live {
-    fn new(nulls_first: bool, built: u64) -> Live {
+fn key<C: Sample>(number: u64) -> Key<C> {
+    Key::value(C::of(number))
+}
+
+impl<C: Sample> Live<C> {
+    fn new(nulls_first: bool, built: u64) -> Live<C> {
         let identity = Identity { incarnation: 5, key_type: 1, descending: false, nulls_first };
-        let mut builder = Builder::new(MemoryStore::new(), identity, OPTIONS);
+        let mut builder = Builder::new(MemoryStore::default(), identity, OPTIONS);
         let mut entries = BTreeSet::new();
         for row in 0..built {
-            let (code, tid) = (row * 1_000, HeapTid::new((row / 50) as u32, (row % 50) as u16 + 1));
-            assert!(builder.try_push(code, tid));
-            entries.insert(Entry { key: Key::value(code), tid });
+            let (key, tid) =
+                (key(row * 1_000), HeapTid::new((row / 50) as u32, (row % 50) as u16 + 1));
+            assert!(builder.try_push(key.code, tid));
+            entries.insert(Entry { key, tid });
         }
         let (store, _) = builder.finish();
         let directory = Directory::open(&store, 1 << 24).unwrap();
         let class = if nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast };
-        let null = Key { class, code: 0 };
+        let null = Key::null(class);
         Live { store, directory, entries, null, next_tid: built, reusable: Vec::new() }
     }
 
@@ -64,14 +69,14 @@ impl Live {
         HeapTid::new((row / 50) as u32, (row % 50) as u16 + 1)
     }
 
-    fn insert(&mut self, key: Key) {
+    fn insert(&mut self, key: Key<C>) {
         let entry = Entry { key, tid: self.new_tid() };
         insert(&self.store, &mut self.directory, entry).unwrap();
         assert!(self.entries.insert(entry));
     }
 
     /// Deletes entries and vacuums: after that their TIDs may come again.
-    fn vacuum(&mut self, dies: impl Fn(&Entry) -> bool) {
+    fn vacuum(&mut self, dies: impl Fn(&Entry<C>) -> bool) {
         let dead: BTreeSet<HeapTid> =
             self.entries.iter().filter(|entry| dies(entry)).map(|entry| entry.tid).collect();
         self.entries.retain(|entry| !dead.contains(&entry.tid));
@@ -90,11 +95,11 @@ impl Live {
         let report = check(&self.store, true, |entry| seen.push(entry)).unwrap();
         assert_eq!(report.lost, 0);
         seen.sort();
-        let expected: Vec<Fence> = self.entries.iter().map(|&entry| Fence::at(entry)).collect();
+        let expected: Vec<Fence<C>> = self.entries.iter().map(|&entry| Fence::at(entry)).collect();
         assert!(seen == expected, "{} entries instead of {}", seen.len(), expected.len());
     }
 
-    fn scan(&mut self, low: Key, high: Key, direction: Direction) -> Vec<Entry> {
+    fn scan(&mut self, low: Key<C>, high: Key<C>, direction: Direction) -> Vec<Entry<C>> {
         let mut scan = Scan::new();
         scan.restart(&self.store, Guard::Pins);
         scan.intervals_mut().set(low, high);
@@ -105,8 +110,8 @@ impl Live {
         found
     }
 
-    fn assert_range(&mut self, low: Key, high: Key) {
-        let expected: Vec<Entry> = self
+    fn assert_range(&mut self, low: Key<C>, high: Key<C>) {
+        let expected: Vec<Entry<C>> = self
             .entries
             .iter()
             .filter(|entry| low <= entry.key && entry.key <= high)
@@ -163,61 +168,70 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     prop::collection::vec(action, 1..25)
 }
 
+/// Carries some actions out, and checks everything against the set.
+fn act<C: Sample>(nulls_first: bool, built: u64, actions: Vec<Action>) {
+    let mut live: Live<C> = Live::new(nulls_first, built);
+    for action in actions {
+        match action {
+            Action::Insert { key: from, step, count } => {
+                for row in 0..u64::from(count) {
+                    live.insert(key(from + row * step));
+                }
+            }
+            Action::InsertNulls(count) => (0..count).for_each(|_| live.insert(live.null)),
+            Action::Vacuum { modulus, class } => {
+                live.vacuum(|entry| entry.tid.to_u64() % modulus == class);
+            }
+            Action::DeleteRange(low, high) => {
+                live.vacuum(|entry| key(low) <= entry.key && entry.key <= key(high));
+            }
+            Action::Merge { small, times } => {
+                let limits = if small { SMALL } else { Limits::for_leaves(0) };
+                for _ in 0..times {
+                    live.merge(limits);
+                }
+            }
+            Action::Scan(low, high) => {
+                live.assert_range(key(low), key(high));
+                live.assert_range(Key::MIN, key(high));
+            }
+            Action::LookUp { key: from, step, count } => {
+                live.assert_range(live.null, live.null);
+                for row in 0..u64::from(count) {
+                    let key = key(from + row * step);
+                    live.assert_range(key, key);
+                }
+            }
+            Action::Check => live.check(),
+        }
+    }
+    live.assert_range(Key::MIN, Key::MAX);
+    live.check();
+    while live.merge(SMALL) != Step::Idle {}
+    live.assert_range(Key::MIN, Key::MAX);
+    live.check();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn an_index_that_is_written_to_answers_as_a_set(
         nulls_first in any::<bool>(), built in prop_oneof![Just(0u64), 1u64..3_000],
-        actions in actions(),
+        actions in actions(), words in 1..=3,
     ) {
-        let mut live = Live::new(nulls_first, built);
-        for action in actions {
-            match action {
-                Action::Insert { key, step, count } => {
-                    for row in 0..u64::from(count) {
-                        live.insert(Key::value(key + row * step));
-                    }
-                }
-                Action::InsertNulls(count) => (0..count).for_each(|_| live.insert(live.null)),
-                Action::Vacuum { modulus, class } => {
-                    live.vacuum(|entry| entry.tid.to_u64() % modulus == class);
-                }
-                Action::DeleteRange(low, high) => {
-                    live.vacuum(|entry| low <= entry.key.code && entry.key.code <= high);
-                }
-                Action::Merge { small, times } => {
-                    let limits = if small { SMALL } else { Limits::for_leaves(0) };
-                    for _ in 0..times {
-                        live.merge(limits);
-                    }
-                }
-                Action::Scan(low, high) => {
-                    live.assert_range(Key::value(low), Key::value(high));
-                    live.assert_range(Key::MIN, Key::value(high));
-                }
-                Action::LookUp { key, step, count } => {
-                    live.assert_range(live.null, live.null);
-                    for row in 0..u64::from(count) {
-                        let key = Key::value(key + row * step);
-                        live.assert_range(key, key);
-                    }
-                }
-                Action::Check => live.check(),
-            }
+        match words {
+            1 => act::<u64>(nulls_first, built, actions),
+            2 => act::<[u64; 2]>(nulls_first, built, actions),
+            _ => act::<[u64; 3]>(nulls_first, built, actions),
         }
-        live.assert_range(Key::MIN, Key::MAX);
-        live.check();
-        while live.merge(SMALL) != Step::Idle {}
-        live.assert_range(Key::MIN, Key::MAX);
-        live.check();
     }
 }
 
 #[test]
 fn a_large_delta_tree_is_merged_range_by_range_and_gives_its_pages_back() {
     let mut random = StdRng::seed_from_u64(21);
-    let mut live = Live::new(false, 20_000);
+    let mut live: Live = Live::new(false, 20_000);
     for round in 0..3 {
         for _ in 0..150_000 {
             let key = random.random_range(0..30_000_000u64);
@@ -258,7 +272,7 @@ fn a_large_delta_tree_is_merged_range_by_range_and_gives_its_pages_back() {
 /// later. Whether all answers were right.
 fn lookups_through_rewrites(seed: u64) -> bool {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut live = Live::new(false, 0);
+    let mut live: Live = Live::new(false, 0);
     let mut other = Directory::open(&live.store, 1 << 24).unwrap();
     let lookup = |live: &mut Live, code| {
         let key = Key::value(code);
@@ -308,11 +322,17 @@ fn keeping_what_was_seen_of_a_rewritten_leaf_is_noticed() {
 
 #[test]
 fn a_scan_goes_on_through_inserts_merges_and_vacuum() {
+    scan_on::<u64>();
+    scan_on::<[u64; 2]>();
+    scan_on::<[u64; 3]>();
+}
+
+fn scan_on<C: Sample>() {
     let mut random = StdRng::seed_from_u64(8);
     for seed in 0..40 {
-        let mut live = Live::new(false, 5_000);
+        let mut live = Live::<C>::new(false, 5_000);
         for _ in 0..2_000 {
-            live.insert(Key::value(random.random_range(0..5_000_000)));
+            live.insert(key(random.random_range(0..5_000_000)));
         }
         let direction = if seed % 2 == 0 { Direction::Forward } else { Direction::Backward };
         let mut scan = Scan::new();
@@ -327,12 +347,12 @@ fn a_scan_goes_on_through_inserts_merges_and_vacuum() {
                 match random.random_range(0..6) {
                     0 | 1 => {
                         for _ in 0..400 {
-                            live.insert(Key::value(random.random_range(0..5_000_000)));
+                            live.insert(key(random.random_range(0..5_000_000)));
                         }
                     }
                     2 => {
                         let class = random.random_range(0..50);
-                        let dies = |entry: &Entry| entry.tid.to_u64() % 50 == class;
+                        let dies = |entry: &Entry<C>| entry.tid.to_u64() % 50 == class;
                         gone.extend(live.entries.iter().filter(|entry| dies(entry)));
                         live.vacuum(dies);
                         // A snapshot would keep the TIDs that the scan may have copied.
@@ -351,12 +371,18 @@ fn a_scan_goes_on_through_inserts_merges_and_vacuum() {
 
 #[test]
 fn a_unique_insert_sees_every_entry_of_its_key_wherever_it_is() {
+    insert_unique_ones::<u64>();
+    insert_unique_ones::<[u64; 2]>();
+    insert_unique_ones::<[u64; 3]>();
+}
+
+fn insert_unique_ones<C: Sample>() {
     let mut random = StdRng::seed_from_u64(4);
-    let mut live = Live::new(false, 2_000);
-    let mut rows: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut live = Live::<C>::new(false, 2_000);
+    let mut rows: BTreeMap<C, u64> = BTreeMap::new();
     live.entries.iter().for_each(|entry| *rows.entry(entry.key.code).or_default() += 1);
     for round in 0..20_000u64 {
-        let key = Key::value(random.random_range(0..3_000) * 1_000);
+        let key = key(random.random_range(0..3_000) * 1_000);
         let entry = Entry { key, tid: live.new_tid() };
         // As if all rows with the key were dead: each is looked at, and none is in the way. Once
         // more where the leaf was full and had to be split.
@@ -384,7 +410,7 @@ fn a_unique_insert_sees_every_entry_of_its_key_wherever_it_is() {
 
 #[test]
 fn deleting_old_and_appending_new_keeps_the_size() {
-    let mut live = Live::new(false, 0);
+    let mut live: Live = Live::new(false, 0);
     let mut sizes = Vec::new();
     for round in 0..40u64 {
         for row in 0..20_000 {
@@ -429,11 +455,11 @@ impl Store for MergedMeanwhile<'_> {
     }
 
     fn hint(page: &MemoryPage) -> Hint {
-        MemoryStore::hint(page)
+        <MemoryStore as Store>::hint(page)
     }
 
     fn pin(page: MemoryPage) -> Block {
-        MemoryStore::pin(page)
+        <MemoryStore as Store>::pin(page)
     }
 
     fn lock_again(&self, block: Block) -> MemoryPage {
@@ -453,7 +479,7 @@ impl Store for MergedMeanwhile<'_> {
 
 #[test]
 fn the_size_of_the_delta_trees_is_told_while_they_are_merged() {
-    let mut live = Live::new(false, 1_000);
+    let mut live: Live = Live::new(false, 1_000);
     let insert = |live: &mut Live, base: u64| {
         (0..2_000).for_each(|row| live.insert(Key::value(base + row * 7919 % 100_000)));
     };

@@ -26,10 +26,14 @@ pub enum Which {
 }
 
 /// What is known of the active and the frozen delta tree.
-#[derive(Default)]
 pub(super) struct Deltas<C>([Option<Routes<C>>; 2]);
 
 impl<C: Code> Deltas<C> {
+    /// Nothing yet.
+    pub(super) fn unknown() -> Deltas<C> {
+        Deltas([None, None])
+    }
+
     /// Bytes that this takes.
     pub(super) fn memory(&self) -> usize {
         self.0.iter().flatten().map(Routes::memory).sum()

@@ -73,7 +73,7 @@ impl<C: Code> Directory<C> {
         }
         let mut own_share = Share::of(budget);
         own_share.set(size_of::<Directory<C>>());
-        let (deltas, killed) = (Deltas::default(), Killed::shared(KILLED_BYTES, budget));
+        let (deltas, killed) = (Deltas::unknown(), Killed::shared(KILLED_BYTES, budget));
         Ok(Directory { identity, state, meta_hint, fences, deltas, killed, _own_share: own_share })
     }
 
@@ -138,7 +138,7 @@ impl<C: Code> Directory<C> {
     /// Forgets what is remembered for the sake of speed. The memory is free after that.
     pub fn forget(&mut self) {
         self.fences.forget();
-        self.deltas = Deltas::default();
+        self.deltas = Deltas::unknown();
         self.killed.forget();
     }
 }

@@ -33,7 +33,7 @@ const DENSE: usize = 16;
 
 /// Positions of pages with enough dead entries for a record in the log that marks them for all
 /// sessions.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct ManyDead<C = Word> {
     /// In a leaf, for [`crate::tree::mark::mark_killed`].
     pub in_leaf: Option<Fence<C>>,
@@ -42,7 +42,6 @@ pub struct ManyDead<C = Word> {
 }
 
 /// Where a portion was copied from, and which of its entries are dead.
-#[derive(Default)]
 pub(super) struct Kills<C> {
     /// The state that it was copied under.
     pub(super) word: u64,
@@ -54,7 +53,18 @@ pub(super) struct Kills<C> {
     unmarked: Option<Fence<C>>,
 }
 
+impl<C> Default for ManyDead<C> {
+    fn default() -> ManyDead<C> {
+        ManyDead { in_leaf: None, in_active: None }
+    }
+}
+
 impl<C: Code> Kills<C> {
+    /// Nothing of no portion yet.
+    pub(super) const fn none() -> Kills<C> {
+        Kills { word: 0, deltas: [None; 2], entries: Vec::new(), unmarked: None }
+    }
+
     /// Forgets what was said, and not remembered.
     #[inline]
     pub(super) fn forget(&mut self) {

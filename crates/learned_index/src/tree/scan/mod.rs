@@ -130,7 +130,7 @@ impl<C: Code, P> Default for Scan<P, C> {
             source: None,
             all_visible: Vec::new(),
             ranges: Vec::new(),
-            kills: Kills::default(),
+            kills: Kills::none(),
             fresh: Vec::new(),
             merged: Entries::default(),
             exhausted: None,
