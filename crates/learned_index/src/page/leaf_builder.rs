@@ -14,6 +14,8 @@ const TOMBSTONE_SPACE: usize = 32;
 const BLOCK_ENTRIES: usize = 1024;
 /// Evenly spaced entries that are worth a block of their own.
 const SMALLEST_BURST: usize = 128;
+/// Codes that agree in all words but the last which are worth a block of their own.
+const SMALLEST_RUN: usize = 64;
 /// A rest of the page that holds fewer entries than this is left free.
 const SMALLEST_BLOCK: usize = 12;
 
@@ -57,6 +59,10 @@ impl<C: Code> BlockPlan<C> {
         smallest: usize,
         expected: usize,
     ) -> Option<BlockPlan<C>> {
+        // From one device to the next the TIDs begin again: a long run is a block of its own.
+        let run = run_len(codes);
+        let len = if run >= SMALLEST_RUN.max(smallest) { run } else { codes.len() };
+        let (codes, tids) = (&codes[..len], &tids[..len]);
         let first = expected.clamp(smallest, BLOCK_ENTRIES).min(codes.len());
         // Bursts of evenly spaced keys are blocks of their own: a line, without the jump behind it.
         let first = match even_prefix(&codes[..codes.len().min(BLOCK_ENTRIES)]) {
@@ -142,6 +148,14 @@ impl LeafBuilder {
         }
         leaf
     }
+}
+
+/// How many codes from the first on agree with it in all words but the last.
+fn run_len<C: Code>(codes: &[C]) -> usize {
+    if C::WORDS == 1 {
+        return codes.len();
+    }
+    codes.partition_point(|code| code.gap_from(codes[0]).is_some())
 }
 
 /// How many codes from the first on have the same gap from one to the next. Repeated codes do not
