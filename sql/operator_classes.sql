@@ -240,3 +240,84 @@ CREATE OPERATOR CLASS bool_ops DEFAULT FOR TYPE pg_catalog.bool USING learned FA
     OPERATOR 5 pg_catalog.>,
     FUNCTION 1 pg_catalog.btboolcmp(pg_catalog.bool, pg_catalog.bool),
     FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+CREATE OPERATOR FAMILY char_ops USING learned;
+
+CREATE OPERATOR CLASS char_ops DEFAULT FOR TYPE pg_catalog."char" USING learned FAMILY char_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.btcharcmp(pg_catalog."char", pg_catalog."char"),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+CREATE OPERATOR FAMILY money_ops USING learned;
+
+CREATE OPERATOR CLASS money_ops DEFAULT FOR TYPE pg_catalog.money USING learned FAMILY money_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.cash_cmp(pg_catalog.money, pg_catalog.money),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+CREATE OPERATOR FAMILY macaddr_ops USING learned;
+
+CREATE OPERATOR CLASS macaddr_ops DEFAULT FOR TYPE pg_catalog.macaddr USING learned FAMILY macaddr_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.macaddr_cmp(pg_catalog.macaddr, pg_catalog.macaddr),
+    FUNCTION 2 pg_catalog.macaddr_sortsupport(pg_catalog.internal),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+CREATE OPERATOR FAMILY macaddr8_ops USING learned;
+
+CREATE OPERATOR CLASS macaddr8_ops DEFAULT FOR TYPE pg_catalog.macaddr8 USING learned FAMILY macaddr8_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.macaddr8_cmp(pg_catalog.macaddr8, pg_catalog.macaddr8),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+CREATE OPERATOR FAMILY pg_lsn_ops USING learned;
+
+CREATE OPERATOR CLASS pg_lsn_ops DEFAULT FOR TYPE pg_catalog.pg_lsn USING learned FAMILY pg_lsn_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.pg_lsn_cmp(pg_catalog.pg_lsn, pg_catalog.pg_lsn),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+CREATE OPERATOR FAMILY xid8_ops USING learned;
+
+CREATE OPERATOR CLASS xid8_ops DEFAULT FOR TYPE pg_catalog.xid8 USING learned FAMILY xid8_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.xid8cmp(pg_catalog.xid8, pg_catalog.xid8),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+CREATE OPERATOR FAMILY timetz_ops USING learned;
+
+CREATE OPERATOR CLASS timetz_ops DEFAULT FOR TYPE pg_catalog.timetz USING learned FAMILY timetz_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.timetz_cmp(pg_catalog.timetz, pg_catalog.timetz),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+ALTER OPERATOR FAMILY timetz_ops USING learned ADD
+    FUNCTION 3 (pg_catalog.timetz, pg_catalog.interval) pg_catalog.in_range(pg_catalog.timetz, pg_catalog.timetz, pg_catalog.interval, pg_catalog.bool, pg_catalog.bool);

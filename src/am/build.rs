@@ -226,6 +226,7 @@ impl Build {
     fn load_rows(&mut self) {
         for (code, tid, alive) in self.rows.drain(..) {
             if self.failed.is_none() {
+                self.column.check_held(code);
                 self.failed = self.loader.push(code, tid, alive).err();
                 self.entries += 1;
             }

@@ -1,7 +1,11 @@
 //! The types of keys that have codes, and how Datums become codes.
 
+use std::ffi::c_char;
+
 use learned_index::key::Word;
-use learned_index::key::code::{from_f64, from_i64, to_f64, to_i64};
+use learned_index::key::code::{
+    from_f64, from_i64, from_zoned_time, is_zoned_time, to_f64, to_i64, to_zoned_time,
+};
 use pgrx::prelude::*;
 
 use crate::report::refuse;
@@ -21,10 +25,17 @@ pub(crate) enum KeyType {
     Timestamp = 9,
     TimestampTz = 10,
     Bool = 11,
+    Char = 12,
+    Money = 13,
+    Macaddr = 14,
+    Macaddr8 = 15,
+    PgLsn = 16,
+    Xid8 = 17,
+    TimeTz = 18,
 }
 
 /// All of them, with the comparison function of their btree operator class.
-pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 11] = [
+pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 18] = [
     (KeyType::Int2, pg_sys::INT2OID, pg_sys::F_BTINT2CMP),
     (KeyType::Int4, pg_sys::INT4OID, pg_sys::F_BTINT4CMP),
     (KeyType::Int8, pg_sys::INT8OID, pg_sys::F_BTINT8CMP),
@@ -36,12 +47,23 @@ pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 11] = [
     (KeyType::Timestamp, pg_sys::TIMESTAMPOID, pg_sys::F_TIMESTAMP_CMP),
     (KeyType::TimestampTz, pg_sys::TIMESTAMPTZOID, pg_sys::F_TIMESTAMPTZ_CMP),
     (KeyType::Bool, pg_sys::BOOLOID, pg_sys::F_BTBOOLCMP),
+    (KeyType::Char, pg_sys::CHAROID, pg_sys::F_BTCHARCMP),
+    (KeyType::Money, pg_sys::MONEYOID, pg_sys::F_CASH_CMP),
+    (KeyType::Macaddr, pg_sys::MACADDROID, pg_sys::F_MACADDR_CMP),
+    (KeyType::Macaddr8, pg_sys::MACADDR8OID, pg_sys::F_MACADDR8_CMP),
+    (KeyType::PgLsn, pg_sys::PG_LSNOID, pg_sys::F_PG_LSN_CMP),
+    (KeyType::Xid8, pg_sys::XID8OID, pg_sys::F_XID8CMP),
+    (KeyType::TimeTz, pg_sys::TIMETZOID, pg_sys::F_TIMETZ_CMP),
 ];
 
+/// A value as a tuple stores it: as many bytes as its type has, and then some without a meaning.
+pub(crate) type StoredValue = [u8; 16];
+
 /// What a HINT says about types.
-pub(crate) const SUPPORTED_TYPES: &str = "Supported types are boolean, smallint, integer, \
-     bigint, oid, real, double precision, date, time, timestamp and timestamp with time zone, \
-     with their default operator classes.";
+pub(crate) const SUPPORTED_TYPES: &str = "Supported types are boolean, \"char\", smallint, \
+     integer, bigint, money, oid, real, double precision, date, time, time with time zone, \
+     timestamp, timestamp with time zone, macaddr, macaddr8, pg_lsn and xid8, with their default \
+     operator classes.";
 
 impl KeyType {
     /// The key type of a SQL type, if it has codes.
@@ -86,7 +108,16 @@ impl KeyType {
             KeyType::Int2 | KeyType::Int4 | KeyType::Int8 => KeyType::Int2,
             KeyType::Float4 | KeyType::Float8 => KeyType::Float4,
             KeyType::Date | KeyType::Timestamp | KeyType::TimestampTz => KeyType::Date,
-            KeyType::Oid | KeyType::Time | KeyType::Bool => self,
+            KeyType::Oid
+            | KeyType::Time
+            | KeyType::Bool
+            | KeyType::Char
+            | KeyType::Money
+            | KeyType::Macaddr
+            | KeyType::Macaddr8
+            | KeyType::PgLsn
+            | KeyType::Xid8
+            | KeyType::TimeTz => self,
         }
     }
 
@@ -109,46 +140,80 @@ impl KeyType {
     }
 
     /// The code of a value of this type.
+    ///
+    /// # Safety
+    /// The Datum is one of this type: of some, it points to the value.
     #[inline]
-    pub(crate) fn encode(self, value: pg_sys::Datum) -> Word {
+    pub(crate) unsafe fn encode(self, value: pg_sys::Datum) -> Word {
         let bits = value.value() as u64;
         match self {
             KeyType::Int2 => from_i64((bits as i16).into()),
             KeyType::Int4 | KeyType::Date => from_i64((bits as i32).into()),
-            KeyType::Int8 | KeyType::Time | KeyType::Timestamp | KeyType::TimestampTz => {
-                from_i64(bits as i64)
-            }
+            KeyType::Int8
+            | KeyType::Time
+            | KeyType::Timestamp
+            | KeyType::TimestampTz
+            | KeyType::Money => from_i64(bits as i64),
             KeyType::Oid => (bits as u32).into(),
             KeyType::Bool => (bits as u8 != 0).into(),
+            KeyType::Char => (bits as u8).into(),
+            KeyType::PgLsn | KeyType::Xid8 => bits,
             KeyType::Float4 => from_f64(f32::from_bits(bits as u32).into()),
             KeyType::Float8 => from_f64(f64::from_bits(bits)),
+            // SAFETY: by contract; values of these types have so many bytes.
+            KeyType::Macaddr => unsafe {
+                let [a, b, c, d, e, f] = bytes(value);
+                Word::from_be_bytes([0, 0, a, b, c, d, e, f])
+            },
+            // SAFETY: as above.
+            KeyType::Macaddr8 => Word::from_be_bytes(unsafe { bytes(value) }),
+            // SAFETY: as above. The core's struct has four bytes of padding that are not stored.
+            KeyType::TimeTz => unsafe {
+                let [a, b, c, d, e, f, g, h, zone @ ..] = bytes::<12>(value);
+                let time = i64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+                from_zoned_time(time, i32::from_ne_bytes(zone))
+            },
         }
     }
 
-    /// The bytes of a code's value as a tuple stores them, from the first byte on.
+    /// Writes the bytes of a code's value as a tuple stores them.
     #[inline]
-    pub(crate) fn stored_value(self, code: Word) -> [u8; 8] {
+    pub(crate) fn store(self, code: Word, place: &mut StoredValue) {
         let number = to_i64(code);
         match self {
-            KeyType::Int2 => padded((number as i16).to_ne_bytes()),
-            KeyType::Int4 | KeyType::Date => padded((number as i32).to_ne_bytes()),
-            KeyType::Int8 | KeyType::Time | KeyType::Timestamp | KeyType::TimestampTz => {
-                number.to_ne_bytes()
+            KeyType::Int2 => put(place, (number as i16).to_ne_bytes()),
+            KeyType::Int4 | KeyType::Date => put(place, (number as i32).to_ne_bytes()),
+            KeyType::Int8
+            | KeyType::Time
+            | KeyType::Timestamp
+            | KeyType::TimestampTz
+            | KeyType::Money => put(place, number.to_ne_bytes()),
+            KeyType::Oid => put(place, (code as u32).to_ne_bytes()),
+            KeyType::Bool | KeyType::Char => put(place, [code as u8]),
+            KeyType::PgLsn | KeyType::Xid8 => put(place, code.to_ne_bytes()),
+            KeyType::Float4 => put(place, (to_f64(code) as f32).to_ne_bytes()),
+            KeyType::Float8 => put(place, to_f64(code).to_ne_bytes()),
+            // Without the two highest bytes.
+            KeyType::Macaddr => put(place, (code << 16).to_be_bytes()),
+            KeyType::Macaddr8 => put(place, code.to_be_bytes()),
+            KeyType::TimeTz => {
+                let (time, zone) = to_zoned_time(code);
+                put(place, time.to_ne_bytes());
+                place[8..12].copy_from_slice(&zone.to_ne_bytes());
             }
-            KeyType::Oid => padded((code as u32).to_ne_bytes()),
-            KeyType::Bool => padded([code as u8]),
-            KeyType::Float4 => padded((to_f64(code) as f32).to_ne_bytes()),
-            KeyType::Float8 => to_f64(code).to_ne_bytes(),
         }
     }
 
-    /// A code's value.
+    /// A code's value; in the current memory context, if the type is passed by reference.
     pub(crate) fn decode(self, code: Word) -> pg_sys::Datum {
         let number = to_i64(code);
         match self {
             KeyType::Float4 => pg_sys::Datum::from((to_f64(code) as f32).to_bits()),
             KeyType::Float8 => pg_sys::Datum::from(to_f64(code).to_bits()),
-            KeyType::Oid | KeyType::Bool => pg_sys::Datum::from(code),
+            KeyType::Oid | KeyType::Bool | KeyType::PgLsn | KeyType::Xid8 => {
+                pg_sys::Datum::from(code)
+            }
+            KeyType::Char => pg_sys::Datum::from(code as c_char),
             // Shorter integers lie in a Datum with their sign extended.
             KeyType::Int2
             | KeyType::Int4
@@ -156,8 +221,25 @@ impl KeyType {
             | KeyType::Date
             | KeyType::Time
             | KeyType::Timestamp
-            | KeyType::TimestampTz => pg_sys::Datum::from(number),
+            | KeyType::TimestampTz
+            | KeyType::Money => pg_sys::Datum::from(number),
+            KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz => {
+                let mut stored = StoredValue::default();
+                self.store(code, &mut stored);
+                // SAFETY: it was allocated for this, and is aligned for any type.
+                unsafe {
+                    let place = pg_sys::palloc(size_of::<StoredValue>()).cast::<StoredValue>();
+                    *place = stored;
+                    pg_sys::Datum::from(place)
+                }
+            }
         }
+    }
+
+    /// Whether the value of a code can be in an index: the code tells it from all others.
+    #[inline]
+    pub(crate) fn holds(self, code: Word) -> bool {
+        self != KeyType::TimeTz || is_zoned_time(code)
     }
 
     /// Whether a code tells all of its value. The codes of floats do not tell 0 from -0.
@@ -166,10 +248,19 @@ impl KeyType {
     }
 }
 
-fn padded<const N: usize>(bytes: [u8; N]) -> [u8; 8] {
-    let mut stored = [0; 8];
-    stored[..N].copy_from_slice(&bytes);
-    stored
+/// The bytes of a value that is passed by reference.
+///
+/// # Safety
+/// The Datum points to a value of so many bytes, at whatever alignment.
+#[inline]
+unsafe fn bytes<const N: usize>(value: pg_sys::Datum) -> [u8; N] {
+    // SAFETY: by contract; an array of bytes needs no alignment.
+    unsafe { *value.cast_mut_ptr::<[u8; N]>() }
+}
+
+#[inline]
+fn put<const N: usize>(place: &mut StoredValue, bytes: [u8; N]) {
+    place[..N].copy_from_slice(&bytes);
 }
 
 /// The name of a SQL type, for messages.
@@ -177,6 +268,17 @@ pub(crate) fn type_name(type_oid: pg_sys::Oid) -> String {
     // SAFETY: format_type_be works for any OID, and returns a C string.
     let name = unsafe { std::ffi::CStr::from_ptr(pg_sys::format_type_be(type_oid)) };
     name.to_string_lossy().into_owned()
+}
+
+/// Refuses a value of `timetz` that no index can hold: see [`KeyType::holds`].
+#[cold]
+pub(super) fn refuse_value() -> ! {
+    refuse(
+        PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
+        "time with time zone out of range for access method \"learned\"".to_owned(),
+        "Its time zone is more than 813 days from UTC. Use an index of access method \"btree\" \
+         for such values.",
+    )
 }
 
 /// Refuses an operator class.

@@ -18,7 +18,7 @@ use learned_index::page::meta::Identity;
 use pgrx::prelude::*;
 
 use crate::relation::OpenIndex;
-use key_type::{KeyType, refuse_type};
+use key_type::{KeyType, refuse_type, refuse_value};
 use tid::heap_tid;
 
 /// The type and the order of an index's column.
@@ -87,15 +87,31 @@ impl Column {
     }
 
     /// The code of a value, in the index's order.
+    ///
+    /// # Safety
+    /// The Datum is one of the column's type.
     #[inline]
-    pub(crate) fn code(self, value: pg_sys::Datum) -> Word {
-        self.in_order(self.key_type.encode(value))
+    pub(crate) unsafe fn code(self, value: pg_sys::Datum) -> Word {
+        // SAFETY: by contract.
+        self.in_order(unsafe { self.key_type.encode(value) })
     }
 
     /// The key of a value, or of NULL.
+    ///
+    /// # Safety
+    /// The Datum is one of the column's type, or `is_null`.
     #[inline]
-    pub(crate) fn key(self, value: pg_sys::Datum, is_null: bool) -> Key {
-        if is_null { self.null_key() } else { Key::value(self.code(value)) }
+    pub(crate) unsafe fn key(self, value: pg_sys::Datum, is_null: bool) -> Key {
+        // SAFETY: by contract.
+        if is_null { self.null_key() } else { Key::value(unsafe { self.code(value) }) }
+    }
+
+    /// Refuses a value that the index cannot hold, by its code in the index's order.
+    #[inline]
+    pub(crate) fn check_held(self, code: Word) {
+        if !self.key_type.holds(self.in_order(code)) {
+            refuse_value();
+        }
     }
 
     /// The key of NULL.
@@ -104,13 +120,13 @@ impl Column {
         Key { class, code: 0 }
     }
 
-    /// The value of a key, or `None` of NULL.
+    /// The value of a key, or `None` of NULL; as [`KeyType::decode`] has it.
     pub(crate) fn value(self, key: Key) -> Option<pg_sys::Datum> {
         let is_value = key.class == NullClass::Value;
         is_value.then(|| self.key_type.decode(self.in_order(key.code)))
     }
 
-    /// The entry of a row.
+    /// The entry of a row. An error if the index cannot hold its value.
     ///
     /// # Safety
     /// The pointers are valid, to the value of one column and to the TID, as the core passes them
@@ -123,7 +139,10 @@ impl Column {
         tid: pg_sys::ItemPointer,
     ) -> Entry {
         // SAFETY: by contract.
-        let (value, is_null, tid) = unsafe { (*values, *is_null, &*tid) };
-        Entry { key: self.key(value, is_null), tid: heap_tid(tid) }
+        let (key, tid) = unsafe { (self.key(*values, *is_null), heap_tid(&*tid)) };
+        if key.class == NullClass::Value {
+            self.check_held(key.code);
+        }
+        Entry { key, tid }
     }
 }

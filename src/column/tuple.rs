@@ -4,15 +4,17 @@ use learned_index::key::{Key, NullClass};
 use pgrx::pg_sys;
 
 use super::Column;
+use super::key_type::StoredValue;
 
-/// An index tuple of one fixed-width column: the header of itup.h, then the value at its place.
+/// An index tuple of one fixed-width column: the header of itup.h, then the value at its place,
+/// which is aligned for any type.
 #[repr(C, align(8))]
 struct Tuple {
     header: pg_sys::IndexTupleData,
-    content: [u8; 8],
+    content: StoredValue,
 }
 
-const _: () = assert!(size_of::<Tuple>() == 16);
+const _: () = assert!(size_of::<Tuple>() == 24);
 
 impl Tuple {
     /// A tuple without a NULL has its value after the header; one with a NULL has the bit map
@@ -20,7 +22,7 @@ impl Tuple {
     fn new(flags: u32) -> Tuple {
         let t_info = (size_of::<Tuple>() as u32 | flags) as u16;
         let header = pg_sys::IndexTupleData { t_info, ..Default::default() };
-        Tuple { header, content: [0; 8] }
+        Tuple { header, content: StoredValue::default() }
     }
 }
 
@@ -41,7 +43,7 @@ impl ReturnedTuple {
         if key.class != NullClass::Value {
             return &raw mut self.null.header;
         }
-        self.value.content = column.key_type.stored_value(column.in_order(key.code));
+        column.key_type.store(column.in_order(key.code), &mut self.value.content);
         &raw mut self.value.header
     }
 }

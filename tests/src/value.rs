@@ -15,12 +15,24 @@ pub enum SqlType {
     Timestamp,
     Timestamptz,
     Bool,
+    Char,
+    Money,
+    Macaddr,
+    Macaddr8,
+    PgLsn,
+    Xid8,
+    Timetz,
 }
 
-use SqlType::{Bool, Date, Float4, Float8, Int2, Int4, Int8, Oid, Time, Timestamp, Timestamptz};
+use SqlType::{
+    Bool, Char, Date, Float4, Float8, Int2, Int4, Int8, Macaddr, Macaddr8, Money, Oid, PgLsn, Time,
+    Timestamp, Timestamptz, Timetz, Xid8,
+};
 
 /// A value: integers as they are, dates as days and times as microseconds since 2000-01-01 (or
-/// midnight), `i64::MIN` and `i64::MAX` for the infinities of dates and timestamps.
+/// midnight), `i64::MIN` and `i64::MAX` for the infinities of dates and timestamps. Money is cents,
+/// and an unsigned number of 64 bits less 2^63. Of a time with a zone, each microsecond in UTC has
+/// four numbers, for zones from east to west.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Key {
@@ -29,11 +41,33 @@ pub enum Key {
 }
 
 const DAY: i64 = 86_400_000_000;
+const SECOND: i64 = 1_000_000;
+const ZONES: i64 = 4;
+/// Seconds of the zones that are furthest from UTC.
+const FARTHEST: i64 = 57_599;
 
 impl SqlType {
     /// Every indexable type.
-    pub const ALL: [SqlType; 11] =
-        [Int2, Int4, Int8, Oid, Float4, Float8, Date, Time, Timestamp, Timestamptz, Bool];
+    pub const ALL: [SqlType; 18] = [
+        Int2,
+        Int4,
+        Int8,
+        Oid,
+        Float4,
+        Float8,
+        Date,
+        Time,
+        Timestamp,
+        Timestamptz,
+        Bool,
+        Char,
+        Money,
+        Macaddr,
+        Macaddr8,
+        PgLsn,
+        Xid8,
+        Timetz,
+    ];
 
     /// The type's name in SQL.
     pub fn name(self) -> &'static str {
@@ -49,19 +83,43 @@ impl SqlType {
             Timestamp => "timestamp",
             Timestamptz => "timestamptz",
             Bool => "bool",
+            Char => "\"char\"",
+            Money => "money",
+            Macaddr => "macaddr",
+            Macaddr8 => "macaddr8",
+            PgLsn => "pg_lsn",
+            Xid8 => "xid8",
+            Timetz => "timetz",
         }
+    }
+
+    /// The name as a part of other names.
+    pub fn label(self) -> &'static str {
+        self.name().trim_matches('"')
     }
 
     /// The types that share the operator family, this one included.
     pub fn family(self) -> &'static [SqlType] {
         match self {
             Int2 | Int4 | Int8 => &[Int2, Int4, Int8],
-            Oid => &[Oid],
             Float4 | Float8 => &[Float4, Float8],
             Date | Timestamp | Timestamptz => &[Date, Timestamp, Timestamptz],
+            Oid => &[Oid],
             Time => &[Time],
             Bool => &[Bool],
+            Char => &[Char],
+            Money => &[Money],
+            Macaddr => &[Macaddr],
+            Macaddr8 => &[Macaddr8],
+            PgLsn => &[PgLsn],
+            Xid8 => &[Xid8],
+            Timetz => &[Timetz],
         }
+    }
+
+    /// Whether there are aggregates of the type that give the first and the last one.
+    pub fn has_ends(self) -> bool {
+        !matches!(self, Char | Macaddr | Macaddr8)
     }
 
     /// Whether values are [`Key::Float`].
@@ -69,7 +127,8 @@ impl SqlType {
         matches!(self, Float4 | Float8)
     }
 
-    /// The least and the greatest finite value of a type whose values are [`Key::Int`].
+    /// The least and the greatest finite value of a type whose values are [`Key::Int`]. Of
+    /// characters only some that every version reads and shows as they are.
     pub fn range(self) -> (i64, i64) {
         match self {
             Int2 => (i16::MIN.into(), i16::MAX.into()),
@@ -79,7 +138,13 @@ impl SqlType {
             Date => (-2_451_545, 2_145_031_948),
             Time => (0, DAY),
             Timestamp | Timestamptz => (-211_813_488_000_000_000, 9_223_371_331_199_999_999),
-            Int8 | Float4 | Float8 => (i64::MIN, i64::MAX),
+            Char => (b'<'.into(), b'~'.into()),
+            Macaddr => (0, (1 << 48) - 1),
+            Timetz => {
+                let farthest = FARTHEST * SECOND;
+                (-farthest * ZONES, (DAY + farthest) * ZONES + ZONES - 1)
+            }
+            Int8 | Money | Macaddr8 | PgLsn | Xid8 | Float4 | Float8 => (i64::MIN, i64::MAX),
         }
     }
 
@@ -100,10 +165,8 @@ impl SqlType {
                 .collect();
         }
         let (least, greatest) = self.range();
-        let mut keys = vec![least, least + 1, greatest - 1, greatest, 0, 1];
-        if least < 0 {
-            keys.push(-1);
-        }
+        let mut keys = vec![least, least + 1, greatest - 1, greatest];
+        keys.extend([0, 1, -1].into_iter().filter(|number| (least..=greatest).contains(number)));
         if matches!(self, Date | Timestamp | Timestamptz) {
             keys.extend([i64::MIN, i64::MAX]);
         }
@@ -192,6 +255,16 @@ impl SqlType {
                     number.div_euclid(DAY),
                     &format!("{}+00", clock(number.rem_euclid(DAY))),
                 ),
+                Char => char::from(number as u8).to_string(),
+                Money => {
+                    let (sign, cents) = (if number < 0 { "-" } else { "" }, number.unsigned_abs());
+                    format!("{sign}{}.{:02}", cents / 100, cents % 100)
+                }
+                Macaddr => octets(&number.to_be_bytes()[2..]),
+                Macaddr8 => octets(&unsigned(number).to_be_bytes()),
+                PgLsn => format!("{:X}/{:X}", unsigned(number) >> 32, unsigned(number) as u32),
+                Xid8 => unsigned(number).to_string(),
+                Timetz => zoned_clock(number),
                 _ => number.to_string(),
             },
         }
@@ -201,6 +274,25 @@ impl SqlType {
     pub fn literal(self, key: Key) -> String {
         format!("'{}'::{}", self.text(key), self.name())
     }
+}
+
+fn unsigned(number: i64) -> u64 {
+    number as u64 ^ 1 << 63
+}
+
+fn octets(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
+/// A time in one of the zones in which the instant is a time of one day.
+fn zoned_clock(number: i64) -> String {
+    let (instant, choice) = (number.div_euclid(ZONES), number.rem_euclid(ZONES));
+    let east = ((instant - DAY + SECOND - 1).div_euclid(SECOND)).max(-FARTHEST);
+    let west = instant.div_euclid(SECOND).min(FARTHEST);
+    let zone = east + (west - east) * choice / (ZONES - 1);
+    let (sign, away) = (if zone > 0 { '-' } else { '+' }, zone.abs());
+    let (hours, minutes, seconds) = (away / 3600, away / 60 % 60, away % 60);
+    format!("{}{sign}{hours:02}:{minutes:02}:{seconds:02}", clock(instant - zone * SECOND))
 }
 
 fn clock(micros: i64) -> String {

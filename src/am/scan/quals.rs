@@ -103,9 +103,9 @@ unsafe fn select(key: &pg_sys::ScanKeyData, column: Column, exact: &mut bool) ->
         return interval_of(key.sk_argument).into();
     }
     // SAFETY: the argument of an array key is an array of the key's subtype.
-    let elements = unsafe { elements(key.sk_argument) };
+    let found = unsafe { of_elements(key.sk_argument, interval_of) };
     let mut many = Intervals::new();
-    many.set_union(elements.into_iter().filter_map(interval_of));
+    many.set_union(found);
     Selection::Many(many)
 }
 
@@ -131,11 +131,15 @@ fn interval(cut: Cut, comparison: Comparison, column: Column) -> Option<Interval
     Some(Interval { low: Key::value(low), high: Key::value(high) })
 }
 
-/// The elements of an array that are not NULL.
+/// The intervals of the elements of an array that are not NULL.
 ///
 /// # Safety
-/// `array` is a non-null array of a fixed-width type that is passed by value.
-unsafe fn elements(array: pg_sys::Datum) -> Vec<pg_sys::Datum> {
+/// `array` is a non-null array of a fixed-width type. What `interval_of` is given may point into
+/// memory that is freed afterwards.
+unsafe fn of_elements(
+    array: pg_sys::Datum,
+    interval_of: impl FnMut(pg_sys::Datum) -> Option<Interval>,
+) -> Vec<Interval> {
     // SAFETY: by contract; what was allocated here is freed here.
     unsafe {
         let stored = array.cast_mut_ptr::<pg_sys::varlena>();
@@ -160,7 +164,7 @@ unsafe fn elements(array: pg_sys::Datum) -> Vec<pg_sys::Datum> {
         let count = usize::try_from(count).unwrap_or(0);
         let mut found = with_room(count);
         let not_null = (0..count).filter(|&index| !*nulls.add(index));
-        found.extend(not_null.map(|index| *values.add(index)));
+        found.extend(not_null.map(|index| *values.add(index)).filter_map(interval_of));
         pg_sys::pfree(values.cast());
         pg_sys::pfree(nulls.cast());
         if plain != stored {
@@ -201,7 +205,8 @@ unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::Datum) -> C
                 _ => before_finite_timestamps(),
             }
         }
-        _ => Cut::at(value_type.encode(value)),
+        // SAFETY: by contract.
+        _ => Cut::at(unsafe { value_type.encode(value) }),
     }
 }
 

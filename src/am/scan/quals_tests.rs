@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 use super::quals::set_intervals;
 use crate::column::Column;
 use crate::column::key_type::KeyType;
-use crate::column::tests::{datums, samples};
+use crate::column::tests::{datums, key as key_in, samples};
 use crate::relation::tests::new_index;
 
 const STRATEGIES: [u32; 5] = [
@@ -45,7 +45,7 @@ fn holds(
     condition: &Condition,
 ) -> Option<bool> {
     let &(strategy, argument_type, argument) = condition;
-    // SAFETY: the operator takes these types, which are passed by value.
+    // SAFETY: the operator takes these types.
     unsafe {
         let (left, right) = (key_type.oid(), argument_type.oid());
         let operator = pg_sys::get_opfamily_member(family, left, right, strategy as i16);
@@ -88,7 +88,7 @@ mod tests {
                         let Some(expected) = holds(family, key_type, value, &condition) else {
                             continue;
                         };
-                        let key = column.key(value, false);
+                        let key = key_in(column, value);
                         let contains = found.iter().any(|interval| interval.contains(key));
                         assert!(
                             contains == expected || contains && recheck,
@@ -112,7 +112,7 @@ mod tests {
         let above = key_of(&(pg_sys::BTGreaterStrategyNumber, KeyType::Int8, value("5")));
         let below = key_of(&(pg_sys::BTLessEqualStrategyNumber, KeyType::Int8, value("9")));
         let expected =
-            Interval { low: column.key(value("6"), false), high: column.key(value("9"), false) };
+            Interval { low: key_in(column, value("6")), high: key_in(column, value("9")) };
         assert_eq!(intervals(column, &[above, below]), (vec![expected], false));
         let never = key_of(&(pg_sys::BTGreaterStrategyNumber, KeyType::Int8, value("9")));
         assert_eq!(intervals(column, &[below, never]), (vec![], false));

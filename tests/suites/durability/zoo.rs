@@ -106,11 +106,12 @@ pub(super) fn create(client: &mut Client) {
             }
         }
     }
-    let columns = SqlType::ALL.map(|kind| format!("{0}_key {0}", kind.name())).join(", ");
+    let columns =
+        SqlType::ALL.map(|kind| format!("{}_key {}", kind.label(), kind.name())).join(", ");
     client.script(&format!("CREATE TABLE types (id int4, {columns})")).unwrap();
     insert_types(client, 0);
     for kind in SqlType::ALL {
-        let name = kind.name();
+        let name = kind.label();
         client
             .script(&format!(
                 "CREATE INDEX types_{name} ON types USING {} ({name}_key)",
@@ -141,8 +142,8 @@ pub(super) fn assert_exact(client: &mut Client) {
         subject.assert_exact(client);
     }
     for kind in SqlType::ALL {
-        check(client, &format!("types_{}", kind.name()));
-        let key = format!("{}_key", kind.name());
+        check(client, &format!("types_{}", kind.label()));
+        let key = format!("{}_key", kind.label());
         let (low, high) = (kind.literal(kind.wrap(370)), kind.literal(kind.wrap(29_600)));
         for condition in [format!("{key} IS NOT NULL"), format!("{key} BETWEEN {low} AND {high}")] {
             let query = format!("SELECT id FROM types WHERE {condition} ORDER BY {key}, id");

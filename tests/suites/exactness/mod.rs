@@ -16,7 +16,7 @@ const INDEXES_A_TABLE: usize = 3;
 const QUERIES_AN_INDEX: usize = 110;
 
 #[test]
-fn fifty_thousand_generated_queries_answer_as_a_sequential_scan() {
+fn a_hundred_thousand_generated_queries_answer_as_a_sequential_scan() {
     let cluster = Cluster::start();
     let mut total = Runner::default();
     println!("seed {}", seed());
@@ -34,7 +34,7 @@ fn fifty_thousand_generated_queries_answer_as_a_sequential_scan() {
         total.add(&runner);
     }
     println!("all: {}", total.summary());
-    assert!(total.queries() >= 61_000, "only {} queries were generated", total.queries());
+    assert!(total.queries() >= 100_000, "only {} queries were generated", total.queries());
 }
 
 #[test]

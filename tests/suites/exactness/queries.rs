@@ -66,18 +66,19 @@ impl Generator<'_> {
         };
         let returns = match (&condition, returns) {
             (None, Returns::Rows) => self.ordered(shape),
-            (None, Returns::Aggregate(_)) => self.ends(),
+            (None, Returns::Aggregate(_)) if self.sql_type.has_ends() => self.ends(),
+            (None, Returns::Aggregate(_)) => self.ordered(shape),
             (_, returns) => returns,
         };
         Query { shape, condition, returns, bitmap_only }
     }
 
-    /// The least and the greatest key.
+    /// The least and the greatest key, of types that have functions for these.
     fn ends(&self) -> Returns {
         Returns::Aggregate(match self.sql_type {
-            // There is no min(bool).
             SqlType::Bool => "bool_and({k}), bool_or({k})",
-            _ => "min({k}), max({k})",
+            _ if self.sql_type.has_ends() => "min({k}), max({k})",
+            _ => "count(*), count({k})",
         })
     }
 

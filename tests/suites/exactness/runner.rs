@@ -42,7 +42,7 @@ impl Table {
         distribution: Distribution,
         rng: &mut StdRng,
     ) -> Self {
-        let name = format!("{}_{distribution:?}", sql_type.name()).to_lowercase();
+        let name = format!("{}_{distribution:?}", sql_type.label()).to_lowercase();
         let keys = distribution.generate(sql_type, rng);
         let mut client = cluster.connect();
         client
@@ -50,7 +50,7 @@ impl Table {
             .unwrap();
         let mut copy = client.copy_in(&format!("COPY {name} FROM STDIN (NULL '')")).unwrap();
         for (id, key) in keys.iter().enumerate() {
-            let key = key.map_or_else(String::new, |key| sql_type.text(key));
+            let key = key.map_or_else(String::new, |key| sql_type.text(key).replace('\\', "\\\\"));
             let p = if rng.random_bool(0.7) { 't' } else { 'f' };
             writeln!(copy, "{id}\t{key}\t{p}").unwrap();
         }

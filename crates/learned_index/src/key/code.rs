@@ -44,6 +44,52 @@ pub const fn to_f64(code: Word) -> f64 {
     f64::from_bits(if code & SIGN == 0 { !code } else { code ^ SIGN })
 }
 
+const USECS_PER_SECOND: i64 = 1_000_000;
+const SECONDS_PER_DAY: i64 = 86_400;
+/// The instants that codes have room for lie less than 2^46 microseconds (814 days) from midnight
+/// in UTC. The lowest bits are left for what is not the instant.
+const INSTANTS: i64 = 1 << 46;
+const REST_BITS: u32 = 17;
+const REST: Word = (1 << REST_BITS) - 1;
+
+/// The code of `timetz`: a time of day in microseconds, and a zone in seconds west of UTC.
+///
+/// `timetz_cmp_internal` of the core's date.c compares the instants, `time + zone`, and then the
+/// zones. Of two values with the same instant, the one further west has fewer whole seconds since
+/// its midnight, and fewer than 2^17 in any case. So these, counted backwards, stand for the zone.
+///
+/// A value that codes have no room for gets one that no other value has, in its order among those:
+/// see [`is_zoned_time`].
+#[inline]
+pub fn from_zoned_time(time: i64, zone: i32) -> Word {
+    let instant = time.saturating_add(i64::from(zone) * USECS_PER_SECOND);
+    let rest = SECONDS_PER_DAY + 1 - time.div_euclid(USECS_PER_SECOND);
+    if instant < -INSTANTS {
+        Word::MIN
+    } else if instant >= INSTANTS {
+        Word::MAX
+    } else {
+        ((instant + INSTANTS) as Word) << REST_BITS | rest.clamp(0, REST as i64) as Word
+    }
+}
+
+/// Whether a code made by [`from_zoned_time`] tells its value. Times of day up to 24:00 have such
+/// codes in zones of up to 813 days. PostgreSQL reads zones of less than 16 hours, but
+/// `AT TIME ZONE` makes others of any interval.
+#[inline]
+pub fn is_zoned_time(code: Word) -> bool {
+    (1..=SECONDS_PER_DAY as Word + 1).contains(&(code & REST))
+}
+
+/// The time and the zone of a code made by [`from_zoned_time`] that [`is_zoned_time`].
+#[inline]
+pub fn to_zoned_time(code: Word) -> (i64, i32) {
+    let instant = (code >> REST_BITS) as i64 - INSTANTS;
+    let seconds = SECONDS_PER_DAY + 1 - (code & REST) as i64;
+    let zone = instant.div_euclid(USECS_PER_SECOND) - seconds.clamp(0, SECONDS_PER_DAY);
+    (instant - zone * USECS_PER_SECOND, zone as i32)
+}
+
 #[cfg(test)]
 mod tests {
     use std::cmp::Ordering;
@@ -68,6 +114,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// PostgreSQL's timetz_cmp_internal.
+    fn sql_cmp_zoned(a: (i64, i32), b: (i64, i32)) -> Ordering {
+        let instant = |(time, zone)| i128::from(time) + i128::from(zone) * 1_000_000;
+        instant(a).cmp(&instant(b)).then(a.1.cmp(&b.1))
+    }
+
+    /// 813 days.
+    const FAR: i32 = 813 * 86_400;
+    const DAY: i64 = SECONDS_PER_DAY * USECS_PER_SECOND;
+
+    /// Times of day and zones: any, those that PostgreSQL reads, and few instants in many zones.
+    fn zoned_time() -> impl Strategy<Value = (i64, i32)> {
+        let zones = prop_oneof![any::<i32>(), -57_599..=57_599, -FAR..=FAR];
+        let near = (0..3i64, -40_000..=40_000)
+            .prop_map(|(usecs, zone)| (usecs + DAY / 2 - i64::from(zone) * USECS_PER_SECOND, zone));
+        let ends = prop_oneof![Just(0), Just(1), Just(DAY - 1), Just(DAY)];
+        prop_oneof![(0..=DAY, zones.clone()), (ends, zones), near]
     }
 
     const FLOATS: [f64; 16] = [
@@ -115,7 +180,58 @@ mod tests {
         assert_eq!(from_i64(i64::MAX), u64::MAX);
     }
 
+    #[test]
+    fn zoned_times_are_ordered_by_their_instants_and_then_by_their_zones() {
+        let (noon, hour) = (DAY / 2, 3_600 * USECS_PER_SECOND);
+        let sorted = [
+            (0, -57_599),
+            (DAY, -57_599),
+            (noon + hour, -3_600),
+            (noon, 0),
+            (noon - hour, 3_600),
+            (noon - hour + 1, 3_600),
+            (DAY, 57_599),
+        ];
+        for pair in sorted.windows(2) {
+            let codes = [pair[0], pair[1]].map(|(time, zone)| from_zoned_time(time, zone));
+            assert!(codes[0] < codes[1], "{pair:?}: {codes:?}");
+        }
+    }
+
+    #[test]
+    fn zoned_times_that_no_code_tells_are_beyond_all_others() {
+        let (first, last) = ((0, -FAR), (DAY, FAR));
+        for (time, zone) in [(0, i32::MIN), (DAY, -71_000_000), (i64::MIN, 0)] {
+            assert!(from_zoned_time(time, zone) < from_zoned_time(first.0, first.1));
+        }
+        for (time, zone) in [(DAY, i32::MAX), (0, 71_000_000), (i64::MAX, 0)] {
+            assert!(from_zoned_time(time, zone) > from_zoned_time(last.0, last.1));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn zoned_times_keep_their_order_and_value(a in zoned_time(), b in zoned_time()) {
+            let codes = [a, b].map(|(time, zone)| from_zoned_time(time, zone));
+            for (value, code) in [(a, codes[0]), (b, codes[1])] {
+                let told = is_zoned_time(code);
+                prop_assert!(told || !(-FAR..=FAR).contains(&value.1), "{value:?}");
+                prop_assert!(!told || to_zoned_time(code) == value, "{value:?}");
+            }
+            let (found, expected) = (codes[0].cmp(&codes[1]), sql_cmp_zoned(a, b));
+            let both_beyond = !codes.into_iter().any(is_zoned_time);
+            let same = found == expected || both_beyond && found == Ordering::Equal;
+            prop_assert!(same, "{a:?} against {b:?}: {codes:?}");
+        }
+
+        #[test]
+        fn any_bytes_are_a_zoned_time_or_none(time: i64, zone: i32, code: Word) {
+            let of_bytes = from_zoned_time(time, zone);
+            prop_assert!(!is_zoned_time(of_bytes) || to_zoned_time(of_bytes) == (time, zone));
+            let (time, zone) = to_zoned_time(code);
+            prop_assert!((0..DAY + USECS_PER_SECOND).contains(&time), "{code}: {time} {zone}");
+        }
+
         #[test]
         fn integers_keep_their_order_and_value(a: i64, b: i64) {
             prop_assert_eq!(from_i64(a).cmp(&from_i64(b)), a.cmp(&b));
