@@ -321,3 +321,15 @@ CREATE OPERATOR CLASS timetz_ops DEFAULT FOR TYPE pg_catalog.timetz USING learne
 
 ALTER OPERATOR FAMILY timetz_ops USING learned ADD
     FUNCTION 3 (pg_catalog.timetz, pg_catalog.interval) pg_catalog.in_range(pg_catalog.timetz, pg_catalog.timetz, pg_catalog.interval, pg_catalog.bool, pg_catalog.bool);
+
+CREATE OPERATOR FAMILY uuid_ops USING learned;
+
+CREATE OPERATOR CLASS uuid_ops DEFAULT FOR TYPE pg_catalog.uuid USING learned FAMILY uuid_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.uuid_cmp(pg_catalog.uuid, pg_catalog.uuid),
+    FUNCTION 2 pg_catalog.uuid_sortsupport(pg_catalog.internal),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);

@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use super::unique_violation::duplicate_in_table;
 use crate::column::Column;
+use crate::column::code::{IndexCode, with_code};
 use crate::column::tid::heap_tid;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::report::carried::carrying;
@@ -27,16 +28,16 @@ const PHASE_LOG: i64 = 4;
 const ROWS_AT_ONCE: usize = 256;
 
 /// What the callback of the table scan works with.
-struct Build {
-    loader: Loader<BulkPages, TemporaryRuns, fn() -> TemporaryRuns>,
+struct Build<C: IndexCode> {
+    loader: Loader<BulkPages<C>, TemporaryRuns, fn() -> TemporaryRuns>,
     /// Code, heap TID and whether it is alive of rows that wait for the loader; room for
     /// [`ROWS_AT_ONCE`].
-    rows: Vec<(u64, HeapTid, bool)>,
+    rows: Vec<(C, HeapTid, bool)>,
     column: Column,
     entries: u64,
     /// Why there will be no index. It is reported after the scan of the table, whose frames would
     /// strip the constraint's name from the error.
-    failed: Option<BuildError>,
+    failed: Option<BuildError<C>>,
 }
 
 fn enter_phase(phase: i64) {
@@ -56,16 +57,29 @@ pub(crate) unsafe extern "C-unwind" fn ambuild(
     index: pg_sys::Relation,
     info: *mut pg_sys::IndexInfo,
 ) -> *mut pg_sys::IndexBuildResult {
-    // SAFETY: by contract the relations are open and the index is empty.
+    // SAFETY: by contract.
     unsafe {
         let (table, index) = (OpenTable::new(heap), OpenIndex::new(index));
+        with_code!(index, C => build::<C>(table, index, info))
+    }
+}
+
+/// # Safety
+/// As [`ambuild`].
+unsafe fn build<C: IndexCode>(
+    table: OpenTable,
+    index: OpenIndex,
+    info: *mut pg_sys::IndexInfo,
+) -> *mut pg_sys::IndexBuildResult {
+    // SAFETY: by contract the relations are open and the index is empty.
+    unsafe {
         let main = pg_sys::ForkNumber::MAIN_FORKNUM;
         if pg_sys::RelationGetNumberOfBlocksInFork(index.raw(), main) != 0 {
             error!("index \"{}\" already contains data", index.name());
         }
         let column = Column::of_index(index);
         let memory = (pg_sys::maintenance_work_mem as usize).saturating_mul(1024);
-        let pages = BulkPages::new(index, main);
+        let pages: BulkPages<C> = BulkPages::new(index, main);
         let new_spill: fn() -> TemporaryRuns = TemporaryRuns::default;
         let unique = uniqueness(info);
         #[cfg(not(feature = "pg18"))]
@@ -160,7 +174,12 @@ fn warn_of_unique(table: OpenTable) {
 }
 
 /// Raises the error of a build.
-fn fail(table: OpenTable, index: OpenIndex, error: BuildError, column: Column) -> ! {
+fn fail<C: IndexCode>(
+    table: OpenTable,
+    index: OpenIndex,
+    error: BuildError<C>,
+    column: Column,
+) -> ! {
     match error {
         BuildError::Duplicate { key } => {
             let found = column.value(key);
@@ -185,11 +204,11 @@ fn fail(table: OpenTable, index: OpenIndex, error: BuildError, column: Column) -
 ///
 /// # Safety
 /// As [`ambuild`].
-unsafe fn scan_table(
+unsafe fn scan_table<C: IndexCode>(
     table: OpenTable,
     index: OpenIndex,
     info: *mut pg_sys::IndexInfo,
-    build: &mut Build,
+    build: &mut Build<C>,
 ) -> f64 {
     let Some(scan) = table.method().index_build_range_scan else {
         error!("the table access method cannot build indexes");
@@ -211,7 +230,7 @@ unsafe fn scan_table(
                         true,
                         0,
                         pg_sys::InvalidBlockNumber,
-                        Some(add_row),
+                        Some(add_row::<C>),
                         state,
                         std::ptr::null_mut(),
                     )
@@ -221,7 +240,7 @@ unsafe fn scan_table(
     }
 }
 
-impl Build {
+impl<C: IndexCode> Build<C> {
     /// Hands the rows that wait over to the loader.
     fn load_rows(&mut self) {
         for (code, tid, alive) in self.rows.drain(..) {
@@ -245,7 +264,7 @@ impl Build {
 ///
 /// Most rows only wait: that needs none of the guards that pgrx puts around a callback, since
 /// nothing on the way panics or calls the server.
-unsafe extern "C-unwind" fn add_row(
+unsafe extern "C-unwind" fn add_row<C: IndexCode>(
     _index: pg_sys::Relation,
     tid: pg_sys::ItemPointer,
     values: *mut pg_sys::Datum,
@@ -255,15 +274,15 @@ unsafe extern "C-unwind" fn add_row(
 ) {
     // SAFETY: the core passes one column's value, and the state that scan_table gave it.
     unsafe {
-        let build = &mut *state.cast::<Build>();
+        let build = &mut *state.cast::<Build<C>>();
         if *is_null {
-            return add_null(tid, alive, state);
+            return add_null::<C>(tid, alive, state);
         }
         let code = build.column.code(*values);
         // There is room for it: the callback that adds the last one makes room.
         build.rows.push((code, heap_tid(&*tid), alive));
         if build.rows.len() == build.rows.capacity() {
-            load_rows(state);
+            load_rows::<C>(state);
         }
     }
 }
@@ -273,9 +292,9 @@ unsafe extern "C-unwind" fn add_row(
 /// # Safety
 /// As [`add_row`].
 #[pg_guard]
-unsafe extern "C-unwind" fn load_rows(state: *mut c_void) {
+unsafe extern "C-unwind" fn load_rows<C: IndexCode>(state: *mut c_void) {
     // SAFETY: by contract.
-    unsafe { &mut *state.cast::<Build>() }.load_rows();
+    unsafe { &mut *state.cast::<Build<C>>() }.load_rows();
 }
 
 /// Adds a row whose column is NULL.
@@ -283,9 +302,13 @@ unsafe extern "C-unwind" fn load_rows(state: *mut c_void) {
 /// # Safety
 /// As [`add_row`].
 #[pg_guard]
-unsafe extern "C-unwind" fn add_null(tid: pg_sys::ItemPointer, alive: bool, state: *mut c_void) {
+unsafe extern "C-unwind" fn add_null<C: IndexCode>(
+    tid: pg_sys::ItemPointer,
+    alive: bool,
+    state: *mut c_void,
+) {
     // SAFETY: by contract.
-    unsafe { (*state.cast::<Build>()).load_null(heap_tid(&*tid), alive) };
+    unsafe { (*state.cast::<Build<C>>()).load_null(heap_tid(&*tid), alive) };
 }
 
 /// Writes an empty index to the init fork of an unlogged one.
@@ -297,15 +320,23 @@ pub(crate) unsafe extern "C-unwind" fn ambuildempty(index: pg_sys::Relation) {
     // SAFETY: by contract the index is open and its init fork exists and is empty.
     unsafe {
         let index = OpenIndex::new(index);
-        let identity = Column::of_index(index).new_identity();
-        let builder = Builder::new(MemoryStore::new(), identity, index.options().build());
-        let (built, _) = builder.finish();
-        let mut pages = BulkPages::new(index, pg_sys::ForkNumber::INIT_FORKNUM);
-        for block in 0..built.blocks() {
-            pages.append(&built.read(block, 0));
-        }
-        pages.log();
+        with_code!(index, C => build_empty::<C>(index));
     }
+}
+
+/// # Safety
+/// As [`ambuildempty`].
+unsafe fn build_empty<C: IndexCode>(index: OpenIndex) {
+    let identity = Column::of_index(index).new_identity();
+    let store: MemoryStore<C> = MemoryStore::default();
+    let (built, _) = Builder::new(store, identity, index.options().build()).finish();
+    // SAFETY: by contract.
+    let mut pages: BulkPages<C> =
+        unsafe { BulkPages::new(index, pg_sys::ForkNumber::INIT_FORKNUM) };
+    for block in 0..built.blocks() {
+        pages.append(&built.read(block, 0));
+    }
+    pages.log();
 }
 
 /// The name of a phase of the build, for pg_stat_progress_create_index.

@@ -2,7 +2,7 @@
 //! their entries.
 
 use learned_index::entry::{Block, Entry};
-use learned_index::key::Word;
+use learned_index::key::{Code, Word};
 use learned_index::page::delta::capacity;
 use learned_index::tree::delta::{Candidate, Table};
 use pgrx::prelude::*;
@@ -31,7 +31,7 @@ impl DeadRows {
     }
 }
 
-impl Table for DeadRows {
+impl<C: Code> Table<C> for DeadRows {
     /// The last transaction that removed one of the rows.
     type Horizon = pg_sys::TransactionId;
 
@@ -87,7 +87,7 @@ impl Table for DeadRows {
         horizon
     }
 
-    fn before_removal(&mut self, horizon: pg_sys::TransactionId, _: &[Entry]) {
+    fn before_removal(&mut self, horizon: pg_sys::TransactionId, _: &[Entry<C>]) {
         // SAFETY: nothing is being logged.
         unsafe { log_conflict(self.index, self.table, horizon) };
     }

@@ -12,7 +12,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use learned_index::key::Key;
+use learned_index::key::{Code, Key};
 use learned_index::predicate::{GROUPS, Held, Lock, MOST_PARTS, marker, parts_of};
 use learned_index::tree::scan::PredicateLocks;
 use pgrx::pg_sys;
@@ -165,7 +165,7 @@ impl PredicateLocks for ReadLocks {
 ///
 /// # Safety
 /// None of the index's pages is locked by this session.
-pub(super) unsafe fn check_readers(index: OpenIndex, key: Key) {
+pub(super) unsafe fn check_readers<C: Code>(index: OpenIndex, key: Key<C>) {
     if !is_serializable(index) {
         return;
     }
@@ -179,7 +179,7 @@ pub(super) unsafe fn check_readers(index: OpenIndex, key: Key) {
             || marked = std::array::from_fn(|group| PageIsPredicateLocked(index, marker(group))),
         );
         let (mut numbers, mut count) = ([0; MOST_PARTS], 0);
-        parts_of(key, |part| {
+        parts_of(key.word(), |part| {
             if marked[part.group()] {
                 numbers[count] = part.number();
                 count += 1;

@@ -3,12 +3,14 @@
 use std::ffi::c_void;
 
 use learned_index::entry::HeapTid;
+use learned_index::key::Code;
 use learned_index::store::Store;
 use learned_index::tree::directory::read_meta;
 use learned_index::tree::merge::delta_entries;
 use learned_index::tree::vacuum::bulk_delete;
 use pgrx::prelude::*;
 
+use crate::column::code::with_code;
 use crate::column::tid::item_pointer;
 use crate::merge::cleanup::finish_vacuum;
 use crate::merge::exclusion::Exclusion;
@@ -30,7 +32,22 @@ pub(crate) unsafe extern "C-unwind" fn ambulkdelete(
     // SAFETY: by contract.
     unsafe {
         let index = OpenIndex::new((*info).index);
-        let store = IndexStore::for_vacuum(index, (*info).strategy);
+        with_code!(index, C => delete::<C>(index, &*info, stats, callback, callback_state))
+    }
+}
+
+/// # Safety
+/// As [`ambulkdelete`].
+unsafe fn delete<C: Code>(
+    index: OpenIndex,
+    info: &pg_sys::IndexVacuumInfo,
+    stats: *mut pg_sys::IndexBulkDeleteResult,
+    callback: pg_sys::IndexBulkDeleteCallback,
+    callback_state: *mut c_void,
+) -> *mut pg_sys::IndexBulkDeleteResult {
+    // SAFETY: by contract.
+    unsafe {
+        let store: IndexStore<C> = IndexStore::for_vacuum(index, info.strategy);
         let Some(callback) = callback else {
             error!("ambulkdelete without a callback");
         };
@@ -74,7 +91,20 @@ pub(crate) unsafe extern "C-unwind" fn amvacuumcleanup(
             return stats;
         }
         let index = OpenIndex::new((*info).index);
-        let store = IndexStore::for_vacuum(index, (*info).strategy);
+        with_code!(index, C => clean_up::<C>(index, &*info, stats))
+    }
+}
+
+/// # Safety
+/// As [`amvacuumcleanup`].
+unsafe fn clean_up<C: Code>(
+    index: OpenIndex,
+    info: &pg_sys::IndexVacuumInfo,
+    stats: *mut pg_sys::IndexBulkDeleteResult,
+) -> *mut pg_sys::IndexBulkDeleteResult {
+    // SAFETY: by contract.
+    unsafe {
+        let store: IndexStore<C> = IndexStore::for_vacuum(index, info.strategy);
         let counted = !stats.is_null();
         let entries = finish_vacuum(&store, counted, delay).and_then(|()| {
             let (_, state) = read_meta(&store, &mut 0)?;

@@ -32,10 +32,11 @@ pub(crate) enum KeyType {
     PgLsn = 16,
     Xid8 = 17,
     TimeTz = 18,
+    Uuid = 19,
 }
 
 /// All of them, with the comparison function of their btree operator class.
-pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 18] = [
+pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 19] = [
     (KeyType::Int2, pg_sys::INT2OID, pg_sys::F_BTINT2CMP),
     (KeyType::Int4, pg_sys::INT4OID, pg_sys::F_BTINT4CMP),
     (KeyType::Int8, pg_sys::INT8OID, pg_sys::F_BTINT8CMP),
@@ -54,6 +55,7 @@ pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 18] = [
     (KeyType::PgLsn, pg_sys::PG_LSNOID, pg_sys::F_PG_LSN_CMP),
     (KeyType::Xid8, pg_sys::XID8OID, pg_sys::F_XID8CMP),
     (KeyType::TimeTz, pg_sys::TIMETZOID, pg_sys::F_TIMETZ_CMP),
+    (KeyType::Uuid, pg_sys::UUIDOID, pg_sys::F_UUID_CMP),
 ];
 
 /// A value as a tuple stores it: as many bytes as its type has, and then some without a meaning.
@@ -62,8 +64,8 @@ pub(crate) type StoredValue = [u8; 16];
 /// What a HINT says about types.
 pub(crate) const SUPPORTED_TYPES: &str = "Supported types are boolean, \"char\", smallint, \
      integer, bigint, money, oid, real, double precision, date, time, time with time zone, \
-     timestamp, timestamp with time zone, macaddr, macaddr8, pg_lsn and xid8, with their default \
-     operator classes.";
+     timestamp, timestamp with time zone, macaddr, macaddr8, pg_lsn, uuid and xid8, with \
+     their default operator classes.";
 
 impl KeyType {
     /// The key type of a SQL type, if it has codes.
@@ -117,7 +119,8 @@ impl KeyType {
             | KeyType::Macaddr8
             | KeyType::PgLsn
             | KeyType::Xid8
-            | KeyType::TimeTz => self,
+            | KeyType::TimeTz
+            | KeyType::Uuid => self,
         }
     }
 
@@ -139,7 +142,7 @@ impl KeyType {
         self as u8
     }
 
-    /// The code of a value of this type.
+    /// The code of a value of this type, if that is a word.
     ///
     /// # Safety
     /// The Datum is one of this type: of some, it points to the value.
@@ -173,6 +176,7 @@ impl KeyType {
                 let time = i64::from_ne_bytes([a, b, c, d, e, f, g, h]);
                 from_zoned_time(time, i32::from_ne_bytes(zone))
             },
+            KeyType::Uuid => not_a_word(),
         }
     }
 
@@ -201,6 +205,7 @@ impl KeyType {
                 put(place, time.to_ne_bytes());
                 place[8..12].copy_from_slice(&zone.to_ne_bytes());
             }
+            KeyType::Uuid => not_a_word(),
         }
     }
 
@@ -226,13 +231,19 @@ impl KeyType {
             KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz => {
                 let mut stored = StoredValue::default();
                 self.store(code, &mut stored);
-                // SAFETY: it was allocated for this, and is aligned for any type.
-                unsafe {
-                    let place = pg_sys::palloc(size_of::<StoredValue>()).cast::<StoredValue>();
-                    *place = stored;
-                    pg_sys::Datum::from(place)
-                }
+                KeyType::in_memory(stored)
             }
+            KeyType::Uuid => not_a_word(),
+        }
+    }
+
+    /// The Datum of a value that is passed by reference, in the current memory context.
+    pub(super) fn in_memory(stored: StoredValue) -> pg_sys::Datum {
+        // SAFETY: it was allocated for this, and is aligned for any type.
+        unsafe {
+            let place = pg_sys::palloc(size_of::<StoredValue>()).cast::<StoredValue>();
+            *place = stored;
+            pg_sys::Datum::from(place)
         }
     }
 
@@ -248,12 +259,18 @@ impl KeyType {
     }
 }
 
+/// Values of a type that has codes of two words are encoded as those: see [`super::code`].
+#[cold]
+fn not_a_word() -> ! {
+    error!("the codes of this type are not words")
+}
+
 /// The bytes of a value that is passed by reference.
 ///
 /// # Safety
 /// The Datum points to a value of so many bytes, at whatever alignment.
 #[inline]
-unsafe fn bytes<const N: usize>(value: pg_sys::Datum) -> [u8; N] {
+pub(super) unsafe fn bytes<const N: usize>(value: pg_sys::Datum) -> [u8; N] {
     // SAFETY: by contract; an array of bytes needs no alignment.
     unsafe { *value.cast_mut_ptr::<[u8; N]>() }
 }

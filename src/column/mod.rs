@@ -1,9 +1,11 @@
 //! The column of an index: how its values become keys, and keys values again.
 //!
+//! - [`code`]: what the codes are, as Rust types
 //! - [`key_type`]: the types, and the codes of their values
 //! - `tuple`: the index tuples that index-only scans return
 //! - [`tid`]: heap TIDs, as the core has them and as the pure crate has them
 
+pub(crate) mod code;
 pub(crate) mod key_type;
 pub(crate) mod tid;
 pub(crate) mod tuple;
@@ -13,11 +15,12 @@ pub(crate) mod tests;
 
 use learned_index::corruption::{Corruption, Result};
 use learned_index::entry::Entry;
-use learned_index::key::{Key, NullClass, Word};
+use learned_index::key::{Key, NullClass};
 use learned_index::page::meta::Identity;
 use pgrx::prelude::*;
 
 use crate::relation::OpenIndex;
+use code::IndexCode;
 use key_type::{KeyType, refuse_type, refuse_value};
 use tid::heap_tid;
 
@@ -27,6 +30,12 @@ pub(crate) struct Column {
     pub(crate) key_type: KeyType,
     pub(crate) descending: bool,
     nulls_first: bool,
+}
+
+/// Whether the codes of an index's keys are words; otherwise they are two.
+#[inline]
+pub(crate) fn has_words(index: OpenIndex) -> bool {
+    index.key_type_oid() != pg_sys::UUIDOID
 }
 
 impl Column {
@@ -82,8 +91,8 @@ impl Column {
 
     /// From a value's code to the code in the index's order, and back.
     #[inline]
-    pub(crate) fn in_order(self, code: Word) -> Word {
-        if self.descending { !code } else { code }
+    pub(crate) fn in_order<C: IndexCode>(self, code: C) -> C {
+        if self.descending { code.turned_round() } else { code }
     }
 
     /// The code of a value, in the index's order.
@@ -91,9 +100,9 @@ impl Column {
     /// # Safety
     /// The Datum is one of the column's type.
     #[inline]
-    pub(crate) unsafe fn code(self, value: pg_sys::Datum) -> Word {
+    pub(crate) unsafe fn code<C: IndexCode>(self, value: pg_sys::Datum) -> C {
         // SAFETY: by contract.
-        self.in_order(unsafe { self.key_type.encode(value) })
+        self.in_order(unsafe { C::encode(self.key_type, value) })
     }
 
     /// The key of a value, or of NULL.
@@ -101,29 +110,28 @@ impl Column {
     /// # Safety
     /// The Datum is one of the column's type, or `is_null`.
     #[inline]
-    pub(crate) unsafe fn key(self, value: pg_sys::Datum, is_null: bool) -> Key {
+    pub(crate) unsafe fn key<C: IndexCode>(self, value: pg_sys::Datum, is_null: bool) -> Key<C> {
         // SAFETY: by contract.
         if is_null { self.null_key() } else { Key::value(unsafe { self.code(value) }) }
     }
 
     /// Refuses a value that the index cannot hold, by its code in the index's order.
     #[inline]
-    pub(crate) fn check_held(self, code: Word) {
-        if !self.key_type.holds(self.in_order(code)) {
+    pub(crate) fn check_held<C: IndexCode>(self, code: C) {
+        if !self.in_order(code).is_held(self.key_type) {
             refuse_value();
         }
     }
 
     /// The key of NULL.
-    pub(crate) fn null_key(self) -> Key {
-        let class = if self.nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast };
-        Key { class, code: 0 }
+    pub(crate) fn null_key<C: IndexCode>(self) -> Key<C> {
+        Key::null(if self.nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast })
     }
 
     /// The value of a key, or `None` of NULL; as [`KeyType::decode`] has it.
-    pub(crate) fn value(self, key: Key) -> Option<pg_sys::Datum> {
+    pub(crate) fn value<C: IndexCode>(self, key: Key<C>) -> Option<pg_sys::Datum> {
         let is_value = key.class == NullClass::Value;
-        is_value.then(|| self.key_type.decode(self.in_order(key.code)))
+        is_value.then(|| self.in_order(key.code).decode(self.key_type))
     }
 
     /// The entry of a row. An error if the index cannot hold its value.
@@ -132,12 +140,12 @@ impl Column {
     /// The pointers are valid, to the value of one column and to the TID, as the core passes them
     /// to callbacks.
     #[inline]
-    pub(crate) unsafe fn entry(
+    pub(crate) unsafe fn entry<C: IndexCode>(
         self,
         values: *const pg_sys::Datum,
         is_null: *const bool,
         tid: pg_sys::ItemPointer,
-    ) -> Entry {
+    ) -> Entry<C> {
         // SAFETY: by contract.
         let (key, tid) = unsafe { (self.key(*values, *is_null), heap_tid(&*tid)) };
         if key.class == NullClass::Value {

@@ -174,7 +174,7 @@ mod tests {
                 .map(|value| key(column, value))
                 .collect();
             assert_eq!(keys[0] > keys[1], descending, "{order}");
-            let null = column.null_key();
+            let null: Key = column.null_key();
             assert_eq!(null.class, NullClass::NullsLast, "{order}");
             assert_eq!(column.value(null), None);
             assert_eq!(column.value(keys[0]).map(|value| value.value()), Some(1), "{order}");

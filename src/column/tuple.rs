@@ -4,6 +4,7 @@ use learned_index::key::{Key, NullClass};
 use pgrx::pg_sys;
 
 use super::Column;
+use super::code::IndexCode;
 use super::key_type::StoredValue;
 
 /// An index tuple of one fixed-width column: the header of itup.h, then the value at its place,
@@ -39,11 +40,15 @@ impl ReturnedTuple {
 
     /// The index tuple of a key, valid until the next one.
     #[inline]
-    pub(crate) fn of_key(&mut self, column: Column, key: Key) -> pg_sys::IndexTuple {
+    pub(crate) fn of_key<C: IndexCode>(
+        &mut self,
+        column: Column,
+        key: Key<C>,
+    ) -> pg_sys::IndexTuple {
         if key.class != NullClass::Value {
             return &raw mut self.null.header;
         }
-        column.key_type.store(column.in_order(key.code), &mut self.value.content);
+        column.in_order(key.code).store(column.key_type, &mut self.value.content);
         &raw mut self.value.header
     }
 }

@@ -1,6 +1,7 @@
 //! What VACUUM does at its end.
 
 use learned_index::corruption::Result;
+use learned_index::key::Code;
 use learned_index::store::Update;
 use learned_index::tree::merge::Step;
 use learned_index::tree::vacuum::{is_all_known, sweep};
@@ -13,8 +14,8 @@ use crate::storage::buffers::IndexStore;
 
 /// Gives back lost pages, if there may be some and `swept` does not say that it was done, and
 /// merges. Steps aside where another session merges. `delay` is called with no page locked.
-pub(crate) fn finish_vacuum(
-    store: &IndexStore,
+pub(crate) fn finish_vacuum<C: Code>(
+    store: &IndexStore<C>,
     swept: bool,
     mut delay: impl FnMut(),
 ) -> Result<()> {

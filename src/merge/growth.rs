@@ -1,6 +1,7 @@
 //! What an insert does when the delta tree has grown by a page.
 
 use learned_index::corruption::Result;
+use learned_index::key::Code;
 use learned_index::store::Update;
 use learned_index::tree::merge::Step;
 
@@ -15,11 +16,11 @@ const RANGES_AT_ONCE: usize = 4;
 
 /// Called with nothing locked: starts a worker if there is enough to merge. Where no worker could
 /// see the index, this session merges itself.
-pub(crate) fn after_growth(index: OpenIndex) {
+pub(crate) fn after_growth<C: Code>(index: OpenIndex) {
     if !index.options().auto_retrain {
         return;
     }
-    let store = IndexStore::new(index);
+    let store: IndexStore<C> = IndexStore::new(index);
     match is_due(&store, true) {
         Err(corruption) => index.raise_corruption(corruption),
         Ok(false) => {}
@@ -37,7 +38,7 @@ pub(crate) fn after_growth(index: OpenIndex) {
 }
 
 /// Merges some ranges of an index that no other session sees.
-fn merge_here(store: &IndexStore) -> Result<()> {
+fn merge_here<C: Code>(store: &IndexStore<C>) -> Result<()> {
     let mut spare = Vec::new();
     for _ in 0..RANGES_AT_ONCE {
         if merge_range(store, Demand::Threshold, &mut spare)? == Step::Idle {

@@ -2,6 +2,7 @@
 
 use learned_index::corruption::Result;
 use learned_index::entry::Block;
+use learned_index::key::Code;
 use learned_index::tree::directory::read_meta;
 use learned_index::tree::merge::{Limits, Step, merge_step};
 
@@ -18,8 +19,8 @@ pub(crate) enum Demand {
 }
 
 /// Merges one range. The caller has the exclusion, or no other session can see the index.
-pub(crate) fn merge_range(
-    store: &IndexStore,
+pub(crate) fn merge_range<C: Code>(
+    store: &IndexStore<C>,
     demand: Demand,
     spare: &mut Vec<Block>,
 ) -> Result<Step> {

@@ -214,11 +214,17 @@ impl OpenIndex {
         self.data().rd_createSubid != NO_SUBTRANSACTION
     }
 
-    /// The type of its column, and the comparison function of the column's operator class.
+    /// The type of its column, as the operator class has it.
+    #[inline]
+    pub(crate) fn key_type_oid(&self) -> pg_sys::Oid {
+        // SAFETY: an open index has an operator class, and its input type, for each column.
+        unsafe { *self.data().rd_opcintype }
+    }
+
+    /// The same, and the comparison function of the column's operator class.
     pub(crate) fn column_order(&self) -> (pg_sys::Oid, pg_sys::Oid) {
-        // SAFETY: an open index has the operator class's input type and support functions for each
-        // column, and one column at least.
-        unsafe { (*self.data().rd_opcintype, pg_sys::index_getprocid(self.raw(), 1, 1)) }
+        // SAFETY: an open index has support functions for each column, and one column at least.
+        (self.key_type_oid(), unsafe { pg_sys::index_getprocid(self.raw(), 1, 1) })
     }
 
     /// `INDOPTION_` bits of its column.

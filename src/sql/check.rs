@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use super::target::Target;
 use crate::column::Column;
+use crate::column::code::{IndexCode, with_code};
 use crate::relation::OpenTable;
 use crate::report::carried::carrying;
 use crate::report::refuse;
@@ -76,7 +77,25 @@ unsafe fn check_index(
         }
         // Before the index is read: an entry of a row that this sees was inserted before.
         let snapshot = heapallindexed.then(|| take_snapshot(&target));
-        let store = IndexStore::new(target.index);
+        let found = with_code!(target.index, C => check_open::<C>(&target, verify_model, snapshot));
+        if let Some(snapshot) = snapshot {
+            pg_sys::UnregisterSnapshot(snapshot);
+        }
+        target.close();
+        found
+    }
+}
+
+/// # Safety
+/// Within a transaction; the snapshot is registered.
+unsafe fn check_open<C: IndexCode>(
+    target: &Target,
+    verify_model: bool,
+    snapshot: Option<pg_sys::Snapshot>,
+) -> (u32, CheckReport) {
+    // SAFETY: by contract.
+    unsafe {
+        let store: IndexStore<C> = IndexStore::new(target.index);
         // Also tells whether the file is that of an index like this one.
         let outcome =
             session::directory_of(&store).and_then(|_| check(&store, verify_model, |_| {}));
@@ -84,15 +103,13 @@ unsafe fn check_index(
             Ok(report) => report,
             Err(corruption) => target.index.raise_corruption(corruption),
         };
-        if let Some(snapshot) = snapshot {
-            if let Err(corruption) = check_table(&target, &store, snapshot) {
-                target.index.raise_corruption(corruption);
-            }
-            pg_sys::UnregisterSnapshot(snapshot);
+        if let Some(snapshot) = snapshot
+            && let Err(corruption) = check_table(target, &store, snapshot)
+        {
+            target.index.raise_corruption(corruption);
         }
         let pages = store.blocks();
         store.release();
-        target.close();
         (pages, report)
     }
 }
@@ -149,10 +166,10 @@ unsafe fn xmin_of(tuple: &pg_sys::HeapTupleData) -> pg_sys::TransactionId {
 }
 
 /// What the callback of the table scan works with.
-struct Rows<'a> {
+struct Rows<'a, C> {
     target: &'a Target,
-    store: &'a IndexStore,
-    directory: Directory,
+    store: &'a IndexStore<C>,
+    directory: Directory<C>,
     column: Column,
 }
 
@@ -160,9 +177,9 @@ struct Rows<'a> {
 ///
 /// # Safety
 /// `store` reads the target's index; the snapshot is registered.
-unsafe fn check_table(
+unsafe fn check_table<C: IndexCode>(
     target: &Target,
-    store: &IndexStore,
+    store: &IndexStore<C>,
     snapshot: pg_sys::Snapshot,
 ) -> Result<()> {
     // SAFETY: by contract.
@@ -198,7 +215,7 @@ unsafe fn check_table(
                 info,
                 true,
                 false,
-                Some(check_row),
+                Some(check_row::<C>),
                 (&raw mut rows).cast(),
                 scan,
             )
@@ -210,7 +227,7 @@ unsafe fn check_table(
 
 /// Looks one row up.
 #[pg_guard]
-unsafe extern "C-unwind" fn check_row(
+unsafe extern "C-unwind" fn check_row<C: IndexCode>(
     _index: pg_sys::Relation,
     tid: pg_sys::ItemPointer,
     values: *mut pg_sys::Datum,
@@ -220,7 +237,7 @@ unsafe extern "C-unwind" fn check_row(
 ) {
     // SAFETY: the core passes one column's value, and the state that check_table gave it.
     unsafe {
-        let rows = &mut *state.cast::<Rows<'_>>();
+        let rows = &mut *state.cast::<Rows<'_, C>>();
         let entry = rows.column.entry(values, is_null, tid);
         let index = rows.target.index;
         match contains(rows.store, &mut rows.directory, entry) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use learned_index::corruption::Result;
+use learned_index::key::Code;
 use learned_index::store::Update;
 use learned_index::tree::directory::read_meta;
 use learned_index::tree::merge::Step;
@@ -10,6 +11,7 @@ use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
 use super::target::Target;
+use crate::column::code::with_code;
 use crate::merge::board::{Board, Subject};
 use crate::merge::exclusion::Exclusion;
 use crate::merge::range::{Demand, merge_range};
@@ -62,7 +64,7 @@ unsafe fn retrain(oid: pg_sys::Oid) -> Report {
     unsafe {
         pg_sys::PreventCommandDuringRecovery(c"learned_retrain()".as_ptr());
         let target = Target::open(oid, pg_sys::RowExclusiveLock);
-        let report = match merge_everything(target.index) {
+        let report = match with_code!(target.index, C => merge_everything::<C>(target.index)) {
             Ok(report) => report,
             Err(corruption) => target.index.raise_corruption(corruption),
         };
@@ -73,8 +75,8 @@ unsafe fn retrain(oid: pg_sys::Oid) -> Report {
 }
 
 /// Merges until nothing is left of what was there at the beginning.
-fn merge_everything(index: OpenIndex) -> Result<Report> {
-    let store = IndexStore::new(index);
+fn merge_everything<C: Code>(index: OpenIndex) -> Result<Report> {
+    let store: IndexStore<C> = IndexStore::new(index);
     let mut report = Report::default();
     let mut spare = Vec::new();
     // A tree that is being merged already, and the one that takes inserts now.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use learned_index::cpu::prefetch;
 use learned_index::entry::Block;
-use learned_index::key::Word;
+use learned_index::key::Code;
 #[cfg(any(feature = "pg15", feature = "pg16"))]
 use learned_index::page::has_entries;
 use learned_index::page::{Edit, PAGE_SIZE, PageBytes, free_page, is_free, meta};
@@ -43,7 +43,8 @@ const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 /// The metapage stays pinned from the first look at the state word until [`IndexStore::release`],
 /// or until [`IndexStore::rest`] where too many are. There is no destructor for that: an open scan
 /// is dropped after the transaction's abort has released its pins.
-pub(crate) struct IndexStore {
+pub(crate) struct IndexStore<C> {
+    codes: PhantomData<C>,
     index: OpenIndex,
     /// The metapage's buffer, pinned; 0: not yet.
     metapage: Cell<pg_sys::Buffer>,
@@ -60,14 +61,14 @@ pub(crate) struct IndexStore {
 /// A page locked for reading, or exclusively.
 pub(crate) struct LockedPage<'s> {
     buffer: pg_sys::Buffer,
-    store: PhantomData<&'s IndexStore>,
+    store: PhantomData<&'s ()>,
 }
 
 /// A pinned buffer. Has no destructor: see [`Store::Pin`].
 pub(crate) struct Pin(pg_sys::Buffer);
 
-impl IndexStore {
-    pub(crate) fn new(index: OpenIndex) -> IndexStore {
+impl<C: Code> IndexStore<C> {
+    pub(crate) fn new(index: OpenIndex) -> IndexStore<C> {
         // SAFETY: a null strategy is valid for ever.
         unsafe { IndexStore::for_vacuum(index, std::ptr::null_mut()) }
     }
@@ -77,8 +78,9 @@ impl IndexStore {
     pub(crate) unsafe fn for_vacuum(
         index: OpenIndex,
         strategy: pg_sys::BufferAccessStrategy,
-    ) -> IndexStore {
+    ) -> IndexStore<C> {
         IndexStore {
+            codes: PhantomData,
             index,
             strategy,
             metapage: Cell::new(0),
@@ -193,7 +195,7 @@ impl IndexStore {
     /// index that another one has open.
     pub(crate) fn incarnation(&self) -> u64 {
         // SAFETY: the page is pinned, and these bytes do not change.
-        meta::incarnation::<Word>(unsafe { &*wal::page_of(self.pinned_metapage()) })
+        meta::incarnation::<C>(unsafe { &*wal::page_of(self.pinned_metapage()) })
     }
 
     #[inline]
@@ -306,8 +308,8 @@ impl Drop for LockedPage<'_> {
     }
 }
 
-impl Store for IndexStore {
-    type Code = Word;
+impl<C: Code> Store for IndexStore<C> {
+    type Code = C;
     type Page<'s> = LockedPage<'s>;
     type Pin = Pin;
 
@@ -381,7 +383,7 @@ impl Store for IndexStore {
     }
 }
 
-impl IndexStore {
+impl<C: Code> IndexStore<C> {
     /// The state word as the metapage's lock shows it; 0 if the metapage is damaged.
     #[cold]
     fn word_under_lock(&self) -> u64 {
@@ -389,7 +391,7 @@ impl IndexStore {
     }
 }
 
-impl Update for IndexStore {
+impl<C: Code> Update for IndexStore<C> {
     type Exclusive<'s> = LockedPage<'s>;
 
     fn lock_for_cleanup(&self, block: Block) -> LockedPage<'_> {

@@ -1,7 +1,9 @@
 //! Pages of an index that is being built: written without WAL, logged at the end in one pass.
 
+use std::marker::PhantomData;
+
 use learned_index::entry::Block;
-use learned_index::key::Word;
+use learned_index::key::Code;
 use learned_index::memory::Add;
 use learned_index::page::PageBytes;
 use learned_index::store::BulkStore;
@@ -16,7 +18,8 @@ use crate::report::memory::require_reserve;
 const PAGES_AT_ONCE: usize = 16;
 
 /// A fork of a new index, which no other session reads or extends.
-pub(crate) struct BulkPages {
+pub(crate) struct BulkPages<C> {
+    codes: PhantomData<C>,
     index: OpenIndex,
     fork: pg_sys::ForkNumber::Type,
     next: Block,
@@ -26,11 +29,11 @@ pub(crate) struct BulkPages {
     waiting: Vec<PageBytes>,
 }
 
-impl BulkPages {
+impl<C: Code> BulkPages<C> {
     /// # Safety
     /// `index` is new, and empty in this fork.
-    pub(crate) unsafe fn new(index: OpenIndex, fork: pg_sys::ForkNumber::Type) -> BulkPages {
-        BulkPages { index, fork, next: 0, len: 0, waiting: Vec::new() }
+    pub(crate) unsafe fn new(index: OpenIndex, fork: pg_sys::ForkNumber::Type) -> BulkPages<C> {
+        BulkPages { codes: PhantomData, index, fork, next: 0, len: 0, waiting: Vec::new() }
     }
 
     /// Logs all pages. Call when they are complete.
@@ -135,8 +138,8 @@ impl BulkPages {
     }
 }
 
-impl BulkStore for BulkPages {
-    type Code = Word;
+impl<C: Code> BulkStore for BulkPages<C> {
+    type Code = C;
 
     fn append(&mut self, page: &PageBytes) -> Block {
         check_for_interrupts!();

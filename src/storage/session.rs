@@ -7,11 +7,13 @@
 //! budget, and when that is spent, the directories that were not used for longest are forgotten. A
 //! scan that has one open keeps it, empty, and reads it through shared buffers from then on.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use learned_index::corruption::Result;
+use learned_index::key::Code;
 use learned_index::memory::listed;
 use learned_index::store::Hint;
 use learned_index::tree::budget::Budget;
@@ -45,12 +47,26 @@ pub(crate) fn directory_memory() -> usize {
     DIRECTORY_MEMORY.get() as usize * 1024
 }
 
+/// A directory of an index with codes of some kind: [`RefCell`] of a [`Directory`].
+trait AnyDirectory: Any {
+    /// Forgets what it knows, unless it is being used this moment.
+    fn try_forget(&self);
+}
+
+impl<C: Code> AnyDirectory for RefCell<Directory<C>> {
+    fn try_forget(&self) {
+        if let Ok(mut directory) = self.try_borrow_mut() {
+            directory.forget();
+        }
+    }
+}
+
 /// The directory of the index that was used last.
-type Last = Option<(File, Rc<RefCell<Directory>>, Hint)>;
+type Last = Option<(File, Rc<dyn AnyDirectory>, Hint)>;
 
 struct Known {
     meta_hint: Hint,
-    directory: Rc<RefCell<Directory>>,
+    directory: Rc<dyn AnyDirectory>,
     used: u64,
 }
 
@@ -74,11 +90,13 @@ thread_local! {
 }
 
 /// The directory of an index, in its current state.
-pub(crate) fn directory_of(store: &IndexStore) -> Result<Rc<RefCell<Directory>>> {
+pub(crate) fn directory_of<C: Code>(store: &IndexStore<C>) -> Result<Rc<RefCell<Directory<C>>>> {
     let key = store.index().file();
     let now = CLOCK.replace(CLOCK.get() + 1);
     BUDGET.with(|budget| keep_within(budget, directory_memory()));
-    if let Some((directory, meta_hint)) = recall(&key, now) {
+    if let Some((directory, meta_hint)) = recall(&key, now)
+        && let Ok(directory) = (directory as Rc<dyn Any>).downcast::<RefCell<Directory<C>>>()
+    {
         store.set_metapage_hint(meta_hint);
         let incarnation = directory.borrow().identity().incarnation;
         if incarnation == store.incarnation() {
@@ -104,7 +122,7 @@ pub(crate) fn directory_of(store: &IndexStore) -> Result<Rc<RefCell<Directory>>>
 }
 
 /// What is known of an index, and that it was used now.
-fn recall(key: &File, now: u64) -> Option<(Rc<RefCell<Directory>>, Hint)> {
+fn recall(key: &File, now: u64) -> Option<(Rc<dyn AnyDirectory>, Hint)> {
     // One index after the other, row after row: that is how inserts and nested loops go.
     let last = LAST.with_borrow(|last| {
         let (known, directory, hint) = last.as_ref()?;
@@ -178,9 +196,7 @@ fn forget_least_used(budget: &Budget, bytes: usize, newest: bool) -> bool {
 
 fn forget(known: &mut HashMap<File, Known>, key: File) {
     let Some(found) = known.get(&key) else { return };
-    if let Ok(mut directory) = found.directory.try_borrow_mut() {
-        directory.forget();
-    }
+    found.directory.try_forget();
     if Rc::strong_count(&found.directory) == 1 {
         known.remove(&key);
     }

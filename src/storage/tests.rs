@@ -14,7 +14,7 @@ mod tests {
     #[pg_test(error = "index \"i\" has format 7; this version of omendb_learned reads 2")]
     fn an_index_of_another_format_is_not_called_corrupted() {
         let index = new_index("CREATE TABLE t (k int8); CREATE INDEX i ON t USING learned (k)");
-        let store = IndexStore::new(index);
+        let store: IndexStore<u64> = IndexStore::new(index);
         let mut page = *store.read(0, 0);
         store.release();
         forge_format(&mut page, 7);
@@ -26,7 +26,7 @@ mod tests {
     #[pg_test]
     fn a_resting_store_keeps_no_lock_and_reads_on() {
         let index = new_index("CREATE TABLE t (k int8); CREATE INDEX i ON t USING learned (k)");
-        let store = IndexStore::new(index);
+        let store: IndexStore<u64> = IndexStore::new(index);
         let word = store.word();
         let page = store.read(0, 0);
         assert_eq!(meta::word(&page), Some(word));

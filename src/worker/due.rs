@@ -1,12 +1,15 @@
 //! Which indexes of a database have enough to merge.
 
+use learned_index::key::Code;
 use pgrx::prelude::*;
 
 use super::attempt::{Attempt, attempt, in_transaction};
 use super::opened::{Opened, open};
+use crate::column::code::with_code;
 use crate::merge::board::{Board, Subject};
 use crate::merge::need::{is_due, need_of};
 use crate::merge::seats::is_undisturbed;
+use crate::relation::OpenIndex;
 use crate::storage::buffers::IndexStore;
 
 /// How much an index needs to be merged: entries that wait, as a multiple of those at which it is
@@ -103,16 +106,18 @@ unsafe fn look_at(index: pg_sys::Oid, attempt: &Attempt) -> Option<Need> {
         let relation = opened.index;
         let mut need = None;
         if relation.options().auto_retrain && !Board::get().rests(Subject::file_of(relation)) {
-            let store = IndexStore::new(relation);
-            let found = is_due(&store, false)
-                .and_then(|due| due.then(|| need_of(&store, false)).transpose());
-            match found {
-                Err(corruption) => relation.raise_corruption(corruption),
-                Ok(found) => need = found,
-            }
-            store.release();
+            need = with_code!(relation, C => need_if_due::<C>(relation));
         }
         opened.close();
         need
     }
+}
+
+/// How much an index needs to be merged, if it is due.
+fn need_if_due<C: Code>(index: OpenIndex) -> Option<Need> {
+    let store: IndexStore<C> = IndexStore::new(index);
+    let due = is_due(&store, false);
+    let need = due.and_then(|due| due.then(|| need_of(&store, false)).transpose());
+    store.release();
+    need.unwrap_or_else(|corruption| index.raise_corruption(corruption))
 }

@@ -23,12 +23,14 @@ use std::time::Duration;
 
 use learned_index::corruption::Result;
 use learned_index::entry::Block;
+use learned_index::key::Code;
 use learned_index::store::Update;
 use learned_index::tree::directory::read_meta;
 use learned_index::tree::merge::Step;
 use learned_index::tree::vacuum::sweep;
 use pgrx::prelude::*;
 
+use crate::column::code::with_code;
 use crate::merge::board::{Board, Subject};
 use crate::merge::exclusion::Exclusion;
 use crate::merge::range::{Demand, merge_range};
@@ -275,16 +277,19 @@ impl Worker {
                 Opened::Busy => return Merged::Busy,
             };
             attempt.is_about(&opened, "merging index");
-            let mut merged = merge_open(opened.index, first, spare);
+            let mut merged =
+                with_code!(opened.index, C => merge_open::<C>(opened.index, first, spare));
             if matches!(merged, Merged::Range | Merged::Turn | Merged::TooLittle) {
                 self.board.works(Subject::file_of(opened.index));
             }
             if merged == Merged::Turn {
                 let waited_for = self.board.waits(self.database);
                 if waited_for || !start_for_waiting(Some(self.database)) {
-                    let store = IndexStore::new(opened.index);
-                    offer_to_all(&store, spare);
-                    store.release();
+                    with_code!(opened.index, C => {
+                        let store: IndexStore<C> = IndexStore::new(opened.index);
+                        offer_to_all(&store, spare);
+                        store.release();
+                    });
                 } else {
                     merged = Merged::Range;
                 }
@@ -307,13 +312,13 @@ fn reload_configuration() {
 
 /// Merges one range. [`Merged::Turn`] if it was the last one, whether another database waits or
 /// not.
-fn merge_open(index: OpenIndex, first: bool, spare: &mut Vec<Block>) -> Merged {
+fn merge_open<C: Code>(index: OpenIndex, first: bool, spare: &mut Vec<Block>) -> Merged {
     // Turned off since the worker was started.
     if !index.options().auto_retrain {
         return Merged::Gone;
     }
     let Some(exclusion) = Exclusion::try_take(index) else { return Merged::Busy };
-    let store = IndexStore::new(index);
+    let store: IndexStore<C> = IndexStore::new(index);
     let step = match merge_or_resume(&store, first, spare) {
         Err(corruption) => index.raise_corruption(corruption),
         Ok(step) => step,
@@ -331,12 +336,16 @@ fn merge_open(index: OpenIndex, first: bool, spare: &mut Vec<Block>) -> Merged {
 }
 
 /// Lets others find the blocks that this worker has freed.
-fn offer_to_all(store: &IndexStore, spare: &mut Vec<Block>) {
+fn offer_to_all<C: Code>(store: &IndexStore<C>, spare: &mut Vec<Block>) {
     store.spread_offers();
     spare.clear();
 }
 
-fn merge_or_resume(store: &IndexStore, first: bool, spare: &mut Vec<Block>) -> Result<Step> {
+fn merge_or_resume<C: Code>(
+    store: &IndexStore<C>,
+    first: bool,
+    spare: &mut Vec<Block>,
+) -> Result<Step> {
     if first && read_meta(store, &mut 0)?.1.frozen.is_some() {
         // The session that began this merge did not end it: the pages that it wrote would add up,
         // should it fail again and again.

@@ -16,6 +16,7 @@ use pgrx::prelude::*;
 use super::dead_rows::DeadRows;
 use super::serializable::check_readers;
 use crate::column::Column;
+use crate::column::code::{IndexCode, with_code};
 use crate::merge::growth::after_growth;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::storage::buffers::IndexStore;
@@ -41,13 +42,28 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
     // SAFETY: by contract.
     unsafe {
         let (index, table) = (OpenIndex::new(index), OpenTable::new(heap));
-        let store = IndexStore::new(index);
+        let row = NewRow { index, table, values, is_null, index_unchanged };
+        with_code!(index, C => insert::<C>(row, tid, check_unique))
+    }
+}
+
+/// # Safety
+/// As [`aminsert`].
+#[inline]
+unsafe fn insert<C: IndexCode>(
+    row: NewRow,
+    tid: pg_sys::ItemPointer,
+    check_unique: pg_sys::IndexUniqueCheck::Type,
+) -> bool {
+    let NewRow { index, table, values, is_null, index_unchanged } = row;
+    // SAFETY: by contract.
+    unsafe {
+        let store: IndexStore<C> = IndexStore::new(index);
         let inserted = session::directory_of(&store).and_then(|directory| {
             let column = Column::of_identity(directory.borrow().identity())?;
             let entry = column.entry(values, is_null, tid);
             let inserted = if needs_check(index, *is_null, check_unique) {
-                let row = NewRow { index, table, values, is_null, entry, index_unchanged };
-                row.insert_unique(&store, &directory, check_unique)?
+                row.insert_unique(entry, &store, &directory, check_unique)?
             } else {
                 let mut dead_rows = DeadRows::new(index, table);
                 let mut directory = directory.borrow_mut();
@@ -70,7 +86,7 @@ pub(crate) unsafe extern "C-unwind" fn aminsert(
                     check_readers(index, key);
                 }
                 if inserted.grew {
-                    after_growth(index);
+                    after_growth::<C>(index);
                 }
                 inserted.unique
             }
@@ -86,12 +102,12 @@ struct Inserted {
 }
 
 /// The row that is inserted.
+#[derive(Clone, Copy)]
 struct NewRow {
     index: OpenIndex,
     table: OpenTable,
     values: *const pg_sys::Datum,
     is_null: *const bool,
-    entry: Entry,
     /// Whether it is another version of a row with this key, as far as the core knows.
     index_unchanged: bool,
 }
@@ -108,17 +124,18 @@ impl NewRow {
     ///
     /// # Safety
     /// The pointers are valid.
-    unsafe fn insert_unique(
+    unsafe fn insert_unique<C: IndexCode>(
         &self,
-        store: &IndexStore,
-        directory: &RefCell<Directory>,
+        entry: Entry<C>,
+        store: &IndexStore<C>,
+        directory: &RefCell<Directory<C>>,
         mode: pg_sys::IndexUniqueCheck::Type,
     ) -> Result<Inserted> {
         let insert = mode != pg_sys::IndexUniqueCheck::UNIQUE_CHECK_EXISTING;
         let partial = mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_PARTIAL;
         let mut checked = true;
         loop {
-            let mut check = UniqueCheck::new(self.table, self.index, self.entry.tid, mode);
+            let mut check = UniqueCheck::new(self.table, self.index, entry.tid, mode);
             let mut unique = true;
             // SAFETY: the relations are open, and this transaction inserts the row.
             let look = |tid| match unsafe { check.look(tid) } {
@@ -137,7 +154,7 @@ impl NewRow {
             let outcome = delta::insert_unique_removing(
                 store,
                 &mut directory.borrow_mut(),
-                self.entry,
+                entry,
                 insert,
                 self.index_unchanged,
                 &mut dead_rows,
@@ -152,7 +169,7 @@ impl NewRow {
                         match stop {
                             Stop::Wait(waiting) => check.wait(waiting),
                             Stop::Conflict if check.own_row_is_live() => {
-                                check.raise(self.entry.key, self.values, self.is_null)
+                                check.raise(entry.key, self.values, self.is_null)
                             }
                             // A row that is dead by now violates nothing.
                             Stop::Conflict => checked = false,

@@ -7,7 +7,7 @@
 //! and after [`UniqueCheck::wait`] the search begins anew, with a new check.
 
 use learned_index::entry::HeapTid;
-use learned_index::key::Key;
+use learned_index::key::{Code, Key};
 use pgrx::prelude::*;
 
 use crate::am::serializable::check_readers;
@@ -159,9 +159,9 @@ impl UniqueCheck {
     ///
     /// # Safety
     /// No page is locked. `values` and `is_null` are what the core passed to the insertion.
-    pub(super) unsafe fn raise(
+    pub(super) unsafe fn raise<C: Code>(
         &self,
-        key: Key,
+        key: Key<C>,
         values: *const pg_sys::Datum,
         is_null: *const bool,
     ) -> ! {

@@ -6,6 +6,7 @@
 //! which of its queries need the rows.
 
 use learned_index::corruption::Result;
+use learned_index::key::Code;
 use learned_index::tree::delta::remove_killed;
 use learned_index::tree::directory::Directory;
 use learned_index::tree::mark::mark_killed;
@@ -23,11 +24,11 @@ use crate::storage::disk::has_room;
 ///
 /// # Safety
 /// `scan` is valid, and its transaction did not begin in recovery; `store` is its index.
-pub(super) unsafe fn mark_for_all_sessions(
+pub(super) unsafe fn mark_for_all_sessions<C: Code>(
     scan: pg_sys::IndexScanDesc,
-    store: &IndexStore,
-    directory: &mut Directory,
-    many: ManyDead,
+    store: &IndexStore<C>,
+    directory: &mut Directory<C>,
+    many: ManyDead<C>,
 ) -> Result<()> {
     // SAFETY: by contract.
     unsafe {

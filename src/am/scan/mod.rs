@@ -13,34 +13,40 @@ mod quals_tests;
 mod visible;
 
 use std::cell::RefCell;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::rc::Rc;
 
 use learned_index::corruption::Result;
 use learned_index::entry::Entry;
+use learned_index::key::Word;
 use learned_index::tree::directory::Directory;
 use learned_index::tree::scan::{Direction, Guard, NoLocks, Scan};
 use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
 use super::serializable::{is_mvcc, locks_reads, with_read_locks};
-use crate::column::Column;
+use crate::column::code::with_code;
 use crate::column::tid::item_pointer;
 use crate::column::tuple::ReturnedTuple;
+use crate::column::{Column, has_words};
 use crate::relation::OpenIndex;
 use crate::storage::buffers::{IndexStore, Pin};
 use crate::storage::session;
 use heap_ahead::HeapAhead;
 use killed::mark_for_all_sessions;
+use quals::QualCode;
 use visible::{MapPage, TableRows};
 
 /// What an open scan keeps between calls. Lives in a memory context of its own, whose end drops
 /// it; pins are released by `amendscan`, or by the transaction's abort.
-struct OpenScan {
+#[repr(C)]
+struct OpenScan<C> {
+    /// Comes first, so that it is known before the rest is: whether `C` is [`Word`].
+    has_words: bool,
     context: pg_sys::MemoryContext,
-    store: IndexStore,
-    directory: Option<Rc<RefCell<Directory>>>,
-    scan: Scan<Pin>,
+    store: IndexStore<C>,
+    directory: Option<Rc<RefCell<Directory<C>>>>,
+    scan: Scan<Pin, C>,
     heap_ahead: HeapAhead,
     guard: Guard,
     /// The page of the table's visibility map that [`Guard::Checks`] read last.
@@ -89,31 +95,51 @@ pub(crate) unsafe extern "C-unwind" fn ambeginscan(
             pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
         );
         let open_index = OpenIndex::new(index);
-        let open = OpenScan {
-            context,
-            store: IndexStore::new(open_index),
-            directory: None,
-            scan: Scan::new(),
-            heap_ahead: HeapAhead::new(),
-            guard: Guard::Nothing,
-            map: MapPage::default(),
-            counted: false,
-            column: Column::of_index(open_index),
-            recheck: false,
-            tuple: ReturnedTuple::new(),
-        };
-        let open = PgMemoryContexts::For(context).leak_and_drop_on_delete(open);
-        (*scan).opaque = open.cast();
+        (*scan).opaque = with_code!(open_index, C => new_scan::<C>(context, open_index)).cast();
         (*scan).xs_itupdesc = (*index).rd_att;
         scan
     }
 }
 
 /// # Safety
-/// `scan` came from [`ambeginscan`] and is not ended.
-unsafe fn open_scan<'s>(scan: pg_sys::IndexScanDesc) -> &'s mut OpenScan {
+/// As [`ambeginscan`].
+unsafe fn new_scan<C: QualCode>(context: pg_sys::MemoryContext, index: OpenIndex) -> *mut c_void {
+    let open: OpenScan<C> = OpenScan {
+        has_words: has_words(index),
+        context,
+        store: IndexStore::new(index),
+        directory: None,
+        scan: Scan::new(),
+        heap_ahead: HeapAhead::new(),
+        guard: Guard::Nothing,
+        map: MapPage::default(),
+        counted: false,
+        column: Column::of_index(index),
+        recheck: false,
+        tuple: ReturnedTuple::new(),
+    };
+    PgMemoryContexts::For(context).leak_and_drop_on_delete(open).cast()
+}
+
+/// Runs code in which a name stands for what an open scan of ours keeps.
+macro_rules! with_scan {
+    ($scan:expr, $open:ident => $body:expr) => {
+        if *(*$scan).opaque.cast::<bool>() {
+            let $open = open_scan::<Word>($scan);
+            $body
+        } else {
+            let $open = open_scan::<[Word; 2]>($scan);
+            $body
+        }
+    };
+}
+
+/// # Safety
+/// `scan` came from [`ambeginscan`], is not ended, and has such codes.
+#[inline]
+unsafe fn open_scan<'s, C>(scan: pg_sys::IndexScanDesc) -> &'s mut OpenScan<C> {
     // SAFETY: ambeginscan stored it; callbacks of one scan do not overlap.
-    unsafe { &mut *(*scan).opaque.cast::<OpenScan>() }
+    unsafe { &mut *(*scan).opaque.cast::<OpenScan<C>>() }
 }
 
 /// Starts or restarts a scan with new keys.
@@ -128,25 +154,8 @@ pub(crate) unsafe extern "C-unwind" fn amrescan(
     _orderbys: pg_sys::ScanKey,
     _orderby_count: c_int,
 ) {
-    // SAFETY: by contract; keyData has room for numberOfKeys keys.
-    unsafe {
-        let open = open_scan(scan);
-        open.remember_kills(scan, true);
-        let key_count = usize::try_from(key_count).unwrap_or(0);
-        if !keys.is_null() && key_count > 0 {
-            std::ptr::copy(keys, (*scan).keyData, key_count);
-        }
-        open.guard = guard_of(scan);
-        open.store.read_under((*scan).xs_snapshot);
-        open.scan.restart(&open.store, open.guard);
-        open.counted = false;
-        open.heap_ahead.restart(scan);
-        let own_keys: &[pg_sys::ScanKeyData] = match usize::try_from((*scan).numberOfKeys) {
-            Ok(count) if count > 0 => std::slice::from_raw_parts((*scan).keyData, count),
-            _ => &[],
-        };
-        open.recheck = quals::set_intervals(own_keys, open.column, open.scan.intervals_mut());
-    }
+    // SAFETY: by contract.
+    unsafe { with_scan!(scan, open => open.restart(scan, keys, key_count)) };
 }
 
 /// How the entries of a scan that starts are kept from VACUUM.
@@ -201,9 +210,39 @@ unsafe fn count_search(scan: pg_sys::IndexScanDesc) {
     }
 }
 
-impl OpenScan {
+impl<C: QualCode> OpenScan<C> {
+    /// Starts, or starts again, with new keys.
+    ///
+    /// # Safety
+    /// As [`amrescan`]; `scan` is the one that this belongs to.
+    unsafe fn restart(
+        &mut self,
+        scan: pg_sys::IndexScanDesc,
+        keys: pg_sys::ScanKey,
+        key_count: c_int,
+    ) {
+        // SAFETY: by contract; keyData has room for numberOfKeys keys.
+        unsafe {
+            self.remember_kills(scan, true);
+            let key_count = usize::try_from(key_count).unwrap_or(0);
+            if !keys.is_null() && key_count > 0 {
+                std::ptr::copy(keys, (*scan).keyData, key_count);
+            }
+            self.guard = guard_of(scan);
+            self.store.read_under((*scan).xs_snapshot);
+            self.scan.restart(&self.store, self.guard);
+            self.counted = false;
+            self.heap_ahead.restart(scan);
+            let own_keys: &[pg_sys::ScanKeyData] = match usize::try_from((*scan).numberOfKeys) {
+                Ok(count) if count > 0 => std::slice::from_raw_parts((*scan).keyData, count),
+                _ => &[],
+            };
+            self.recheck = quals::set_intervals(own_keys, self.column, self.scan.intervals_mut());
+        }
+    }
+
     /// The directory, looked up once per scan: the index is not rebuilt while it is open.
-    fn directory(&mut self) -> Result<Rc<RefCell<Directory>>> {
+    fn directory(&mut self) -> Result<Rc<RefCell<Directory<C>>>> {
         if let Some(directory) = &self.directory {
             return Ok(directory.clone());
         }
@@ -220,7 +259,7 @@ impl OpenScan {
         &mut self,
         scan: pg_sys::IndexScanDesc,
         direction: Direction,
-    ) -> Result<Option<Entry>> {
+    ) -> Result<Option<Entry<C>>> {
         // SAFETY: by contract.
         unsafe {
             let directory = self.begin(scan)?;
@@ -267,7 +306,7 @@ impl OpenScan {
     ///
     /// # Safety
     /// `scan` is the one that this belongs to.
-    unsafe fn begin(&mut self, scan: pg_sys::IndexScanDesc) -> Result<Rc<RefCell<Directory>>> {
+    unsafe fn begin(&mut self, scan: pg_sys::IndexScanDesc) -> Result<Rc<RefCell<Directory<C>>>> {
         // SAFETY: by contract.
         unsafe {
             if !self.counted {
@@ -313,6 +352,92 @@ impl OpenScan {
         }
     }
 
+    /// [`amgettuple`].
+    ///
+    /// # Safety
+    /// As there; `scan` is the one that this belongs to.
+    #[inline]
+    unsafe fn return_next(
+        &mut self,
+        scan: pg_sys::IndexScanDesc,
+        direction: pg_sys::ScanDirection::Type,
+    ) -> bool {
+        // SAFETY: by contract.
+        unsafe {
+            if (*scan).kill_prior_tuple {
+                self.scan.kill_current();
+            }
+            let Some(entry) = self.scan.next_copied(direction_of(direction)) else {
+                return copy_and_return::<C>(scan, direction);
+            };
+            if self.heap_ahead.is_due(self.scan.copied().1) {
+                ask_ahead::<C>(scan);
+            }
+            self.return_entry(scan, entry);
+        }
+        true
+    }
+
+    /// Hands an entry to the core.
+    ///
+    /// # Safety
+    /// `scan` is the one that this belongs to.
+    #[inline]
+    unsafe fn return_entry(&mut self, scan: pg_sys::IndexScanDesc, entry: Entry<C>) {
+        // SAFETY: by contract.
+        unsafe {
+            (*scan).xs_heaptid = item_pointer(entry.tid);
+            (*scan).xs_recheck = self.recheck;
+            if (*scan).xs_want_itup {
+                (*scan).xs_itup = self.tuple.of_key(self.column, entry.key);
+            }
+        }
+    }
+
+    /// [`amgetbitmap`].
+    ///
+    /// # Safety
+    /// As there; `scan` is the one that this belongs to.
+    unsafe fn add_all(
+        &mut self,
+        scan: pg_sys::IndexScanDesc,
+        bitmap: *mut pg_sys::TIDBitmap,
+    ) -> i64 {
+        let mut pointers: Vec<pg_sys::ItemPointerData> = Vec::new();
+        let mut total = 0;
+        self.scan.take_all();
+        loop {
+            // SAFETY: by contract.
+            match unsafe { self.next_tids(scan) } {
+                Err(corruption) => self.store.index().raise_corruption(corruption),
+                Ok(false) => {
+                    self.rest();
+                    return total;
+                }
+                Ok(true) => {}
+            }
+            pointers.clear();
+            pointers.extend(self.scan.copied().0.iter().map(|&tid| item_pointer(tid)));
+            let count = pointers.len() as c_int;
+            total += i64::from(count);
+            // SAFETY: by contract.
+            unsafe { pg_sys::tbm_add_tuples(bitmap, pointers.as_mut_ptr(), count, self.recheck) };
+        }
+    }
+
+    /// [`amendscan`]. Releases what the scan holds, and returns the memory context that it is in.
+    ///
+    /// # Safety
+    /// As there; `scan` is the one that this belongs to.
+    unsafe fn end(&mut self, scan: pg_sys::IndexScanDesc) -> pg_sys::MemoryContext {
+        // SAFETY: by contract.
+        unsafe { self.remember_kills(scan, true) };
+        self.scan.release(&self.store);
+        self.store.release();
+        self.map.release();
+        self.context
+    }
+
     /// The caller may not come back for long: holds few buffers meanwhile.
     fn rest(&mut self) {
         if !self.store.rest() {
@@ -333,19 +458,7 @@ pub(crate) unsafe extern "C-unwind" fn amgettuple(
     direction: pg_sys::ScanDirection::Type,
 ) -> bool {
     // SAFETY: by contract.
-    unsafe {
-        let open = open_scan(scan);
-        if (*scan).kill_prior_tuple {
-            open.scan.kill_current();
-        }
-        let Some(entry) = open.scan.next_copied(direction_of(direction)) else {
-            return copy_and_return(scan, direction);
-        };
-        if open.heap_ahead.is_due(open.scan.copied().1) {
-            ask_ahead(scan);
-        }
-        return_entry(scan, entry)
-    }
+    unsafe { with_scan!(scan, open => open.return_next(scan, direction)) }
 }
 
 /// [`amgettuple`] where more has to be copied.
@@ -353,14 +466,14 @@ pub(crate) unsafe extern "C-unwind" fn amgettuple(
 /// # Safety
 /// As there.
 #[pg_guard]
-unsafe extern "C-unwind" fn copy_and_return(
+unsafe extern "C-unwind" fn copy_and_return<C: QualCode>(
     scan: pg_sys::IndexScanDesc,
     direction: pg_sys::ScanDirection::Type,
 ) -> bool {
     // SAFETY: by contract.
     unsafe {
         let direction = direction_of(direction);
-        let open = open_scan(scan);
+        let open = open_scan::<C>(scan);
         open.remember_kills(scan, false);
         if open.scan.end_if_exhausted(&open.store, direction) {
             open.rest();
@@ -377,7 +490,8 @@ unsafe extern "C-unwind" fn copy_and_return(
                 if open.heap_ahead.is_due(current) {
                     open.heap_ahead.ask(tids, current);
                 }
-                return_entry(scan, entry)
+                open.return_entry(scan, entry);
+                true
             }
         }
     }
@@ -388,10 +502,10 @@ unsafe extern "C-unwind" fn copy_and_return(
 /// # Safety
 /// As [`amgettuple`], which has returned an entry.
 #[pg_guard]
-unsafe extern "C-unwind" fn ask_ahead(scan: pg_sys::IndexScanDesc) {
+unsafe extern "C-unwind" fn ask_ahead<C: QualCode>(scan: pg_sys::IndexScanDesc) {
     // SAFETY: by contract.
     unsafe {
-        let open = open_scan(scan);
+        let open = open_scan::<C>(scan);
         let (tids, current) = open.scan.copied();
         open.heap_ahead.ask(tids, current);
     }
@@ -405,24 +519,6 @@ fn direction_of(direction: pg_sys::ScanDirection::Type) -> Direction {
     }
 }
 
-/// Hands an entry to the core.
-///
-/// # Safety
-/// `scan` is one of ours.
-#[inline]
-unsafe fn return_entry(scan: pg_sys::IndexScanDesc, entry: Entry) -> bool {
-    // SAFETY: by contract.
-    unsafe {
-        let open = open_scan(scan);
-        (*scan).xs_heaptid = item_pointer(entry.tid);
-        (*scan).xs_recheck = open.recheck;
-        if (*scan).xs_want_itup {
-            (*scan).xs_itup = open.tuple.of_key(open.column, entry.key);
-        }
-    }
-    true
-}
-
 /// Adds every matching entry to a bitmap.
 ///
 /// # Safety
@@ -433,27 +529,7 @@ pub(crate) unsafe extern "C-unwind" fn amgetbitmap(
     bitmap: *mut pg_sys::TIDBitmap,
 ) -> i64 {
     // SAFETY: by contract.
-    unsafe {
-        let open = open_scan(scan);
-        let recheck = open.recheck;
-        let mut pointers: Vec<pg_sys::ItemPointerData> = Vec::new();
-        let mut total = 0;
-        open.scan.take_all();
-        loop {
-            match open.next_tids(scan) {
-                Err(corruption) => open.store.index().raise_corruption(corruption),
-                Ok(false) => {
-                    open.rest();
-                    return total;
-                }
-                Ok(true) => {}
-            }
-            pointers.clear();
-            pointers.extend(open.scan.copied().0.iter().map(|&tid| item_pointer(tid)));
-            total += pointers.len() as i64;
-            pg_sys::tbm_add_tuples(bitmap, pointers.as_mut_ptr(), pointers.len() as c_int, recheck);
-        }
-    }
+    unsafe { with_scan!(scan, open => open.add_all(scan, bitmap)) }
 }
 
 /// Ends a scan.
@@ -464,13 +540,9 @@ pub(crate) unsafe extern "C-unwind" fn amgetbitmap(
 pub(crate) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
     // SAFETY: by contract.
     unsafe {
-        let open = open_scan(scan);
-        open.remember_kills(scan, true);
-        open.scan.release(&open.store);
-        open.store.release();
-        open.map.release();
+        let context = with_scan!(scan, open => open.end(scan));
         (*scan).opaque = std::ptr::null_mut();
-        pg_sys::MemoryContextDelete(open.context);
+        pg_sys::MemoryContextDelete(context);
     }
 }
 
@@ -481,7 +553,7 @@ pub(crate) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn ammarkpos(scan: pg_sys::IndexScanDesc) {
     // SAFETY: by contract.
-    unsafe { open_scan(scan) }.scan.mark();
+    unsafe { with_scan!(scan, open => open.scan.mark()) };
 }
 
 /// Goes back to the remembered position.
@@ -491,6 +563,5 @@ pub(crate) unsafe extern "C-unwind" fn ammarkpos(scan: pg_sys::IndexScanDesc) {
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amrestrpos(scan: pg_sys::IndexScanDesc) {
     // SAFETY: by contract.
-    let open = unsafe { open_scan(scan) };
-    open.scan.restore(&open.store);
+    unsafe { with_scan!(scan, open => open.scan.restore(&open.store)) };
 }

@@ -5,11 +5,12 @@ use learned_index::key::cut::{
     Comparison, Cut, OffsetRange, after_finite_timestamps, before_finite_timestamps,
     date_among_timestamps, instant_among_dates, instant_among_timestamps, timestamp_among_dates,
 };
-use learned_index::key::{Interval, Intervals, Key};
+use learned_index::key::{Interval, Intervals, Key, Word};
 use learned_index::memory::with_room;
 use pgrx::prelude::*;
 
 use crate::column::Column;
+use crate::column::code::IndexCode;
 use crate::column::key_type::{KeyType, type_name};
 use crate::report::refuse;
 
@@ -29,10 +30,10 @@ const REAL_OFFSET: i64 = 86_400;
 ///
 /// # Safety
 /// The keys are those of a scan on an index of this column.
-pub(crate) unsafe fn set_intervals(
+pub(crate) unsafe fn set_intervals<C: QualCode>(
     keys: &[pg_sys::ScanKeyData],
     column: Column,
-    intervals: &mut Intervals,
+    intervals: &mut Intervals<C>,
 ) -> bool {
     let mut exact = true;
     intervals.set(Key::MIN, Key::MAX);
@@ -52,14 +53,14 @@ pub(crate) unsafe fn set_intervals(
 }
 
 /// What one key selects.
-enum Selection {
+enum Selection<C> {
     Nothing,
-    One(Interval),
-    Many(Intervals),
+    One(Interval<C>),
+    Many(Intervals<C>),
 }
 
-impl From<Option<Interval>> for Selection {
-    fn from(interval: Option<Interval>) -> Selection {
+impl<C> From<Option<Interval<C>>> for Selection<C> {
+    fn from(interval: Option<Interval<C>>) -> Selection<C> {
         interval.map_or(Selection::Nothing, Selection::One)
     }
 }
@@ -67,14 +68,18 @@ impl From<Option<Interval>> for Selection {
 /// # Safety
 /// As [`set_intervals`].
 #[inline]
-unsafe fn select(key: &pg_sys::ScanKeyData, column: Column, exact: &mut bool) -> Selection {
+unsafe fn select<C: QualCode>(
+    key: &pg_sys::ScanKeyData,
+    column: Column,
+    exact: &mut bool,
+) -> Selection<C> {
     let key_type = column.key_type;
     let flags = key.sk_flags as u32;
     if flags & pg_sys::SK_SEARCHNULL != 0 {
         return Selection::One(Interval::point(column.null_key()));
     }
     if flags & pg_sys::SK_SEARCHNOTNULL != 0 {
-        return Selection::One(Interval { low: Key::value(0), high: Key::value(u64::MAX) });
+        return Selection::One(Interval::VALUES);
     }
     let comparison = match u32::from(key.sk_strategy) {
         pg_sys::BTLessStrategyNumber => Comparison::Less,
@@ -95,9 +100,14 @@ unsafe fn select(key: &pg_sys::ScanKeyData, column: Column, exact: &mut bool) ->
     };
     let mut interval_of = |value: pg_sys::Datum| {
         // SAFETY: the argument is of the key's subtype, whose Datums are those of the value type.
-        let cut = unsafe { cut(key_type, value_type, value) };
-        *exact &= cut.is_exact();
-        interval(cut, comparison, column)
+        let selected = unsafe { C::select_of(key_type, value_type, value, comparison) };
+        *exact &= selected.is_exact;
+        let (first, last) = selected.codes?;
+        let (low, high) = match column.descending {
+            true => (column.in_order(last), column.in_order(first)),
+            false => (first, last),
+        };
+        Some(Interval { low: Key::value(low), high: Key::value(high) })
     };
     if flags & pg_sys::SK_SEARCHARRAY == 0 {
         return interval_of(key.sk_argument).into();
@@ -121,14 +131,53 @@ fn refuse_value(key_type: KeyType, value_type: pg_sys::Oid) -> ! {
     )
 }
 
-#[inline]
-fn interval(cut: Cut, comparison: Comparison, column: Column) -> Option<Interval> {
-    let (first, last) = cut.select(comparison)?;
-    let (low, high) = match column.descending {
-        true => (column.in_order(last), column.in_order(first)),
-        false => (first, last),
-    };
-    Some(Interval { low: Key::value(low), high: Key::value(high) })
+/// The first and the last code that a comparison with a value selects.
+pub(crate) struct Selected<C> {
+    codes: Option<(C, C)>,
+    /// Whether all of them match.
+    is_exact: bool,
+}
+
+/// A code that values are compared with.
+pub(crate) trait QualCode: IndexCode {
+    /// What a comparison of a column's keys with a value selects.
+    ///
+    /// # Safety
+    /// The value is of a type whose values `KeyType::of_value` takes for those of `value_type`.
+    unsafe fn select_of(
+        key_type: KeyType,
+        value_type: KeyType,
+        value: pg_sys::Datum,
+        comparison: Comparison,
+    ) -> Selected<Self>;
+}
+
+impl QualCode for Word {
+    #[inline]
+    unsafe fn select_of(
+        key_type: KeyType,
+        value_type: KeyType,
+        value: pg_sys::Datum,
+        comparison: Comparison,
+    ) -> Selected<Word> {
+        // SAFETY: by contract.
+        let cut = unsafe { cut(key_type, value_type, value) };
+        Selected { codes: cut.select(comparison), is_exact: cut.is_exact() }
+    }
+}
+
+/// There are no comparisons with other types.
+impl QualCode for [Word; 2] {
+    unsafe fn select_of(
+        _: KeyType,
+        value_type: KeyType,
+        value: pg_sys::Datum,
+        comparison: Comparison,
+    ) -> Selected<[Word; 2]> {
+        // SAFETY: by contract.
+        let code: [Word; 2] = unsafe { IndexCode::encode(value_type, value) };
+        Selected { codes: code.select(comparison), is_exact: true }
+    }
 }
 
 /// The intervals of the elements of an array that are not NULL.
@@ -136,10 +185,10 @@ fn interval(cut: Cut, comparison: Comparison, column: Column) -> Option<Interval
 /// # Safety
 /// `array` is a non-null array of a fixed-width type. What `interval_of` is given may point into
 /// memory that is freed afterwards.
-unsafe fn of_elements(
+unsafe fn of_elements<C>(
     array: pg_sys::Datum,
-    interval_of: impl FnMut(pg_sys::Datum) -> Option<Interval>,
-) -> Vec<Interval> {
+    interval_of: impl FnMut(pg_sys::Datum) -> Option<Interval<C>>,
+) -> Vec<Interval<C>> {
     // SAFETY: by contract; what was allocated here is freed here.
     unsafe {
         let stored = array.cast_mut_ptr::<pg_sys::varlena>();
