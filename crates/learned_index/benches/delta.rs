@@ -12,8 +12,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use learned_index::entry::{Entry, Fence, HeapTid};
 use learned_index::key::Key;
 use learned_index::model::ModelChoice;
-use learned_index::page::delta::{self, CAPACITY, Head, Span};
-use learned_index::page::meta::Identity;
+use learned_index::page::delta::{self, Head, Span, capacity};
+use learned_index::page::meta::{Identity, KeyColumn};
 use learned_index::page::{PageBytes, apply};
 use learned_index::store::memory::MemoryStore;
 use learned_index::tree::build::{BuildOptions, Builder};
@@ -55,7 +55,7 @@ fn append(page: &mut PageBytes, entry: Entry) {
 }
 
 fn filled(entries: &[Entry]) -> PageBytes {
-    let mut page = delta::leaf(TREE, Span::ALL, &[]);
+    let mut page = delta::leaf::<u64>(TREE, Span::ALL, &[]);
     entries.iter().for_each(|entry| append(&mut page, *entry));
     page
 }
@@ -70,8 +70,9 @@ fn map_of(entries: &[Entry]) -> BTreeMap<u64, HeapTid> {
 }
 
 fn page(criterion: &mut Criterion) {
-    for (order, entries) in orders(CAPACITY as u64) {
-        let mut group = criterion.benchmark_group(format!("page of {CAPACITY} rows, {order}"));
+    for (order, entries) in orders(capacity::<u64>() as u64) {
+        let mut group =
+            criterion.benchmark_group(format!("page of {} rows, {order}", capacity::<u64>()));
         group.throughput(Throughput::Elements(entries.len() as u64));
         group.bench_function("insert", |bench| bench.iter(|| filled(&entries)));
         group.bench_function("insert, BTreeMap", |bench| bench.iter(|| map_of(&entries)));
@@ -102,7 +103,8 @@ fn page(criterion: &mut Criterion) {
 }
 
 fn tree(criterion: &mut Criterion) {
-    let identity = Identity { incarnation: 1, key_type: 1, descending: false, nulls_first: false };
+    let identity =
+        Identity::of_column(1, KeyColumn { key_type: 1, descending: false, nulls_first: false });
     let options = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
     let (empty, _) = Builder::new(MemoryStore::new(), identity, options).finish();
     for (order, entries) in orders(ROWS) {

@@ -20,7 +20,7 @@ use learned_index::entry::{Block, Entry, Fence, HeapTid};
 use learned_index::key::Key;
 use learned_index::model::{Model, ModelChoice, ModelKind};
 use learned_index::page::directory::{self, Child};
-use learned_index::page::meta::{self, Identity, State};
+use learned_index::page::meta::{self, Identity, KeyColumn, State};
 use learned_index::page::{PAGE_SIZE, blob};
 use learned_index::sort::MemorySpill;
 use learned_index::store::memory::MemoryStore;
@@ -50,7 +50,8 @@ fn tid(row: usize) -> HeapTid {
 }
 
 fn build(codes: &[u64]) -> MemoryStore {
-    let identity = Identity { incarnation: 1, key_type: 1, descending: false, nulls_first: false };
+    let identity =
+        Identity::of_column(1, KeyColumn { key_type: 1, descending: false, nulls_first: false });
     let mut loader =
         Loader::new(MemoryStore::new(), identity, OPTIONS, None, MEMORY, MemorySpill::default);
     for (row, code) in codes.iter().enumerate() {

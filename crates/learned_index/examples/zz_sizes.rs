@@ -1,6 +1,6 @@
 use learned_index::entry::HeapTid;
 use learned_index::model::ModelChoice;
-use learned_index::page::meta::Identity;
+use learned_index::page::meta::{Identity, KeyColumn};
 use learned_index::store::Store;
 use learned_index::store::memory::MemoryStore;
 use learned_index::tree::build::{BuildOptions, Builder};
@@ -43,7 +43,10 @@ fn main() {
             .collect();
         drop(rows);
         e.sort_unstable();
-        let id = Identity { incarnation: 5, key_type: 1, descending: false, nulls_first: false };
+        let id = Identity::of_column(
+            5,
+            KeyColumn { key_type: 1, descending: false, nulls_first: false },
+        );
         let t = std::time::Instant::now();
         let mut b = Builder::new(
             MemoryStore::<[u64; 2]>::default(),
@@ -75,7 +78,8 @@ fn main() {
         })
         .collect();
     e.sort_unstable();
-    let id = Identity { incarnation: 5, key_type: 1, descending: false, nulls_first: false };
+    let id =
+        Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first: false });
     let mut b = Builder::new(
         MemoryStore::<[u64; 2]>::default(),
         id,

@@ -22,12 +22,13 @@ const MAGIC: u32 = 0x4C52_4E44;
 /// No fence has changed since the model was trained.
 pub const NOTHING_STALE: (Word, Word) = (Word::MAX, 0);
 
-/// What the index is, from its build to its end.
+/// The most columns of a key: each takes a word of its code, or more.
+pub const MOST_COLUMNS: usize = 8;
+
+/// A column of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Random; another at every build, so that nothing remembered of an older index is used.
-    pub incarnation: u64,
-    /// The type of the keys, by the number that the caller gave.
+pub struct KeyColumn {
+    /// The type, by the number that the caller gave; never 0.
     pub key_type: u8,
     /// Whether the codes are those of the values with all bits inverted.
     pub descending: bool,
@@ -35,22 +36,47 @@ pub struct Identity {
     pub nulls_first: bool,
 }
 
+/// What stands behind the last column.
+pub const NO_COLUMN: KeyColumn = KeyColumn { key_type: 0, descending: false, nulls_first: false };
+
+/// What the index is, from its build to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Random; another at every build, so that nothing remembered of an older index is used.
+    pub incarnation: u64,
+    /// The columns of the key; behind the last, [`NO_COLUMN`].
+    pub columns: [KeyColumn; MOST_COLUMNS],
+}
+
 impl Identity {
+    /// Of an index on one column.
+    pub const fn of_column(incarnation: u64, column: KeyColumn) -> Identity {
+        let mut columns = [NO_COLUMN; MOST_COLUMNS];
+        columns[0] = column;
+        Identity { incarnation, columns }
+    }
+
     /// The epoch that the index begins in, and its first state word. Not those of other indexes, so
     /// that no page of theirs passes for one of this. So small that counting on never overflows.
     pub(crate) fn beginning(&self) -> u64 {
         (self.incarnation >> 16) + 1
     }
 
+    /// Whether NULLs stand before all values, where they have a class of their own: in an index on
+    /// one column.
+    pub fn nulls_first(&self) -> bool {
+        self.columns[0].nulls_first && self.columns[1] == NO_COLUMN
+    }
+
     /// The class of its NULLs.
     pub(crate) fn null_class(&self) -> NullClass {
-        if self.nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast }
+        if self.nulls_first() { NullClass::NullsFirst } else { NullClass::NullsLast }
     }
 
     /// The ordinals of the leaves with values, under a state.
     pub(crate) fn value_leaves<C>(&self, state: &State<C>) -> Range<usize> {
         let (leaves, nulls) = (state.leaves as usize, state.null_leaves as usize);
-        if self.nulls_first { nulls.min(leaves)..leaves } else { 0..leaves.saturating_sub(nulls) }
+        if self.nulls_first() { nulls.min(leaves)..leaves } else { 0..leaves.saturating_sub(nulls) }
     }
 }
 
@@ -140,14 +166,39 @@ struct StoredIdentity {
     magic: u32,
     version: u32,
     incarnation: u64,
-    key_type: u8,
-    descending: u8,
-    nulls_first: u8,
     /// Bits of a key code.
-    code_bits: u8,
+    code_bits: u16,
     /// Columns stored beside the key; none in this version.
     payload_columns: u16,
-    padding: u16,
+    padding: u32,
+    columns: [StoredColumn; MOST_COLUMNS],
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct StoredColumn {
+    key_type: u8,
+    /// [`DESCENDING`], [`NULLS_FIRST`].
+    flags: u8,
+}
+
+const DESCENDING: u8 = 1;
+const NULLS_FIRST: u8 = 2;
+
+impl From<KeyColumn> for StoredColumn {
+    fn from(column: KeyColumn) -> StoredColumn {
+        let KeyColumn { key_type, descending, nulls_first } = column;
+        let flags = u8::from(descending) * DESCENDING | u8::from(nulls_first) * NULLS_FIRST;
+        StoredColumn { key_type, flags }
+    }
+}
+
+impl From<StoredColumn> for KeyColumn {
+    fn from(stored: StoredColumn) -> KeyColumn {
+        let StoredColumn { key_type, flags } = stored;
+        let (descending, nulls_first) = (flags & DESCENDING != 0, flags & NULLS_FIRST != 0);
+        KeyColumn { key_type, descending, nulls_first }
+    }
 }
 
 const STATE_AT: usize = CONTENT_START;
@@ -163,7 +214,7 @@ const fn identity_at<C>() -> usize {
 }
 
 const _: () = assert!(size_of::<StoredState>() == 96 && size_of::<StoredCounts>() == 24);
-const _: () = assert!(identity_at::<u64>() == 160 && size_of::<StoredIdentity>() == 24);
+const _: () = assert!(identity_at::<u64>() == 160 && size_of::<StoredIdentity>() == 40);
 const _: () = assert!(STATE_AT.is_multiple_of(8), "the state word is loaded as an aligned u64");
 
 /// A metapage.
@@ -173,12 +224,10 @@ pub fn encode<C: Code>(identity: &Identity, state: &State<C>) -> PageBytes {
         magic: MAGIC,
         version: FORMAT_VERSION.into(),
         incarnation: identity.incarnation,
-        key_type: identity.key_type,
-        descending: identity.descending.into(),
-        nulls_first: identity.nulls_first.into(),
         code_bits: code_bits::<C>(),
         payload_columns: 0,
         padding: 0,
+        columns: identity.columns.map(StoredColumn::from),
     };
     let end = identity_at::<C>() + size_of::<StoredIdentity>();
     write(&mut page, identity_at::<C>(), &stored);
@@ -188,8 +237,8 @@ pub fn encode<C: Code>(identity: &Identity, state: &State<C>) -> PageBytes {
     page
 }
 
-const fn code_bits<C>() -> u8 {
-    8 * size_of::<C>() as u8
+const fn code_bits<C>() -> u16 {
+    8 * size_of::<C>() as u16
 }
 
 fn write_state<C: Code>(page: &mut PageBytes, state: &State<C>) {
@@ -237,17 +286,17 @@ pub fn decode<C: Code>(page: &PageBytes) -> Result<(Identity, State<C>)> {
         stored.magic.into(),
     )?;
     let version = stored.version;
-    ensure(version == FORMAT_VERSION.into(), "the format number that was written", version.into())?;
+    ensure(
+        version == u32::from(FORMAT_VERSION),
+        "the format number that was written",
+        version.into(),
+    )?;
     verify_seal(page)?;
     let bits = stored.code_bits;
     ensure(bits == code_bits::<C>(), "key codes of this index's width", bits.into())?;
     ensure(stored.payload_columns == 0, "no stored columns", stored.payload_columns.into())?;
-    let identity = Identity {
-        incarnation: stored.incarnation,
-        key_type: stored.key_type,
-        descending: stored.descending != 0,
-        nulls_first: stored.nulls_first != 0,
-    };
+    let identity =
+        Identity { incarnation: stored.incarnation, columns: stored.columns.map(KeyColumn::from) };
     Ok((identity, decode_state(page)?))
 }
 

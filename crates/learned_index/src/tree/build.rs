@@ -62,7 +62,8 @@ impl<W: BulkStore> Builder<W> {
         store.rewind();
         // Block 0 is the metapage, written last.
         store.append(&[0; PAGE_SIZE]);
-        let low = if identity.nulls_first { Fence::start_of(NullClass::Value) } else { Fence::MIN };
+        let low =
+            if identity.nulls_first() { Fence::start_of(NullClass::Value) } else { Fence::MIN };
         let written = Written {
             store,
             value_leaves: Vec::new(),
@@ -132,7 +133,7 @@ impl<W: BulkStore> Builder<W> {
         }
         let Written { store, value_leaves, null_leaves, first_codes, values, nulls } =
             &mut self.written;
-        let leaves: Vec<Child<W::Code>> = match self.identity.nulls_first {
+        let leaves: Vec<Child<W::Code>> = match self.identity.nulls_first() {
             true => listed(null_leaves.iter().chain(value_leaves.iter()).copied()),
             false => listed(value_leaves.iter().chain(null_leaves.iter()).copied()),
         };

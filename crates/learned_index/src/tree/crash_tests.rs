@@ -21,7 +21,7 @@ use crate::fault::testing::{inject, set_full_at};
 use crate::key::Key;
 use crate::model::ModelChoice;
 use crate::page::PAGE_SIZE;
-use crate::page::meta::Identity;
+use crate::page::meta::{Identity, KeyColumn};
 use crate::store::crash::{LoggedStore, Record, replay};
 use crate::store::memory::MemoryStore;
 use crate::store::{BulkStore, Store, Update};
@@ -110,8 +110,10 @@ impl Life {
         let (rows, fillfactor) =
             if full { (1_100, 100) } else { (random.random_range(0..200), 10) };
         let options = BuildOptions { model: ModelChoice::Linear, fillfactor };
-        let identity =
-            Identity { incarnation: 5, key_type: 1, descending: false, nulls_first: false };
+        let identity = Identity::of_column(
+            5,
+            KeyColumn { key_type: 1, descending: false, nulls_first: false },
+        );
         let mut tids = 0;
         let mut new_entry = |random: &mut StdRng| {
             tids += 1;

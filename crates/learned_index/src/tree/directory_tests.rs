@@ -20,13 +20,13 @@ use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Key, NullClass};
 use crate::model::{Model, ModelChoice};
 use crate::page::directory::Child;
-use crate::page::meta::{self, Identity, NOTHING_STALE, State};
+use crate::page::meta::{self, Identity, KeyColumn, NOTHING_STALE, State};
 use crate::page::{PAGE_SIZE, PageBytes};
 use crate::store::memory::{MemoryPage, MemoryStore};
 use crate::store::{BulkStore, Hint, Store, Update};
 
 const IDENTITY: Identity =
-    Identity { incarnation: 5, key_type: 1, descending: false, nulls_first: false };
+    Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first: false });
 
 /// A directory over leaves that are not there, in pages of few leaves each.
 struct Made {

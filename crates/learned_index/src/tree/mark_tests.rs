@@ -14,7 +14,7 @@ use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::Key;
 use crate::model::ModelChoice;
 use crate::page::PAGE_SIZE;
-use crate::page::meta::Identity;
+use crate::page::meta::{Identity, KeyColumn};
 use crate::store::memory::MemoryStore;
 use crate::store::{BulkStore, Store};
 
@@ -45,7 +45,8 @@ fn code(row: u64) -> u64 {
 
 /// An index of rows with keys all over the place, in dozens of leaves.
 fn index() -> (MemoryStore, Vec<Entry>) {
-    let identity = Identity { incarnation: 5, key_type: 1, descending: false, nulls_first: false };
+    let identity =
+        Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first: false });
     let mut entries: Vec<Entry> = (0..ROWS)
         .map(|row| Entry {
             key: Key::value(code(row)),

@@ -17,6 +17,7 @@ use crate::entry::{Entry, HeapTid};
 use crate::key::Key;
 use crate::model::ModelChoice;
 use crate::page::delta::{self, Child, Head, Span};
+use crate::page::meta::KeyColumn;
 use crate::page::meta::{self, Identity};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -41,12 +42,10 @@ fn entry(row: u64) -> Entry {
 /// An index with leaves and a delta tree of several pages.
 fn index(number: u64) -> (MemoryStore, BTreeSet<Entry>) {
     let entry = |row| entry_of(number, row);
-    let identity = Identity {
-        incarnation: (number + 5) << 20,
-        key_type: 1,
-        descending: false,
-        nulls_first: false,
-    };
+    let identity = Identity::of_column(
+        (number + 5) << 20,
+        KeyColumn { key_type: 1, descending: false, nulls_first: false },
+    );
     let mut builder = Builder::new(MemoryStore::new(), identity, OPTIONS);
     let mut entries = BTreeSet::new();
     for row in (0..BUILT).filter(|row| row % 10 != 0) {

@@ -16,7 +16,7 @@ use crate::entry::{Block, Entry, HeapTid};
 use crate::fault::{Fault, testing::inject};
 use crate::key::Key;
 use crate::model::ModelChoice;
-use crate::page::meta::Identity;
+use crate::page::meta::{Identity, KeyColumn};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::store::strict::StrictStore;
@@ -30,7 +30,8 @@ fn entry(row: u64) -> Entry {
 
 /// An index over other keys, and this many rows of the one key, about half of them in leaves.
 fn index_with(rows: u64) -> (StrictStore, Directory) {
-    let identity = Identity { incarnation: 5, key_type: 1, descending: false, nulls_first: false };
+    let identity =
+        Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first: false });
     let mut builder = Builder::new(MemoryStore::new(), identity, OPTIONS);
     for other in 0..5_000 {
         assert!(builder.try_push(other, HeapTid::new(1 << 20, 1)));
@@ -125,7 +126,8 @@ fn looks_beside_merges_of_other_keys() -> Looks {
     let other = |n: u64| Entry { key: Key::value(n << 20 | any(n) >> 12), tid: tid(n) };
     let row = |n: u64| Entry { key: KEY, tid: tid(n) };
     let options = BuildOptions { fillfactor: 10, ..OPTIONS };
-    let identity = Identity { incarnation: 5, key_type: 1, descending: false, nulls_first: false };
+    let identity =
+        Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first: false });
     let mut builder = Builder::new(MemoryStore::new(), identity, options);
     assert!((0..30_000).all(|n| builder.try_push(other(n).key.code, other(n).tid)));
     let mut old: Vec<HeapTid> = (0..SPREAD / 3).map(tid).collect();

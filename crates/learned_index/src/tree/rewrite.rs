@@ -206,7 +206,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
     /// Begins a run with the `first`-th leaf, whose low fence is `low`.
     pub(super) fn begin_run(&self, first: usize, low: Fence<S::Code>) -> OpenRun<S::Code> {
         let class = match low.class {
-            0 if self.identity.nulls_first => NullClass::NullsFirst,
+            0 if self.identity.nulls_first() => NullClass::NullsFirst,
             2 => NullClass::NullsLast,
             _ => NullClass::Value,
         };

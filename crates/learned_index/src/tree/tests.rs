@@ -15,7 +15,7 @@ use crate::entry::{Block, Entry, HeapTid};
 use crate::key::{Interval, Key, NullClass};
 
 use crate::model::ModelChoice;
-use crate::page::meta::Identity;
+use crate::page::meta::{Identity, KeyColumn};
 use crate::sort::MemorySpill;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -31,7 +31,7 @@ const MODELS: [ModelChoice; 5] = [
 const PLAIN: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
 
 fn identity(nulls_first: bool) -> Identity {
-    Identity { incarnation: 42, key_type: 1, descending: false, nulls_first }
+    Identity::of_column(42, KeyColumn { key_type: 1, descending: false, nulls_first })
 }
 
 /// An index and its oracle.
@@ -89,7 +89,7 @@ impl Case {
 
     fn directory_within(&self, memory: usize) -> Directory {
         let directory = Directory::open(&self.store, memory).unwrap();
-        assert_eq!(directory.identity().nulls_first, self.nulls_first);
+        assert_eq!(directory.identity().nulls_first(), self.nulls_first);
         directory
     }
 

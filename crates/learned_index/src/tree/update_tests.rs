@@ -21,7 +21,7 @@ use crate::fault::Fault;
 use crate::fault::testing::inject;
 use crate::key::{Key, NullClass, Sample};
 use crate::model::ModelChoice;
-use crate::page::meta::Identity;
+use crate::page::meta::{Identity, KeyColumn};
 use crate::store::memory::{MemoryPage, MemoryStore};
 use crate::store::{Hint, Store};
 
@@ -44,7 +44,8 @@ fn key<C: Sample>(number: u64) -> Key<C> {
 
 impl<C: Sample> Live<C> {
     fn new(nulls_first: bool, built: u64) -> Live<C> {
-        let identity = Identity { incarnation: 5, key_type: 1, descending: false, nulls_first };
+        let identity =
+            Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first });
         let mut builder = Builder::new(MemoryStore::default(), identity, OPTIONS);
         let mut entries = BTreeSet::new();
         for row in 0..built {

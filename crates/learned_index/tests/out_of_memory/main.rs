@@ -12,7 +12,7 @@ use learned_index::entry::{Block, Entry, Fence, HeapTid};
 use learned_index::key::{Interval, Intervals, Key, NullClass};
 use learned_index::memory::OutOfMemory;
 use learned_index::model::{Model, ModelChoice};
-use learned_index::page::meta::Identity;
+use learned_index::page::meta::{Identity, KeyColumn};
 use learned_index::sort::Spill;
 use learned_index::store::memory::MemoryStore;
 use learned_index::tree::build::BuildOptions;
@@ -27,7 +27,7 @@ use learned_index::tree::vacuum::bulk_delete;
 /// Few entries a leaf: many leaves.
 const OPTIONS: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfactor: 10 };
 const IDENTITY: Identity =
-    Identity { incarnation: 3, key_type: 1, descending: false, nulls_first: false };
+    Identity::of_column(3, KeyColumn { key_type: 1, descending: false, nulls_first: false });
 const ROWS: u64 = 120_000;
 
 /// Runs in small pieces: they are files, and not what is tested.

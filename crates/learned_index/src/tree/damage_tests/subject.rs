@@ -10,7 +10,7 @@ use crate::fault::testing::set_full_at;
 use crate::key::{Key, NullClass};
 use crate::model::ModelChoice;
 use crate::page::leaf::Head;
-use crate::page::meta::Identity;
+use crate::page::meta::{Identity, KeyColumn};
 use crate::page::{PageBytes, PageKind, free_page, is_kind};
 use crate::sort::MemorySpill;
 use crate::store::memory::MemoryStore;
@@ -89,7 +89,8 @@ impl Subject {
         set_full_at(FULL_AT);
         let mut random = StdRng::seed_from_u64(seed);
         let nulls_first = seed % 2 == 1;
-        let identity = Identity { incarnation: seed, key_type: 1, descending: false, nulls_first };
+        let identity =
+            Identity::of_column(seed, KeyColumn { key_type: 1, descending: false, nulls_first });
         let class = if nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast };
         let null = Key { class, code: 0 };
         let mut loader =

@@ -11,6 +11,7 @@ use super::*;
 use crate::entry::Fence;
 use crate::key::NullClass;
 use crate::model::ModelChoice;
+use crate::page::meta::KeyColumn;
 use crate::sort::MemorySpill;
 use crate::store::memory::MemoryStore;
 use crate::tree::check::check;
@@ -55,7 +56,8 @@ type Loaded = (Result<(MemoryStore, State), BuildError>, usize);
 /// Loads rows within the smallest memory limit.
 fn load(rows: &[Row], unique: Option<Uniqueness>, nulls_first: bool) -> Loaded {
     let runs = Rc::new(Cell::new(0));
-    let identity = Identity { incarnation: 1, key_type: 1, descending: false, nulls_first };
+    let identity =
+        Identity::of_column(1, KeyColumn { key_type: 1, descending: false, nulls_first });
     let options = BuildOptions { model: ModelChoice::Linear, fillfactor: 100 };
     let spill = || CountedSpill { runs: Rc::clone(&runs), ..CountedSpill::default() };
     let mut loader = Loader::new(MemoryStore::new(), identity, options, unique, 0, spill);
@@ -176,7 +178,8 @@ fn an_ordered_unique_load_notices_a_duplicate_at_once_and_spills_nothing() {
     let (loaded, runs) = load(&rows, Some(DISTINCT), false);
     assert_eq!((loaded.unwrap().1.values, runs), (5_000, 0));
 
-    let identity = Identity { incarnation: 1, key_type: 1, descending: false, nulls_first: false };
+    let identity =
+        Identity::of_column(1, KeyColumn { key_type: 1, descending: false, nulls_first: false });
     let options = BuildOptions { model: ModelChoice::Linear, fillfactor: 100 };
     let spill = MemorySpill::default;
     let mut loader = Loader::new(MemoryStore::new(), identity, options, Some(DISTINCT), 0, spill);
@@ -202,7 +205,8 @@ fn living_nulls_are_duplicates_only_where_they_are_not_distinct() {
 
 #[test]
 fn a_row_that_comes_twice_is_no_duplicate_but_an_error_of_its_own() {
-    let identity = Identity { incarnation: 1, key_type: 1, descending: false, nulls_first: false };
+    let identity =
+        Identity::of_column(1, KeyColumn { key_type: 1, descending: false, nulls_first: false });
     let options = BuildOptions { model: ModelChoice::Linear, fillfactor: 100 };
     for unique in [None, Some(DISTINCT)] {
         for null in [false, true] {

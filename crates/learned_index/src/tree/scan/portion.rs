@@ -43,7 +43,7 @@ impl<C: Code, P> Scan<P, C> {
             let Some(interval) = intervals.get(index) else { return Ok(!self.copied.is_empty()) };
             let end = intervals.last().map_or(Fence::MIN, end_of);
             from = from.max(Fence::before(interval.low));
-            if from.class == NullClass::NullsFirst as u8 && !directory.identity().nulls_first {
+            if from.class == NullClass::NullsFirst as u8 && !directory.identity().nulls_first() {
                 from = Fence::start_of(NullClass::Value);
                 continue;
             }
@@ -322,7 +322,8 @@ impl<C: Code, P> Scan<P, C> {
             let start = intervals.first().map_or(Fence::MAX, |first| Fence::before(first.low));
             to = to.min(end_of(interval));
             let class_start = to.start_of_class_before();
-            if class_start.class == NullClass::NullsLast as u8 && directory.identity().nulls_first {
+            if class_start.class == NullClass::NullsLast as u8 && directory.identity().nulls_first()
+            {
                 to = class_start;
                 continue;
             }

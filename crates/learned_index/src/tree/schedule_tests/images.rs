@@ -8,7 +8,7 @@ use crate::entry::Entry;
 use crate::key::Key;
 use crate::model::ModelChoice;
 use crate::page::PageBytes;
-use crate::page::meta::Identity;
+use crate::page::meta::{Identity, KeyColumn};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::tree::build::{BuildOptions, Builder};
@@ -53,8 +53,10 @@ impl Image {
         }
         entries.sort_unstable();
         let options = BuildOptions { model: ModelChoice::Linear, fillfactor };
-        let identity =
-            Identity { incarnation: 5, key_type: 1, descending: false, nulls_first: false };
+        let identity = Identity::of_column(
+            5,
+            KeyColumn { key_type: 1, descending: false, nulls_first: false },
+        );
         let mut builder = Builder::new(MemoryStore::new(), identity, options);
         entries.iter().for_each(|entry| assert!(builder.try_push(entry.key.code, entry.tid)));
         let (store, _) = builder.finish();
