@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 use learned_index::entry::HeapTid;
+use learned_index::key::{Key, NullClass};
 use learned_index::stop::{StopPoint, stop_at};
 use learned_index::store::memory::MemoryStore;
 use learned_index::store::{BulkStore, Store};
@@ -11,7 +12,7 @@ use learned_index::tree::load::{BuildError, Loader, Uniqueness};
 use pgrx::prelude::*;
 
 use super::unique_violation::duplicate_in_table;
-use crate::column::Column;
+use crate::column::KeyColumns;
 use crate::column::code::{IndexCode, with_code};
 use crate::column::tid::heap_tid;
 use crate::relation::{OpenIndex, OpenTable};
@@ -33,7 +34,7 @@ struct Build<C: IndexCode> {
     /// Code, heap TID and whether it is alive of rows that wait for the loader; room for
     /// [`ROWS_AT_ONCE`].
     rows: Vec<(C, HeapTid, bool)>,
-    column: Column,
+    columns: C::Columns,
     entries: u64,
     /// Why there will be no index. It is reported after the scan of the table, whose frames would
     /// strip the constraint's name from the error.
@@ -77,7 +78,7 @@ unsafe fn build<C: IndexCode>(
         if pg_sys::RelationGetNumberOfBlocksInFork(index.raw(), main) != 0 {
             error!("index \"{}\" already contains data", index.name());
         }
-        let column = Column::of_index(index);
+        let columns = C::Columns::of_index(index);
         let memory = (pg_sys::maintenance_work_mem as usize).saturating_mul(1024);
         let pages: BulkPages<C> = BulkPages::new(index, main);
         let new_spill: fn() -> TemporaryRuns = TemporaryRuns::default;
@@ -86,10 +87,10 @@ unsafe fn build<C: IndexCode>(
         if unique.is_some() && is_new(index, info) {
             warn_of_unique(table);
         }
-        let (identity, options) = (column.new_identity(), index.options().build());
+        let (identity, options) = (columns.new_identity(), index.options().build());
         let loader = Loader::new(pages, identity, options, unique, memory, new_spill);
         let rows = Vec::with_capacity(ROWS_AT_ONCE);
-        let mut build = Build { loader, rows, column, entries: 0, failed: None };
+        let mut build = Build { loader, rows, columns, entries: 0, failed: None };
         enter_phase(PHASE_SCAN);
         let heap_tuples = scan_table(table, index, info, &mut build);
         build.load_rows();
@@ -102,7 +103,7 @@ unsafe fn build<C: IndexCode>(
         };
         let (pages, state) = match built {
             Ok(built) => built,
-            Err(error) => fail(table, index, error, column),
+            Err(error) => fail(table, index, error, columns),
         };
         if state.values + state.nulls != entries {
             let name = index.name();
@@ -178,14 +179,16 @@ fn fail<C: IndexCode>(
     table: OpenTable,
     index: OpenIndex,
     error: BuildError<C>,
-    column: Column,
+    columns: C::Columns,
 ) -> ! {
     match error {
         BuildError::Duplicate { key } => {
-            let found = column.value(key);
-            let (value, is_null) = (found.unwrap_or(pg_sys::Datum::null()), found.is_none());
-            // SAFETY: the index has one column, and no page is locked.
-            unsafe { duplicate_in_table(table, index, &raw const value, &raw const is_null) }
+            let found = columns.values(key);
+            let is_null: Vec<bool> = found.iter().map(Option::is_none).collect();
+            let value = |value: Option<pg_sys::Datum>| value.unwrap_or(pg_sys::Datum::null());
+            let values: Vec<pg_sys::Datum> = found.into_iter().map(value).collect();
+            // SAFETY: there is one for each column, and no page is locked.
+            unsafe { duplicate_in_table(table, index, values.as_ptr(), is_null.as_ptr()) }
         }
         BuildError::Twice => {
             let name = index.name();
@@ -245,7 +248,7 @@ impl<C: IndexCode> Build<C> {
     fn load_rows(&mut self) {
         for (code, tid, alive) in self.rows.drain(..) {
             if self.failed.is_none() {
-                self.column.check_held(code);
+                self.columns.check_held(Key::value(code));
                 self.failed = self.loader.push(code, tid, alive).err();
                 self.entries += 1;
             }
@@ -272,13 +275,13 @@ unsafe extern "C-unwind" fn add_row<C: IndexCode>(
     alive: bool,
     state: *mut c_void,
 ) {
-    // SAFETY: the core passes one column's value, and the state that scan_table gave it.
+    // SAFETY: the core passes a value for each column, and the state that scan_table gave it.
     unsafe {
         let build = &mut *state.cast::<Build<C>>();
-        if *is_null {
+        let Key { class, code } = build.columns.key(values, is_null);
+        if class != NullClass::Value {
             return add_null::<C>(tid, alive, state);
         }
-        let code = build.column.code(*values);
         // There is room for it: the callback that adds the last one makes room.
         build.rows.push((code, heap_tid(&*tid), alive));
         if build.rows.len() == build.rows.capacity() {
@@ -327,7 +330,7 @@ pub(crate) unsafe extern "C-unwind" fn ambuildempty(index: pg_sys::Relation) {
 /// # Safety
 /// As [`ambuildempty`].
 unsafe fn build_empty<C: IndexCode>(index: OpenIndex) {
-    let identity = Column::of_index(index).new_identity();
+    let identity = C::Columns::of_index(index).new_identity();
     let store: MemoryStore<C> = MemoryStore::default();
     let (built, _) = Builder::new(store, identity, index.options().build()).finish();
     // SAFETY: by contract.

@@ -1,14 +1,17 @@
 //! What a scan costs: the core's generic estimate with the entries and pages of this index, and
 //! a descent of one page.
 
+use pgrx::PgList;
 use pgrx::prelude::*;
 
 /// CPU cost of visiting a page, in units of `cpu_operator_cost`: as `DEFAULT_PAGE_CPU_MULTIPLIER`
 /// of selfuncs.c, which the estimates of btree use for each page of a descent.
 const PAGE_CPU_MULTIPLIER: f64 = 50.0;
+/// What `btcostestimate` makes of the correlation of the first of several columns.
+const FIRST_OF_SEVERAL: f64 = 0.75;
 
 /// Estimates one index path. Follows `btcostestimate` of selfuncs.c where the two indexes do the
-/// same; every qual on the one column bounds the scan.
+/// same.
 ///
 /// # Safety
 /// Called by the planner with a valid path and places for the results.
@@ -28,6 +31,9 @@ pub(crate) unsafe extern "C-unwind" fn amcostestimate(
     unsafe {
         let index = &*(*path).indexinfo;
         let mut costs: pg_sys::GenericCosts = std::mem::zeroed();
+        if index.nkeycolumns > 1 {
+            costs.numIndexTuples = visited_entries(root, path);
+        }
         pg_sys::genericcostestimate(root, path, loop_count, &mut costs);
         // The directory and the model live in the session; what is left of a descent is a search
         // in one leaf, for each key of a list.
@@ -40,11 +46,113 @@ pub(crate) unsafe extern "C-unwind" fn amcostestimate(
         *total_cost = costs.indexTotalCost;
         *selectivity = costs.indexSelectivity;
         *correlation = heap_correlation(root, index).unwrap_or(costs.indexCorrelation);
+        if index.nkeycolumns > 1 {
+            *correlation *= FIRST_OF_SEVERAL;
+        }
         *pages = costs.numIndexPages;
     }
 }
 
-/// How well the order of the index follows that of the heap, -1 to 1, as ANALYZE found it.
+/// Entries that a scan visits, for each key of its lists: what the conditions on the first columns
+/// leave, up to the first column that is asked for more than single values. Conditions on later
+/// columns are looked at entry by entry.
+///
+/// # Safety
+/// As [`amcostestimate`].
+unsafe fn visited_entries(root: *mut pg_sys::PlannerInfo, path: *mut pg_sys::IndexPath) -> f64 {
+    // SAFETY: by contract; the lists are of the planner's nodes.
+    unsafe {
+        let index = &*(*path).indexinfo;
+        let mut bounds: *mut pg_sys::List = std::ptr::null_mut();
+        let (mut column, mut single, mut arrays) = (0, true, 1.0f64);
+        for clause in PgList::<pg_sys::IndexClause>::from_pg((*path).indexclauses).iter_ptr() {
+            let clause = &*clause;
+            let next = i32::from(clause.indexcol);
+            if next != column {
+                if !single || next != column + 1 {
+                    break;
+                }
+                (column, single) = (next, false);
+            } else if bounds.is_null() {
+                single = false;
+            }
+            for info in PgList::<pg_sys::RestrictInfo>::from_pg(clause.indexquals).iter_ptr() {
+                let (is_single, elements) = single_values(root, index, column, (*info).clause);
+                single |= is_single;
+                arrays *= elements;
+                bounds = pg_sys::lappend(bounds, info.cast());
+            }
+        }
+        // With the predicate of a partial index, as the core counts its rows.
+        let bounds = pg_sys::add_predicate_to_index_quals((*path).indexinfo, bounds);
+        let relation = (*index.rel).relid as i32;
+        let no_join = std::ptr::null_mut();
+        let share = pg_sys::clauselist_selectivity(
+            root,
+            bounds,
+            relation,
+            pg_sys::JoinType::JOIN_INNER,
+            no_join,
+        );
+        (share * (*index.rel).tuples / arrays).round().max(1.0)
+    }
+}
+
+/// Whether a condition on a column asks for single values, and for how many at once.
+///
+/// # Safety
+/// The clause is one that the planner has matched to the column.
+unsafe fn single_values(
+    root: *mut pg_sys::PlannerInfo,
+    index: &pg_sys::IndexOptInfo,
+    column: i32,
+    clause: *mut pg_sys::Expr,
+) -> (bool, f64) {
+    // SAFETY: by contract; a node is what its tag says.
+    unsafe {
+        let family = *index.opfamily.add(column as usize);
+        let is_equality = |operator: pg_sys::Oid| {
+            let strategy = pg_sys::get_op_opfamily_strategy(operator, family);
+            strategy as u32 == pg_sys::BTEqualStrategyNumber
+        };
+        match (*clause).type_ {
+            pg_sys::NodeTag::T_OpExpr => {
+                (is_equality((*clause.cast::<pg_sys::OpExpr>()).opno), 1.0)
+            }
+            pg_sys::NodeTag::T_ScalarArrayOpExpr => {
+                let array = &*clause.cast::<pg_sys::ScalarArrayOpExpr>();
+                (is_equality(array.opno), array_length(root, array))
+            }
+            pg_sys::NodeTag::T_NullTest => {
+                let test = &*clause.cast::<pg_sys::NullTest>();
+                (test.nulltesttype == pg_sys::NullTestType::IS_NULL, 1.0)
+            }
+            // A boolean column, or its negation.
+            _ => (true, 1.0),
+        }
+    }
+}
+
+/// How many elements the core expects of an array.
+///
+/// # Safety
+/// As [`single_values`].
+unsafe fn array_length(_root: *mut pg_sys::PlannerInfo, array: &pg_sys::ScalarArrayOpExpr) -> f64 {
+    // SAFETY: by contract; the second argument is the array.
+    unsafe {
+        let array = pg_sys::list_nth(array.args, 1).cast::<pg_sys::Node>();
+        #[cfg(feature = "pg15")]
+        let length = f64::from(pg_sys::estimate_array_length(array));
+        #[cfg(feature = "pg16")]
+        let length = f64::from(pg_sys::estimate_array_length(array));
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        let length = pg_sys::estimate_array_length(_root, array);
+        length.max(1.0)
+    }
+}
+
+/// How well the order of the index follows that of the heap, -1 to 1, as ANALYZE found it, by its
+/// first column.
 ///
 /// # Safety
 /// The index is one of a relation of this query.
@@ -52,7 +160,7 @@ unsafe fn heap_correlation(
     root: *mut pg_sys::PlannerInfo,
     index: &pg_sys::IndexOptInfo,
 ) -> Option<f64> {
-    // SAFETY: by contract the index has one column, and the catalog cache's entry is released.
+    // SAFETY: by contract; the catalog cache's entry is released.
     unsafe {
         let column = *index.indexkeys;
         let (relation, attribute, inherited) = if column != 0 {

@@ -36,7 +36,7 @@ fn learned_amhandler(_fcinfo: pg_sys::FunctionCallInfo) -> PgBox<pg_sys::IndexAm
     am.amcanorderbyop = false;
     am.amcanbackward = true;
     am.amcanunique = true;
-    am.amcanmulticol = false;
+    am.amcanmulticol = true;
     // Scans without a qual on the column are possible, which obliges us to index NULLs.
     am.amoptionalkey = true;
     am.amsearcharray = true;

@@ -3,14 +3,13 @@
 use std::ffi::c_void;
 
 use learned_index::entry::HeapTid;
-use learned_index::key::Code;
 use learned_index::store::Store;
 use learned_index::tree::directory::read_meta;
 use learned_index::tree::merge::delta_entries;
 use learned_index::tree::vacuum::bulk_delete;
 use pgrx::prelude::*;
 
-use crate::column::code::with_code;
+use crate::column::code::{IndexCode, with_code};
 use crate::column::tid::item_pointer;
 use crate::merge::cleanup::finish_vacuum;
 use crate::merge::exclusion::Exclusion;
@@ -38,7 +37,7 @@ pub(crate) unsafe extern "C-unwind" fn ambulkdelete(
 
 /// # Safety
 /// As [`ambulkdelete`].
-unsafe fn delete<C: Code>(
+unsafe fn delete<C: IndexCode>(
     index: OpenIndex,
     info: &pg_sys::IndexVacuumInfo,
     stats: *mut pg_sys::IndexBulkDeleteResult,
@@ -97,7 +96,7 @@ pub(crate) unsafe extern "C-unwind" fn amvacuumcleanup(
 
 /// # Safety
 /// As [`amvacuumcleanup`].
-unsafe fn clean_up<C: Code>(
+unsafe fn clean_up<C: IndexCode>(
     index: OpenIndex,
     info: &pg_sys::IndexVacuumInfo,
     stats: *mut pg_sys::IndexBulkDeleteResult,

@@ -247,6 +247,79 @@ impl KeyType {
         }
     }
 
+    /// How many words the codes of its values have.
+    #[inline]
+    pub(crate) fn words(self) -> usize {
+        if self == KeyType::Uuid { 2 } else { 1 }
+    }
+
+    /// Whether its codes, moved by [`KeyType::into_middle`], leave the least and the greatest word to
+    /// others.
+    pub(super) fn leaves_words(self) -> bool {
+        !matches!(
+            self,
+            KeyType::Int8
+                | KeyType::Money
+                | KeyType::Macaddr8
+                | KeyType::PgLsn
+                | KeyType::Xid8
+                | KeyType::Uuid
+        )
+    }
+
+    /// Moves a code away from the least and the greatest word.
+    pub(super) fn into_middle(self, code: Word) -> Word {
+        let moved = match self {
+            KeyType::Oid | KeyType::Bool | KeyType::Char | KeyType::Macaddr => {
+                code.saturating_add(1)
+            }
+            // Of timestamps only infinity has one of these two, and no time has its neighbour.
+            _ => code,
+        };
+        moved.clamp(Word::MIN + 1, Word::MAX - 1)
+    }
+
+    /// The inverse of [`KeyType::into_middle`].
+    pub(super) fn back_from_middle(self, moved: Word) -> Word {
+        match self {
+            KeyType::Oid | KeyType::Bool | KeyType::Char | KeyType::Macaddr => {
+                moved.wrapping_sub(1)
+            }
+            KeyType::Timestamp | KeyType::TimestampTz if moved == Word::MIN + 1 => Word::MIN,
+            KeyType::Timestamp | KeyType::TimestampTz if moved == Word::MAX - 1 => Word::MAX,
+            _ => moved,
+        }
+    }
+
+    /// Length and alignment of its values in a tuple, in bytes.
+    pub(super) fn layout(self) -> (usize, usize) {
+        match self {
+            KeyType::Bool | KeyType::Char => (1, 1),
+            KeyType::Int2 => (2, 2),
+            KeyType::Int4 | KeyType::Oid | KeyType::Float4 | KeyType::Date => (4, 4),
+            KeyType::Int8
+            | KeyType::Float8
+            | KeyType::Time
+            | KeyType::Timestamp
+            | KeyType::TimestampTz
+            | KeyType::Money
+            | KeyType::PgLsn
+            | KeyType::Xid8 => (8, 8),
+            KeyType::Macaddr => (6, 4),
+            KeyType::Macaddr8 => (8, 4),
+            KeyType::TimeTz => (12, 8),
+            KeyType::Uuid => (16, 1),
+        }
+    }
+
+    /// Refuses a value that an index cannot hold, by its code: see [`KeyType::holds`].
+    #[inline]
+    pub(super) fn check_held(self, code: Word) {
+        if !self.holds(code) {
+            refuse_value();
+        }
+    }
+
     /// Whether the value of a code can be in an index: the code tells it from all others.
     #[inline]
     pub(crate) fn holds(self, code: Word) -> bool {
@@ -289,7 +362,7 @@ pub(crate) fn type_name(type_oid: pg_sys::Oid) -> String {
 
 /// Refuses a value of `timetz` that no index can hold: see [`KeyType::holds`].
 #[cold]
-pub(super) fn refuse_value() -> ! {
+fn refuse_value() -> ! {
     refuse(
         PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
         "time with time zone out of range for access method \"learned\"".to_owned(),

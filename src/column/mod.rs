@@ -1,11 +1,14 @@
-//! The column of an index: how its values become keys, and keys values again.
+//! The columns of an index: how their values become keys, and keys values again.
 //!
+//! - this file: one column whose codes are words
+//! - [`columns`]: several columns, and one of more than 64 bits
 //! - [`code`]: what the codes are, as Rust types
 //! - [`key_type`]: the types, and the codes of their values
 //! - `tuple`: the index tuples that index-only scans return
 //! - [`tid`]: heap TIDs, as the core has them and as the pure crate has them
 
 pub(crate) mod code;
+pub(crate) mod columns;
 pub(crate) mod key_type;
 pub(crate) mod tid;
 pub(crate) mod tuple;
@@ -15,16 +18,88 @@ pub(crate) mod tests;
 
 use learned_index::corruption::{Corruption, Result};
 use learned_index::entry::Entry;
-use learned_index::key::{Key, NullClass};
-use learned_index::page::meta::Identity;
+use learned_index::key::{Code, Key, NullClass, Word};
+use learned_index::page::meta::{Identity, KeyColumn, MOST_COLUMNS, NO_COLUMN};
 use pgrx::prelude::*;
 
 use crate::relation::OpenIndex;
-use code::IndexCode;
-use key_type::{KeyType, refuse_type, refuse_value};
+use key_type::{KeyType, refuse_type};
 use tid::heap_tid;
+use tuple::ReturnedTuple;
 
-/// The type and the order of an index's column.
+/// How the values of an index's columns become codes, and codes values again.
+pub(crate) trait KeyColumns<C: Code>: Copy {
+    /// The columns of an index. An error where an operator class is not one of ours, so that an
+    /// order which the codes do not have is refused and never answered wrongly.
+    fn of_index(index: OpenIndex) -> Self;
+
+    /// The columns that a metapage tells of.
+    fn of_identity(identity: &Identity) -> Result<Self>;
+
+    /// What a metapage tells of them.
+    fn columns(&self) -> [KeyColumn; MOST_COLUMNS];
+
+    /// The key of a row.
+    ///
+    /// # Safety
+    /// The pointers are valid, to a value of each column, as the core passes them to callbacks.
+    unsafe fn key(&self, values: *const pg_sys::Datum, is_null: *const bool) -> Key<C>;
+
+    /// Refuses a value that the index cannot hold.
+    fn check_held(&self, key: Key<C>);
+
+    /// The values of a key, `None` for NULL; as [`KeyType::decode`] has them.
+    fn values(&self, key: Key<C>) -> Vec<Option<pg_sys::Datum>>;
+
+    /// Whether codes tell all of the values of a column.
+    fn decodes_exactly(&self, column: usize) -> bool;
+
+    /// The index tuple of a key, valid until the next one.
+    fn tuple_of(&self, key: Key<C>, tuple: &mut ReturnedTuple) -> pg_sys::IndexTuple;
+
+    /// The entry of a row. An error if the index cannot hold its values.
+    ///
+    /// # Safety
+    /// As [`KeyColumns::key`]; the TID is valid too.
+    #[inline]
+    unsafe fn entry(
+        &self,
+        values: *const pg_sys::Datum,
+        is_null: *const bool,
+        tid: pg_sys::ItemPointer,
+    ) -> Entry<C> {
+        // SAFETY: by contract.
+        let (key, tid) = unsafe { (self.key(values, is_null), heap_tid(&*tid)) };
+        self.check_held(key);
+        Entry { key, tid }
+    }
+
+    /// What the metapage of a new index tells of it.
+    fn new_identity(&self) -> Identity {
+        Identity { incarnation: rand::random(), columns: self.columns() }
+    }
+
+    /// Checks that a metapage is that of an index like this one: a file of another learned index
+    /// would give wrong answers.
+    fn check_identity(&self, identity: &Identity) -> Result<()> {
+        let foreign = |expected, found| Err(Corruption::new(expected, found).at(0));
+        for (own, found) in self.columns().iter().zip(&identity.columns) {
+            if found.key_type != own.key_type {
+                return foreign("a metapage of this index's key type", found.key_type.into());
+            }
+            if found.descending != own.descending {
+                return foreign("a metapage of this index's order", found.descending.into());
+            }
+            if found.nulls_first != own.nulls_first {
+                let expected = "a metapage of this index's order of NULLs";
+                return foreign(expected, found.nulls_first.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The type and the order of an index's only column, whose codes are words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) key_type: KeyType,
@@ -32,67 +107,37 @@ pub(crate) struct Column {
     nulls_first: bool,
 }
 
-/// Whether the codes of an index's keys are words; otherwise they are two.
+/// How many words the codes of an index have.
 #[inline]
-pub(crate) fn has_words(index: OpenIndex) -> bool {
-    index.key_type_oid() != pg_sys::UUIDOID
+pub(crate) fn words_of(index: OpenIndex) -> usize {
+    let types = index.key_types();
+    match types {
+        [pg_sys::UUIDOID] => 2,
+        [_] => 1,
+        several => columns::words_of_types(several.iter().map(|oid| KeyType::of_type(*oid))),
+    }
+}
+
+/// A column of an index as the metapage tells of it.
+fn key_column(index: OpenIndex, column: usize, key_type: KeyType) -> KeyColumn {
+    let options = index.column_options(column);
+    KeyColumn {
+        key_type: key_type.number(),
+        descending: options & pg_sys::INDOPTION_DESC != 0,
+        nulls_first: options & pg_sys::INDOPTION_NULLS_FIRST != 0,
+    }
 }
 
 impl Column {
-    /// The column of an index. An error where its operator class is not one of ours, so that an
-    /// order which the codes do not have is refused and never answered wrongly.
-    pub(crate) fn of_index(index: OpenIndex) -> Column {
-        let (type_oid, compare) = index.column_order();
-        let options = index.column_options();
-        Column {
-            key_type: KeyType::with_order(type_oid, compare)
-                .unwrap_or_else(|| refuse_type(type_oid)),
-            descending: options & pg_sys::INDOPTION_DESC != 0,
-            nulls_first: options & pg_sys::INDOPTION_NULLS_FIRST != 0,
-        }
-    }
-
-    /// The column that a metapage tells of.
-    pub(crate) fn of_identity(identity: &Identity) -> Result<Column> {
-        let Identity { key_type, descending, nulls_first, .. } = *identity;
-        let unknown = Corruption::new("the number of a key type", key_type.into()).at(0);
-        let key_type = KeyType::of_number(key_type).ok_or(unknown)?;
-        Ok(Column { key_type, descending, nulls_first })
-    }
-
-    /// What the metapage of a new index tells of it.
-    pub(crate) fn new_identity(self) -> Identity {
-        Identity {
-            incarnation: rand::random(),
-            key_type: self.key_type.number(),
-            descending: self.descending,
-            nulls_first: self.nulls_first,
-        }
-    }
-
-    /// Checks that a metapage is that of an index like this one: a file of another learned index
-    /// would give wrong answers.
-    pub(crate) fn check_identity(self, identity: &Identity) -> Result<()> {
-        let foreign = |expected, found| Err(Corruption::new(expected, found).at(0));
-        if identity.key_type != self.key_type.number() {
-            return foreign("a metapage of this index's key type", identity.key_type.into());
-        }
-        if identity.descending != self.descending {
-            return foreign("a metapage of this index's order", identity.descending.into());
-        }
-        if identity.nulls_first != self.nulls_first {
-            return foreign(
-                "a metapage of this index's order of NULLs",
-                identity.nulls_first.into(),
-            );
-        }
-        Ok(())
+    fn of(key_type: KeyType, column: KeyColumn) -> Column {
+        let KeyColumn { descending, nulls_first, .. } = column;
+        Column { key_type, descending, nulls_first }
     }
 
     /// From a value's code to the code in the index's order, and back.
     #[inline]
-    pub(crate) fn in_order<C: IndexCode>(self, code: C) -> C {
-        if self.descending { code.turned_round() } else { code }
+    pub(crate) fn in_order(self, code: Word) -> Word {
+        if self.descending { !code } else { code }
     }
 
     /// The code of a value, in the index's order.
@@ -100,57 +145,65 @@ impl Column {
     /// # Safety
     /// The Datum is one of the column's type.
     #[inline]
-    pub(crate) unsafe fn code<C: IndexCode>(self, value: pg_sys::Datum) -> C {
+    pub(crate) unsafe fn code(self, value: pg_sys::Datum) -> Word {
         // SAFETY: by contract.
-        self.in_order(unsafe { C::encode(self.key_type, value) })
-    }
-
-    /// The key of a value, or of NULL.
-    ///
-    /// # Safety
-    /// The Datum is one of the column's type, or `is_null`.
-    #[inline]
-    pub(crate) unsafe fn key<C: IndexCode>(self, value: pg_sys::Datum, is_null: bool) -> Key<C> {
-        // SAFETY: by contract.
-        if is_null { self.null_key() } else { Key::value(unsafe { self.code(value) }) }
-    }
-
-    /// Refuses a value that the index cannot hold, by its code in the index's order.
-    #[inline]
-    pub(crate) fn check_held<C: IndexCode>(self, code: C) {
-        if !self.in_order(code).is_held(self.key_type) {
-            refuse_value();
-        }
+        self.in_order(unsafe { self.key_type.encode(value) })
     }
 
     /// The key of NULL.
-    pub(crate) fn null_key<C: IndexCode>(self) -> Key<C> {
+    pub(crate) fn null_key(self) -> Key {
         Key::null(if self.nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast })
     }
+}
 
-    /// The value of a key, or `None` of NULL; as [`KeyType::decode`] has it.
-    pub(crate) fn value<C: IndexCode>(self, key: Key<C>) -> Option<pg_sys::Datum> {
-        let is_value = key.class == NullClass::Value;
-        is_value.then(|| self.in_order(key.code).decode(self.key_type))
+impl KeyColumns<Word> for Column {
+    fn of_index(index: OpenIndex) -> Column {
+        let (type_oid, compare) = index.column_order(0);
+        let key_type =
+            KeyType::with_order(type_oid, compare).unwrap_or_else(|| refuse_type(type_oid));
+        Column::of(key_type, key_column(index, 0, key_type))
     }
 
-    /// The entry of a row. An error if the index cannot hold its value.
-    ///
-    /// # Safety
-    /// The pointers are valid, to the value of one column and to the TID, as the core passes them
-    /// to callbacks.
+    fn of_identity(identity: &Identity) -> Result<Column> {
+        let column = identity.columns[0];
+        let unknown = Corruption::new("the number of a key type", column.key_type.into()).at(0);
+        Ok(Column::of(KeyType::of_number(column.key_type).ok_or(unknown)?, column))
+    }
+
+    fn columns(&self) -> [KeyColumn; MOST_COLUMNS] {
+        let Column { key_type, descending, nulls_first } = *self;
+        let mut columns = [NO_COLUMN; MOST_COLUMNS];
+        columns[0] = KeyColumn { key_type: key_type.number(), descending, nulls_first };
+        columns
+    }
+
     #[inline]
-    pub(crate) unsafe fn entry<C: IndexCode>(
-        self,
-        values: *const pg_sys::Datum,
-        is_null: *const bool,
-        tid: pg_sys::ItemPointer,
-    ) -> Entry<C> {
+    unsafe fn key(&self, values: *const pg_sys::Datum, is_null: *const bool) -> Key {
         // SAFETY: by contract.
-        let (key, tid) = unsafe { (self.key(*values, *is_null), heap_tid(&*tid)) };
+        unsafe { if *is_null { self.null_key() } else { Key::value(self.code(*values)) } }
+    }
+
+    #[inline]
+    fn check_held(&self, key: Key) {
         if key.class == NullClass::Value {
-            self.check_held(key.code);
+            self.key_type.check_held(self.in_order(key.code));
         }
-        Entry { key, tid }
+    }
+
+    fn values(&self, key: Key) -> Vec<Option<pg_sys::Datum>> {
+        let is_value = key.class == NullClass::Value;
+        vec![is_value.then(|| self.key_type.decode(self.in_order(key.code)))]
+    }
+
+    fn decodes_exactly(&self, _: usize) -> bool {
+        self.key_type.decodes_exactly()
+    }
+
+    #[inline]
+    fn tuple_of(&self, key: Key, tuple: &mut ReturnedTuple) -> pg_sys::IndexTuple {
+        match key.class {
+            NullClass::Value => tuple.of_word(self.key_type, self.in_order(key.code)),
+            _ => tuple.null(),
+        }
     }
 }

@@ -1,54 +1,88 @@
 //! The index tuples that index-only scans return.
 
-use learned_index::key::{Key, NullClass};
+use learned_index::key::Word;
+use learned_index::page::meta::MOST_COLUMNS;
 use pgrx::pg_sys;
 
-use super::Column;
-use super::code::IndexCode;
-use super::key_type::StoredValue;
+use super::key_type::{KeyType, StoredValue};
 
-/// An index tuple of one fixed-width column: the header of itup.h, then the value at its place,
-/// which is aligned for any type.
+/// An index tuple of fixed-width columns: the header of itup.h, and what follows it.
 #[repr(C, align(8))]
 struct Tuple {
     header: pg_sys::IndexTupleData,
-    content: StoredValue,
+    content: [u8; CONTENT],
 }
 
-const _: () = assert!(size_of::<Tuple>() == 24);
+/// The bit map of NULLs, as far as a value may be aligned, and the values.
+const CONTENT: usize = BITMAP + MOST_COLUMNS * size_of::<StoredValue>();
+/// Bytes from the header to the values where there is a bit map.
+const BITMAP: usize = 8;
+const HEADER: usize = size_of::<pg_sys::IndexTupleData>();
+const _: () = assert!(HEADER == 8);
+
+/// What a scan has returned last.
+pub(crate) struct ReturnedTuple {
+    value: Tuple,
+    /// Of one column.
+    null: Tuple,
+}
 
 impl Tuple {
-    /// A tuple without a NULL has its value after the header; one with a NULL has the bit map
-    /// there, in which a clear bit is a NULL.
-    fn new(flags: u32) -> Tuple {
-        let t_info = (size_of::<Tuple>() as u32 | flags) as u16;
-        let header = pg_sys::IndexTupleData { t_info, ..Default::default() };
-        Tuple { header, content: StoredValue::default() }
+    fn new(length: usize, flags: u32) -> Tuple {
+        let header = pg_sys::IndexTupleData { t_info: info(length, flags), ..Default::default() };
+        Tuple { header, content: [0; CONTENT] }
     }
 }
 
-/// What a scan has returned last: a value, or NULL.
-pub(crate) struct ReturnedTuple {
-    value: Tuple,
-    null: Tuple,
+fn info(length: usize, flags: u32) -> u16 {
+    (length as u32 | flags) as u16
 }
 
 impl ReturnedTuple {
     pub(crate) fn new() -> ReturnedTuple {
-        ReturnedTuple { value: Tuple::new(0), null: Tuple::new(pg_sys::INDEX_NULL_MASK) }
+        ReturnedTuple {
+            value: Tuple::new(HEADER + size_of::<StoredValue>(), 0),
+            // A clear bit is a NULL.
+            null: Tuple::new(HEADER + BITMAP, pg_sys::INDEX_NULL_MASK),
+        }
     }
 
-    /// The index tuple of a key, valid until the next one.
+    /// The tuple of one value, whose code is a word.
     #[inline]
-    pub(crate) fn of_key<C: IndexCode>(
-        &mut self,
-        column: Column,
-        key: Key<C>,
-    ) -> pg_sys::IndexTuple {
-        if key.class != NullClass::Value {
-            return &raw mut self.null.header;
+    pub(super) fn of_word(&mut self, key_type: KeyType, code: Word) -> pg_sys::IndexTuple {
+        if let Some(place) = self.value.content.first_chunk_mut() {
+            key_type.store(code, place);
         }
-        column.in_order(key.code).store(column.key_type, &mut self.value.content);
         &raw mut self.value.header
+    }
+
+    /// The tuple of one NULL.
+    #[inline]
+    pub(super) fn null(&mut self) -> pg_sys::IndexTuple {
+        &raw mut self.null.header
+    }
+
+    /// The tuple of some values and NULLs, laid out as `index_form_tuple` of indextuple.c does.
+    pub(super) fn of_values(
+        &mut self,
+        values: &[Option<(KeyType, StoredValue)>],
+    ) -> pg_sys::IndexTuple {
+        let Tuple { header, content } = &mut self.value;
+        let has_nulls = values.contains(&None);
+        let (mut at, flags) = if has_nulls { (BITMAP, pg_sys::INDEX_NULL_MASK) } else { (0, 0) };
+        let mut bits = 0u8;
+        for (column, value) in values.iter().enumerate() {
+            let Some((key_type, stored)) = value else { continue };
+            bits |= 1 << column;
+            let (length, alignment) = key_type.layout();
+            at = at.next_multiple_of(alignment);
+            content[at..at + length].copy_from_slice(&stored[..length]);
+            at += length;
+        }
+        if has_nulls {
+            content[0] = bits;
+        }
+        header.t_info = info(HEADER + at.next_multiple_of(8), flags);
+        &raw mut *header
     }
 }

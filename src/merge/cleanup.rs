@@ -1,7 +1,6 @@
 //! What VACUUM does at its end.
 
 use learned_index::corruption::Result;
-use learned_index::key::Code;
 use learned_index::store::Update;
 use learned_index::tree::merge::Step;
 use learned_index::tree::vacuum::{is_all_known, sweep};
@@ -10,11 +9,12 @@ use pgrx::prelude::*;
 use super::board::{Board, Subject};
 use super::exclusion::Exclusion;
 use super::range::{Demand, merge_range};
+use crate::column::code::IndexCode;
 use crate::storage::buffers::IndexStore;
 
 /// Gives back lost pages, if there may be some and `swept` does not say that it was done, and
 /// merges. Steps aside where another session merges. `delay` is called with no page locked.
-pub(crate) fn finish_vacuum<C: Code>(
+pub(crate) fn finish_vacuum<C: IndexCode>(
     store: &IndexStore<C>,
     swept: bool,
     mut delay: impl FnMut(),

@@ -1,13 +1,13 @@
 //! What an insert does when the delta tree has grown by a page.
 
 use learned_index::corruption::Result;
-use learned_index::key::Code;
 use learned_index::store::Update;
 use learned_index::tree::merge::Step;
 
 use super::need::is_due;
 use super::range::{Demand, merge_range};
 use super::start::start;
+use crate::column::code::IndexCode;
 use crate::relation::OpenIndex;
 use crate::storage::buffers::IndexStore;
 
@@ -16,7 +16,7 @@ const RANGES_AT_ONCE: usize = 4;
 
 /// Called with nothing locked: starts a worker if there is enough to merge. Where no worker could
 /// see the index, this session merges itself.
-pub(crate) fn after_growth<C: Code>(index: OpenIndex) {
+pub(crate) fn after_growth<C: IndexCode>(index: OpenIndex) {
     if !index.options().auto_retrain {
         return;
     }
@@ -38,7 +38,7 @@ pub(crate) fn after_growth<C: Code>(index: OpenIndex) {
 }
 
 /// Merges some ranges of an index that no other session sees.
-fn merge_here<C: Code>(store: &IndexStore<C>) -> Result<()> {
+fn merge_here<C: IndexCode>(store: &IndexStore<C>) -> Result<()> {
     let mut spare = Vec::new();
     for _ in 0..RANGES_AT_ONCE {
         if merge_range(store, Demand::Threshold, &mut spare)? == Step::Idle {

@@ -2,11 +2,11 @@
 
 use learned_index::corruption::Result;
 use learned_index::entry::Block;
-use learned_index::key::Code;
 use learned_index::tree::directory::read_meta;
 use learned_index::tree::merge::{Limits, Step, merge_step};
 
 use super::need::is_due;
+use crate::column::code::IndexCode;
 use crate::storage::buffers::IndexStore;
 
 /// How much must be in the delta tree for it to be merged.
@@ -19,7 +19,7 @@ pub(crate) enum Demand {
 }
 
 /// Merges one range. The caller has the exclusion, or no other session can see the index.
-pub(crate) fn merge_range<C: Code>(
+pub(crate) fn merge_range<C: IndexCode>(
     store: &IndexStore<C>,
     demand: Demand,
     spare: &mut Vec<Block>,

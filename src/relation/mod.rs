@@ -214,23 +214,33 @@ impl OpenIndex {
         self.data().rd_createSubid != NO_SUBTRANSACTION
     }
 
-    /// The type of its column, as the operator class has it.
+    /// Number of its key columns.
     #[inline]
-    pub(crate) fn key_type_oid(&self) -> pg_sys::Oid {
-        // SAFETY: an open index has an operator class, and its input type, for each column.
-        unsafe { *self.data().rd_opcintype }
+    pub(crate) fn key_columns(&self) -> usize {
+        usize::from(self.definition().indnkeyatts as u16)
     }
 
-    /// The same, and the comparison function of the column's operator class.
-    pub(crate) fn column_order(&self) -> (pg_sys::Oid, pg_sys::Oid) {
-        // SAFETY: an open index has support functions for each column, and one column at least.
-        (self.key_type_oid(), unsafe { pg_sys::index_getprocid(self.raw(), 1, 1) })
+    /// The types of its key columns, as their operator classes have them.
+    #[inline]
+    pub(crate) fn key_types(&self) -> &[pg_sys::Oid] {
+        // SAFETY: an open index has an operator class, and its input type, for each key column.
+        unsafe { std::slice::from_raw_parts(self.data().rd_opcintype, self.key_columns()) }
     }
 
-    /// `INDOPTION_` bits of its column.
-    pub(crate) fn column_options(&self) -> u32 {
-        // SAFETY: an ordered index has an option for each column, and one column at least.
-        unsafe { *self.data().rd_indoption as u32 }
+    /// The type of a key column, from 0, and the comparison function of its operator class.
+    pub(crate) fn column_order(&self, column: usize) -> (pg_sys::Oid, pg_sys::Oid) {
+        let number = column as pg_sys::AttrNumber + 1;
+        // SAFETY: an open index has support functions for each key column.
+        let compare = unsafe { pg_sys::index_getprocid(self.raw(), number, 1) };
+        (self.key_types()[column], compare)
+    }
+
+    /// `INDOPTION_` bits of a key column, from 0.
+    pub(crate) fn column_options(&self, column: usize) -> u32 {
+        // SAFETY: an ordered index has an option for each key column.
+        let options =
+            unsafe { std::slice::from_raw_parts(self.data().rd_indoption, self.key_columns()) };
+        options[column] as u32
     }
 
     /// Its storage parameters.

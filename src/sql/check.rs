@@ -11,7 +11,7 @@ use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
 use super::target::Target;
-use crate::column::Column;
+use crate::column::KeyColumns;
 use crate::column::code::{IndexCode, with_code};
 use crate::relation::OpenTable;
 use crate::report::carried::carrying;
@@ -166,11 +166,11 @@ unsafe fn xmin_of(tuple: &pg_sys::HeapTupleData) -> pg_sys::TransactionId {
 }
 
 /// What the callback of the table scan works with.
-struct Rows<'a, C> {
+struct Rows<'a, C: IndexCode> {
     target: &'a Target,
     store: &'a IndexStore<C>,
     directory: Directory<C>,
-    column: Column,
+    columns: C::Columns,
 }
 
 /// Looks up every row that a snapshot sees.
@@ -188,7 +188,7 @@ unsafe fn check_table<C: IndexCode>(
             target,
             store,
             directory: Directory::open(store, session::directory_memory())?,
-            column: Column::of_index(target.index),
+            columns: C::Columns::of_index(target.index),
         };
         // Expressions and predicates are the owner's code.
         let as_owner = AsOwner::of(target.table);
@@ -238,7 +238,7 @@ unsafe extern "C-unwind" fn check_row<C: IndexCode>(
     // SAFETY: the core passes one column's value, and the state that check_table gave it.
     unsafe {
         let rows = &mut *state.cast::<Rows<'_, C>>();
-        let entry = rows.column.entry(values, is_null, tid);
+        let entry = rows.columns.entry(values, is_null, tid);
         let index = rows.target.index;
         match contains(rows.store, &mut rows.directory, entry) {
             Err(corruption) => index.raise_corruption(corruption),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use learned_index::corruption::Result;
-use learned_index::key::Code;
 use learned_index::store::Update;
 use learned_index::tree::directory::read_meta;
 use learned_index::tree::merge::Step;
@@ -11,7 +10,7 @@ use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
 use super::target::Target;
-use crate::column::code::with_code;
+use crate::column::code::{IndexCode, with_code};
 use crate::merge::board::{Board, Subject};
 use crate::merge::exclusion::Exclusion;
 use crate::merge::range::{Demand, merge_range};
@@ -75,7 +74,7 @@ unsafe fn retrain(oid: pg_sys::Oid) -> Report {
 }
 
 /// Merges until nothing is left of what was there at the beginning.
-fn merge_everything<C: Code>(index: OpenIndex) -> Result<Report> {
+fn merge_everything<C: IndexCode>(index: OpenIndex) -> Result<Report> {
     let store: IndexStore<C> = IndexStore::new(index);
     let mut report = Report::default();
     let mut spare = Vec::new();

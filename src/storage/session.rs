@@ -21,7 +21,8 @@ use learned_index::tree::directory::Directory;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 use super::buffers::IndexStore;
-use crate::column::Column;
+use crate::column::KeyColumns;
+use crate::column::code::IndexCode;
 use crate::relation::File;
 
 /// Memory for all directories of a session, in kilobytes.
@@ -90,7 +91,9 @@ thread_local! {
 }
 
 /// The directory of an index, in its current state.
-pub(crate) fn directory_of<C: Code>(store: &IndexStore<C>) -> Result<Rc<RefCell<Directory<C>>>> {
+pub(crate) fn directory_of<C: IndexCode>(
+    store: &IndexStore<C>,
+) -> Result<Rc<RefCell<Directory<C>>>> {
     let key = store.index().file();
     let now = CLOCK.replace(CLOCK.get() + 1);
     BUDGET.with(|budget| keep_within(budget, directory_memory()));
@@ -106,7 +109,7 @@ pub(crate) fn directory_of<C: Code>(store: &IndexStore<C>) -> Result<Rc<RefCell<
     }
     let budget = BUDGET.with(Rc::clone);
     let opened = Directory::open_within(store, &budget)?;
-    Column::of_index(store.index()).check_identity(opened.identity())?;
+    C::Columns::of_index(store.index()).check_identity(opened.identity())?;
     let directory = Rc::new(RefCell::new(opened));
     let meta_hint = store.metapage_hint();
     LAST.set(None);

@@ -1,11 +1,10 @@
 //! Which indexes of a database have enough to merge.
 
-use learned_index::key::Code;
 use pgrx::prelude::*;
 
 use super::attempt::{Attempt, attempt, in_transaction};
 use super::opened::{Opened, open};
-use crate::column::code::with_code;
+use crate::column::code::{IndexCode, with_code};
 use crate::merge::board::{Board, Subject};
 use crate::merge::need::{is_due, need_of};
 use crate::merge::seats::is_undisturbed;
@@ -114,7 +113,7 @@ unsafe fn look_at(index: pg_sys::Oid, attempt: &Attempt) -> Option<Need> {
 }
 
 /// How much an index needs to be merged, if it is due.
-fn need_if_due<C: Code>(index: OpenIndex) -> Option<Need> {
+fn need_if_due<C: IndexCode>(index: OpenIndex) -> Option<Need> {
     let store: IndexStore<C> = IndexStore::new(index);
     let due = is_due(&store, false);
     let need = due.and_then(|due| due.then(|| need_of(&store, false)).transpose());

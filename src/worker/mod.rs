@@ -23,14 +23,13 @@ use std::time::Duration;
 
 use learned_index::corruption::Result;
 use learned_index::entry::Block;
-use learned_index::key::Code;
 use learned_index::store::Update;
 use learned_index::tree::directory::read_meta;
 use learned_index::tree::merge::Step;
 use learned_index::tree::vacuum::sweep;
 use pgrx::prelude::*;
 
-use crate::column::code::with_code;
+use crate::column::code::{IndexCode, with_code};
 use crate::merge::board::{Board, Subject};
 use crate::merge::exclusion::Exclusion;
 use crate::merge::range::{Demand, merge_range};
@@ -312,7 +311,7 @@ fn reload_configuration() {
 
 /// Merges one range. [`Merged::Turn`] if it was the last one, whether another database waits or
 /// not.
-fn merge_open<C: Code>(index: OpenIndex, first: bool, spare: &mut Vec<Block>) -> Merged {
+fn merge_open<C: IndexCode>(index: OpenIndex, first: bool, spare: &mut Vec<Block>) -> Merged {
     // Turned off since the worker was started.
     if !index.options().auto_retrain {
         return Merged::Gone;
@@ -336,12 +335,12 @@ fn merge_open<C: Code>(index: OpenIndex, first: bool, spare: &mut Vec<Block>) ->
 }
 
 /// Lets others find the blocks that this worker has freed.
-fn offer_to_all<C: Code>(store: &IndexStore<C>, spare: &mut Vec<Block>) {
+fn offer_to_all<C: IndexCode>(store: &IndexStore<C>, spare: &mut Vec<Block>) {
     store.spread_offers();
     spare.clear();
 }
 
-fn merge_or_resume<C: Code>(
+fn merge_or_resume<C: IndexCode>(
     store: &IndexStore<C>,
     first: bool,
     spare: &mut Vec<Block>,

@@ -15,7 +15,7 @@ use pgrx::prelude::*;
 
 use super::dead_rows::DeadRows;
 use super::serializable::check_readers;
-use crate::column::Column;
+use crate::column::KeyColumns;
 use crate::column::code::{IndexCode, with_code};
 use crate::merge::growth::after_growth;
 use crate::relation::{OpenIndex, OpenTable};
@@ -60,9 +60,9 @@ unsafe fn insert<C: IndexCode>(
     unsafe {
         let store: IndexStore<C> = IndexStore::new(index);
         let inserted = session::directory_of(&store).and_then(|directory| {
-            let column = Column::of_identity(directory.borrow().identity())?;
-            let entry = column.entry(values, is_null, tid);
-            let inserted = if needs_check(index, *is_null, check_unique) {
+            let columns = C::Columns::of_identity(directory.borrow().identity())?;
+            let entry = columns.entry(values, is_null, tid);
+            let inserted = if needs_check(index, is_null, check_unique) {
                 row.insert_unique(entry, &store, &directory, check_unique)?
             } else {
                 let mut dead_rows = DeadRows::new(index, table);

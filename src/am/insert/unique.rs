@@ -16,15 +16,22 @@ use crate::column::tid::item_pointer;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::report::carried::carrying;
 
-/// Whether a new entry has to be checked: not where the core does not ask, and not for NULL, unless
+/// Whether a new entry has to be checked: not where the core does not ask, and not with a NULL, unless
 /// NULLs are declared not to be distinct.
-pub(super) fn needs_check(
+///
+/// # Safety
+/// `is_null` has an element for each column of the index.
+pub(super) unsafe fn needs_check(
     index: OpenIndex,
-    is_null: bool,
+    is_null: *const bool,
     mode: pg_sys::IndexUniqueCheck::Type,
 ) -> bool {
-    let nulls_not_distinct = index.definition().indnullsnotdistinct;
-    mode != pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO && (!is_null || nulls_not_distinct)
+    if mode == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO {
+        return false;
+    }
+    // SAFETY: by contract.
+    let is_null = unsafe { std::slice::from_raw_parts(is_null, index.key_columns()) };
+    index.definition().indnullsnotdistinct || !is_null.contains(&true)
 }
 
 /// What a row with the same key is to the new one.

@@ -6,7 +6,6 @@
 //! which of its queries need the rows.
 
 use learned_index::corruption::Result;
-use learned_index::key::Code;
 use learned_index::tree::delta::remove_killed;
 use learned_index::tree::directory::Directory;
 use learned_index::tree::mark::mark_killed;
@@ -14,6 +13,7 @@ use learned_index::tree::scan::ManyDead;
 use pgrx::prelude::*;
 
 use crate::am::dead_rows::DeadRows;
+use crate::column::code::IndexCode;
 use crate::merge::exclusion::Exclusion;
 use crate::relation::OpenTable;
 use crate::storage::buffers::IndexStore;
@@ -24,7 +24,7 @@ use crate::storage::disk::has_room;
 ///
 /// # Safety
 /// `scan` is valid, and its transaction did not begin in recovery; `store` is its index.
-pub(super) unsafe fn mark_for_all_sessions<C: Code>(
+pub(super) unsafe fn mark_for_all_sessions<C: IndexCode>(
     scan: pg_sys::IndexScanDesc,
     store: &IndexStore<C>,
     directory: &mut Directory<C>,

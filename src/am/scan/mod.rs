@@ -7,6 +7,7 @@
 
 mod heap_ahead;
 mod killed;
+mod product;
 mod quals;
 #[cfg(any(test, feature = "pg_test"))]
 mod quals_tests;
@@ -25,24 +26,24 @@ use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
 use super::serializable::{is_mvcc, locks_reads, with_read_locks};
-use crate::column::code::with_code;
+use crate::column::KeyColumns;
+use crate::column::code::{IndexCode, with_code};
 use crate::column::tid::item_pointer;
 use crate::column::tuple::ReturnedTuple;
-use crate::column::{Column, has_words};
 use crate::relation::OpenIndex;
 use crate::storage::buffers::{IndexStore, Pin};
 use crate::storage::session;
 use heap_ahead::HeapAhead;
 use killed::mark_for_all_sessions;
-use quals::QualCode;
+use quals::{Filter, QualCode};
 use visible::{MapPage, TableRows};
 
 /// What an open scan keeps between calls. Lives in a memory context of its own, whose end drops
 /// it; pins are released by `amendscan`, or by the transaction's abort.
 #[repr(C)]
-struct OpenScan<C> {
-    /// Comes first, so that it is known before the rest is: whether `C` is [`Word`].
-    has_words: bool,
+struct OpenScan<C: QualCode> {
+    /// Comes first, so that it is known before the rest is: how many words `C` has.
+    words: usize,
     context: pg_sys::MemoryContext,
     store: IndexStore<C>,
     directory: Option<Rc<RefCell<Directory<C>>>>,
@@ -53,25 +54,25 @@ struct OpenScan<C> {
     map: MapPage,
     /// Whether this run of the scan has been counted.
     counted: bool,
-    column: Column,
+    columns: C::Columns,
+    /// What else entries must be like.
+    filter: C::Filter,
     /// Whether the keys describe more than what matches, so that the executor must check.
     recheck: bool,
     /// What an index-only scan returns.
     tuple: ReturnedTuple,
 }
 
-/// Whether an index-only scan can return the column: not where codes do not tell all of a value.
+/// Whether an index-only scan can return a column: not where codes do not tell all of a value.
 ///
 /// # Safety
 /// Called by the core with an open index.
 #[pg_guard]
-pub(crate) unsafe extern "C-unwind" fn amcanreturn(
-    index: pg_sys::Relation,
-    _column: c_int,
-) -> bool {
+pub(crate) unsafe extern "C-unwind" fn amcanreturn(index: pg_sys::Relation, column: c_int) -> bool {
     // SAFETY: by contract.
-    let column = Column::of_index(unsafe { OpenIndex::new(index) });
-    column.key_type.decodes_exactly()
+    let index = unsafe { OpenIndex::new(index) };
+    let column = usize::try_from(column - 1).unwrap_or(0);
+    with_code!(index, C => <C as IndexCode>::Columns::of_index(index).decodes_exactly(column))
 }
 
 /// Begins a scan.
@@ -105,7 +106,7 @@ pub(crate) unsafe extern "C-unwind" fn ambeginscan(
 /// As [`ambeginscan`].
 unsafe fn new_scan<C: QualCode>(context: pg_sys::MemoryContext, index: OpenIndex) -> *mut c_void {
     let open: OpenScan<C> = OpenScan {
-        has_words: has_words(index),
+        words: C::WORDS,
         context,
         store: IndexStore::new(index),
         directory: None,
@@ -114,7 +115,8 @@ unsafe fn new_scan<C: QualCode>(context: pg_sys::MemoryContext, index: OpenIndex
         guard: Guard::Nothing,
         map: MapPage::default(),
         counted: false,
-        column: Column::of_index(index),
+        columns: C::Columns::of_index(index),
+        filter: C::Filter::default(),
         recheck: false,
         tuple: ReturnedTuple::new(),
     };
@@ -124,12 +126,23 @@ unsafe fn new_scan<C: QualCode>(context: pg_sys::MemoryContext, index: OpenIndex
 /// Runs code in which a name stands for what an open scan of ours keeps.
 macro_rules! with_scan {
     ($scan:expr, $open:ident => $body:expr) => {
-        if *(*$scan).opaque.cast::<bool>() {
-            let $open = open_scan::<Word>($scan);
-            $body
-        } else {
-            let $open = open_scan::<[Word; 2]>($scan);
-            $body
+        match *(*$scan).opaque.cast::<usize>() {
+            1 => {
+                let $open = open_scan::<Word>($scan);
+                $body
+            }
+            2 => {
+                let $open = open_scan::<[Word; 2]>($scan);
+                $body
+            }
+            4 => {
+                let $open = open_scan::<[Word; 4]>($scan);
+                $body
+            }
+            _ => {
+                let $open = open_scan::<[Word; 8]>($scan);
+                $body
+            }
         }
     };
 }
@@ -137,7 +150,7 @@ macro_rules! with_scan {
 /// # Safety
 /// `scan` came from [`ambeginscan`], is not ended, and has such codes.
 #[inline]
-unsafe fn open_scan<'s, C>(scan: pg_sys::IndexScanDesc) -> &'s mut OpenScan<C> {
+unsafe fn open_scan<'s, C: QualCode>(scan: pg_sys::IndexScanDesc) -> &'s mut OpenScan<C> {
     // SAFETY: ambeginscan stored it; callbacks of one scan do not overlap.
     unsafe { &mut *(*scan).opaque.cast::<OpenScan<C>>() }
 }
@@ -237,7 +250,8 @@ impl<C: QualCode> OpenScan<C> {
                 Ok(count) if count > 0 => std::slice::from_raw_parts((*scan).keyData, count),
                 _ => &[],
             };
-            self.recheck = quals::set_intervals(own_keys, self.column, self.scan.intervals_mut());
+            let (intervals, filter) = (self.scan.intervals_mut(), &mut self.filter);
+            self.recheck = C::set_intervals(own_keys, &self.columns, intervals, filter);
         }
     }
 
@@ -367,7 +381,7 @@ impl<C: QualCode> OpenScan<C> {
             if (*scan).kill_prior_tuple {
                 self.scan.kill_current();
             }
-            let Some(entry) = self.scan.next_copied(direction_of(direction)) else {
+            let Some(entry) = self.next_copied(direction_of(direction)) else {
                 return copy_and_return::<C>(scan, direction);
             };
             if self.heap_ahead.is_due(self.scan.copied().1) {
@@ -376,6 +390,17 @@ impl<C: QualCode> OpenScan<C> {
             self.return_entry(scan, entry);
         }
         true
+    }
+
+    /// The next entry that the caller wants, of those that were copied already.
+    #[inline]
+    fn next_copied(&mut self, direction: Direction) -> Option<Entry<C>> {
+        loop {
+            let entry = self.scan.next_copied(direction)?;
+            if self.filter.passes(entry.key.code) {
+                return Some(entry);
+            }
+        }
     }
 
     /// Hands an entry to the core.
@@ -389,7 +414,7 @@ impl<C: QualCode> OpenScan<C> {
             (*scan).xs_heaptid = item_pointer(entry.tid);
             (*scan).xs_recheck = self.recheck;
             if (*scan).xs_want_itup {
-                (*scan).xs_itup = self.tuple.of_key(self.column, entry.key);
+                (*scan).xs_itup = self.columns.tuple_of(entry.key, &mut self.tuple);
             }
         }
     }
@@ -417,7 +442,8 @@ impl<C: QualCode> OpenScan<C> {
                 Ok(true) => {}
             }
             pointers.clear();
-            pointers.extend(self.scan.copied().0.iter().map(|&tid| item_pointer(tid)));
+            let wanted = self.scan.entries().filter(|entry| self.filter.passes(entry.key.code));
+            pointers.extend(wanted.map(|entry| item_pointer(entry.tid)));
             let count = pointers.len() as c_int;
             total += i64::from(count);
             // SAFETY: by contract.
@@ -479,7 +505,19 @@ unsafe extern "C-unwind" fn copy_and_return<C: QualCode>(
             open.rest();
             return false;
         }
-        let found = open.next(scan, direction);
+        let mut found = open.next(scan, direction);
+        // An entry that nobody wants, and what was copied with it.
+        while let Ok(Some(entry)) = found
+            && !open.filter.passes(entry.key.code)
+        {
+            found = match open.next_copied(direction) {
+                Some(entry) => Ok(Some(entry)),
+                None => {
+                    check_for_interrupts!();
+                    open.next(scan, direction)
+                }
+            };
+        }
         open.rest();
         match found {
             Err(corruption) => open.store.index().raise_corruption(corruption),

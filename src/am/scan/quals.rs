@@ -5,7 +5,7 @@ use learned_index::key::cut::{
     Comparison, Cut, OffsetRange, after_finite_timestamps, before_finite_timestamps,
     date_among_timestamps, instant_among_dates, instant_among_timestamps, timestamp_among_dates,
 };
-use learned_index::key::{Interval, Intervals, Key, Word};
+use learned_index::key::{Code, Interval, Intervals, Key, Word};
 use learned_index::memory::with_room;
 use pgrx::prelude::*;
 
@@ -25,19 +25,120 @@ const NEAR_ANY_ZONE: i64 = 15 * 86_400;
 const NEAR_REAL_ZONE: i64 = 3 * 86_400;
 const REAL_OFFSET: i64 = 86_400;
 
-/// Sets the intervals that the keys ask for, in index order. Returns whether they include keys
-/// that do not match, so that each row has to be checked.
+/// A code that keys of scans become intervals of.
+pub(crate) trait QualCode: IndexCode {
+    /// What entries of the intervals must be like besides.
+    type Filter: Filter<Self>;
+
+    /// Sets the intervals that the keys ask for, in index order, and what the entries in them must
+    /// be like. Returns whether that includes keys that do not match, so that each row has to be
+    /// checked.
+    ///
+    /// # Safety
+    /// The keys are those of a scan on an index of these columns.
+    unsafe fn set_intervals(
+        keys: &[pg_sys::ScanKeyData],
+        columns: &Self::Columns,
+        intervals: &mut Intervals<Self>,
+        filter: &mut Self::Filter,
+    ) -> bool;
+}
+
+/// What entries of a scan's intervals must be like.
+pub(crate) trait Filter<C>: Default {
+    /// Whether an entry with this code is one.
+    fn passes(&self, code: C) -> bool;
+}
+
+/// Of one column, intervals say everything.
+#[derive(Default)]
+pub(crate) struct Everything;
+
+impl Filter<Word> for Everything {
+    #[inline(always)]
+    fn passes(&self, _: Word) -> bool {
+        true
+    }
+}
+
+impl QualCode for Word {
+    type Filter = Everything;
+
+    unsafe fn set_intervals(
+        keys: &[pg_sys::ScanKeyData],
+        column: &Column,
+        intervals: &mut Intervals,
+        _: &mut Everything,
+    ) -> bool {
+        intervals.set(Key::MIN, Key::MAX);
+        // SAFETY: by contract.
+        !unsafe { intersect(keys.iter(), column, intervals) }
+    }
+}
+
+/// A column of which conditions select codes.
+pub(super) trait Selecting<C> {
+    /// Its type.
+    fn key_type(&self) -> KeyType;
+    /// Its NULLs.
+    fn nulls(&self) -> Interval<C>;
+    /// Its values.
+    fn values(&self) -> Interval<C>;
+
+    /// The values that compare so with another, and whether all of these do.
+    ///
+    /// # Safety
+    /// The value is of a type whose values [`KeyType::of_value`] takes for those of `value_type`.
+    unsafe fn compared(
+        &self,
+        value_type: KeyType,
+        value: pg_sys::Datum,
+        comparison: Comparison,
+    ) -> (Option<Interval<C>>, bool);
+}
+
+impl Selecting<Word> for Column {
+    #[inline]
+    fn key_type(&self) -> KeyType {
+        self.key_type
+    }
+
+    fn nulls(&self) -> Interval {
+        Interval::point(self.null_key())
+    }
+
+    fn values(&self) -> Interval {
+        Interval::VALUES
+    }
+
+    #[inline]
+    unsafe fn compared(
+        &self,
+        value_type: KeyType,
+        value: pg_sys::Datum,
+        comparison: Comparison,
+    ) -> (Option<Interval>, bool) {
+        // SAFETY: by contract.
+        let cut = unsafe { cut(self.key_type, value_type, value) };
+        let interval = cut.select(comparison).map(|(first, last)| match self.descending {
+            true => Interval::values(self.in_order(last), self.in_order(first)),
+            false => Interval::values(first, last),
+        });
+        (interval, cut.is_exact())
+    }
+}
+
+/// Keeps of some intervals what the keys ask of a column. Whether it all matches.
 ///
 /// # Safety
-/// The keys are those of a scan on an index of this column.
-pub(crate) unsafe fn set_intervals<C: QualCode>(
-    keys: &[pg_sys::ScanKeyData],
-    column: Column,
+/// The keys are those of a scan on this column.
+pub(super) unsafe fn intersect<'k, C: Code>(
+    keys: impl Iterator<Item = &'k pg_sys::ScanKeyData>,
+    column: &impl Selecting<C>,
     intervals: &mut Intervals<C>,
 ) -> bool {
     let mut exact = true;
-    intervals.set(Key::MIN, Key::MAX);
-    for (number, key) in keys.iter().enumerate() {
+    for (number, key) in keys.enumerate() {
         // SAFETY: by contract.
         let selected = unsafe { select(key, column, &mut exact) };
         match selected {
@@ -49,7 +150,7 @@ pub(crate) unsafe fn set_intervals<C: QualCode>(
             Selection::Nothing => intervals.clear(),
         }
     }
-    !exact
+    exact
 }
 
 /// What one key selects.
@@ -66,20 +167,20 @@ impl<C> From<Option<Interval<C>>> for Selection<C> {
 }
 
 /// # Safety
-/// As [`set_intervals`].
+/// As [`intersect`].
 #[inline]
-unsafe fn select<C: QualCode>(
+unsafe fn select<C: Code>(
     key: &pg_sys::ScanKeyData,
-    column: Column,
+    column: &impl Selecting<C>,
     exact: &mut bool,
 ) -> Selection<C> {
-    let key_type = column.key_type;
+    let key_type = column.key_type();
     let flags = key.sk_flags as u32;
     if flags & pg_sys::SK_SEARCHNULL != 0 {
-        return Selection::One(Interval::point(column.null_key()));
+        return Selection::One(column.nulls());
     }
     if flags & pg_sys::SK_SEARCHNOTNULL != 0 {
-        return Selection::One(Interval::VALUES);
+        return Selection::One(column.values());
     }
     let comparison = match u32::from(key.sk_strategy) {
         pg_sys::BTLessStrategyNumber => Comparison::Less,
@@ -100,14 +201,9 @@ unsafe fn select<C: QualCode>(
     };
     let mut interval_of = |value: pg_sys::Datum| {
         // SAFETY: the argument is of the key's subtype, whose Datums are those of the value type.
-        let selected = unsafe { C::select_of(key_type, value_type, value, comparison) };
-        *exact &= selected.is_exact;
-        let (first, last) = selected.codes?;
-        let (low, high) = match column.descending {
-            true => (column.in_order(last), column.in_order(first)),
-            false => (first, last),
-        };
-        Some(Interval { low: Key::value(low), high: Key::value(high) })
+        let (interval, is_exact) = unsafe { column.compared(value_type, value, comparison) };
+        *exact &= is_exact;
+        interval
     };
     if flags & pg_sys::SK_SEARCHARRAY == 0 {
         return interval_of(key.sk_argument).into();
@@ -129,55 +225,6 @@ fn refuse_value(key_type: KeyType, value_type: pg_sys::Oid) -> ! {
         format!("access method \"learned\" cannot compare type {key} with type {value}"),
         "Remove the operators that compare these types from the operator family.",
     )
-}
-
-/// The first and the last code that a comparison with a value selects.
-pub(crate) struct Selected<C> {
-    codes: Option<(C, C)>,
-    /// Whether all of them match.
-    is_exact: bool,
-}
-
-/// A code that values are compared with.
-pub(crate) trait QualCode: IndexCode {
-    /// What a comparison of a column's keys with a value selects.
-    ///
-    /// # Safety
-    /// The value is of a type whose values `KeyType::of_value` takes for those of `value_type`.
-    unsafe fn select_of(
-        key_type: KeyType,
-        value_type: KeyType,
-        value: pg_sys::Datum,
-        comparison: Comparison,
-    ) -> Selected<Self>;
-}
-
-impl QualCode for Word {
-    #[inline]
-    unsafe fn select_of(
-        key_type: KeyType,
-        value_type: KeyType,
-        value: pg_sys::Datum,
-        comparison: Comparison,
-    ) -> Selected<Word> {
-        // SAFETY: by contract.
-        let cut = unsafe { cut(key_type, value_type, value) };
-        Selected { codes: cut.select(comparison), is_exact: cut.is_exact() }
-    }
-}
-
-/// There are no comparisons with other types.
-impl QualCode for [Word; 2] {
-    unsafe fn select_of(
-        _: KeyType,
-        value_type: KeyType,
-        value: pg_sys::Datum,
-        comparison: Comparison,
-    ) -> Selected<[Word; 2]> {
-        // SAFETY: by contract.
-        let code: [Word; 2] = unsafe { IndexCode::encode(value_type, value) };
-        Selected { codes: code.select(comparison), is_exact: true }
-    }
 }
 
 /// The intervals of the elements of an array that are not NULL.
@@ -228,7 +275,7 @@ unsafe fn of_elements<C>(
 /// # Safety
 /// `value` is a Datum of the value type, which the column's type compares with.
 #[inline]
-unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::Datum) -> Cut {
+pub(super) unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::Datum) -> Cut {
     let number = value.value() as i64;
     match (key_type, value_type) {
         (KeyType::Date, KeyType::Timestamp) => timestamp_among_dates(number),

@@ -5,8 +5,8 @@
 //! a column of local times, they are not, and a conversion that depends on the time zone may
 //! not even be monotone. A [`Cut`] states four ends that hold in every case.
 
-use super::Word;
 use super::code::from_i64;
+use super::{Code, Word};
 
 /// A comparison of a column with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,19 @@ pub enum Comparison {
     GreaterEqual,
     /// `column > value`
     Greater,
+}
+
+impl Comparison {
+    /// The first and the last of the codes that compare so with one.
+    pub fn select<C: Code>(self, code: C) -> Option<(C, C)> {
+        Some(match self {
+            Comparison::Less => (C::MIN, code.previous()?),
+            Comparison::LessEqual => (C::MIN, code),
+            Comparison::Equal => (code, code),
+            Comparison::GreaterEqual => (code, C::MAX),
+            Comparison::Greater => (code.next()?, C::MAX),
+        })
+    }
 }
 
 /// The ends of the codes that compare in each way with one value.

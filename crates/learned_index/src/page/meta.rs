@@ -188,7 +188,8 @@ const NULLS_FIRST: u8 = 2;
 impl From<KeyColumn> for StoredColumn {
     fn from(column: KeyColumn) -> StoredColumn {
         let KeyColumn { key_type, descending, nulls_first } = column;
-        let flags = u8::from(descending) * DESCENDING | u8::from(nulls_first) * NULLS_FIRST;
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        let flags = flag(descending, DESCENDING) | flag(nulls_first, NULLS_FIRST);
         StoredColumn { key_type, flags }
     }
 }

@@ -70,6 +70,7 @@ pub struct Loader<W: BulkStore, S, F> {
     watch: Option<Watch<S, W::Code>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one in a build")]
 enum Values<W: BulkStore, S> {
     /// In order so far.
     InOrder(Builder<W>),

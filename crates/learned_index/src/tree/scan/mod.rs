@@ -257,6 +257,11 @@ impl<C: Code, P> Scan<P, C> {
         (self.copied.tids(), self.current)
     }
 
+    /// The entries that were copied together, in index order.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<C>> {
+        self.copied.iter()
+    }
+
     /// The next portion of heap TIDs in index order, for callers that take them all. Locks what it
     /// reads.
     pub fn next_tids<S: Store<Pin = P, Code = C>>(

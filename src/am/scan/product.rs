@@ -1,0 +1,183 @@
+//! From the keys of a scan on several columns to the intervals that it visits.
+//!
+//! Single values of the first columns are put together, each with each, and the values of the next
+//! column behind them: `a IN (1, 2) AND b > 5` is two intervals. What is asked of the columns after
+//! the first that is asked for more than single values, or for nothing, says nothing about where
+//! entries are: it is a filter.
+
+use learned_index::key::cut::Comparison;
+use learned_index::key::{Interval, Intervals, Key, NullClass, Word};
+use learned_index::memory::Add;
+use pgrx::prelude::*;
+
+use super::quals::{Filter, QualCode, Selecting, cut, intersect};
+use crate::column::columns::{Columns, Part, PartCode, encode};
+use crate::column::key_type::KeyType;
+
+/// The most intervals that a scan visits. Beyond that, the values of one more column are a filter.
+const MOST_INTERVALS: usize = 1 << 16;
+
+impl Selecting<PartCode> for Part {
+    fn key_type(&self) -> KeyType {
+        self.key_type
+    }
+
+    fn nulls(&self) -> Interval<PartCode> {
+        Interval::point(Key::value(self.null()))
+    }
+
+    fn values(&self) -> Interval<PartCode> {
+        let (first, last) = self.values();
+        Interval::values(first, last)
+    }
+
+    unsafe fn compared(
+        &self,
+        value_type: KeyType,
+        value: pg_sys::Datum,
+        comparison: Comparison,
+    ) -> (Option<Interval<PartCode>>, bool) {
+        let interval = |(first, last)| Interval::values(first, last);
+        if self.key_type.words() == 1 {
+            // SAFETY: by contract.
+            let cut = unsafe { cut(self.key_type, value_type, value) };
+            let selected = cut.select(comparison);
+            let between = selected.map(|(first, last)| self.between(first, last));
+            return (between.map(interval), cut.is_exact());
+        }
+        // There are no comparisons with other types.
+        // SAFETY: by contract.
+        let words = unsafe { encode(value_type, value) };
+        let selected = comparison.select(words);
+        (selected.map(|(first, last)| interval(self.between_words(first, last))), true)
+    }
+}
+
+/// What is asked of columns whose values do not say where entries are.
+#[derive(Default)]
+pub(crate) struct PartFilter(Vec<(Part, Intervals<PartCode>)>);
+
+impl<const L: usize> Filter<[Word; L]> for PartFilter {
+    #[inline]
+    fn passes(&self, code: [Word; L]) -> bool {
+        self.0.iter().all(|(part, wanted)| wanted.contains(Key::value(part.take(&code))))
+    }
+}
+
+impl<const L: usize> QualCode for [Word; L] {
+    type Filter = PartFilter;
+
+    unsafe fn set_intervals(
+        keys: &[pg_sys::ScanKeyData],
+        columns: &Columns<L>,
+        intervals: &mut Intervals<[Word; L]>,
+        filter: &mut PartFilter,
+    ) -> bool {
+        filter.0.clear();
+        let mut exact = true;
+        let mut wanted = |number: usize, part: &Part| {
+            let asked = keys.iter().filter(|key| key.sk_attno as usize == number + 1);
+            let (first, last) = part.all();
+            let mut wanted = Intervals::new();
+            wanted.set(Key::value(first), Key::value(last));
+            // SAFETY: by contract.
+            exact &= unsafe { intersect(asked.clone(), part, &mut wanted) };
+            (wanted, asked.count() > 0)
+        };
+        let mut prefixes = vec![[Word::MIN; L]];
+        let mut placed = false;
+        for (number, part) in columns.parts().iter().enumerate() {
+            let (wanted, is_asked) = wanted(number, part);
+            if wanted.is_empty() {
+                intervals.clear();
+                return false;
+            }
+            if placed {
+                if is_asked {
+                    filter.0.add((*part, wanted));
+                }
+                continue;
+            }
+            let ranges = wanted.as_slice();
+            let single = ranges.iter().all(|range| range.low == range.high);
+            let fits = prefixes.len().saturating_mul(ranges.len()) <= MOST_INTERVALS;
+            if single && fits && !is_null_class(columns, ranges) {
+                prefixes = each_with_each(&prefixes, part, ranges);
+                continue;
+            }
+            placed = true;
+            let hull = [Interval { low: ranges[0].low, high: ranges[ranges.len() - 1].high }];
+            let ranges = if fits { ranges } else { &hull };
+            set(intervals, &prefixes, (columns, part), ranges);
+            if !fits {
+                filter.0.add((*part, wanted));
+            }
+        }
+        if !placed {
+            intervals.set_union(prefixes.into_iter().map(|code| Interval::point(Key::value(code))));
+        }
+        !exact
+    }
+}
+
+/// Whether some of the intervals are of NULLs that have a class of their own.
+fn is_null_class<const L: usize>(columns: &Columns<L>, ranges: &[Interval<PartCode>]) -> bool {
+    let null = Key::value(columns.parts()[0].null());
+    columns.has_null_class() && ranges.iter().any(|range| range.contains(null))
+}
+
+/// Each of the codes with each of the single values behind it.
+fn each_with_each<const L: usize>(
+    prefixes: &[[Word; L]],
+    part: &Part,
+    values: &[Interval<PartCode>],
+) -> Vec<[Word; L]> {
+    let mut longer = Vec::new();
+    for prefix in prefixes {
+        longer.add_all(values.iter().map(|value| {
+            let mut code = *prefix;
+            part.put(value.low.code, &mut code);
+            code
+        }));
+    }
+    longer
+}
+
+/// Sets the intervals of what begins with one of the prefixes, and goes on with one of the ranges.
+fn set<const L: usize>(
+    intervals: &mut Intervals<[Word; L]>,
+    prefixes: &[[Word; L]],
+    (columns, part): (&Columns<L>, &Part),
+    ranges: &[Interval<PartCode>],
+) {
+    let end = part.end();
+    let with = |prefix: &[Word; L], value: PartCode, rest: Word| {
+        let mut code = *prefix;
+        part.put(value, &mut code);
+        code[end..].fill(rest);
+        Key::value(code)
+    };
+    let between = |prefix: &[Word; L], range: &Interval<PartCode>| Interval {
+        low: with(prefix, range.low.code, Word::MIN),
+        high: with(prefix, range.high.code, Word::MAX),
+    };
+    if !columns.has_null_class() {
+        let all = prefixes
+            .iter()
+            .flat_map(|prefix| ranges.iter().map(move |range| between(prefix, range)));
+        return intervals.set_union(all);
+    }
+    // The only column: its NULLs are no part of its values.
+    let (null, class) = (Key::value(part.null()), columns.null_class());
+    let (first, last) = part.values();
+    let values = Interval::values(first, last);
+    let mut found = Vec::new();
+    for range in ranges {
+        found.add_all(range.intersection(&values).map(|range| between(&prefixes[0], &range)));
+        if range.contains(null) {
+            found.add(Interval::point(Key::null(class)));
+        }
+    }
+    debug_assert!(class != NullClass::Value);
+    intervals.set_union(found);
+}

@@ -1,0 +1,359 @@
+//! The columns of a key that takes several words: several columns, or one of more than 64 bits.
+//!
+//! Each column takes the next words of the code. A NULL of one of several columns has a place in
+//! the order of the column's own words: one that no value has, where the type leaves one free, and
+//! else a word in front of the value that says nothing but whether there is one. The NULLs of an
+//! index on one column have a class of their own, as everywhere.
+
+use learned_index::corruption::{Corruption, Result};
+use learned_index::key::{Key, NullClass, Word};
+use learned_index::page::meta::{Identity, KeyColumn, MOST_COLUMNS, NO_COLUMN};
+use pgrx::prelude::*;
+
+use super::KeyColumns;
+use super::key_type::{KeyType, StoredValue, bytes, refuse_type};
+use super::tuple::ReturnedTuple;
+use crate::relation::OpenIndex;
+use crate::report::refuse;
+
+/// What stands for a value or NULL of one column: whether there is a value, and the value's words.
+/// What is not stored is 0.
+pub(crate) type PartCode = [Word; 3];
+
+/// Where the NULLs of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nulls {
+    /// In a class of their own.
+    Class,
+    /// Before or behind all values, in the word of these.
+    Spare,
+    /// Told by a word in front.
+    Word,
+}
+
+/// One column of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) key_type: KeyType,
+    descending: bool,
+    nulls_first: bool,
+    nulls: Nulls,
+    /// Which of the code's words is its first.
+    at: usize,
+}
+
+/// The columns of a key with a code of `L` words, or fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Columns<const L: usize> {
+    count: usize,
+    /// As many as are counted, and others without a meaning.
+    parts: [Part; MOST_COLUMNS],
+}
+
+/// How many words the columns of an index take.
+pub(super) fn words_of_types(types: impl ExactSizeIterator<Item = Option<KeyType>>) -> usize {
+    let single = types.len() == 1;
+    let words = |key_type: KeyType| {
+        key_type.words() + usize::from(!single && nulls_among(key_type, single) == Nulls::Word)
+    };
+    types.map(|key_type| key_type.map_or(1, words)).sum()
+}
+
+fn nulls_among(key_type: KeyType, single: bool) -> Nulls {
+    match single {
+        true => Nulls::Class,
+        false if key_type.leaves_words() => Nulls::Spare,
+        false => Nulls::Word,
+    }
+}
+
+impl Part {
+    fn new(key_type: KeyType, column: KeyColumn, single: bool, at: usize) -> Part {
+        let KeyColumn { descending, nulls_first, .. } = column;
+        Part { key_type, descending, nulls_first, nulls: nulls_among(key_type, single), at }
+    }
+
+    /// Behind which of the code's words those of the next column begin.
+    pub(crate) fn end(&self) -> usize {
+        self.at + self.words()
+    }
+
+    fn words(&self) -> usize {
+        self.key_type.words() + usize::from(self.nulls == Nulls::Word)
+    }
+
+    fn column(&self) -> KeyColumn {
+        let Part { key_type, descending, nulls_first, .. } = *self;
+        KeyColumn { key_type: key_type.number(), descending, nulls_first }
+    }
+
+    /// What the first word is for values.
+    fn flag(&self) -> Word {
+        (self.nulls == Nulls::Word && self.nulls_first).into()
+    }
+
+    /// From a value's words to those in the index's order, and back.
+    fn in_order(&self, mut words: [Word; 2]) -> [Word; 2] {
+        if self.descending {
+            words[..self.key_type.words()].iter_mut().for_each(|word| *word = !*word);
+        }
+        words
+    }
+
+    /// What stands for a value, by its words.
+    fn of_words(&self, [mut first, second]: [Word; 2]) -> PartCode {
+        if self.nulls == Nulls::Spare {
+            first = self.key_type.into_middle(first);
+        }
+        let [first, second] = self.in_order([first, second]);
+        [self.flag(), first, second]
+    }
+
+    /// The words of the value that this stands for; `None` of NULL.
+    fn words_of(&self, code: PartCode) -> Option<[Word; 2]> {
+        if code == self.null() {
+            return None;
+        }
+        let [first, second] = self.in_order([code[1], code[2]]);
+        Some(match self.nulls {
+            Nulls::Spare => [self.key_type.back_from_middle(first), second],
+            _ => [first, second],
+        })
+    }
+
+    /// What stands for a value.
+    ///
+    /// # Safety
+    /// The Datum is one of the column's type.
+    pub(crate) unsafe fn of_value(&self, value: pg_sys::Datum) -> PartCode {
+        // SAFETY: by contract.
+        self.of_words(unsafe { encode(self.key_type, value) })
+    }
+
+    /// What stands for the values between two words of a type of one, in the index's order.
+    pub(crate) fn between(&self, first: Word, last: Word) -> (PartCode, PartCode) {
+        self.between_words([first, 0], [last, 0])
+    }
+
+    /// The same, of any type.
+    pub(crate) fn between_words(&self, first: [Word; 2], last: [Word; 2]) -> (PartCode, PartCode) {
+        let (first, last) = (self.of_words(first), self.of_words(last));
+        if self.descending { (last, first) } else { (first, last) }
+    }
+
+    /// What stands for NULL.
+    pub(crate) fn null(&self) -> PartCode {
+        match (self.nulls, self.nulls_first) {
+            (Nulls::Spare, true) => [0, Word::MIN, 0],
+            (Nulls::Spare, false) => [0, Word::MAX, 0],
+            (_, first) => [(!first).into(), 0, 0],
+        }
+    }
+
+    /// The first and the last that stands for a value.
+    pub(crate) fn values(&self) -> (PartCode, PartCode) {
+        self.between_words([Word::MIN; 2], self.greatest_words())
+    }
+
+    fn greatest_words(&self) -> [Word; 2] {
+        [Word::MAX, if self.key_type.words() == 2 { Word::MAX } else { 0 }]
+    }
+
+    /// The first and the last of all.
+    pub(crate) fn all(&self) -> (PartCode, PartCode) {
+        let (first, last) = self.values();
+        (first.min(self.null()), last.max(self.null()))
+    }
+
+    /// Puts it into its words of a code.
+    #[inline]
+    pub(crate) fn put(&self, part: PartCode, code: &mut [Word]) {
+        let from = usize::from(self.nulls != Nulls::Word);
+        let words = self.words();
+        code[self.at..self.at + words].copy_from_slice(&part[from..from + words]);
+    }
+
+    /// What a code has in these words.
+    #[inline]
+    pub(crate) fn take(&self, code: &[Word]) -> PartCode {
+        let from = usize::from(self.nulls != Nulls::Word);
+        let words = self.words();
+        let mut part = [0; 3];
+        part[from..from + words].copy_from_slice(&code[self.at..self.at + words]);
+        part
+    }
+}
+
+/// The words of a value; 0 for those that its type has not.
+///
+/// # Safety
+/// The Datum is one of this type.
+pub(crate) unsafe fn encode(key_type: KeyType, value: pg_sys::Datum) -> [Word; 2] {
+    // SAFETY: by contract.
+    unsafe {
+        match key_type {
+            // The first byte decides the order (`uuid_internal_cmp` of uuid.c).
+            KeyType::Uuid => {
+                let number = u128::from_be_bytes(bytes(value));
+                [(number >> Word::BITS) as Word, number as Word]
+            }
+            one_word => [one_word.encode(value), 0],
+        }
+    }
+}
+
+/// Writes the bytes of a value as a tuple stores them.
+fn store(key_type: KeyType, words: [Word; 2], place: &mut StoredValue) {
+    match key_type {
+        KeyType::Uuid => {
+            let number = u128::from(words[0]) << Word::BITS | u128::from(words[1]);
+            *place = number.to_be_bytes();
+        }
+        one_word => one_word.store(words[0], place),
+    }
+}
+
+fn decode(key_type: KeyType, words: [Word; 2]) -> pg_sys::Datum {
+    match key_type {
+        KeyType::Uuid => {
+            let mut stored = StoredValue::default();
+            store(key_type, words, &mut stored);
+            KeyType::in_memory(stored)
+        }
+        one_word => one_word.decode(words[0]),
+    }
+}
+
+impl<const L: usize> Columns<L> {
+    /// The columns of a key. `None` if they take more words.
+    fn of_types(columns: &[(KeyType, KeyColumn)]) -> Option<Columns<L>> {
+        let &(first, column) = columns.first()?;
+        let mut parts = [Part::new(first, column, true, 0); MOST_COLUMNS];
+        let mut at = 0;
+        for (part, &(key_type, column)) in parts.iter_mut().zip(columns) {
+            *part = Part::new(key_type, column, columns.len() == 1, at);
+            at += part.words();
+        }
+        let fits = columns.len() <= MOST_COLUMNS && at <= L;
+        fits.then_some(Columns { count: columns.len(), parts })
+    }
+
+    /// The columns, in order.
+    #[inline]
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts[..self.count]
+    }
+
+    /// Whether the NULLs of the only column are in a class of their own.
+    pub(crate) fn has_null_class(&self) -> bool {
+        self.parts[0].nulls == Nulls::Class
+    }
+
+    /// The class of the NULLs of the only column.
+    pub(crate) fn null_class(&self) -> NullClass {
+        if self.parts[0].nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast }
+    }
+}
+
+impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
+    fn of_index(index: OpenIndex) -> Columns<L> {
+        let count = index.key_columns();
+        if count > MOST_COLUMNS {
+            refuse_width(format_args!("{count} key columns"));
+        }
+        let mut columns = Vec::with_capacity(count);
+        for column in 0..count {
+            let (type_oid, compare) = index.column_order(column);
+            let key_type =
+                KeyType::with_order(type_oid, compare).unwrap_or_else(|| refuse_type(type_oid));
+            columns.push((key_type, super::key_column(index, column, key_type)));
+        }
+        Columns::of_types(&columns).unwrap_or_else(|| {
+            let words = words_of_types(columns.iter().map(|(key_type, _)| Some(*key_type)));
+            refuse_width(format_args!("a key of {words} words of 64 bits"))
+        })
+    }
+
+    fn of_identity(identity: &Identity) -> Result<Columns<L>> {
+        let known = identity.columns.iter().take_while(|column| **column != NO_COLUMN);
+        let mut columns = Vec::with_capacity(MOST_COLUMNS);
+        for &column in known {
+            let unknown = Corruption::new("the number of a key type", column.key_type.into()).at(0);
+            columns.push((KeyType::of_number(column.key_type).ok_or(unknown)?, column));
+        }
+        let too_wide = Corruption::not("columns that fit the codes of this index").at(0);
+        Columns::of_types(&columns).ok_or(too_wide)
+    }
+
+    fn columns(&self) -> [KeyColumn; MOST_COLUMNS] {
+        let mut columns = [NO_COLUMN; MOST_COLUMNS];
+        columns.iter_mut().zip(self.parts()).for_each(|(column, part)| *column = part.column());
+        columns
+    }
+
+    #[inline]
+    unsafe fn key(&self, values: *const pg_sys::Datum, is_null: *const bool) -> Key<[Word; L]> {
+        let mut code = [Word::MIN; L];
+        for (column, part) in self.parts().iter().enumerate() {
+            // SAFETY: by contract, there is a value for each column.
+            let (value, is_null) = unsafe { (*values.add(column), *is_null.add(column)) };
+            let part_code = match is_null {
+                true if part.nulls == Nulls::Class => return Key::null(self.null_class()),
+                true => part.null(),
+                // SAFETY: by contract.
+                false => unsafe { part.of_value(value) },
+            };
+            part.put(part_code, &mut code);
+        }
+        Key::value(code)
+    }
+
+    fn check_held(&self, key: Key<[Word; L]>) {
+        if key.class != NullClass::Value {
+            return;
+        }
+        for part in self.parts() {
+            if let Some([first, _]) = part.words_of(part.take(&key.code)) {
+                part.key_type.check_held(first);
+            }
+        }
+    }
+
+    fn values(&self, key: Key<[Word; L]>) -> Vec<Option<pg_sys::Datum>> {
+        let value = |part: &Part| {
+            let words = part.words_of(part.take(&key.code))?;
+            Some(decode(part.key_type, words)).filter(|_| key.class == NullClass::Value)
+        };
+        self.parts().iter().map(value).collect()
+    }
+
+    fn decodes_exactly(&self, column: usize) -> bool {
+        self.parts().get(column).is_some_and(|part| part.key_type.decodes_exactly())
+    }
+
+    fn tuple_of(&self, key: Key<[Word; L]>, tuple: &mut ReturnedTuple) -> pg_sys::IndexTuple {
+        if key.class != NullClass::Value {
+            return tuple.null();
+        }
+        let mut values = [None; MOST_COLUMNS];
+        for (value, part) in values.iter_mut().zip(self.parts()) {
+            *value = part.words_of(part.take(&key.code)).map(|words| {
+                let mut stored = StoredValue::default();
+                store(part.key_type, words, &mut stored);
+                (part.key_type, stored)
+            });
+        }
+        tuple.of_values(&values[..self.count])
+    }
+}
+
+/// Refuses an index whose key takes more room than codes have.
+fn refuse_width(what: std::fmt::Arguments<'_>) -> ! {
+    refuse(
+        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        format!("access method \"learned\" does not support {what}"),
+        "At most 8 words are supported. A uuid takes two, other types one, and in an index on \
+         several columns bigint, money, macaddr8, pg_lsn, xid8 and uuid one more. Index fewer \
+         columns, or use access method \"btree\".",
+    )
+}
