@@ -1,17 +1,22 @@
 //! Values to keys and back, inside a server. The oracle is what the core says of the values
 //! themselves.
 
-use learned_index::key::{Key, NullClass, Word};
+use std::cmp::Ordering;
+
+use learned_index::key::{Key, Word};
+use learned_index::page::meta::{Identity, KeyColumn};
 use pgrx::prelude::*;
 
-use super::Column;
-use super::key_type::{KEY_TYPES, KeyType};
+use super::code::{IndexCode, with_code};
+use super::columns::{Columns, encode};
+use super::key_type::{KEY_TYPES, KeyType, type_name};
 use super::tuple::ReturnedTuple;
+use super::{Column, KeyColumns};
 use crate::relation::OpenIndex;
 use crate::relation::tests::new_index;
 
 /// Values of each type, as SQL writes them, in no order.
-const VALUES: [(KeyType, &[&str]); 18] = [
+const VALUES: [(KeyType, &[&str]); 19] = [
     (KeyType::Int2, &["0", "-1", "1", "-32768", "32767", "4711"]),
     (KeyType::Int4, &["0", "-1", "1", "-2147483648", "2147483647"]),
     (KeyType::Int8, &["0", "-1", "1", "-9223372036854775808", "9223372036854775807"]),
@@ -34,6 +39,16 @@ const VALUES: [(KeyType, &[&str]); 18] = [
     ),
     (KeyType::Xid8, &["0", "1", "4294967296", "9223372036854775808", "18446744073709551615"]),
     (KeyType::TimeTz, &TIMETZS),
+    (KeyType::Uuid, &UUIDS),
+];
+
+const UUIDS: [&str; 6] = [
+    "00000000-0000-0000-0000-000000000000",
+    "00000000-0000-0000-0000-0000000000ff",
+    "00000000-0000-0001-0000-000000000000",
+    "01234567-89ab-cdef-0123-456789abcdef",
+    "80000000-0000-0000-0000-000000000000",
+    "ffffffff-ffff-ffff-ffff-ffffffffffff",
 ];
 
 const MACADDRS: [&str; 6] = [
@@ -81,15 +96,19 @@ pub(crate) fn datums(key_type: KeyType, values: &[&str]) -> Vec<pg_sys::Datum> {
     values.iter().map(input).collect()
 }
 
-/// The code of a value of this type.
-fn code(key_type: KeyType, value: pg_sys::Datum) -> Word {
+/// The words of a value of this type.
+fn code(key_type: KeyType, value: pg_sys::Datum) -> [Word; 2] {
     // SAFETY: the tests take values of the type.
-    unsafe { key_type.encode(value) }
+    unsafe { encode(key_type, value) }
 }
 
-/// The key of a value of the column's type.
-pub(crate) fn key(column: Column, value: pg_sys::Datum) -> Key {
-    Key::value(column.in_order(code(column.key_type, value)))
+/// The key of a row, `None` for NULL.
+pub(crate) fn key<C: IndexCode>(columns: &C::Columns, row: &[Option<pg_sys::Datum>]) -> Key<C> {
+    let is_null: Vec<bool> = row.iter().map(Option::is_none).collect();
+    let values: Vec<pg_sys::Datum> =
+        row.iter().map(|value| value.unwrap_or(pg_sys::Datum::null())).collect();
+    // SAFETY: the tests give a value of each column's type.
+    unsafe { columns.key(values.as_ptr(), is_null.as_ptr()) }
 }
 
 /// Whether two values of a type have the same bytes.
@@ -114,9 +133,75 @@ pub(crate) fn samples() -> impl Iterator<Item = (KeyType, Vec<pg_sys::Datum>)> {
 }
 
 /// The index on a new column of this type.
-fn index_on(key_type: KeyType, order: &str) -> OpenIndex {
-    let name = super::key_type::type_name(key_type.oid());
+pub(crate) fn index_on(key_type: KeyType, order: &str) -> OpenIndex {
+    let name = type_name(key_type.oid());
     new_index(&format!("CREATE TABLE t (k {name}); CREATE INDEX i ON t USING learned (k {order})"))
+}
+
+/// What the comparison function of a type says.
+fn compare(key_type: KeyType, one: pg_sys::Datum, other: pg_sys::Datum) -> Ordering {
+    let compare = KEY_TYPES.iter().find(|known| known.0 == key_type).map(|known| known.2);
+    let compare = pg_sys::Oid::from(compare.unwrap_or_default());
+    // SAFETY: it is the comparison function of the type.
+    let found = unsafe { pg_sys::OidFunctionCall2Coll(compare, pg_sys::InvalidOid, one, other) };
+    (found.value() as i32).cmp(&0)
+}
+
+/// Values of a type and NULL, in the order that an index has them in.
+fn in_order(key_type: KeyType, descending: bool, nulls_first: bool) -> Vec<Option<pg_sys::Datum>> {
+    let values = samples().find(|(other, _)| *other == key_type).map(|(_, values)| values);
+    let mut values = values.unwrap_or_default();
+    values.sort_by(|&one, &other| match descending {
+        true => compare(key_type, other, one),
+        false => compare(key_type, one, other),
+    });
+    let mut values: Vec<_> = values.into_iter().map(Some).collect();
+    let null_at = if nulls_first { 0 } else { values.len() };
+    values.insert(null_at, None);
+    values
+}
+
+/// Checks that the keys of rows that ascend do, and that index tuples have their values.
+fn check_rows<C: IndexCode>(
+    index: OpenIndex,
+    types: &[KeyType],
+    rows: &[Vec<Option<pg_sys::Datum>>],
+) {
+    let columns = C::Columns::of_index(index);
+    let mut tuple = ReturnedTuple::new();
+    let mut last: Option<(Key<C>, &Vec<Option<pg_sys::Datum>>)> = None;
+    for row in rows {
+        let key: Key<C> = key(&columns, row);
+        if let Some((last, before)) = last {
+            let same = before.iter().zip(row).zip(types).all(|((one, other), key_type)| {
+                match (one, other) {
+                    (Some(one), Some(other)) => compare(*key_type, *one, *other).is_eq(),
+                    (one, other) => one.is_none() == other.is_none(),
+                }
+            });
+            assert_eq!(last.cmp(&key).is_eq(), same, "{types:?}: {before:?}, {row:?}");
+            assert!(last <= key, "{types:?}: {before:?}, {row:?}");
+        }
+        last = Some((key, row));
+        let held: Vec<bool> = columns.values(key).iter().map(Option::is_some).collect();
+        let (mut found, mut found_null) = ([pg_sys::Datum::null(); 8], [false; 8]);
+        // SAFETY: the tuple is of this index, which has no more columns.
+        unsafe {
+            let (tuple, description) = (columns.tuple_of(key, &mut tuple), (*index.raw()).rd_att);
+            let (values, nulls) = (found.as_mut_ptr(), found_null.as_mut_ptr());
+            pg_sys::index_deform_tuple(tuple, description, values, nulls);
+        }
+        for (at, (value, key_type)) in row.iter().zip(types).enumerate() {
+            assert_eq!(found_null[at], value.is_none(), "{types:?}: {row:?}");
+            assert_eq!(held[at], value.is_some(), "{types:?}: {row:?}");
+            if let Some(value) = *value {
+                assert_eq!(code(*key_type, found[at]), code(*key_type, value), "{types:?}");
+                // It extends the sign of an oid, unlike its input function.
+                let exact = key_type.decodes_exactly() && *key_type != KeyType::Oid;
+                assert!(!exact || same_bytes(*key_type, found[at], value), "{types:?}");
+            }
+        }
+    }
 }
 
 #[pg_schema]
@@ -126,30 +211,10 @@ mod tests {
     #[pg_test]
     fn codes_have_the_order_of_the_comparison_function() {
         for (key_type, values) in samples() {
-            let compare = KEY_TYPES.iter().find(|known| known.0 == key_type).map(|known| known.2);
-            let compare = pg_sys::Oid::from(compare.unwrap_or_default());
             for (&one, &other) in values.iter().flat_map(|a| values.iter().map(move |b| (a, b))) {
-                // SAFETY: it is the comparison function of the type.
-                let expected = unsafe {
-                    pg_sys::OidFunctionCall2Coll(compare, pg_sys::InvalidOid, one, other)
-                };
-                let expected = (expected.value() as i32).cmp(&0);
                 let found = code(key_type, one).cmp(&code(key_type, other));
+                let expected = compare(key_type, one, other);
                 assert_eq!(found, expected, "{key_type:?}: {one:?}, {other:?}");
-            }
-        }
-    }
-
-    #[pg_test]
-    fn codes_give_their_values_back() {
-        for (key_type, values) in samples() {
-            for value in values {
-                let found = key_type.decode(code(key_type, value));
-                assert_eq!(code(key_type, found), code(key_type, value), "{key_type:?}");
-                // The bits of a NaN may differ.
-                if key_type.decodes_exactly() {
-                    assert!(same_bytes(key_type, found, value), "{key_type:?}");
-                }
             }
         }
     }
@@ -165,65 +230,82 @@ mod tests {
     }
 
     #[pg_test]
-    fn a_descending_column_turns_keys_round_but_not_nulls() {
-        let orders = [("ASC", false), ("DESC NULLS LAST", true)];
-        for (order, descending) in orders {
-            let column = Column::of_index(index_on(KeyType::Int4, order));
-            let keys: Vec<Key> = datums(KeyType::Int4, &["1", "2"])
-                .into_iter()
-                .map(|value| key(column, value))
+    fn keys_of_one_column_have_its_order_and_give_its_values_back() {
+        for (key_type, ..) in KEY_TYPES {
+            for (descending, nulls_first) in
+                [(false, false), (false, true), (true, false), (true, true)]
+            {
+                let order = order_of(descending, nulls_first);
+                let rows: Vec<_> = in_order(key_type, descending, nulls_first)
+                    .into_iter()
+                    .map(|value| vec![value])
+                    .collect();
+                let index = index_on(key_type, &order);
+                with_code!(index, C => check_rows::<C>(index, &[key_type], &rows));
+            }
+        }
+    }
+
+    /// Each type first, in the middle and last, each of them in all orders.
+    #[pg_test]
+    fn keys_of_several_columns_have_their_order_and_give_their_values_back() {
+        let orders = [(false, false), (false, true), (true, false), (true, true)];
+        for (number, (key_type, ..)) in KEY_TYPES.iter().enumerate() {
+            let other = |step: usize| KEY_TYPES[(number + step) % KEY_TYPES.len()].0;
+            let types = [*key_type, other(5), other(11)];
+            let places: Vec<_> = (0..3).map(|column| orders[(number + column) % 4]).collect();
+            let list =
+                |text: &dyn Fn(usize) -> String| (0..3).map(text).collect::<Vec<_>>().join(", ");
+            let columns = list(&|at| format!("c{at} {}", type_name(types[at].oid())));
+            let keys = list(&|at| format!("c{at} {}", order_of(places[at].0, places[at].1)));
+            let index = new_index(&format!(
+                "CREATE TABLE t ({columns}); CREATE INDEX i ON t USING learned ({keys})"
+            ));
+            let values: Vec<_> = types
+                .iter()
+                .zip(&places)
+                .map(|(key_type, place)| in_order(*key_type, place.0, place.1))
                 .collect();
-            assert_eq!(keys[0] > keys[1], descending, "{order}");
-            let null: Key = column.null_key();
-            assert_eq!(null.class, NullClass::NullsLast, "{order}");
-            assert_eq!(column.value(null), None);
-            assert_eq!(column.value(keys[0]).map(|value| value.value()), Some(1), "{order}");
+            let mut rows = Vec::new();
+            for first in &values[0] {
+                for second in &values[1] {
+                    rows.extend(values[2].iter().map(|third| vec![*first, *second, *third]));
+                }
+            }
+            with_code!(index, C => check_rows::<C>(index, &types, &rows));
         }
     }
 
     #[pg_test]
-    fn a_metapage_of_another_column_is_refused() {
-        let column = Column::of_index(index_on(KeyType::Date, ""));
+    fn a_metapage_of_other_columns_is_refused() {
+        let index = index_on(KeyType::Date, "");
+        let column = Column::of_index(index);
         let identity = column.new_identity();
         assert_eq!(column.check_identity(&identity), Ok(()));
         assert_eq!(Column::of_identity(&identity), Ok(column));
+        let own = identity.columns[0];
+        let with = |at: usize, column: KeyColumn| {
+            let mut other = identity;
+            other.columns[at] = column;
+            other
+        };
         let others = [
-            learned_index::page::meta::Identity { key_type: 1, ..identity },
-            learned_index::page::meta::Identity { descending: true, ..identity },
-            learned_index::page::meta::Identity { nulls_first: true, ..identity },
+            with(0, KeyColumn { key_type: 1, ..own }),
+            with(0, KeyColumn { descending: true, ..own }),
+            with(0, KeyColumn { nulls_first: true, ..own }),
+            with(1, own),
         ];
         for other in others {
             assert!(column.check_identity(&other).is_err(), "{other:?}");
         }
-        let unknown = learned_index::page::meta::Identity { key_type: 99, ..identity };
+        let unknown: Identity = with(0, KeyColumn { key_type: 99, ..own });
         assert!(Column::of_identity(&unknown).is_err());
+        assert!(Columns::<2>::of_identity(&unknown).is_err());
     }
+}
 
-    #[pg_test]
-    fn an_index_tuple_holds_the_value_as_the_core_reads_it() {
-        for (key_type, values) in samples() {
-            let index = index_on(key_type, "");
-            let column = Column::of_index(index);
-            let mut tuple = ReturnedTuple::new();
-            // The last one again, after NULL.
-            let again = values.last().copied();
-            for value in values.into_iter().map(Some).chain([None, again]) {
-                let key = value.map_or_else(|| column.null_key(), |value| key(column, value));
-                let tuple = tuple.of_key(column, key);
-                let (mut found, mut found_null) = (pg_sys::Datum::null(), false);
-                // SAFETY: the tuple is of this index, which has one column.
-                unsafe {
-                    let description = (*index.raw()).rd_att;
-                    pg_sys::index_deform_tuple(tuple, description, &mut found, &mut found_null);
-                }
-                assert_eq!(found_null, value.is_none(), "{key_type:?}");
-                if let Some(value) = value {
-                    assert_eq!(code(key_type, found), code(key_type, value), "{key_type:?}");
-                    // It extends the sign of an oid, unlike its input function.
-                    let exact = key_type.decodes_exactly() && key_type != KeyType::Oid;
-                    assert!(!exact || same_bytes(key_type, found, value), "{key_type:?}");
-                }
-            }
-        }
-    }
+/// An order as SQL writes it.
+fn order_of(descending: bool, nulls_first: bool) -> String {
+    let direction = if descending { "DESC" } else { "ASC" };
+    format!("{direction} NULLS {}", if nulls_first { "FIRST" } else { "LAST" })
 }

@@ -1,12 +1,15 @@
 //! The intervals of a scan's keys, inside a server. The oracle is the operator itself.
 
-use learned_index::key::{Interval, Intervals};
+use learned_index::key::{Interval, Intervals, Key, Word};
 use pgrx::prelude::*;
 
-use super::quals::set_intervals;
-use crate::column::Column;
+use super::quals::{Filter, QualCode};
+use crate::column::code::with_code;
+use crate::column::columns::Columns;
 use crate::column::key_type::KeyType;
-use crate::column::tests::{datums, key as key_in, samples};
+use crate::column::tests::{datums, index_on, key as key_in, samples};
+use crate::column::{Column, KeyColumns};
+use crate::relation::OpenIndex;
 use crate::relation::tests::new_index;
 
 const STRATEGIES: [u32; 5] = [
@@ -30,11 +33,29 @@ fn key_of(&(strategy, value_type, value): &Condition) -> pg_sys::ScanKeyData {
     }
 }
 
+/// What a scan visits.
+struct Visited<C: QualCode> {
+    intervals: Vec<Interval<C>>,
+    filter: C::Filter,
+    recheck: bool,
+}
+
+impl<C: QualCode> Visited<C> {
+    fn of(columns: &C::Columns, keys: &[pg_sys::ScanKeyData]) -> Visited<C> {
+        let (mut found, mut filter) = (Intervals::new(), C::Filter::default());
+        // SAFETY: the keys are those of a scan of an index on these columns.
+        let recheck = unsafe { C::set_intervals(keys, columns, &mut found, &mut filter) };
+        Visited { intervals: found.as_slice().to_vec(), filter, recheck }
+    }
+
+    fn has(&self, key: Key<C>) -> bool {
+        self.intervals.iter().any(|interval| interval.contains(key)) && self.filter.passes(key.code)
+    }
+}
+
 fn intervals(column: Column, keys: &[pg_sys::ScanKeyData]) -> (Vec<Interval>, bool) {
-    let mut found = Intervals::new();
-    // SAFETY: the keys are those of a scan of an index on this column.
-    let recheck = unsafe { set_intervals(keys, column, &mut found) };
-    (found.as_slice().to_vec(), recheck)
+    let Visited { intervals, recheck, .. } = Visited::<Word>::of(&column, keys);
+    (intervals, recheck)
 }
 
 /// What the operator of the operator family says, if there is one for these types.
@@ -68,40 +89,108 @@ mod tests {
         Spi::run("SET LOCAL timezone = 'Europe/Berlin'").unwrap_or_else(|error| error!("{error}"));
         let mut compared = 0;
         for (key_type, values) in samples() {
-            let name = crate::column::key_type::type_name(key_type.oid());
             for order in ["ASC", "DESC"] {
-                let index = new_index(&format!(
-                    "CREATE TABLE t (k {name}); CREATE INDEX i ON t USING learned (k {order})"
-                ));
-                let column = Column::of_index(index);
-                // SAFETY: an open index has an operator family for its column.
-                let family = unsafe { *(*index.raw()).rd_opfamily };
-                let arguments =
-                    samples().filter(|(other, _)| key_type.of_value(other.oid()).is_some());
-                let conditions: Vec<Condition> = arguments
-                    .flat_map(|(other, values)| values.into_iter().map(move |value| (other, value)))
-                    .flat_map(|(other, value)| STRATEGIES.map(|strategy| (strategy, other, value)))
-                    .collect();
-                for condition in conditions {
-                    let (found, recheck) = intervals(column, &[key_of(&condition)]);
-                    for &value in &values {
-                        let Some(expected) = holds(family, key_type, value, &condition) else {
-                            continue;
-                        };
-                        let key = key_in(column, value);
-                        let contains = found.iter().any(|interval| interval.contains(key));
-                        assert!(
-                            contains == expected || contains && recheck,
-                            "{name} {order}: {value:?}, {condition:?}: {found:?}"
-                        );
-                        compared += 1;
-                    }
-                    let null = column.null_key();
-                    assert!(!found.iter().any(|interval| interval.contains(null)), "{condition:?}");
-                }
+                let index = index_on(key_type, order);
+                compared += with_code!(index, C => compare::<C>(index, key_type, &values));
             }
         }
         assert!(compared > 5_000, "{compared}");
+    }
+
+    /// Compares all conditions on a column with the operators. How many.
+    fn compare<C: QualCode>(index: OpenIndex, key_type: KeyType, values: &[pg_sys::Datum]) -> u32 {
+        let columns = C::Columns::of_index(index);
+        // SAFETY: an open index has an operator family for its column.
+        let family = unsafe { *(*index.raw()).rd_opfamily };
+        let arguments = samples().filter(|(other, _)| key_type.of_value(other.oid()).is_some());
+        let conditions = arguments
+            .flat_map(|(other, values)| values.into_iter().map(move |value| (other, value)))
+            .flat_map(|(other, value)| STRATEGIES.map(|strategy| (strategy, other, value)));
+        let mut compared = 0;
+        for condition in conditions {
+            let visited: Visited<C> = Visited::of(&columns, &[key_of(&condition)]);
+            for &value in values {
+                let Some(expected) = holds(family, key_type, value, &condition) else { continue };
+                let has = visited.has(key_in(&columns, &[Some(value)]));
+                let right = has == expected || has && visited.recheck;
+                assert!(right, "{key_type:?}: {value:?}, {condition:?}: {:?}", visited.intervals);
+                compared += 1;
+            }
+            assert!(!visited.has(key_in(&columns, &[None])), "{condition:?}");
+        }
+        compared
+    }
+
+    /// A condition on one of two columns of an index: its number, and a comparison, or whether it
+    /// is NULL.
+    type Asked = (usize, Result<Condition, bool>);
+
+    fn key_of_asked(&(column, asked): &Asked) -> pg_sys::ScanKeyData {
+        let key = match asked {
+            Ok(condition) => key_of(&condition),
+            Err(null) => {
+                let flag = if null { pg_sys::SK_SEARCHNULL } else { pg_sys::SK_SEARCHNOTNULL };
+                let sk_flags = (flag | pg_sys::SK_ISNULL) as i32;
+                pg_sys::ScanKeyData { sk_flags, ..Default::default() }
+            }
+        };
+        pg_sys::ScanKeyData { sk_attno: column as i16 + 1, ..key }
+    }
+
+    /// Every pair of conditions on two columns, against the operators, NULLs among the rows.
+    #[pg_test]
+    fn conditions_on_two_columns_select_what_their_operators_do() {
+        let values = datums(KeyType::Int4, &["-1", "0", "7", "2147483647"]);
+        let longs = datums(KeyType::Int8, &["-9223372036854775808", "7", "9223372036854775807"]);
+        let rows = |values: &[pg_sys::Datum]| {
+            let rows: Vec<_> = values.iter().copied().map(Some).chain([None]).collect();
+            rows
+        };
+        for order in ["ASC", "DESC", "ASC NULLS FIRST", "DESC NULLS LAST"] {
+            let index = new_index(&format!(
+                "CREATE TABLE t (a int4, b int8); CREATE INDEX i ON t USING learned (a {order}, b)"
+            ));
+            // SAFETY: an open index has an operator family for its columns.
+            let family = unsafe { *(*index.raw()).rd_opfamily };
+            let columns: Columns<4> = Columns::of_index(index);
+            let on = |column: usize, key_type: KeyType, values: &[pg_sys::Datum]| {
+                let compared = values.iter().flat_map(move |&value| {
+                    STRATEGIES.map(|strategy| (column, Ok((strategy, key_type, value))))
+                });
+                compared.chain([(column, Err(true)), (column, Err(false))]).collect::<Vec<Asked>>()
+            };
+            // A bigint is compared with an integer, and the other way round.
+            let firsts = [on(0, KeyType::Int4, &values), on(0, KeyType::Int8, &longs)].concat();
+            let seconds = [on(1, KeyType::Int8, &longs), on(1, KeyType::Int4, &values)].concat();
+            for (first, second) in
+                firsts.iter().flat_map(|first| seconds.iter().map(move |second| (first, second)))
+            {
+                let asked = [*first, *second];
+                for keys in [&asked[..], &asked[..1], &asked[1..]] {
+                    let scan_keys: Vec<_> = keys.iter().map(key_of_asked).collect();
+                    let visited: Visited<[Word; 4]> = Visited::of(&columns, &scan_keys);
+                    assert!(!visited.recheck);
+                    for (&a, &b) in rows(&values)
+                        .iter()
+                        .flat_map(|a| rows(&longs).leak().iter().map(move |b| (a, b)))
+                    {
+                        let matches = |&(column, asked): &Asked| {
+                            let (value, key_type) =
+                                if column == 0 { (a, KeyType::Int4) } else { (b, KeyType::Int8) };
+                            match (asked, value) {
+                                (Err(null), value) => value.is_none() == null,
+                                (Ok(_), None) => false,
+                                (Ok(condition), Some(value)) => {
+                                    holds(family, key_type, value, &condition) == Some(true)
+                                }
+                            }
+                        };
+                        let has = visited.has(key_in(&columns, &[a, b]));
+                        assert_eq!(has, keys.iter().all(matches), "{order}: {keys:?}: {a:?} {b:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[pg_test]
@@ -111,8 +200,10 @@ mod tests {
         let value = |text| datums(KeyType::Int8, &[text])[0];
         let above = key_of(&(pg_sys::BTGreaterStrategyNumber, KeyType::Int8, value("5")));
         let below = key_of(&(pg_sys::BTLessEqualStrategyNumber, KeyType::Int8, value("9")));
-        let expected =
-            Interval { low: key_in(column, value("6")), high: key_in(column, value("9")) };
+        let expected = Interval {
+            low: key_in(&column, &[Some(value("6"))]),
+            high: key_in(&column, &[Some(value("9"))]),
+        };
         assert_eq!(intervals(column, &[above, below]), (vec![expected], false));
         let never = key_of(&(pg_sys::BTGreaterStrategyNumber, KeyType::Int8, value("9")));
         assert_eq!(intervals(column, &[below, never]), (vec![], false));
