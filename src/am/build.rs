@@ -35,6 +35,8 @@ struct Build<C: IndexCode> {
     /// [`ROWS_AT_ONCE`].
     rows: Vec<(C, HeapTid, bool)>,
     columns: C::Columns,
+    /// Of a unique index on several columns: rows with a NULL are nobody's duplicates.
+    nulls_distinct: bool,
     entries: u64,
     /// Why there will be no index. It is reported after the scan of the table, whose frames would
     /// strip the constraint's name from the error.
@@ -90,7 +92,9 @@ unsafe fn build<C: IndexCode>(
         let (identity, options) = (columns.new_identity(), index.options().build());
         let loader = Loader::new(pages, identity, options, unique, memory, new_spill);
         let rows = Vec::with_capacity(ROWS_AT_ONCE);
-        let mut build = Build { loader, rows, columns, entries: 0, failed: None };
+        let nulls_distinct =
+            unique.is_some_and(|unique| !unique.nulls_not_distinct) && index.key_columns() > 1;
+        let mut build = Build { loader, rows, columns, nulls_distinct, entries: 0, failed: None };
         enter_phase(PHASE_SCAN);
         let heap_tuples = scan_table(table, index, info, &mut build);
         build.load_rows();
@@ -282,12 +286,22 @@ unsafe extern "C-unwind" fn add_row<C: IndexCode>(
         if class != NullClass::Value {
             return add_null::<C>(tid, alive, state);
         }
+        let alive = alive && !(build.nulls_distinct && has_null::<C>(is_null, &build.columns));
         // There is room for it: the callback that adds the last one makes room.
         build.rows.push((code, heap_tid(&*tid), alive));
         if build.rows.len() == build.rows.capacity() {
             load_rows::<C>(state);
         }
     }
+}
+
+/// Whether a row has a NULL.
+///
+/// # Safety
+/// `is_null` has an element for each column.
+unsafe fn has_null<C: IndexCode>(is_null: *const bool, columns: &C::Columns) -> bool {
+    // SAFETY: by contract.
+    (0..columns.count()).any(|column| unsafe { *is_null.add(column) })
 }
 
 /// Makes room for rows.

@@ -64,7 +64,7 @@ unsafe fn visited_entries(root: *mut pg_sys::PlannerInfo, path: *mut pg_sys::Ind
     unsafe {
         let index = &*(*path).indexinfo;
         let mut bounds: *mut pg_sys::List = std::ptr::null_mut();
-        let (mut column, mut single, mut arrays) = (0, true, 1.0f64);
+        let (mut column, mut single, mut arrays) = (0, false, 1.0f64);
         for clause in PgList::<pg_sys::IndexClause>::from_pg((*path).indexclauses).iter_ptr() {
             let clause = &*clause;
             let next = i32::from(clause.indexcol);
@@ -73,8 +73,6 @@ unsafe fn visited_entries(root: *mut pg_sys::PlannerInfo, path: *mut pg_sys::Ind
                     break;
                 }
                 (column, single) = (next, false);
-            } else if bounds.is_null() {
-                single = false;
             }
             for info in PgList::<pg_sys::RestrictInfo>::from_pg(clause.indexquals).iter_ptr() {
                 let (is_single, elements) = single_values(root, index, column, (*info).clause);

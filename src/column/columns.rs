@@ -1,9 +1,13 @@
 //! The columns of a key that takes several words: several columns, or one of more than 64 bits.
 //!
 //! Each column takes the next words of the code. A NULL of one of several columns has a place in
-//! the order of the column's own words: one that no value has, where the type leaves one free, and
-//! else a word in front of the value that says nothing but whether there is one. The NULLs of an
-//! index on one column have a class of their own, as everywhere.
+//! the order of the column's own words: the least or the greatest word. Where values of the type
+//! have these too, they move to the neighbours, and a second word tells them apart. So the first
+//! word of a code says most of where it is. The NULLs of an index on one column have a class of
+//! their own, as everywhere.
+//!
+//! Words that are left over stand behind the first column, where they say nothing: what is in the
+//! last word are the values of the last column, which ascend in a run.
 
 use learned_index::corruption::{Corruption, Result};
 use learned_index::key::{Key, NullClass, Word};
@@ -16,8 +20,8 @@ use super::tuple::ReturnedTuple;
 use crate::relation::OpenIndex;
 use crate::report::refuse;
 
-/// What stands for a value or NULL of one column: whether there is a value, and the value's words.
-/// What is not stored is 0.
+/// What stands for a value or NULL of one column: the value's first word, what tells it from its
+/// neighbours, and the second word. What is not stored is 0.
 pub(crate) type PartCode = [Word; 3];
 
 /// Where the NULLs of a column are.
@@ -25,11 +29,16 @@ pub(crate) type PartCode = [Word; 3];
 enum Nulls {
     /// In a class of their own.
     Class,
-    /// Before or behind all values, in the word of these.
+    /// Before or behind all values, in the word of these: they leave one free.
     Spare,
-    /// Told by a word in front.
+    /// The same, where the values that moved away for that are told by another word.
     Word,
 }
+
+/// What tells a value with the least word, any other, and one with the greatest.
+const OF_LEAST: Word = 0;
+const OF_OTHERS: Word = 1;
+const OF_GREATEST: Word = 2;
 
 /// One column of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +96,6 @@ impl Part {
         KeyColumn { key_type: key_type.number(), descending, nulls_first }
     }
 
-    /// What the first word is for values.
-    fn flag(&self) -> Word {
-        (self.nulls == Nulls::Word && self.nulls_first).into()
-    }
-
     /// From a value's words to those in the index's order, and back.
     fn in_order(&self, mut words: [Word; 2]) -> [Word; 2] {
         if self.descending {
@@ -106,7 +110,12 @@ impl Part {
             first = self.key_type.into_middle(first);
         }
         let [first, second] = self.in_order([first, second]);
-        [self.flag(), first, second]
+        match (self.nulls, first) {
+            (Nulls::Class | Nulls::Spare, _) => [first, 0, second],
+            (Nulls::Word, Word::MIN) => [Word::MIN + 1, OF_LEAST, second],
+            (Nulls::Word, Word::MAX) => [Word::MAX - 1, OF_GREATEST, second],
+            (Nulls::Word, _) => [first, OF_OTHERS, second],
+        }
     }
 
     /// The words of the value that this stands for; `None` of NULL.
@@ -114,7 +123,13 @@ impl Part {
         if code == self.null() {
             return None;
         }
-        let [first, second] = self.in_order([code[1], code[2]]);
+        let [moved, tells, second] = code;
+        let first = match (self.nulls, tells) {
+            (Nulls::Word, OF_LEAST) => Word::MIN,
+            (Nulls::Word, OF_GREATEST) => Word::MAX,
+            _ => moved,
+        };
+        let [first, second] = self.in_order([first, second]);
         Some(match self.nulls {
             Nulls::Spare => [self.key_type.back_from_middle(first), second],
             _ => [first, second],
@@ -144,9 +159,10 @@ impl Part {
     /// What stands for NULL.
     pub(crate) fn null(&self) -> PartCode {
         match (self.nulls, self.nulls_first) {
-            (Nulls::Spare, true) => [0, Word::MIN, 0],
-            (Nulls::Spare, false) => [0, Word::MAX, 0],
-            (_, first) => [(!first).into(), 0, 0],
+            // No value has this: they have 0 in the middle.
+            (Nulls::Class, _) => [Word::MAX, 1, 0],
+            (_, true) => [Word::MIN, 0, 0],
+            (_, false) => [Word::MAX, 0, 0],
         }
     }
 
@@ -168,19 +184,21 @@ impl Part {
     /// Puts it into its words of a code.
     #[inline]
     pub(crate) fn put(&self, part: PartCode, code: &mut [Word]) {
-        let from = usize::from(self.nulls != Nulls::Word);
-        let words = self.words();
-        code[self.at..self.at + words].copy_from_slice(&part[from..from + words]);
+        code[self.at] = part[0];
+        if self.nulls == Nulls::Word {
+            code[self.at + 1] = part[1];
+        }
+        if self.key_type.words() == 2 {
+            code[self.end() - 1] = part[2];
+        }
     }
 
     /// What a code has in these words.
     #[inline]
     pub(crate) fn take(&self, code: &[Word]) -> PartCode {
-        let from = usize::from(self.nulls != Nulls::Word);
-        let words = self.words();
-        let mut part = [0; 3];
-        part[from..from + words].copy_from_slice(&code[self.at..self.at + words]);
-        part
+        let tells = if self.nulls == Nulls::Word { code[self.at + 1] } else { 0 };
+        let second = if self.key_type.words() == 2 { code[self.end() - 1] } else { 0 };
+        [code[self.at], tells, second]
     }
 }
 
@@ -229,13 +247,14 @@ impl<const L: usize> Columns<L> {
     fn of_types(columns: &[(KeyType, KeyColumn)]) -> Option<Columns<L>> {
         let &(first, column) = columns.first()?;
         let mut parts = [Part::new(first, column, true, 0); MOST_COLUMNS];
+        let words = words_of_types(columns.iter().map(|(key_type, _)| Some(*key_type)));
+        let left_over = L.checked_sub(words).filter(|_| columns.len() <= MOST_COLUMNS)?;
         let mut at = 0;
         for (part, &(key_type, column)) in parts.iter_mut().zip(columns) {
             *part = Part::new(key_type, column, columns.len() == 1, at);
-            at += part.words();
+            at = part.end() + if at == 0 { left_over } else { 0 };
         }
-        let fits = columns.len() <= MOST_COLUMNS && at <= L;
-        fits.then_some(Columns { count: columns.len(), parts })
+        Some(Columns { count: columns.len(), parts })
     }
 
     /// The columns, in order.

@@ -253,8 +253,8 @@ impl KeyType {
         if self == KeyType::Uuid { 2 } else { 1 }
     }
 
-    /// Whether its codes, moved by [`KeyType::into_middle`], leave the least and the greatest word to
-    /// others.
+    /// Whether its codes, moved by [`KeyType::into_middle`], leave the least and the greatest word
+    /// to others.
     pub(super) fn leaves_words(self) -> bool {
         !matches!(
             self,
@@ -269,14 +269,16 @@ impl KeyType {
 
     /// Moves a code away from the least and the greatest word.
     pub(super) fn into_middle(self, code: Word) -> Word {
-        let moved = match self {
-            KeyType::Oid | KeyType::Bool | KeyType::Char | KeyType::Macaddr => {
-                code.saturating_add(1)
+        match (self, code) {
+            (KeyType::Oid | KeyType::Bool | KeyType::Char | KeyType::Macaddr, _) => {
+                code.saturating_add(1).min(Word::MAX - 1)
             }
-            // Of timestamps only infinity has one of these two, and no time has its neighbour.
-            _ => code,
-        };
-        moved.clamp(Word::MIN + 1, Word::MAX - 1)
+            // Infinity, and what no index holds. No other value has these words' neighbours, but
+            // the ends of ranges have.
+            (_, Word::MIN) => Word::MIN + 1,
+            (_, Word::MAX) => Word::MAX - 1,
+            _ => code.clamp(Word::MIN + 2, Word::MAX - 2),
+        }
     }
 
     /// The inverse of [`KeyType::into_middle`].
@@ -285,8 +287,8 @@ impl KeyType {
             KeyType::Oid | KeyType::Bool | KeyType::Char | KeyType::Macaddr => {
                 moved.wrapping_sub(1)
             }
-            KeyType::Timestamp | KeyType::TimestampTz if moved == Word::MIN + 1 => Word::MIN,
-            KeyType::Timestamp | KeyType::TimestampTz if moved == Word::MAX - 1 => Word::MAX,
+            _ if moved == Word::MIN + 1 => Word::MIN,
+            _ if moved == Word::MAX - 1 => Word::MAX,
             _ => moved,
         }
     }
@@ -332,7 +334,7 @@ impl KeyType {
     }
 }
 
-/// Values of a type that has codes of two words are encoded as those: see [`super::code`].
+/// Values of a type that has codes of two words are encoded as those: see [`super::columns`].
 #[cold]
 fn not_a_word() -> ! {
     error!("the codes of this type are not words")

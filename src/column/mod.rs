@@ -36,6 +36,11 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
     /// The columns that a metapage tells of.
     fn of_identity(identity: &Identity) -> Result<Self>;
 
+    /// How many they are.
+    fn count(&self) -> usize {
+        self.columns().iter().take_while(|column| **column != NO_COLUMN).count()
+    }
+
     /// What a metapage tells of them.
     fn columns(&self) -> [KeyColumn; MOST_COLUMNS];
 

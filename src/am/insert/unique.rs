@@ -16,8 +16,8 @@ use crate::column::tid::item_pointer;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::report::carried::carrying;
 
-/// Whether a new entry has to be checked: not where the core does not ask, and not with a NULL, unless
-/// NULLs are declared not to be distinct.
+/// Whether a new entry has to be checked: not where the core does not ask, and not with a NULL,
+/// unless NULLs are declared not to be distinct.
 ///
 /// # Safety
 /// `is_null` has an element for each column of the index.

@@ -123,24 +123,30 @@ unsafe fn new_scan<C: QualCode>(context: pg_sys::MemoryContext, index: OpenIndex
     PgMemoryContexts::For(context).leak_and_drop_on_delete(open).cast()
 }
 
-/// Runs code in which a name stands for what an open scan of ours keeps.
+/// Runs code for the type of a scan's codes: with a name for what the scan keeps, or for the type.
 macro_rules! with_scan {
     ($scan:expr, $open:ident => $body:expr) => {
+        with_scan!($scan; Code => {
+            let $open = open_scan::<Code>($scan);
+            $body
+        })
+    };
+    ($scan:expr; $code:ident => $body:expr) => {
         match *(*$scan).opaque.cast::<usize>() {
             1 => {
-                let $open = open_scan::<Word>($scan);
+                type $code = Word;
                 $body
             }
             2 => {
-                let $open = open_scan::<[Word; 2]>($scan);
+                type $code = [Word; 2];
                 $body
             }
             4 => {
-                let $open = open_scan::<[Word; 4]>($scan);
+                type $code = [Word; 4];
                 $body
             }
             _ => {
-                let $open = open_scan::<[Word; 8]>($scan);
+                type $code = [Word; 8];
                 $body
             }
         }
@@ -366,32 +372,6 @@ impl<C: QualCode> OpenScan<C> {
         }
     }
 
-    /// [`amgettuple`].
-    ///
-    /// # Safety
-    /// As there; `scan` is the one that this belongs to.
-    #[inline]
-    unsafe fn return_next(
-        &mut self,
-        scan: pg_sys::IndexScanDesc,
-        direction: pg_sys::ScanDirection::Type,
-    ) -> bool {
-        // SAFETY: by contract.
-        unsafe {
-            if (*scan).kill_prior_tuple {
-                self.scan.kill_current();
-            }
-            let Some(entry) = self.next_copied(direction_of(direction)) else {
-                return copy_and_return::<C>(scan, direction);
-            };
-            if self.heap_ahead.is_due(self.scan.copied().1) {
-                ask_ahead::<C>(scan);
-            }
-            self.return_entry(scan, entry);
-        }
-        true
-    }
-
     /// The next entry that the caller wants, of those that were copied already.
     #[inline]
     fn next_copied(&mut self, direction: Direction) -> Option<Entry<C>> {
@@ -484,7 +464,31 @@ pub(crate) unsafe extern "C-unwind" fn amgettuple(
     direction: pg_sys::ScanDirection::Type,
 ) -> bool {
     // SAFETY: by contract.
-    unsafe { with_scan!(scan, open => open.return_next(scan, direction)) }
+    unsafe { with_scan!(scan; C => return_next::<C>(scan, direction)) }
+}
+
+/// # Safety
+/// As [`amgettuple`].
+#[inline]
+unsafe fn return_next<C: QualCode>(
+    scan: pg_sys::IndexScanDesc,
+    direction: pg_sys::ScanDirection::Type,
+) -> bool {
+    // SAFETY: by contract; what else uses the open scan is called when `open` is no longer used.
+    unsafe {
+        let open = open_scan::<C>(scan);
+        if (*scan).kill_prior_tuple {
+            open.scan.kill_current();
+        }
+        let Some(entry) = open.next_copied(direction_of(direction)) else {
+            return copy_and_return::<C>(scan, direction);
+        };
+        if open.heap_ahead.is_due(open.scan.copied().1) {
+            ask_ahead::<C>(scan);
+        }
+        open_scan::<C>(scan).return_entry(scan, entry);
+    }
+    true
 }
 
 /// [`amgettuple`] where more has to be copied.

@@ -100,7 +100,9 @@ impl<const L: usize> QualCode for [Word; L] {
             }
             let ranges = wanted.as_slice();
             let single = ranges.iter().all(|range| range.low == range.high);
-            let fits = prefixes.len().saturating_mul(ranges.len()) <= MOST_INTERVALS;
+            // A list on the first column is as long as it is.
+            let fits = prefixes.len() == 1
+                || prefixes.len().saturating_mul(ranges.len()) <= MOST_INTERVALS;
             if single && fits && !is_null_class(columns, ranges) {
                 prefixes = each_with_each(&prefixes, part, ranges);
                 continue;

@@ -5,8 +5,7 @@ use pgrx::prelude::*;
 
 use super::quals::{Filter, QualCode};
 use crate::column::code::with_code;
-use crate::column::columns::Columns;
-use crate::column::key_type::KeyType;
+use crate::column::key_type::{KeyType, type_name};
 use crate::column::tests::{datums, index_on, key as key_in, samples};
 use crate::column::{Column, KeyColumns};
 use crate::relation::OpenIndex;
@@ -121,75 +120,103 @@ mod tests {
         compared
     }
 
-    /// A condition on one of two columns of an index: its number, and a comparison, or whether it
-    /// is NULL.
-    type Asked = (usize, Result<Condition, bool>);
-
-    fn key_of_asked(&(column, asked): &Asked) -> pg_sys::ScanKeyData {
-        let key = match asked {
-            Ok(condition) => key_of(&condition),
-            Err(null) => {
-                let flag = if null { pg_sys::SK_SEARCHNULL } else { pg_sys::SK_SEARCHNOTNULL };
-                let sk_flags = (flag | pg_sys::SK_ISNULL) as i32;
-                pg_sys::ScanKeyData { sk_flags, ..Default::default() }
-            }
-        };
-        pg_sys::ScanKeyData { sk_attno: column as i16 + 1, ..key }
+    /// What is asked of a column, and which of its values and NULL have it.
+    struct Asked {
+        key: pg_sys::ScanKeyData,
+        holds: Vec<bool>,
     }
 
-    /// Every pair of conditions on two columns, against the operators, NULLs among the rows.
-    #[pg_test]
-    fn conditions_on_two_columns_select_what_their_operators_do() {
-        let values = datums(KeyType::Int4, &["-1", "0", "7", "2147483647"]);
-        let longs = datums(KeyType::Int8, &["-9223372036854775808", "7", "9223372036854775807"]);
-        let rows = |values: &[pg_sys::Datum]| {
-            let rows: Vec<_> = values.iter().copied().map(Some).chain([None]).collect();
-            rows
-        };
-        for order in ["ASC", "DESC", "ASC NULLS FIRST", "DESC NULLS LAST"] {
-            let index = new_index(&format!(
-                "CREATE TABLE t (a int4, b int8); CREATE INDEX i ON t USING learned (a {order}, b)"
-            ));
-            // SAFETY: an open index has an operator family for its columns.
-            let family = unsafe { *(*index.raw()).rd_opfamily };
-            let columns: Columns<4> = Columns::of_index(index);
-            let on = |column: usize, key_type: KeyType, values: &[pg_sys::Datum]| {
-                let compared = values.iter().flat_map(move |&value| {
-                    STRATEGIES.map(|strategy| (column, Ok((strategy, key_type, value))))
-                });
-                compared.chain([(column, Err(true)), (column, Err(false))]).collect::<Vec<Asked>>()
+    /// Everything that can be asked of a column: comparisons with values of all types that it is
+    /// compared with, and whether it is NULL.
+    fn asked(
+        (number, key_type): (usize, KeyType),
+        family: pg_sys::Oid,
+        values: &[Option<pg_sys::Datum>],
+    ) -> Vec<Asked> {
+        let of_column = |key| pg_sys::ScanKeyData { sk_attno: number as i16 + 1, ..key };
+        let others = samples().filter(|(other, _)| key_type.of_value(other.oid()).is_some());
+        let conditions = others
+            .flat_map(|(other, values)| values.into_iter().map(move |value| (other, value)))
+            .flat_map(|(other, value)| STRATEGIES.map(|strategy| (strategy, other, value)));
+        let compared = conditions.map(|condition| {
+            let matches = |value: &Option<_>| {
+                value.is_some_and(|value| holds(family, key_type, value, &condition) == Some(true))
             };
-            // A bigint is compared with an integer, and the other way round.
-            let firsts = [on(0, KeyType::Int4, &values), on(0, KeyType::Int8, &longs)].concat();
-            let seconds = [on(1, KeyType::Int8, &longs), on(1, KeyType::Int4, &values)].concat();
-            for (first, second) in
-                firsts.iter().flat_map(|first| seconds.iter().map(move |second| (first, second)))
-            {
-                let asked = [*first, *second];
-                for keys in [&asked[..], &asked[..1], &asked[1..]] {
-                    let scan_keys: Vec<_> = keys.iter().map(key_of_asked).collect();
-                    let visited: Visited<[Word; 4]> = Visited::of(&columns, &scan_keys);
-                    assert!(!visited.recheck);
-                    for (&a, &b) in rows(&values)
-                        .iter()
-                        .flat_map(|a| rows(&longs).leak().iter().map(move |b| (a, b)))
-                    {
-                        let matches = |&(column, asked): &Asked| {
-                            let (value, key_type) =
-                                if column == 0 { (a, KeyType::Int4) } else { (b, KeyType::Int8) };
-                            match (asked, value) {
-                                (Err(null), value) => value.is_none() == null,
-                                (Ok(_), None) => false,
-                                (Ok(condition), Some(value)) => {
-                                    holds(family, key_type, value, &condition) == Some(true)
-                                }
-                            }
-                        };
-                        let has = visited.has(key_in(&columns, &[a, b]));
-                        assert_eq!(has, keys.iter().all(matches), "{order}: {keys:?}: {a:?} {b:?}");
-                    }
+            let holds = values.iter().map(matches).collect();
+            Asked { key: of_column(key_of(&condition)), holds }
+        });
+        let nulls = [pg_sys::SK_SEARCHNULL, pg_sys::SK_SEARCHNOTNULL].map(|flag| {
+            let sk_flags = (flag | pg_sys::SK_ISNULL) as i32;
+            let is_null = flag == pg_sys::SK_SEARCHNULL;
+            Asked {
+                key: of_column(pg_sys::ScanKeyData { sk_flags, ..Default::default() }),
+                holds: values.iter().map(|value| value.is_none() == is_null).collect(),
+            }
+        });
+        compared.chain(nulls).collect()
+    }
+
+    /// Asks both columns of an index for everything, one by one and together.
+    fn ask<C: QualCode>(index: OpenIndex, types: [KeyType; 2]) {
+        let columns = C::Columns::of_index(index);
+        // SAFETY: an open index has an operator family for each column.
+        let families = unsafe { std::slice::from_raw_parts((*index.raw()).rd_opfamily, 2) };
+        let values = types.map(|key_type| {
+            let values = samples().find(|(other, _)| *other == key_type).map(|(_, values)| values);
+            values.unwrap_or_default().into_iter().map(Some).chain([None]).collect::<Vec<_>>()
+        });
+        let [firsts, seconds] =
+            [0, 1].map(|number| asked((number, types[number]), families[number], &values[number]));
+        let keys: Vec<Vec<Key<C>>> = values[0]
+            .iter()
+            .map(|&a| values[1].iter().map(|&b| key_in(&columns, &[a, b])).collect())
+            .collect();
+        let check = |first: Option<&Asked>, second: Option<&Asked>| {
+            let scan_keys: Vec<_> = first.iter().chain(&second).map(|asked| asked.key).collect();
+            let visited: Visited<C> = Visited::of(&columns, &scan_keys);
+            for (a, keys) in keys.iter().enumerate() {
+                for (b, &key) in keys.iter().enumerate() {
+                    let holds = |asked: Option<&Asked>, at: usize| {
+                        asked.is_none_or(|asked| asked.holds[at])
+                    };
+                    let expected = holds(first, a) && holds(second, b);
+                    let has = visited.has(key);
+                    assert!(
+                        has == expected || has && visited.recheck,
+                        "{types:?}: {scan_keys:?}: {:?}, {:?}",
+                        values[0][a],
+                        values[1][b]
+                    );
                 }
             }
+        };
+        for first in &firsts {
+            check(Some(first), None);
+            seconds.iter().for_each(|second| check(Some(first), Some(second)));
+        }
+        seconds.iter().for_each(|second| check(None, Some(second)));
+    }
+
+    #[pg_test]
+    fn conditions_on_two_columns_select_what_their_operators_do() {
+        Spi::run("SET LOCAL timezone = 'Europe/Berlin'").unwrap_or_else(|error| error!("{error}"));
+        let pairs = [
+            (KeyType::Int2, KeyType::Int8),
+            (KeyType::Int8, KeyType::Timestamp),
+            (KeyType::TimestampTz, KeyType::Uuid),
+            (KeyType::Uuid, KeyType::Float8),
+            (KeyType::Bool, KeyType::TimeTz),
+            (KeyType::Oid, KeyType::Macaddr8),
+        ];
+        for (number, (first, second)) in pairs.into_iter().enumerate() {
+            let names = [first, second].map(|key_type| type_name(key_type.oid()));
+            let order = ["ASC", "DESC", "ASC NULLS FIRST", "DESC NULLS LAST"];
+            let (here, there) = (order[number % 4], order[(number + 2) % 4]);
+            let [a, b] = names;
+            let index = new_index(&format!(
+                "CREATE TABLE t (a {a}, b {b}); CREATE INDEX i ON t USING learned (a {here}, b {there})"
+            ));
+            with_code!(index, C => ask::<C>(index, [first, second]));
         }
     }
 

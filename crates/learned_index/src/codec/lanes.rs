@@ -379,7 +379,9 @@ mod tests {
             lanes.decode(start, &mut out);
             prop_assert_eq!(&out[..], &codes[start..end]);
             let near = |code: &[u64; 3]| {
-                [*code, code.map(|lane| lane.saturating_add(1)), [code[0], code[1], code[2].wrapping_sub(1)]]
+                let [first, second, third] = *code;
+                let above = code.map(|lane| lane.saturating_add(1));
+                [*code, above, [first, second, third.wrapping_sub(1)]]
             };
             for code in codes.iter().flat_map(near).chain(others) {
                 let lower = codes.partition_point(|other| *other < code);

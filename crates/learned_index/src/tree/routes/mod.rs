@@ -69,7 +69,9 @@ struct Route {
 }
 
 /// Bytes of one route.
-const BYTES_PER_ROUTE: usize = size_of::<Fence>() + size_of::<Route>();
+const fn bytes_per_route<C>() -> usize {
+    size_of::<Fence<C>>() + size_of::<Route>()
+}
 /// That nothing was seen of a page.
 const UNSEEN: u32 = u32::MAX;
 
@@ -111,7 +113,7 @@ impl<C: Code> Routes<C> {
                 below.iter().all(|child| child.block != tree.root),
                 "children other than the root",
             )?;
-            if !share.grow_to(below.len() * BYTES_PER_ROUTE) {
+            if !share.grow_to(below.len() * bytes_per_route::<C>()) {
                 break;
             }
             level -= 1;
@@ -219,7 +221,7 @@ impl<C: Code> Routes<C> {
             return true;
         }
         let more = known.max(4);
-        let bytes = self.memory() + more * BYTES_PER_ROUTE;
+        let bytes = self.memory() + more * bytes_per_route::<C>();
         let made = self.share.try_grow_to(bytes)
             && self.lows.try_reserve_exact(more).is_ok()
             && self.rest.try_reserve_exact(more).is_ok();
