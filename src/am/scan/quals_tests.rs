@@ -214,7 +214,8 @@ mod tests {
             let (here, there) = (order[number % 4], order[(number + 2) % 4]);
             let [a, b] = names;
             let index = new_index(&format!(
-                "CREATE TABLE t (a {a}, b {b}); CREATE INDEX i ON t USING learned (a {here}, b {there})"
+                "CREATE TABLE t (a {a}, b {b});
+                 CREATE INDEX i ON t USING learned (a {here}, b {there})"
             ));
             with_code!(index, C => ask::<C>(index, [first, second]));
         }
