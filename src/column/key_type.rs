@@ -163,20 +163,36 @@ impl KeyType {
             KeyType::PgLsn | KeyType::Xid8 => bits,
             KeyType::Float4 => from_f64(f32::from_bits(bits as u32).into()),
             KeyType::Float8 => from_f64(f64::from_bits(bits)),
-            // SAFETY: by contract; values of these types have so many bytes.
-            KeyType::Macaddr => unsafe {
-                let [a, b, c, d, e, f] = bytes(value);
-                Word::from_be_bytes([0, 0, a, b, c, d, e, f])
-            },
-            // SAFETY: as above.
-            KeyType::Macaddr8 => Word::from_be_bytes(unsafe { bytes(value) }),
-            // SAFETY: as above. The core's struct has four bytes of padding that are not stored.
-            KeyType::TimeTz => unsafe {
-                let [a, b, c, d, e, f, g, h, zone @ ..] = bytes::<12>(value);
-                let time = i64::from_ne_bytes([a, b, c, d, e, f, g, h]);
-                from_zoned_time(time, i32::from_ne_bytes(zone))
+            // SAFETY: by contract.
+            KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz => unsafe {
+                self.encode_referenced(value)
             },
             KeyType::Uuid => not_a_word(),
+        }
+    }
+
+    /// The code of a value that is passed by reference. Apart, because the other types are read in
+    /// loops that have no room for this.
+    ///
+    /// # Safety
+    /// As [`KeyType::encode`].
+    #[inline(never)]
+    unsafe fn encode_referenced(self, value: pg_sys::Datum) -> Word {
+        // SAFETY: by contract; values of these types have so many bytes. (The core's struct for a
+        // time with a zone has four more, which are not stored.)
+        unsafe {
+            match self {
+                KeyType::Macaddr => {
+                    let [a, b, c, d, e, f] = bytes(value);
+                    Word::from_be_bytes([0, 0, a, b, c, d, e, f])
+                }
+                KeyType::Macaddr8 => Word::from_be_bytes(bytes(value)),
+                _ => {
+                    let [a, b, c, d, e, f, g, h, zone @ ..] = bytes::<12>(value);
+                    let time = i64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+                    from_zoned_time(time, i32::from_ne_bytes(zone))
+                }
+            }
         }
     }
 
@@ -197,15 +213,25 @@ impl KeyType {
             KeyType::PgLsn | KeyType::Xid8 => put(place, code.to_ne_bytes()),
             KeyType::Float4 => put(place, (to_f64(code) as f32).to_ne_bytes()),
             KeyType::Float8 => put(place, to_f64(code).to_ne_bytes()),
+            KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz => {
+                self.store_referenced(code, place);
+            }
+            KeyType::Uuid => not_a_word(),
+        }
+    }
+
+    /// [`KeyType::store`] of types that are passed by reference; apart, as their reading is.
+    #[inline(never)]
+    fn store_referenced(self, code: Word, place: &mut StoredValue) {
+        match self {
             // Without the two highest bytes.
             KeyType::Macaddr => put(place, (code << 16).to_be_bytes()),
             KeyType::Macaddr8 => put(place, code.to_be_bytes()),
-            KeyType::TimeTz => {
+            _ => {
                 let (time, zone) = to_zoned_time(code);
                 put(place, time.to_ne_bytes());
                 place[8..12].copy_from_slice(&zone.to_ne_bytes());
             }
-            KeyType::Uuid => not_a_word(),
         }
     }
 
@@ -230,7 +256,7 @@ impl KeyType {
             | KeyType::Money => pg_sys::Datum::from(number),
             KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz => {
                 let mut stored = StoredValue::default();
-                self.store(code, &mut stored);
+                self.store_referenced(code, &mut stored);
                 KeyType::in_memory(stored)
             }
             KeyType::Uuid => not_a_word(),
