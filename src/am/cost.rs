@@ -1,5 +1,6 @@
 //! What a scan costs: the core's generic estimate with the entries and pages of this index, and
-//! a descent of one page.
+//! a descent of one page. In an index on several columns, the entries that a scan visits are those
+//! of its intervals (`scan/product.rs`), before the filter.
 
 use pgrx::PgList;
 use pgrx::prelude::*;

@@ -1,5 +1,6 @@
 //! The codes of an index's keys as Rust types: a word for one column whose values have codes of 64
-//! bits, and several words for everything else.
+//! bits, and several words for everything else. There are types of 1, 2, 4 and 8 words; a key gets
+//! the narrowest that has room for it.
 
 use learned_index::key::{Code, Word};
 

@@ -1,13 +1,14 @@
 //! The columns of a key that takes several words: several columns, or one of more than 64 bits.
 //!
-//! Each column takes the next words of the code. A NULL of one of several columns has a place in
-//! the order of the column's own words: the least or the greatest word. Where values of the type
-//! have these too, they move to the neighbours, and a second word tells them apart. So the first
-//! word of a code says most of where it is. The NULLs of an index on one column have a class of
-//! their own, as everywhere.
+//! Each column takes the next words of the code. Words that no column takes are 0, and stand behind
+//! the first column: so the last word is of the last column, whose values ascend in a run.
 //!
-//! Words that are left over stand behind the first column, where they say nothing: what is in the
-//! last word are the values of the last column, which ascend in a run.
+//! Where NULLs are:
+//! - of the only column: in a class of their own, as everywhere
+//! - of one of several columns: at the least or the greatest word
+//!
+//! Where values of the type have these two words, they move to the neighbours, and a second word
+//! tells them apart. So the first word of a code says most of where it is.
 
 use learned_index::corruption::{Corruption, Result};
 use learned_index::key::{Key, NullClass, Word};

@@ -1,6 +1,7 @@
 //! Index scans.
 //!
-//! - [`quals`]: from the keys of a scan to the intervals that it visits
+//! - [`quals`]: from the keys of a scan to the intervals that it visits; `product`: the same for
+//!   several columns, with a filter for what intervals do not say
 //! - [`heap_ahead`]: asking for heap pages before they are needed
 //! - [`killed`]: marking the dead rows that scans have found
 //! - [`visible`]: on a standby, checks index-only results against the visibility map and the table

@@ -1,9 +1,12 @@
 //! From the keys of a scan on several columns to the intervals that it visits.
 //!
-//! Single values of the first columns are put together, each with each, and the values of the next
-//! column behind them: `a IN (1, 2) AND b > 5` is two intervals. What is asked of the columns after
-//! the first that is asked for more than single values, or for nothing, says nothing about where
-//! entries are: it is a filter.
+//! As long as the conditions on a column select single values, each of these is appended to each
+//! combination of values of the columns before it. The first column with ranges, or without a
+//! condition, ends that: each combination with each range is an interval. So
+//! `a IN (1, 2) AND b > 5` is two intervals.
+//!
+//! Conditions on later columns say nothing about where entries are. They are a filter, which
+//! entries pass before they are returned.
 
 use learned_index::key::cut::Comparison;
 use learned_index::key::{Interval, Intervals, Key, NullClass, Word};

@@ -1,4 +1,5 @@
-//! From the keys of a scan to the intervals that it visits.
+//! From the keys of a scan to the intervals that it visits: what the conditions on one column
+//! select. How several columns are put together is in `product`.
 
 use learned_index::key::code::from_i64;
 use learned_index::key::cut::{

@@ -4,10 +4,13 @@
 //! time. A block has one of these forms:
 //!
 //! - one run: the last lanes, as a sequence;
-//! - runs: the lanes with which each begins, a sequence for each lane that varies; and one sequence
-//!   for all rows, of the distance of each from the first of its run, behind the distances of the
-//!   runs before. So it ascends over the whole block, without a jump from one run to the next;
-//! - each row a run of its own: the lanes, a sequence for each that varies.
+//! - runs: for each lane that varies, a sequence of what the first row of each run has there; a
+//!   sequence of the *bases* of the runs; and a sequence of the *distances* of all rows;
+//! - each row a run of its own: for each lane that varies, a sequence of what the rows have there.
+//!
+//! The distance of a row is how far its last lane is from that of the first row of its run, plus
+//! the base of the run, which is one more than the distance of the row before the run (0 for the
+//! first run). So distances ascend over the whole block, without a jump from one run to the next.
 
 use std::ops::Range;
 

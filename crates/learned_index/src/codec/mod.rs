@@ -8,7 +8,8 @@
 //! - Elias-Fano: low bits packed, high bits in unary (ascending sequences only);
 //! - runs: the distinct values and the ends of their runs, each again one of the above.
 //!
-//! Codes of several words are several sequences (`lanes`).
+//! `codes` is what a leaf asks of the codes of a block. Where these are words, they are one
+//! sequence; where they have several words, they are several (`lanes`).
 //!
 //! Everything is integer arithmetic; the residuals are measured after the model was quantised.
 

@@ -1,4 +1,4 @@
-//! Codes of single values: `u64` numbers that sort as SQL sorts the values.
+//! Codes of single values of at most 64 bits: numbers that sort as SQL sorts the values.
 //!
 //! Types that SQL compares with one another share one space of codes, so that a comparison
 //! across types (`int8 = int2`, `float4 < float8`) is a comparison of codes.

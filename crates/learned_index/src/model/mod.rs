@@ -1,4 +1,5 @@
-//! Models over the sorted low fences of an index's pages: from a code to the expected position.
+//! Models over the sorted low fences of an index's pages: from a code to the expected position. Of
+//! a code of several words, they know the first.
 //!
 //! A model is a hint. [`search`] turns any prediction into the exact answer, so nothing here can
 //! lose a row; a model that is wrong costs probes.

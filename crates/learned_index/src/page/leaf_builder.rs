@@ -1,4 +1,6 @@
-//! Filling leaves: cutting entries into blocks so that as many as possible fit a page.
+//! Filling leaves: cutting entries into blocks so that as many as possible fit a page. Evenly
+//! spaced codes, and long runs of codes that agree in all words but the last, are blocks of their
+//! own.
 
 use super::leaf::{
     Header, LOW_AT, MARKS_AT, MAX_ENTRIES, Marks, block_start_len, header_at, high_at, table_at,

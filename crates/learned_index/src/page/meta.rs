@@ -1,7 +1,9 @@
 //! The metapage, block 0: what the index is, and which pages are current.
 //!
-//! The identity is written once per build and sealed. The state changes in place, with a checksum
-//! of its own; its first word is what scans compare to learn that something was published.
+//! The identity is written once per build and sealed; it lists the columns of the key. The state
+//! changes in place, with a checksum of its own; its first word is what scans compare to learn that
+//! something was published. The watermark in it is a code, so what follows it, the identity too, is
+//! at an offset that depends on the width of codes.
 
 use std::ops::Range;
 

@@ -4,7 +4,8 @@
 //! merge or vacuum has to take care of it. A reader locks the parts that cover what it reads; a
 //! writer looks whether one of the parts that its key is in is locked. Which parts there are
 //! depends on nothing but the key, so that the two agree whatever happens to the index between
-//! them.
+//! them. Of a code of several words, both look at the first word alone: keys that have the same one
+//! are locked together.
 //!
 //! The parts of all values are of three kinds:
 //! - a *cell*: the keys whose codes have the same bits above a level, from 0 (one code) to 64 (all
