@@ -134,7 +134,13 @@ mod tests {
         values: &[Option<pg_sys::Datum>],
     ) -> Vec<Asked> {
         let of_column = |key| pg_sys::ScanKeyData { sk_attno: number as i16 + 1, ..key };
-        let others = samples().filter(|(other, _)| key_type.of_value(other.oid()).is_some());
+        let has_operators = |other: KeyType| {
+            let (left, right) = (key_type.oid(), other.oid());
+            // SAFETY: looks in the catalogs, within a transaction.
+            let equal = unsafe { pg_sys::get_opfamily_member(family, left, right, 3) };
+            equal != pg_sys::InvalidOid
+        };
+        let others = samples().filter(|(other, _)| has_operators(*other));
         let conditions = others
             .flat_map(|(other, values)| values.into_iter().map(move |value| (other, value)))
             .flat_map(|(other, value)| STRATEGIES.map(|strategy| (strategy, other, value)));
