@@ -8,27 +8,29 @@ use super::key_type::{KeyType, StoredValue};
 
 /// An index tuple of fixed-width columns: the header of itup.h, and what follows it.
 #[repr(C, align(8))]
-struct Tuple {
+struct Tuple<const CONTENT: usize> {
     header: pg_sys::IndexTupleData,
     content: [u8; CONTENT],
 }
 
-/// The bit map of NULLs, as far as a value may be aligned, and the values.
-const CONTENT: usize = BITMAP + MOST_COLUMNS * size_of::<StoredValue>();
-/// Bytes from the header to the values where there is a bit map.
-const BITMAP: usize = 8;
 const HEADER: usize = size_of::<pg_sys::IndexTupleData>();
-const _: () = assert!(HEADER == 8);
+/// Bytes from the header to the values where there is a bit map of NULLs.
+const BITMAP: usize = 8;
+const ONE: usize = size_of::<StoredValue>();
+const SEVERAL: usize = BITMAP + MOST_COLUMNS * ONE;
+const _: () = assert!(HEADER == 8 && size_of::<Tuple<ONE>>() == 24);
 
 /// What a scan has returned last.
 pub(crate) struct ReturnedTuple {
-    value: Tuple,
+    value: Tuple<ONE>,
     /// Of one column.
-    null: Tuple,
+    null: Tuple<BITMAP>,
+    /// Of several columns, once there was one.
+    several: Option<Box<Tuple<SEVERAL>>>,
 }
 
-impl Tuple {
-    fn new(length: usize, flags: u32) -> Tuple {
+impl<const CONTENT: usize> Tuple<CONTENT> {
+    fn new(length: usize, flags: u32) -> Tuple<CONTENT> {
         let header = pg_sys::IndexTupleData { t_info: info(length, flags), ..Default::default() };
         Tuple { header, content: [0; CONTENT] }
     }
@@ -41,18 +43,17 @@ fn info(length: usize, flags: u32) -> u16 {
 impl ReturnedTuple {
     pub(crate) fn new() -> ReturnedTuple {
         ReturnedTuple {
-            value: Tuple::new(HEADER + size_of::<StoredValue>(), 0),
+            value: Tuple::new(HEADER + ONE, 0),
             // A clear bit is a NULL.
             null: Tuple::new(HEADER + BITMAP, pg_sys::INDEX_NULL_MASK),
+            several: None,
         }
     }
 
     /// The tuple of one value, whose code is a word.
     #[inline]
     pub(super) fn of_word(&mut self, key_type: KeyType, code: Word) -> pg_sys::IndexTuple {
-        if let Some(place) = self.value.content.first_chunk_mut() {
-            key_type.store(code, place);
-        }
+        key_type.store(code, &mut self.value.content);
         &raw mut self.value.header
     }
 
@@ -67,7 +68,8 @@ impl ReturnedTuple {
         &mut self,
         values: &[Option<(KeyType, StoredValue)>],
     ) -> pg_sys::IndexTuple {
-        let Tuple { header, content } = &mut self.value;
+        let several = self.several.get_or_insert_with(|| Box::new(Tuple::new(0, 0)));
+        let Tuple { header, content } = several.as_mut();
         let has_nulls = values.contains(&None);
         let (mut at, flags) = if has_nulls { (BITMAP, pg_sys::INDEX_NULL_MASK) } else { (0, 0) };
         let mut bits = 0u8;

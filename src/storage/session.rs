@@ -125,6 +125,7 @@ pub(crate) fn directory_of<C: IndexCode>(
 }
 
 /// What is known of an index, and that it was used now.
+#[inline]
 fn recall(key: &File, now: u64) -> Option<(Rc<dyn AnyDirectory>, Hint)> {
     // One index after the other, row after row: that is how inserts and nested loops go.
     let last = LAST.with_borrow(|last| {

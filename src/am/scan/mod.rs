@@ -206,6 +206,7 @@ unsafe fn guard_of(scan: pg_sys::IndexScanDesc) -> Guard {
 ///
 /// # Safety
 /// `scan` is valid.
+#[inline]
 unsafe fn count_search(scan: pg_sys::IndexScanDesc) {
     // SAFETY: by contract; this is `pgstat_count_index_scan` of pgstat.h.
     unsafe {

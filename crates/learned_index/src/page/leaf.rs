@@ -317,7 +317,7 @@ impl<'a, C: Code> Leaf<'a, C> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn block(self, block: usize) -> Result<BlockView<'a, C>> {
         let start = self.start(block);
         let first_slot = usize::from(start.first_slot);
