@@ -8,6 +8,8 @@ use pgrx::prelude::*;
 /// CPU cost of visiting a page, in units of `cpu_operator_cost`: as `DEFAULT_PAGE_CPU_MULTIPLIER`
 /// of selfuncs.c, which the estimates of btree use for each page of a descent.
 const PAGE_CPU_MULTIPLIER: f64 = 50.0;
+/// Entries of a group of values that are copied before the scan goes on elsewhere, about.
+const PASSED_OVER: f64 = 2.0;
 /// What `btcostestimate` makes of the correlation of the first of several columns.
 const FIRST_OF_SEVERAL: f64 = 0.75;
 
@@ -32,8 +34,9 @@ pub(crate) unsafe extern "C-unwind" fn amcostestimate(
     unsafe {
         let index = &*(*path).indexinfo;
         let mut costs: pg_sys::GenericCosts = std::mem::zeroed();
+        let mut skips = 0.0;
         if index.nkeycolumns > 1 {
-            costs.numIndexTuples = visited_entries(root, path);
+            (costs.numIndexTuples, skips) = visited(root, path);
         }
         pg_sys::genericcostestimate(root, path, loop_count, &mut costs);
         // The directory and the model live in the session; what is left of a descent is a search
@@ -42,7 +45,7 @@ pub(crate) unsafe extern "C-unwind" fn amcostestimate(
         let comparisons = (entries_per_page + 1.0).log2().ceil();
         let descent = (comparisons + PAGE_CPU_MULTIPLIER) * pg_sys::cpu_operator_cost;
         costs.indexStartupCost += descent;
-        costs.indexTotalCost += descent * costs.num_sa_scans.max(1.0);
+        costs.indexTotalCost += descent * (costs.num_sa_scans.max(1.0) + skips);
         *startup_cost = costs.indexStartupCost;
         *total_cost = costs.indexTotalCost;
         *selectivity = costs.indexSelectivity;
@@ -54,46 +57,99 @@ pub(crate) unsafe extern "C-unwind" fn amcostestimate(
     }
 }
 
-/// Entries that a scan visits, for each key of its lists: what the conditions on the first columns
-/// leave, up to the first column that is asked for more than single values. Conditions on later
-/// columns are looked at entry by entry.
+/// Entries that a scan visits, for each key of its lists, and how often it goes on elsewhere.
+///
+/// The conditions on the first columns bound the scan, up to the first column that is asked for
+/// more than single values. Those on later columns are looked at entry by entry: the scan passes
+/// over what they do not want, at least once for each group of values before them.
 ///
 /// # Safety
 /// As [`amcostestimate`].
-unsafe fn visited_entries(root: *mut pg_sys::PlannerInfo, path: *mut pg_sys::IndexPath) -> f64 {
+unsafe fn visited(root: *mut pg_sys::PlannerInfo, path: *mut pg_sys::IndexPath) -> (f64, f64) {
     // SAFETY: by contract; the lists are of the planner's nodes.
     unsafe {
         let index = &*(*path).indexinfo;
         let mut bounds: *mut pg_sys::List = std::ptr::null_mut();
+        let mut all: *mut pg_sys::List = std::ptr::null_mut();
         let (mut column, mut single, mut arrays) = (0, false, 1.0f64);
+        // The last column of those that bound the scan, and the last that is asked for anything.
+        let (mut bounding, mut last) = (true, 0);
         for clause in PgList::<pg_sys::IndexClause>::from_pg((*path).indexclauses).iter_ptr() {
             let clause = &*clause;
-            let next = i32::from(clause.indexcol);
-            if next != column {
-                if !single || next != column + 1 {
-                    break;
+            last = i32::from(clause.indexcol);
+            if bounding && last != column {
+                bounding = single && last == column + 1;
+                if bounding {
+                    (column, single) = (last, false);
                 }
-                (column, single) = (next, false);
             }
             for info in PgList::<pg_sys::RestrictInfo>::from_pg(clause.indexquals).iter_ptr() {
-                let (is_single, elements) = single_values(root, index, column, (*info).clause);
-                single |= is_single;
-                arrays *= elements;
-                bounds = pg_sys::lappend(bounds, info.cast());
+                all = pg_sys::lappend(all, info.cast());
+                if bounding {
+                    let (is_single, elements) = single_values(root, index, column, (*info).clause);
+                    single |= is_single;
+                    arrays *= elements;
+                    bounds = pg_sys::lappend(bounds, info.cast());
+                }
             }
         }
+        let walked = rows_with(root, index, bounds) / arrays;
+        if last <= column {
+            return (walked.round().max(1.0), 0.0);
+        }
+        let groups = groups_before(root, index, last, walked);
+        let skipping = rows_with(root, index, all) / arrays + groups * PASSED_OVER;
+        match skipping < walked {
+            true => (skipping.round().max(1.0), 2.0 * groups),
+            false => (walked.round().max(1.0), 0.0),
+        }
+    }
+}
+
+/// The rows of the index's table that meet some conditions.
+///
+/// # Safety
+/// The conditions are those of a path on this index.
+unsafe fn rows_with(
+    root: *mut pg_sys::PlannerInfo,
+    index: &pg_sys::IndexOptInfo,
+    conditions: *mut pg_sys::List,
+) -> f64 {
+    // SAFETY: by contract.
+    unsafe {
         // With the predicate of a partial index, as the core counts its rows.
-        let bounds = pg_sys::add_predicate_to_index_quals((*path).indexinfo, bounds);
-        let relation = (*index.rel).relid as i32;
-        let no_join = std::ptr::null_mut();
+        let info = std::ptr::from_ref(index).cast_mut();
+        let conditions = pg_sys::add_predicate_to_index_quals(info, conditions);
         let share = pg_sys::clauselist_selectivity(
             root,
-            bounds,
-            relation,
+            conditions,
+            (*index.rel).relid as i32,
             pg_sys::JoinType::JOIN_INNER,
-            no_join,
+            std::ptr::null_mut(),
         );
-        (share * (*index.rel).tuples / arrays).round().max(1.0)
+        share * (*index.rel).tuples
+    }
+}
+
+/// How many combinations of values the columns before one have, among some rows.
+///
+/// # Safety
+/// The index is one of a relation of this query, with more columns than `column`.
+unsafe fn groups_before(
+    root: *mut pg_sys::PlannerInfo,
+    index: &pg_sys::IndexOptInfo,
+    column: i32,
+    rows: f64,
+) -> f64 {
+    // SAFETY: by contract; there is a target for each column.
+    unsafe {
+        let mut columns: *mut pg_sys::List = std::ptr::null_mut();
+        let targets = PgList::<pg_sys::TargetEntry>::from_pg(index.indextlist);
+        for target in targets.iter_ptr().take(column as usize) {
+            columns = pg_sys::lappend(columns, (*target).expr.cast());
+        }
+        let none = std::ptr::null_mut();
+        pg_sys::estimate_num_groups(root, columns, rows.max(1.0), none, std::ptr::null_mut())
     }
 }
 

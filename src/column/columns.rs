@@ -83,6 +83,11 @@ impl Part {
         Part { key_type, descending, nulls_first, nulls: nulls_among(key_type, single), at }
     }
 
+    /// Which of the code's words is its first.
+    pub(crate) fn start(&self) -> usize {
+        self.at
+    }
+
     /// Behind which of the code's words those of the next column begin.
     pub(crate) fn end(&self) -> usize {
         self.at + self.words()

@@ -39,16 +39,17 @@ impl HeapAhead {
         HeapAhead { table: None, rows: 0, ask_at: usize::MAX, asked: 0, row_bytes: 0 }
     }
 
-    /// For a scan that starts. Most of them end before anything is asked for.
+    /// For a scan that starts; `takes_all` the entries that it copies. Most end before anything is
+    /// asked for.
     ///
     /// # Safety
     /// `scan` is valid.
     #[inline]
-    pub(crate) unsafe fn restart(&mut self, scan: pg_sys::IndexScanDesc) {
+    pub(crate) unsafe fn restart(&mut self, scan: pg_sys::IndexScanDesc, takes_all: bool) {
         // SAFETY: by contract.
         unsafe {
             // An index-only scan goes to few rows.
-            let asks = !(*scan).xs_want_itup && pg_sys::effective_io_concurrency > 0;
+            let asks = takes_all && !(*scan).xs_want_itup && pg_sys::effective_io_concurrency > 0;
             let heap = (*scan).heapRelation;
             self.table = (asks && !heap.is_null()).then(|| OpenTable::new(heap));
         }

@@ -39,6 +39,9 @@ use killed::mark_for_all_sessions;
 use quals::{Filter, QualCode};
 use visible::{MapPage, TableRows};
 
+/// Heap TIDs that are added to a bitmap at once, where some entries are passed over.
+const GATHERED: usize = 1024;
+
 /// What an open scan keeps between calls. Lives in a memory context of its own, whose end drops
 /// it; pins are released by `amendscan`, or by the transaction's abort.
 #[repr(C)]
@@ -253,13 +256,14 @@ impl<C: QualCode> OpenScan<C> {
             self.store.read_under((*scan).xs_snapshot);
             self.scan.restart(&self.store, self.guard);
             self.counted = false;
-            self.heap_ahead.restart(scan);
             let own_keys: &[pg_sys::ScanKeyData] = match usize::try_from((*scan).numberOfKeys) {
                 Ok(count) if count > 0 => std::slice::from_raw_parts((*scan).keyData, count),
                 _ => &[],
             };
             let (intervals, filter) = (self.scan.intervals_mut(), &mut self.filter);
             self.recheck = C::set_intervals(own_keys, &self.columns, intervals, filter);
+            // Of entries that are passed over no row is read.
+            self.heap_ahead.restart(scan, !self.filter.asks());
         }
     }
 
@@ -302,6 +306,37 @@ impl<C: QualCode> OpenScan<C> {
             }
             self.scan.next(store, directory, direction)
         }
+    }
+
+    /// Adds the heap TIDs that come next, for a scan that takes them all. None if there are none.
+    ///
+    /// # Safety
+    /// `scan` is the one that this belongs to.
+    unsafe fn gather(
+        &mut self,
+        scan: pg_sys::IndexScanDesc,
+        pointers: &mut Vec<pg_sys::ItemPointerData>,
+    ) -> Result<()> {
+        // SAFETY: by contract.
+        unsafe {
+            if !self.filter.asks() {
+                if self.next_tids(scan)? {
+                    pointers.extend(self.scan.copied().0.iter().map(|&tid| item_pointer(tid)));
+                }
+                return Ok(());
+            }
+            while pointers.len() < GATHERED {
+                let entry = match self.next_copied(Direction::Forward) {
+                    Some(entry) => entry,
+                    None => match self.next_wanted(scan, Direction::Forward)? {
+                        Some(entry) => entry,
+                        None => break,
+                    },
+                };
+                pointers.push(item_pointer(entry.tid));
+            }
+        }
+        Ok(())
     }
 
     /// Copies the heap TIDs that come next, for a scan that takes them all. Whether there are any.
@@ -377,11 +412,43 @@ impl<C: QualCode> OpenScan<C> {
     /// The next entry that the caller wants, of those that were copied already.
     #[inline]
     fn next_copied(&mut self, direction: Direction) -> Option<Entry<C>> {
+        let entry = self.scan.next_copied(direction)?;
+        if self.filter.passes(entry.key.code) { Some(entry) } else { self.skip(entry, direction) }
+    }
+
+    /// The next entry that the caller wants, of those that were copied already, behind one that it
+    /// does not want.
+    #[cold]
+    fn skip(&mut self, mut entry: Entry<C>, direction: Direction) -> Option<Entry<C>> {
+        while !self.filter.passes(entry.key.code) {
+            let Some(next) = self.filter.next_to(entry.key.code, direction) else {
+                self.scan.skip_rest(&self.store, direction);
+                return None;
+            };
+            entry = self.scan.skip_to(direction, next)?;
+        }
+        Some(entry)
+    }
+
+    /// The next entry that the caller wants, where more entries have to be copied first.
+    ///
+    /// # Safety
+    /// As [`OpenScan::next`].
+    unsafe fn next_wanted(
+        &mut self,
+        scan: pg_sys::IndexScanDesc,
+        direction: Direction,
+    ) -> Result<Option<Entry<C>>> {
         loop {
-            let entry = self.scan.next_copied(direction)?;
+            // SAFETY: by contract.
+            let Some(entry) = (unsafe { self.next(scan, direction) })? else { return Ok(None) };
             if self.filter.passes(entry.key.code) {
-                return Some(entry);
+                return Ok(Some(entry));
             }
+            if let Some(entry) = self.skip(entry, direction) {
+                return Ok(Some(entry));
+            }
+            check_for_interrupts!();
         }
     }
 
@@ -414,18 +481,16 @@ impl<C: QualCode> OpenScan<C> {
         let mut total = 0;
         self.scan.take_all();
         loop {
+            pointers.clear();
             // SAFETY: by contract.
-            match unsafe { self.next_tids(scan) } {
+            match unsafe { self.gather(scan, &mut pointers) } {
                 Err(corruption) => self.store.index().raise_corruption(corruption),
-                Ok(false) => {
+                Ok(()) if pointers.is_empty() => {
                     self.rest();
                     return total;
                 }
-                Ok(true) => {}
+                Ok(()) => {}
             }
-            pointers.clear();
-            let wanted = self.scan.entries().filter(|entry| self.filter.passes(entry.key.code));
-            pointers.extend(wanted.map(|entry| item_pointer(entry.tid)));
             let count = pointers.len() as c_int;
             total += i64::from(count);
             // SAFETY: by contract.
@@ -511,19 +576,7 @@ unsafe extern "C-unwind" fn copy_and_return<C: QualCode>(
             open.rest();
             return false;
         }
-        let mut found = open.next(scan, direction);
-        // An entry that nobody wants, and what was copied with it.
-        while let Ok(Some(entry)) = found
-            && !open.filter.passes(entry.key.code)
-        {
-            found = match open.next_copied(direction) {
-                Some(entry) => Ok(Some(entry)),
-                None => {
-                    check_for_interrupts!();
-                    open.next(scan, direction)
-                }
-            };
-        }
+        let found = open.next_wanted(scan, direction);
         open.rest();
         match found {
             Err(corruption) => open.store.index().raise_corruption(corruption),

@@ -9,8 +9,9 @@
 //! entries pass before they are returned.
 
 use learned_index::key::cut::Comparison;
-use learned_index::key::{Interval, Intervals, Key, NullClass, Word};
+use learned_index::key::{Code, Interval, Intervals, Key, NullClass, Word};
 use learned_index::memory::Add;
+use learned_index::tree::scan::Direction;
 use pgrx::prelude::*;
 
 use super::quals::{Filter, QualCode, Selecting, cut, intersect};
@@ -57,13 +58,63 @@ impl Selecting<PartCode> for Part {
 }
 
 /// What is asked of columns whose values do not say where entries are.
+///
+/// A scan does not walk through what does not pass. It goes on where the next entry that passes can
+/// be: `b = 5` over an index on `(a, b)` goes from one `a` to the next.
 #[derive(Default)]
 pub(crate) struct PartFilter(Vec<(Part, Intervals<PartCode>)>);
 
 impl<const L: usize> Filter<[Word; L]> for PartFilter {
     #[inline]
+    fn asks(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    #[inline]
     fn passes(&self, code: [Word; L]) -> bool {
         self.0.iter().all(|(part, wanted)| wanted.contains(Key::value(part.take(&code))))
+    }
+
+    fn next_to(&self, mut code: [Word; L], direction: Direction) -> Option<[Word; L]> {
+        loop {
+            let unwanted = |(part, wanted): &&(Part, Intervals<PartCode>)| {
+                !wanted.contains(Key::value(part.take(&code)))
+            };
+            let Some((part, wanted)) = self.0.iter().find(unwanted) else { return Some(code) };
+            let value = Key::value(part.take(&code));
+            let ranges = wanted.as_slice();
+            let next = match direction {
+                Direction::Forward => ranges.iter().find(|range| range.low > value),
+                Direction::Backward => ranges.iter().rev().find(|range| range.high < value),
+            };
+            let (rest, edge) = match direction {
+                Direction::Forward => (Word::MIN, next.map(|range| range.low)),
+                Direction::Backward => (Word::MAX, next.map(|range| range.high)),
+            };
+            match edge {
+                Some(edge) => {
+                    part.put(edge.code, &mut code);
+                    code[part.end()..].fill(rest);
+                }
+                // With these columns before it there is no more.
+                None => code = beside(code, part.start(), direction)?,
+            }
+        }
+    }
+}
+
+/// The nearest code, in this direction, with other words before the `end`-th.
+fn beside<const L: usize>(code: [Word; L], end: usize, direction: Direction) -> Option<[Word; L]> {
+    let mut edge = code;
+    match direction {
+        Direction::Forward => {
+            edge[end..].fill(Word::MAX);
+            edge.next()
+        }
+        Direction::Backward => {
+            edge[end..].fill(Word::MIN);
+            edge.previous()
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use learned_index::key::cut::{
 };
 use learned_index::key::{Code, Interval, Intervals, Key, Word};
 use learned_index::memory::with_room;
+use learned_index::tree::scan::Direction;
 use pgrx::prelude::*;
 
 use crate::column::Column;
@@ -47,8 +48,12 @@ pub(crate) trait QualCode: IndexCode {
 
 /// What entries of a scan's intervals must be like.
 pub(crate) trait Filter<C>: Default {
+    /// Whether there is anything that they must be like.
+    fn asks(&self) -> bool;
     /// Whether an entry with this code is one.
     fn passes(&self, code: C) -> bool;
+    /// Of a code that does not pass, the first behind it, in this direction, that does.
+    fn next_to(&self, code: C, direction: Direction) -> Option<C>;
 }
 
 /// Of one column, intervals say everything.
@@ -57,8 +62,17 @@ pub(crate) struct Everything;
 
 impl Filter<Word> for Everything {
     #[inline(always)]
+    fn asks(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn passes(&self, _: Word) -> bool {
         true
+    }
+
+    fn next_to(&self, _: Word, _: Direction) -> Option<Word> {
+        None
     }
 }
 

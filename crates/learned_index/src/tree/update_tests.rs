@@ -370,6 +370,66 @@ fn scan_on<C: Sample>() {
     }
 }
 
+/// Scans that pass over what their caller does not want, in both directions and through turns.
+fn skip_on<C: Sample>() {
+    let mut random = StdRng::seed_from_u64(12);
+    for seed in 0..60 {
+        let mut live = Live::<C>::new(false, 3_000);
+        for _ in 0..random.random_range(0..3_000) {
+            live.insert(key(random.random_range(0..3_000_000)));
+        }
+        for _ in 0..seed % 3 {
+            live.merge(SMALL);
+        }
+        let entries: Vec<Entry<C>> = live.entries.iter().copied().collect();
+        let mut scan = Scan::new();
+        scan.restart(&live.store, Guard::Pins);
+        scan.intervals_mut().set(Key::value(C::MIN), Key::value(C::MAX));
+        // How many entries are before where the scan stands.
+        let (mut at, mut direction) = (0, Direction::Forward);
+        for _ in 0..300 {
+            let far = [1_000, 30_000, 1_000_000][random.random_range(0..3)];
+            let from = random.random_range(0..3_000_000u64);
+            let to = C::of(if random.random() { from } else { from % far });
+            let skipped = match direction {
+                Direction::Forward => entries.partition_point(|entry| entry.key.code < to).max(at),
+                Direction::Backward => {
+                    entries.partition_point(|entry| entry.key.code <= to).min(at)
+                }
+            };
+            let skips = skipped != at && random.random_range(0..3) > 0;
+            let copied = if skips { scan.skip_to(direction, to) } else { None };
+            let found = match copied {
+                Some(entry) => Some(entry),
+                None => scan.next(&live.store, &mut live.directory, direction).unwrap(),
+            };
+            let before = if skips { skipped } else { at };
+            let expected = match direction {
+                Direction::Forward => entries.get(before),
+                Direction::Backward => before.checked_sub(1).map(|last| &entries[last]),
+            };
+            assert_eq!(found.as_ref(), expected, "{direction:?} to {to:?}");
+            let Some(found) = found else { break };
+            at = entries.partition_point(|entry| *entry < found);
+            if random.random_range(0..20) == 0 {
+                direction = match direction {
+                    Direction::Forward => Direction::Backward,
+                    Direction::Backward => Direction::Forward,
+                };
+            }
+            at += usize::from(direction == Direction::Forward);
+        }
+        scan.release(&live.store);
+    }
+}
+
+#[test]
+fn a_scan_goes_on_where_its_caller_says() {
+    skip_on::<u64>();
+    skip_on::<[u64; 2]>();
+    skip_on::<[u64; 3]>();
+}
+
 #[test]
 fn a_unique_insert_sees_every_entry_of_its_key_wherever_it_is() {
     insert_unique_ones::<u64>();

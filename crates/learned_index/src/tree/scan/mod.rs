@@ -28,7 +28,7 @@ use super::directory::Directory;
 use crate::corruption::Result;
 use crate::entries::Entries;
 use crate::entry::{Entry, Fence, HeapTid};
-use crate::key::{Code, Intervals, Word};
+use crate::key::{Code, Intervals, Key, Word};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 
@@ -36,6 +36,8 @@ use crate::store::Store;
 /// copies more at a time.
 const FIRST_PORTION: usize = 64;
 const LARGEST_PORTION: usize = 512;
+/// Entries copied at once after others were passed over.
+const PORTION_AFTER_SKIP: usize = 16;
 
 /// How an entry is known to be that of its row still when it is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,9 +259,44 @@ impl<C: Code, P> Scan<P, C> {
         (self.copied.tids(), self.current)
     }
 
-    /// The entries that were copied together, in index order.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<C>> {
-        self.copied.iter()
+    /// Passes over the values before a code, in this direction, none of which the caller wants. The
+    /// next one, if it was copied already; otherwise the one that [`Scan::next`] gives.
+    pub fn skip_to(&mut self, direction: Direction, code: C) -> Option<Entry<C>> {
+        let (codes, at) = (self.copied.codes(), self.current);
+        let behind = match direction {
+            Direction::Forward => {
+                let rest = codes.get(at + 1..).unwrap_or(&[]);
+                at + 1 + rest.partition_point(|&other| other < code)
+            }
+            Direction::Backward => {
+                let before = codes.get(..at).unwrap_or(&[]);
+                before.partition_point(|&other| other <= code).wrapping_sub(1)
+            }
+        };
+        if let Some(entry) = self.copied.get(behind) {
+            (self.current, self.stand) = (behind, Stand::At(entry));
+            return Some(entry);
+        }
+        // As if the last one before the code had been returned.
+        let beside = match direction {
+            Direction::Forward => code.previous().map(|code| (code, HeapTid::from_u64(u64::MAX))),
+            Direction::Backward => code.next().map(|code| (code, HeapTid::MIN)),
+        };
+        if let Some((code, tid)) = beside {
+            self.stand = Stand::At(Entry { key: Key::value(code), tid });
+            self.portion = PORTION_AFTER_SKIP;
+        }
+        self.current = match direction {
+            Direction::Forward => self.copied.len().saturating_sub(1),
+            Direction::Backward => 0,
+        };
+        None
+    }
+
+    /// Ends the scan: the caller wants nothing of what comes in this direction.
+    pub fn skip_rest<S: Store<Pin = P, Code = C>>(&mut self, store: &S, direction: Direction) {
+        self.forget(store);
+        self.end(direction);
     }
 
     /// The next portion of heap TIDs in index order, for callers that take them all. Locks what it
