@@ -27,7 +27,7 @@ const HEADER_LEN: usize = 4;
 /// Rows of a run, on average, from which on nothing else is tried.
 const LONG_RUN: usize = 4;
 /// Rows that are decoded at once.
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 32;
 
 /// The codes of a block, of `L` lanes each, inside a page's bytes.
 pub struct Lanes<'a, const L: usize> {
@@ -83,9 +83,21 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
     }
 
     fn get(&self, index: usize) -> [u64; L] {
-        let mut code = [self.first];
-        self.decode(index, &mut code);
-        code[0]
+        let mut code = self.first;
+        match &self.form {
+            Form::OneRun(last) => code[L - 1] = last.get(index),
+            Form::Runs { lanes, distances: None, .. } => {
+                code = std::array::from_fn(|lane| self.lane(lanes, lane, index));
+            }
+            Form::Runs { lanes, runs, distances: Some((before, rows)) } => {
+                let distance = rows.get(index);
+                let (run, _) = run_at(before, *runs, distance);
+                code = std::array::from_fn(|lane| self.lane(lanes, lane, run));
+                let within = distance.wrapping_sub(before.get(run));
+                code[L - 1] = code[L - 1].wrapping_add(within);
+            }
+        }
+        code
     }
 
     fn lower_bound(&self, code: [u64; L]) -> usize {
@@ -154,11 +166,8 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
                     column(rows, at, some, L - 1);
                     for code in some {
                         let distance = code[L - 1];
-                        let (mut at, mut next) = run.unwrap_or_else(|| {
-                            let next = distance.checked_add(1);
-                            let next = next.map_or(*runs, |next| before.lower_bound(next));
-                            (next.saturating_sub(1), next)
-                        });
+                        let (mut at, mut next) =
+                            run.unwrap_or_else(|| run_at(before, *runs, distance));
                         while next < *runs && before.get(next) <= distance {
                             (at, next) = (next, next + 1);
                         }
@@ -215,6 +224,12 @@ impl<const L: usize> Lanes<'_, L> {
         }
         equal
     }
+}
+
+/// The run of the row at a distance, and the next one.
+fn run_at(before: &Sequence<'_>, runs: usize, distance: u64) -> (usize, usize) {
+    let next = distance.checked_add(1).map_or(runs, |next| before.lower_bound(next));
+    (next.saturating_sub(1), next)
 }
 
 /// Calls `fill` for some rows after the other, each time with the index of the first of them.
