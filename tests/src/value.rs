@@ -22,17 +22,19 @@ pub enum SqlType {
     PgLsn,
     Xid8,
     Timetz,
+    Uuid,
 }
 
 use SqlType::{
     Bool, Char, Date, Float4, Float8, Int2, Int4, Int8, Macaddr, Macaddr8, Money, Oid, PgLsn, Time,
-    Timestamp, Timestamptz, Timetz, Xid8,
+    Timestamp, Timestamptz, Timetz, Uuid, Xid8,
 };
 
 /// A value: integers as they are, dates as days and times as microseconds since 2000-01-01 (or
 /// midnight), `i64::MIN` and `i64::MAX` for the infinities of dates and timestamps. Money is cents,
-/// and an unsigned number of 64 bits less 2^63. Of a time with a zone, each microsecond in UTC has
-/// four numbers, for zones from east to west.
+/// and an unsigned number of 64 bits less 2^63; each half of a uuid is half of such a number,
+/// twice. Of a time with a zone, each microsecond in UTC has four numbers, for zones from east to
+/// west.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Key {
@@ -48,7 +50,7 @@ const FARTHEST: i64 = 57_599;
 
 impl SqlType {
     /// Every indexable type.
-    pub const ALL: [SqlType; 18] = [
+    pub const ALL: [SqlType; 19] = [
         Int2,
         Int4,
         Int8,
@@ -67,6 +69,7 @@ impl SqlType {
         PgLsn,
         Xid8,
         Timetz,
+        Uuid,
     ];
 
     /// The type's name in SQL.
@@ -90,6 +93,7 @@ impl SqlType {
             PgLsn => "pg_lsn",
             Xid8 => "xid8",
             Timetz => "timetz",
+            Uuid => "uuid",
         }
     }
 
@@ -114,12 +118,13 @@ impl SqlType {
             PgLsn => &[PgLsn],
             Xid8 => &[Xid8],
             Timetz => &[Timetz],
+            Uuid => &[Uuid],
         }
     }
 
     /// Whether there are aggregates of the type that give the first and the last one.
     pub fn has_ends(self) -> bool {
-        !matches!(self, Char | Macaddr | Macaddr8)
+        !matches!(self, Char | Macaddr | Macaddr8 | Uuid)
     }
 
     /// Whether values are [`Key::Float`].
@@ -144,7 +149,7 @@ impl SqlType {
                 let farthest = FARTHEST * SECOND;
                 (-farthest * ZONES, (DAY + farthest) * ZONES + ZONES - 1)
             }
-            Int8 | Money | Macaddr8 | PgLsn | Xid8 | Float4 | Float8 => (i64::MIN, i64::MAX),
+            Int8 | Money | Macaddr8 | PgLsn | Xid8 | Uuid | Float4 | Float8 => (i64::MIN, i64::MAX),
         }
     }
 
@@ -265,6 +270,10 @@ impl SqlType {
                 PgLsn => format!("{:X}/{:X}", unsigned(number) >> 32, unsigned(number) as u32),
                 Xid8 => unsigned(number).to_string(),
                 Timetz => zoned_clock(number),
+                Uuid => {
+                    let (high, low) = (unsigned(number) >> 32, unsigned(number) as u32);
+                    format!("{high:08x}{high:08x}{low:08x}{low:08x}")
+                }
                 _ => number.to_string(),
             },
         }

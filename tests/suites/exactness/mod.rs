@@ -1,5 +1,6 @@
 //! Generated queries against a sequential scan over the same table.
 
+mod composite;
 mod keys;
 mod many_leaves;
 mod queries;

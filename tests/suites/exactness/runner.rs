@@ -415,7 +415,7 @@ fn same(
 }
 
 /// The rows that only one side has, if any.
-fn same_multiset(oracle: &Rows, answer: &Rows) -> Result<(), Rows> {
+pub(crate) fn same_multiset(oracle: &Rows, answer: &Rows) -> Result<(), Rows> {
     let mut counts: HashMap<&Vec<Option<String>>, i64> = HashMap::new();
     for row in oracle {
         *counts.entry(row).or_default() += 1;
