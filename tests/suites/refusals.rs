@@ -25,7 +25,7 @@ fn types_without_an_operator_class_are_refused_with_a_hint() {
     let mut client = cluster.connect();
     client
         .script(
-            "CREATE TABLE t (a text, b numeric, c uuid, d bytea, e interval, f int4[], g jsonb)",
+            "CREATE TABLE t (a text, b numeric, c inet, d bytea, e interval, f int4[], g jsonb)",
         )
         .unwrap();
     for column in ["a", "b", "c", "d", "e", "f", "g"] {
@@ -47,16 +47,27 @@ fn types_without_an_operator_class_are_refused_with_a_hint() {
 }
 
 #[test]
-fn multicolumn_and_covering_indexes_are_refused() {
+fn wide_and_covering_indexes_are_refused() {
     let cluster = Cluster::start();
     let mut client = cluster.connect();
-    client.script("CREATE TABLE t (a int4, b int4)").unwrap();
-    for (statement, message) in [
-        ("CREATE INDEX ON t USING learned (a, b)", "does not support multicolumn indexes"),
-        ("CREATE INDEX ON t USING learned (a) INCLUDE (b)", "does not support included columns"),
+    client
+        .script(
+            "CREATE TABLE t (a int4, b int4, c int4, d int4, e int4, f int4, g int4, h int4, i int4,
+                 u uuid, v uuid, w uuid, n text)",
+        )
+        .unwrap();
+    let (many, unsupported) = (SqlState::PROGRAM_LIMIT_EXCEEDED, SqlState::FEATURE_NOT_SUPPORTED);
+    for (columns, state, message) in [
+        ("(a, b, c, d, e, f, g, h, i)", &many, "does not support 9 key columns"),
+        ("(u, v, w)", &many, "does not support a key of 9 words of 64 bits"),
+        ("(a) INCLUDE (b)", &unsupported, "does not support included columns"),
+        ("(a, n)", &SqlState::UNDEFINED_OBJECT, "type text has no default operator class"),
     ] {
-        assert_error(&mut client, statement, &SqlState::FEATURE_NOT_SUPPORTED, message);
+        let statement = format!("CREATE INDEX ON t USING learned {columns}");
+        let error = assert_error(&mut client, &statement, state, message);
+        assert_eq!(error.hint().is_some(), *state != unsupported, "{error:?}");
     }
+    client.script("CREATE INDEX ON t USING learned (a, b, c, d, e, f, g, h)").unwrap();
 }
 
 /// So the only historic snapshots that read such an index are those of output plugins, in tables
