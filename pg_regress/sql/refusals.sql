@@ -1,9 +1,8 @@
 \set VERBOSITY default
 -- What is not supported says so, and what to do instead.
-CREATE TABLE t (k int8, s text, n numeric, u uuid, b bytea);
+CREATE TABLE t (k int8, s text, n numeric, b bytea);
 CREATE INDEX ON t USING learned (s);
 CREATE INDEX ON t USING learned (n);
-CREATE INDEX ON t USING learned (u);
 CREATE INDEX ON t USING learned (b);
 CREATE INDEX ON t USING learned (k, s);
 CREATE INDEX ON t USING learned (k) INCLUDE (s);

@@ -2,23 +2,28 @@
 -- Types that few tables have as keys: an index has them in the order of a B-tree, and gives them back.
 SET client_min_messages = error;
 SET TimeZone = 'UTC';
-CREATE TABLE t (id int4, c "char", m money, a macaddr, e macaddr8, l pg_lsn, x xid8, z timetz);
+CREATE TABLE t (id int4, c "char", m money, a macaddr, e macaddr8, l pg_lsn, x xid8, z timetz, u uuid);
 -- Each character; of the other types also both ends and the middle.
 INSERT INTO t SELECT g, (g - 128)::"char", (g * g * g - 2097152)::numeric::money,
     ('00:00:00:00:00:' || lpad(to_hex(g), 2, '0'))::macaddr,
     (lpad(to_hex(g), 2, '0') || ':00:00:00:00:00:00:01')::macaddr8,
     (to_hex(g * 8388608::int8) || '/' || to_hex(g * 16777216::int8))::pg_lsn,
     (g * 72057594037927936::numeric)::text::xid8,
-    (('12:00Z'::timetz + g % 7 * interval '1 hour') AT TIME ZONE ((g % 31 - 15) * interval '59 minutes'))
+    (('12:00Z'::timetz + g % 7 * interval '1 hour') AT TIME ZONE ((g % 31 - 15) * interval '59 minutes')),
+    (repeat('00', 7) || lpad(to_hex(g), 2, '0') || lpad(to_hex(g * 37 % 256), 2, '0') || repeat('00', 7))::uuid
 FROM generate_series(0, 255) g;
 INSERT INTO t VALUES
-    (256, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-    (257, 'x', '-92233720368547758.08', '00:00:00:00:00:00', '00:00:00:00:00:00:00:00', '0/0', '0', '00:00+15:59:59'),
+    (256, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+    (257, 'x', '-92233720368547758.08', '00:00:00:00:00:00', '00:00:00:00:00:00:00:00', '0/0', '0', '00:00+15:59:59',
+     '00000000-0000-0000-0000-000000000000'),
     (258, 'x', '92233720368547758.07', 'ff:ff:ff:ff:ff:ff', 'ff:ff:ff:ff:ff:ff:ff:ff', 'FFFFFFFF/FFFFFFFF',
-     '18446744073709551615', '24:00-15:59:59'),
-    (259, 'x', '0', '7f:ff:ff:00:00:01', '7f:ff:ff:ff:ff:ff:ff:ff', '7FFFFFFF/FFFFFFFF', '9223372036854775807', '24:00Z'),
-    (260, 'x', '0', '80:00:00:00:00:00', '80:00:00:00:00:00:00:00', '80000000/0', '9223372036854775808', '00:00Z'),
-    (261, 'x', '0', '00:00:01:ff:ff:ff', '00:00:00:01:ff:ff:ff:ff', '0/FFFFFFFF', '4294967295', '00:00:00.000001-00:00:01');
+     '18446744073709551615', '24:00-15:59:59', 'ffffffff-ffff-ffff-ffff-ffffffffffff'),
+    (259, 'x', '0', '7f:ff:ff:00:00:01', '7f:ff:ff:ff:ff:ff:ff:ff', '7FFFFFFF/FFFFFFFF', '9223372036854775807', '24:00Z',
+     '7fffffff-ffff-ffff-ffff-ffffffffffff'),
+    (260, 'x', '0', '80:00:00:00:00:00', '80:00:00:00:00:00:00:00', '80000000/0', '9223372036854775808', '00:00Z',
+     '80000000-0000-0000-0000-000000000000'),
+    (261, 'x', '0', '00:00:01:ff:ff:ff', '00:00:00:01:ff:ff:ff:ff', '0/FFFFFFFF', '4294967295', '00:00:00.000001-00:00:01',
+     '00000000-0000-0000-ffff-ffffffffffff');
 ANALYZE t;
 
 -- The keys that a condition selects, in order: by a sequential scan, an index-only scan and a bitmap scan.
@@ -54,7 +59,7 @@ BEGIN
     DROP INDEX t_k;
 END $$;
 SELECT k, direction, learned.*, learned = btree AS as_btree
-FROM unnest('{c,m,a,e,l,x,z}'::name[]) k, unnest('{ASC,DESC NULLS LAST}'::text[]) direction,
+FROM unnest('{c,m,a,e,l,x,z,u}'::name[]) k, unnest('{ASC,DESC NULLS LAST,NULLS FIRST,DESC}'::text[]) direction,
      compared('learned', k, direction) learned, compared('btree', k, direction) btree;
 DROP FUNCTION compared, answers;
 
@@ -66,6 +71,7 @@ CREATE INDEX t_e ON t USING learned (e);
 CREATE INDEX t_l ON t USING learned (l);
 CREATE INDEX t_x ON t USING learned (x);
 CREATE INDEX t_z ON t USING learned (z NULLS FIRST);
+CREATE INDEX t_u ON t USING learned (u NULLS FIRST);
 VACUUM t;
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
@@ -79,12 +85,16 @@ SELECT l FROM t WHERE l BETWEEN '7FFFFFFF/0' AND '81000000/0';
 -- The same instants in zones from east to west.
 EXPLAIN (COSTS OFF) SELECT z FROM t WHERE z >= '17:00+00' AND z < '17:00-03' ORDER BY z NULLS FIRST;
 SELECT z FROM t WHERE z >= '17:00+00' AND z < '17:00-03' ORDER BY z NULLS FIRST;
+EXPLAIN (COSTS OFF) SELECT u FROM t WHERE u < '00000000-0000-0003-0000-000000000000' ORDER BY u NULLS FIRST;
+SELECT u FROM t WHERE u < '00000000-0000-0003-0000-000000000000' ORDER BY u NULLS FIRST;
+SELECT id FROM t WHERE u IS NULL;
 SELECT min(m), max(m), min(l), max(l), min(x), max(x) FROM t;
 SELECT min(z), max(z) FROM t;
 
 -- The messages of uniqueness and exclusion show keys, of the build from the index and of inserts from the row.
-CREATE TABLE u (c "char", m money, a macaddr, e macaddr8, l pg_lsn, x xid8, z timetz);
-INSERT INTO u SELECT 'y', '-0.07', '01:02:03:04:05:06', '01:02:03:04:05:06:07:08', '1/2', '18446744073709551615', '13:00+01'
+CREATE TABLE u (c "char", m money, a macaddr, e macaddr8, l pg_lsn, x xid8, z timetz, u uuid);
+INSERT INTO u SELECT 'y', '-0.07', '01:02:03:04:05:06', '01:02:03:04:05:06:07:08', '1/2', '18446744073709551615', '13:00+01',
+    '01234567-89ab-cdef-0123-456789abcdef'
 FROM generate_series(1, 2);
 INSERT INTO u (z) VALUES ('12:00+00');
 CREATE UNIQUE INDEX u_c ON u USING learned (c);
@@ -94,6 +104,7 @@ CREATE UNIQUE INDEX u_e ON u USING learned (e);
 CREATE UNIQUE INDEX u_l ON u USING learned (l);
 CREATE UNIQUE INDEX u_x ON u USING learned (x);
 CREATE UNIQUE INDEX u_z ON u USING learned (z);
+CREATE UNIQUE INDEX u_u ON u USING learned (u);
 DELETE FROM u WHERE ctid = '(0,1)';
 CREATE UNIQUE INDEX u_c ON u USING learned (c);
 CREATE UNIQUE INDEX u_m ON u USING learned (m);
@@ -102,6 +113,7 @@ CREATE UNIQUE INDEX u_e ON u USING learned (e);
 CREATE UNIQUE INDEX u_l ON u USING learned (l);
 CREATE UNIQUE INDEX u_x ON u USING learned (x);
 CREATE UNIQUE INDEX u_z ON u USING learned (z);
+CREATE UNIQUE INDEX u_u ON u USING learned (u);
 INSERT INTO u (c) VALUES ('y');
 INSERT INTO u (m) VALUES ('-0.07');
 INSERT INTO u (a) VALUES ('010203040506');
@@ -110,10 +122,11 @@ INSERT INTO u (l) VALUES ('1/2');
 INSERT INTO u (x) VALUES ('18446744073709551615');
 INSERT INTO u (z) VALUES ('12:00+00');
 INSERT INTO u (z) VALUES ('11:00-01');
+INSERT INTO u (u) VALUES ('0123456789abcdef0123456789abcdef');
 DROP INDEX u_a;
 ALTER TABLE u ADD EXCLUDE USING learned (a WITH =);
 INSERT INTO u (a) VALUES ('01:02:03:04:05:07'), ('01:02:03:04:05:07');
-SELECT count(*) FROM unnest('{u_c,u_m,u_e,u_l,u_x,u_z,u_a_excl}'::regclass[]) i, learned_check(i);
+SELECT count(*) FROM unnest('{u_c,u_m,u_e,u_l,u_x,u_z,u_u,u_a_excl}'::regclass[]) i, learned_check(i);
 
 -- Domains, and an expression.
 CREATE DOMAIN station AS macaddr CHECK (VALUE <> '00:00:00:00:00:00');

@@ -8,9 +8,18 @@ use super::writers;
 
 #[test]
 fn a_reader_never_misses_a_row_while_others_write_merge_and_vacuum() {
+    read_amid_writes("(k)", 0.8);
+}
+
+#[test]
+fn so_it_is_with_an_index_on_two_columns() {
+    read_amid_writes("(k, note)", 0.3);
+}
+
+fn read_amid_writes(columns: &str, share: f64) {
     let cluster = Cluster::start_with("deadlock_timeout = 50ms");
     let mut client = cluster.connect();
-    writers::create(&mut client);
+    writers::create_on(&mut client, columns);
     let mut jobs = Vec::new();
     // The first keeps a snapshot for one comparison, the second for several.
     for (number, times) in [(0u64, 1), (1, 4)] {
@@ -25,7 +34,7 @@ fn a_reader_never_misses_a_row_while_others_write_merge_and_vacuum() {
         }));
     }
     jobs.extend(writers::jobs(&cluster));
-    let steps = run_together(test_duration(0.8), jobs);
+    let steps = run_together(test_duration(share), jobs);
     println!("steps of 2 readers, inserter, appender, updater, deleter, vacuum, merge: {steps:?}");
     assert!(steps.iter().all(|steps| *steps > 0), "somebody did nothing: {steps:?}");
     writers::assert_exact_at_rest(&mut client);

@@ -15,12 +15,17 @@ const ROWS: i32 = 5_000;
 
 /// Makes the table, with an index on `id` beside the one under test for the writers' own use.
 pub(crate) fn create(client: &mut Client) {
+    create_on(client, "(k)");
+}
+
+/// The same, with what else is indexed.
+pub(crate) fn create_on(client: &mut Client, columns: &str) {
     client
         .script(&format!(
             "CREATE TABLE t (k int8, id int4, note int4) WITH (fillfactor = 80);
              INSERT INTO t SELECT CASE WHEN g % 50 = 0 THEN NULL ELSE g * 3 END, g, 0
                  FROM generate_series(1, {ROWS}) g;
-             CREATE INDEX t_k ON t USING {} (k){};
+             CREATE INDEX t_k ON t USING {} {columns}{};
              CREATE INDEX t_id ON t (id);
              VACUUM ANALYZE t",
             access_method(),

@@ -108,6 +108,13 @@ fn acknowledged_commits_survive_crashes_amid_writes_and_ddl_and_nothing_else_doe
 }
 
 #[test]
+fn so_they_do_in_an_index_on_two_columns() {
+    let cluster = Cluster::start_with("deadlock_timeout = 50ms\nwal_consistency_checking = 'all'");
+    ledger::create_on(&mut cluster.connect(), "(k, id)");
+    survive_crashes(&cluster, true);
+}
+
+#[test]
 fn replay_without_full_pages_gives_the_pages_that_were_written() {
     let cluster = Cluster::start_with("full_page_writes = off\nwal_consistency_checking = 'all'");
     let mut client = cluster.connect();

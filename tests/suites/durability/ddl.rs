@@ -14,17 +14,18 @@ use super::ledger::until_gone;
 const SESSIONS: u64 = 2;
 
 /// Indexes that come and go: name, what is indexed, and how queries must look to use them.
-fn indexes() -> [(&'static str, &'static str, Subject); 3] {
+fn indexes() -> [(&'static str, &'static str, Subject); 4] {
     [
         ("d_descending", "(k DESC)", Subject::of("t").ordered(true, true)),
         ("d_partial", "(k) WHERE id % 3 = 0", Subject::of("t").restricted("id % 3 = 0")),
+        ("d_columns", "(k, id DESC)", Subject::of("t")),
         ("d_expression", "((k / 16))", Subject::of("t").keyed("(k / 16)")),
     ]
 }
 
 /// One random statement or a few.
 fn statements(session: u64, rng: &mut StdRng) -> String {
-    let (name, definition, _) = &indexes()[rng.random_range(0..3)];
+    let (name, definition, _) = &indexes()[rng.random_range(0..4)];
     let name = format!("{name}_{session}");
     let am = access_method();
     match rng.random_range(0..8) {

@@ -103,10 +103,15 @@ impl Log {
 /// Makes the table that a ledger is about, with a learned index `t_k` of its keys, and a B-tree for
 /// the writers' own use.
 pub(crate) fn create(client: &mut Client) {
+    create_on(client, "(k)");
+}
+
+/// The same, with what else is indexed.
+pub(super) fn create_on(client: &mut Client, columns: &str) {
     client
         .script(&format!(
             "CREATE TABLE t (k int8, id int4); CREATE INDEX t_id ON t (id);
-             CREATE INDEX t_k ON t USING {} (k){}",
+             CREATE INDEX t_k ON t USING {} {columns}{}",
             access_method(),
             learned_options("retrain_threshold = 5"),
         ))

@@ -29,12 +29,21 @@ fn compare(client: &mut Client, rng: &mut StdRng) -> usize {
 
 #[test]
 fn a_standby_answers_right_at_any_moment_of_replay_and_after_promotion() {
+    follow("(k)");
+}
+
+#[test]
+fn so_it_does_with_an_index_on_two_columns() {
+    follow("(k, id DESC)");
+}
+
+fn follow(columns: &str) {
     let cluster = Cluster::start_with(
         "wal_level = replica\nmax_wal_senders = 4\ndeadlock_timeout = 50ms\n\
          max_standby_streaming_delay = -1",
     );
     let mut client = cluster.connect();
-    writers::create(&mut client);
+    writers::create_on(&mut client, columns);
     let standby = cluster.standby();
     let scans = AtomicUsize::new(0);
     // Where replay was seen to be.

@@ -31,7 +31,12 @@ const PLAIN: Kind = Kind {
 
 const MORE: &str = "INSERT INTO TABLE SELECT 50000 - g, 100000 + g FROM generate_series(1, 3000) g";
 
+/// All kinds.
 fn kinds() -> Vec<(Kind, Subject)> {
+    one_column().into_iter().chain(several_columns()).collect()
+}
+
+fn one_column() -> Vec<(Kind, Subject)> {
     let delete = "DELETE FROM TABLE WHERE id % 3 = 0; VACUUM (INDEX_CLEANUP on) TABLE";
     let all = "INSERT INTO TABLE SELECT 50000 - g, 100000 + g FROM generate_series(1, 3000) g;
                DELETE FROM TABLE WHERE id % 5 = 0; VACUUM (INDEX_CLEANUP on) TABLE;
@@ -85,6 +90,25 @@ fn kinds() -> Vec<(Kind, Subject)> {
     ]
 }
 
+fn several_columns() -> Vec<(Kind, Subject)> {
+    vec![
+        (
+            Kind { table: "two_columns", definition: "(k, id DESC)", then: MORE, ..PLAIN },
+            Subject::of("two_columns"),
+        ),
+        (
+            Kind {
+                table: "unique_columns",
+                unique: "UNIQUE",
+                definition: "((id::int8), k DESC, (md5(id::text)::uuid))",
+                then: "DELETE FROM TABLE WHERE id % 3 = 0; VACUUM (INDEX_CLEANUP on) TABLE",
+                ..PLAIN
+            },
+            Subject::of("unique_columns"),
+        ),
+    ]
+}
+
 /// Makes all tables.
 pub(super) fn create(client: &mut Client) {
     for (kind, _) in kinds() {
@@ -119,6 +143,12 @@ pub(super) fn create(client: &mut Client) {
             ))
             .unwrap();
     }
+    client
+        .script(&format!(
+            "CREATE INDEX types_several ON types USING {} (bool_key, uuid_key DESC, timetz_key)",
+            access_method()
+        ))
+        .unwrap();
     insert_types(client, 1_000);
 }
 
@@ -141,6 +171,7 @@ pub(super) fn assert_exact(client: &mut Client) {
         check(client, &format!("{}_k", kind.table));
         subject.assert_exact(client);
     }
+    check(client, "types_several");
     for kind in SqlType::ALL {
         check(client, &format!("types_{}", kind.label()));
         let key = format!("{}_key", kind.label());

@@ -79,7 +79,7 @@ impl Runner {
             if !paths.contains(path) || never {
                 continue;
             }
-            if self.queries % PLANS == 0 {
+            if self.queries.is_multiple_of(PLANS) {
                 let plan = plan_of(client, &query.text);
                 if !plan.contains("One-Time Filter: false") {
                     self.plans += 1;
