@@ -1,5 +1,5 @@
-//! Bytes a row of indexes over keys of two words: `(device, time)` with 10,000 devices whose rows come
-//! interleaved, for some ways in which the times come, and random uuids.
+//! Bytes a row of indexes over keys of two words: `(device, time)`, with 10,000 devices whose rows
+//! come interleaved, for some ways in which the times come; and random uuids.
 //!
 //! `cargo run --release -p learned_index --example key_sizes`
 

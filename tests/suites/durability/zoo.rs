@@ -100,7 +100,7 @@ fn several_columns() -> Vec<(Kind, Subject)> {
             Kind {
                 table: "unique_columns",
                 unique: "UNIQUE",
-                definition: "((id::int8), k DESC, (md5(id::text)::uuid))",
+                definition: "(k, (id::int8), (md5(id::text)::uuid) DESC)",
                 then: "DELETE FROM TABLE WHERE id % 3 = 0; VACUUM (INDEX_CLEANUP on) TABLE",
                 ..PLAIN
             },

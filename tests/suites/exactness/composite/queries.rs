@@ -291,8 +291,9 @@ impl Generator<'_> {
         let order = table.order(table.parts.len(), self.rng.random_bool(0.5));
         let limit = ["", " LIMIT 3"][self.rng.random_range(0..2)];
         let text = format!(
-            "SELECT n, x.* FROM (VALUES {}) v (n, {}) LEFT JOIN LATERAL (SELECT {keys} FROM t WHERE \
-             {filter} ORDER BY {order}{limit}) x ON true",
+            "SELECT n, x.* FROM (VALUES {}) v (n, {}) \
+             LEFT JOIN LATERAL (SELECT {keys} FROM t WHERE {filter} ORDER BY {order}{limit}) x \
+             ON true",
             rows.join(", "),
             names.join(", ")
         );
