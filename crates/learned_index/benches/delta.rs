@@ -103,8 +103,7 @@ fn page(criterion: &mut Criterion) {
 }
 
 fn tree(criterion: &mut Criterion) {
-    let identity =
-        Identity::of_column(1, KeyColumn { key_type: 1, descending: false, nulls_first: false });
+    let identity = Identity::of_column(1, KeyColumn::ascending(1));
     let options = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
     let (empty, _) = Builder::new(MemoryStore::new(), identity, options).finish();
     for (order, entries) in orders(ROWS) {

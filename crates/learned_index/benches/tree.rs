@@ -50,8 +50,7 @@ fn tid(row: usize) -> HeapTid {
 }
 
 fn build(codes: &[u64]) -> MemoryStore {
-    let identity =
-        Identity::of_column(1, KeyColumn { key_type: 1, descending: false, nulls_first: false });
+    let identity = Identity::of_column(1, KeyColumn::ascending(1));
     let mut loader =
         Loader::new(MemoryStore::new(), identity, OPTIONS, None, MEMORY, MemorySpill::default);
     for (row, code) in codes.iter().enumerate() {

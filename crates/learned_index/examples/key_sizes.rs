@@ -45,7 +45,7 @@ fn size(rows: &[Key]) -> f64 {
     let mut entries: Vec<(Key, HeapTid)> =
         rows.iter().enumerate().map(|(row, &key)| (key, tid(row))).collect();
     entries.sort_unstable();
-    let column = KeyColumn { key_type: 1, descending: false, nulls_first: false };
+    let column = KeyColumn::ascending(1);
     let options = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
     let store: MemoryStore<Key> = MemoryStore::default();
     let mut builder = Builder::new(store, Identity::of_column(1, column), options);

@@ -187,7 +187,7 @@ impl Sample for Word {
 #[cfg(test)]
 impl Sample for [Word; 2] {
     fn of(number: u64) -> [Word; 2] {
-        [number >> 13 << 50, number % (1 << 13) << 3]
+        [number >> 13 << 50, (number % (1 << 13)) * 8]
     }
 }
 

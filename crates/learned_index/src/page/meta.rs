@@ -38,6 +38,13 @@ pub struct KeyColumn {
     pub nulls_first: bool,
 }
 
+impl KeyColumn {
+    /// A column in the order of its values, NULLs last.
+    pub const fn ascending(key_type: u8) -> KeyColumn {
+        KeyColumn { key_type, descending: false, nulls_first: false }
+    }
+}
+
 /// What stands behind the last column.
 pub const NO_COLUMN: KeyColumn = KeyColumn { key_type: 0, descending: false, nulls_first: false };
 

@@ -110,10 +110,7 @@ impl Life {
         let (rows, fillfactor) =
             if full { (1_100, 100) } else { (random.random_range(0..200), 10) };
         let options = BuildOptions { model: ModelChoice::Linear, fillfactor };
-        let identity = Identity::of_column(
-            5,
-            KeyColumn { key_type: 1, descending: false, nulls_first: false },
-        );
+        let identity = Identity::of_column(5, KeyColumn::ascending(1));
         let mut tids = 0;
         let mut new_entry = |random: &mut StdRng| {
             tids += 1;

@@ -25,8 +25,7 @@ use crate::page::{PAGE_SIZE, PageBytes};
 use crate::store::memory::{MemoryPage, MemoryStore};
 use crate::store::{BulkStore, Hint, Store, Update};
 
-const IDENTITY: Identity =
-    Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first: false });
+const IDENTITY: Identity = Identity::of_column(5, KeyColumn::ascending(1));
 
 /// A directory over leaves that are not there, in pages of few leaves each.
 struct Made {

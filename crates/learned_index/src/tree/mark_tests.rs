@@ -45,8 +45,7 @@ fn code(row: u64) -> u64 {
 
 /// An index of rows with keys all over the place, in dozens of leaves.
 fn index() -> (MemoryStore, Vec<Entry>) {
-    let identity =
-        Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first: false });
+    let identity = Identity::of_column(5, KeyColumn::ascending(1));
     let mut entries: Vec<Entry> = (0..ROWS)
         .map(|row| Entry {
             key: Key::value(code(row)),

@@ -42,10 +42,7 @@ fn entry(row: u64) -> Entry {
 /// An index with leaves and a delta tree of several pages.
 fn index(number: u64) -> (MemoryStore, BTreeSet<Entry>) {
     let entry = |row| entry_of(number, row);
-    let identity = Identity::of_column(
-        (number + 5) << 20,
-        KeyColumn { key_type: 1, descending: false, nulls_first: false },
-    );
+    let identity = Identity::of_column((number + 5) << 20, KeyColumn::ascending(1));
     let mut builder = Builder::new(MemoryStore::new(), identity, OPTIONS);
     let mut entries = BTreeSet::new();
     for row in (0..BUILT).filter(|row| row % 10 != 0) {

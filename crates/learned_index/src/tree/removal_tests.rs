@@ -30,8 +30,7 @@ fn entry(row: u64) -> Entry {
 
 /// An index over other keys, and this many rows of the one key, about half of them in leaves.
 fn index_with(rows: u64) -> (StrictStore, Directory) {
-    let identity =
-        Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first: false });
+    let identity = Identity::of_column(5, KeyColumn::ascending(1));
     let mut builder = Builder::new(MemoryStore::new(), identity, OPTIONS);
     for other in 0..5_000 {
         assert!(builder.try_push(other, HeapTid::new(1 << 20, 1)));
@@ -126,8 +125,7 @@ fn looks_beside_merges_of_other_keys() -> Looks {
     let other = |n: u64| Entry { key: Key::value(n << 20 | any(n) >> 12), tid: tid(n) };
     let row = |n: u64| Entry { key: KEY, tid: tid(n) };
     let options = BuildOptions { fillfactor: 10, ..OPTIONS };
-    let identity =
-        Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first: false });
+    let identity = Identity::of_column(5, KeyColumn::ascending(1));
     let mut builder = Builder::new(MemoryStore::new(), identity, options);
     assert!((0..30_000).all(|n| builder.try_push(other(n).key.code, other(n).tid)));
     let mut old: Vec<HeapTid> = (0..SPREAD / 3).map(tid).collect();

@@ -26,8 +26,7 @@ use learned_index::tree::vacuum::bulk_delete;
 
 /// Few entries a leaf: many leaves.
 const OPTIONS: BuildOptions = BuildOptions { model: ModelChoice::Auto, fillfactor: 10 };
-const IDENTITY: Identity =
-    Identity::of_column(3, KeyColumn { key_type: 1, descending: false, nulls_first: false });
+const IDENTITY: Identity = Identity::of_column(3, KeyColumn::ascending(1));
 const ROWS: u64 = 120_000;
 
 /// Runs in small pieces: they are files, and not what is tested.

@@ -178,8 +178,7 @@ fn an_ordered_unique_load_notices_a_duplicate_at_once_and_spills_nothing() {
     let (loaded, runs) = load(&rows, Some(DISTINCT), false);
     assert_eq!((loaded.unwrap().1.values, runs), (5_000, 0));
 
-    let identity =
-        Identity::of_column(1, KeyColumn { key_type: 1, descending: false, nulls_first: false });
+    let identity = Identity::of_column(1, KeyColumn::ascending(1));
     let options = BuildOptions { model: ModelChoice::Linear, fillfactor: 100 };
     let spill = MemorySpill::default;
     let mut loader = Loader::new(MemoryStore::new(), identity, options, Some(DISTINCT), 0, spill);
@@ -205,8 +204,7 @@ fn living_nulls_are_duplicates_only_where_they_are_not_distinct() {
 
 #[test]
 fn a_row_that_comes_twice_is_no_duplicate_but_an_error_of_its_own() {
-    let identity =
-        Identity::of_column(1, KeyColumn { key_type: 1, descending: false, nulls_first: false });
+    let identity = Identity::of_column(1, KeyColumn::ascending(1));
     let options = BuildOptions { model: ModelChoice::Linear, fillfactor: 100 };
     for unique in [None, Some(DISTINCT)] {
         for null in [false, true] {

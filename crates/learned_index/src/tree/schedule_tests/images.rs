@@ -53,10 +53,7 @@ impl Image {
         }
         entries.sort_unstable();
         let options = BuildOptions { model: ModelChoice::Linear, fillfactor };
-        let identity = Identity::of_column(
-            5,
-            KeyColumn { key_type: 1, descending: false, nulls_first: false },
-        );
+        let identity = Identity::of_column(5, KeyColumn::ascending(1));
         let mut builder = Builder::new(MemoryStore::new(), identity, options);
         entries.iter().for_each(|entry| assert!(builder.try_push(entry.key.code, entry.tid)));
         let (store, _) = builder.finish();
