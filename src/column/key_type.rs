@@ -58,6 +58,10 @@ pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 19] = [
     (KeyType::Uuid, pg_sys::UUIDOID, pg_sys::F_UUID_CMP),
 ];
 
+/// The words that the ends of a type have whose NULLs are in their place.
+const FIRST: Word = Word::MIN + 1;
+const LAST: Word = Word::MAX - 1;
+
 /// A value as a tuple stores it: as many bytes as its type has, and then some without a meaning.
 pub(crate) type StoredValue = [u8; 16];
 
@@ -295,28 +299,32 @@ impl KeyType {
 
     /// Moves a code away from the least and the greatest word.
     pub(super) fn into_middle(self, code: Word) -> Word {
-        match (self, code) {
-            (KeyType::Oid | KeyType::Bool | KeyType::Char | KeyType::Macaddr, _) => {
-                code.saturating_add(1).min(Word::MAX - 1)
-            }
-            // Infinity, and what no index holds. No other value has these words' neighbours, but
-            // the ends of ranges have.
-            (_, Word::MIN) => Word::MIN + 1,
-            (_, Word::MAX) => Word::MAX - 1,
-            _ => code.clamp(Word::MIN + 2, Word::MAX - 2),
+        match (self.begins_at_least(), code) {
+            // Far from the greatest, but for what no index holds.
+            (true, _) => code.saturating_add(1).min(LAST),
+            // Infinity. No other value has these words' neighbours, but the ends of ranges have.
+            (false, Word::MIN) => FIRST,
+            (false, Word::MAX) => LAST,
+            (false, _) => code.clamp(FIRST + 1, LAST - 1),
         }
     }
 
     /// The inverse of [`KeyType::into_middle`].
     pub(super) fn back_from_middle(self, moved: Word) -> Word {
-        match self {
-            KeyType::Oid | KeyType::Bool | KeyType::Char | KeyType::Macaddr => {
-                moved.wrapping_sub(1)
-            }
-            _ if moved == Word::MIN + 1 => Word::MIN,
-            _ if moved == Word::MAX - 1 => Word::MAX,
-            _ => moved,
+        match (self.begins_at_least(), moved) {
+            (true, _) => moved.wrapping_sub(1),
+            (false, FIRST) => Word::MIN,
+            (false, LAST) => Word::MAX,
+            (false, _) => moved,
         }
+    }
+
+    /// Whether its codes begin with the least word, or near it.
+    fn begins_at_least(self) -> bool {
+        matches!(
+            self,
+            KeyType::Oid | KeyType::Bool | KeyType::Char | KeyType::Macaddr | KeyType::TimeTz
+        )
     }
 
     /// Length and alignment of its values in a tuple, in bytes.

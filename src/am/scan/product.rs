@@ -83,13 +83,15 @@ impl<const L: usize> Filter<[Word; L]> for PartFilter {
             let Some((part, wanted)) = self.0.iter().find(unwanted) else { return Some(code) };
             let value = Key::value(part.take(&code));
             let ranges = wanted.as_slice();
-            let next = match direction {
-                Direction::Forward => ranges.iter().find(|range| range.low > value),
-                Direction::Backward => ranges.iter().rev().find(|range| range.high < value),
-            };
             let (rest, edge) = match direction {
-                Direction::Forward => (Word::MIN, next.map(|range| range.low)),
-                Direction::Backward => (Word::MAX, next.map(|range| range.high)),
+                Direction::Forward => {
+                    let next = ranges.partition_point(|range| range.low <= value);
+                    (Word::MIN, ranges.get(next).map(|range| range.low))
+                }
+                Direction::Backward => {
+                    let before = &ranges[..ranges.partition_point(|range| range.high < value)];
+                    (Word::MAX, before.last().map(|range| range.high))
+                }
             };
             match edge {
                 Some(edge) => {
