@@ -50,8 +50,10 @@ impl KeyPart {
         let step = if rng.random_bool(0.3) { step * 40_000_000_000 } else { step };
         let specials = sql_type.specials();
         let special = if rng.random_bool(0.5) { 0.3 } else { 0.0 };
+        let clocks_change = rng.random_bool(0.5);
         let value = |number: i64| match rng.random_bool(special) {
             true => specials[rng.random_range(0..specials.len())],
+            false if clocks_change => changing_clocks(sql_type, number, start),
             false => sql_type.wrap(start.wrapping_add(number * step)),
         };
         let pool = (0..size).map(value).collect();
@@ -304,6 +306,21 @@ impl Table {
                 .map(|table| code_of(client.batch_execute(&statement.replace("TABLE", table))));
             assert_eq!(outcomes[0], outcomes[1], "as the B-tree: {statement}\n{:?}", self.parts);
         }
+    }
+}
+
+/// Of dates and timestamps, one around a day on which some zone's clocks change: there the core has
+/// to check comparisons between the types.
+fn changing_clocks(sql_type: SqlType, number: i64, start: i64) -> Key {
+    const DAYS: [i64; 6] = [8835, 9073, 8856, 9066, 8863, 9045];
+    let day = DAYS[(start + number).rem_euclid(6) as usize];
+    let half_hour = number % 144 - 48;
+    match sql_type {
+        SqlType::Date => Key::Int(day + number % 5 - 2),
+        SqlType::Timestamp | SqlType::Timestamptz => {
+            Key::Int((day * 48 + half_hour) * 1_800_000_000)
+        }
+        _ => sql_type.wrap(start + number),
     }
 }
 
