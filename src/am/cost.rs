@@ -1,6 +1,6 @@
 //! What a scan costs: the core's generic estimate with the entries and pages of this index, and
-//! a descent of one page. In an index on several columns, the entries that a scan visits are those
-//! of its intervals (`scan/product.rs`), before the filter.
+//! a descent of one page. In an index on several columns, a scan visits the entries of its
+//! intervals (`scan/product.rs`), or fewer where it skips what its filter does not want.
 
 use pgrx::PgList;
 use pgrx::prelude::*;
@@ -71,8 +71,10 @@ unsafe fn visited(root: *mut pg_sys::PlannerInfo, path: *mut pg_sys::IndexPath) 
         let index = &*(*path).indexinfo;
         let mut bounds: *mut pg_sys::List = std::ptr::null_mut();
         let mut all: *mut pg_sys::List = std::ptr::null_mut();
+        // The last column that bounds the scan, whether it is asked for single values, and how many
+        // keys the lists make.
         let (mut column, mut single, mut arrays) = (0, false, 1.0f64);
-        // The last column of those that bound the scan, and the last that is asked for anything.
+        // Whether the clause is one of those that bound the scan, and its column.
         let (mut bounding, mut last) = (true, 0);
         for clause in PgList::<pg_sys::IndexClause>::from_pg((*path).indexclauses).iter_ptr() {
             let clause = &*clause;
@@ -196,9 +198,7 @@ unsafe fn array_length(_root: *mut pg_sys::PlannerInfo, array: &pg_sys::ScalarAr
     // SAFETY: by contract; the second argument is the array.
     unsafe {
         let array = pg_sys::list_nth(array.args, 1).cast::<pg_sys::Node>();
-        #[cfg(feature = "pg15")]
-        let length = f64::from(pg_sys::estimate_array_length(array));
-        #[cfg(feature = "pg16")]
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
         let length = f64::from(pg_sys::estimate_array_length(array));
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         let length = pg_sys::estimate_array_length(_root, array);

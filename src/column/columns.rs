@@ -64,7 +64,7 @@ pub(crate) struct Columns<const L: usize> {
 pub(super) fn words_of_types(types: impl ExactSizeIterator<Item = Option<KeyType>>) -> usize {
     let single = types.len() == 1;
     let words = |key_type: KeyType| {
-        key_type.words() + usize::from(!single && nulls_among(key_type, single) == Nulls::Word)
+        key_type.words() + usize::from(nulls_among(key_type, single) == Nulls::Word)
     };
     types.map(|key_type| key_type.map_or(1, words)).sum()
 }

@@ -182,8 +182,8 @@ impl KeyType {
     /// As [`KeyType::encode`].
     #[inline(never)]
     unsafe fn encode_referenced(self, value: pg_sys::Datum) -> Word {
-        // SAFETY: by contract; values of these types have so many bytes. (The core's struct for a
-        // time with a zone has four more, which are not stored.)
+        // SAFETY: by contract; values are as long as the arrays that are read. (The core's struct
+        // for a time with a zone is four bytes longer. These are not stored.)
         unsafe {
             match self {
                 KeyType::Macaddr => {
@@ -377,7 +377,7 @@ fn not_a_word() -> ! {
 /// The bytes of a value that is passed by reference.
 ///
 /// # Safety
-/// The Datum points to a value of so many bytes, at whatever alignment.
+/// The Datum points to a value of `N` bytes or more, at whatever alignment.
 #[inline]
 pub(super) unsafe fn bytes<const N: usize>(value: pg_sys::Datum) -> [u8; N] {
     // SAFETY: by contract; an array of bytes needs no alignment.

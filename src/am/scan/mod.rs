@@ -413,11 +413,15 @@ impl<C: QualCode> OpenScan<C> {
     #[inline]
     fn next_copied(&mut self, direction: Direction) -> Option<Entry<C>> {
         let entry = self.scan.next_copied(direction)?;
+        self.wanted(entry, direction)
+    }
+
+    /// An entry, or the next one of those that were copied already, that the caller wants.
+    #[inline]
+    fn wanted(&mut self, entry: Entry<C>, direction: Direction) -> Option<Entry<C>> {
         if self.filter.passes(entry.key.code) { Some(entry) } else { self.skip(entry, direction) }
     }
 
-    /// The next entry that the caller wants, of those that were copied already, behind one that it
-    /// does not want.
     #[cold]
     fn skip(&mut self, mut entry: Entry<C>, direction: Direction) -> Option<Entry<C>> {
         while !self.filter.passes(entry.key.code) {
@@ -442,10 +446,7 @@ impl<C: QualCode> OpenScan<C> {
         loop {
             // SAFETY: by contract.
             let Some(entry) = (unsafe { self.next(scan, direction) })? else { return Ok(None) };
-            if self.filter.passes(entry.key.code) {
-                return Ok(Some(entry));
-            }
-            if let Some(entry) = self.skip(entry, direction) {
+            if let Some(entry) = self.wanted(entry, direction) {
                 return Ok(Some(entry));
             }
             check_for_interrupts!();

@@ -9,7 +9,7 @@
 //! entries pass before they are returned.
 
 use learned_index::key::cut::Comparison;
-use learned_index::key::{Code, Interval, Intervals, Key, NullClass, Word};
+use learned_index::key::{Code, Interval, Intervals, Key, Word};
 use learned_index::memory::Add;
 use learned_index::tree::scan::Direction;
 use pgrx::prelude::*;
@@ -178,7 +178,8 @@ impl<const L: usize> QualCode for [Word; L] {
     }
 }
 
-/// Whether some of the intervals are of NULLs that have a class of their own.
+/// Whether some of the intervals are of NULLs that have a class of their own: those of an only
+/// column do.
 fn is_null_class<const L: usize>(columns: &Columns<L>, ranges: &[Interval<PartCode>]) -> bool {
     let null = Key::value(columns.parts()[0].null());
     columns.has_null_class() && ranges.iter().any(|range| range.contains(null))
@@ -236,6 +237,5 @@ fn set<const L: usize>(
             found.add(Interval::point(Key::null(class)));
         }
     }
-    debug_assert!(class != NullClass::Value);
     intervals.set_union(found);
 }

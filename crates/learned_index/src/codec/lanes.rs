@@ -139,14 +139,12 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
         if start == self.count || self.get(start) != code {
             return (start, start);
         }
+        let next = start + 1;
         // Mostly there is one row of a code.
-        let after =
-            partition_point(start + 1..self.count.min(start + 2), |at| self.get(at) <= code);
-        let after = match after > start + 1 {
-            true => partition_point(after..self.count, |at| self.get(at) <= code),
-            false => after,
-        };
-        (start, after)
+        if next == self.count || self.get(next) != code {
+            return (start, next);
+        }
+        (start, partition_point(next..self.count, |at| self.get(at) <= code))
     }
 
     fn decode(&self, start: usize, out: &mut [[u64; L]]) {

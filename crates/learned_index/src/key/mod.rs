@@ -173,8 +173,14 @@ impl<C: Code> Key<C> {
 /// Codes for tests.
 #[cfg(test)]
 pub(crate) trait Sample: Code {
-    /// The code of a number, in the order of numbers.
+    /// The code of a number, in the order of numbers as far as some millions.
     fn of(number: u64) -> Self;
+
+    /// The code of any number, in the order of numbers. Of thousands of random ones, many have the
+    /// same first words.
+    fn of_any(number: u64) -> Self {
+        Self::of(number)
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +194,10 @@ impl Sample for Word {
 impl Sample for [Word; 2] {
     fn of(number: u64) -> [Word; 2] {
         [number >> 13 << 50, (number % (1 << 13)) * 8]
+    }
+
+    fn of_any(number: u64) -> [Word; 2] {
+        Self::of(number >> 39)
     }
 }
 

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use super::memory::{MemoryPage, MemoryStore};
 use super::{BulkStore, Hint, Store, Update};
 use crate::entry::Block;
-use crate::key::Word;
+use crate::key::Code;
 use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page};
 
 /// What is logged as one: it is there after a crash with all of its pages, or with none.
@@ -19,14 +19,14 @@ pub(crate) enum Change {
 }
 
 /// A store in memory, and its log.
-pub(crate) struct LoggedStore {
-    pages: MemoryStore,
+pub(crate) struct LoggedStore<C> {
+    pages: MemoryStore<C>,
     log: RefCell<Vec<Record>>,
 }
 
-impl LoggedStore {
+impl<C: Code> LoggedStore<C> {
     /// `pages` are on disk already.
-    pub(crate) fn new(pages: MemoryStore) -> LoggedStore {
+    pub(crate) fn new(pages: MemoryStore<C>) -> LoggedStore<C> {
         LoggedStore { pages, log: RefCell::new(Vec::new()) }
     }
 
@@ -46,7 +46,7 @@ impl LoggedStore {
 }
 
 /// Replays one record.
-pub(crate) fn replay(pages: &mut MemoryStore, record: &Record) {
+pub(crate) fn replay<C: Code>(pages: &mut MemoryStore<C>, record: &Record) {
     for (block, change) in record {
         while pages.blocks() <= *block {
             let end = pages.blocks();
@@ -63,8 +63,8 @@ pub(crate) fn replay(pages: &mut MemoryStore, record: &Record) {
     }
 }
 
-impl Store for LoggedStore {
-    type Code = Word;
+impl<C: Code> Store for LoggedStore<C> {
+    type Code = C;
     type Page<'s> = MemoryPage;
     type Pin = Block;
 
@@ -77,11 +77,11 @@ impl Store for LoggedStore {
     }
 
     fn hint(page: &MemoryPage) -> Hint {
-        <MemoryStore as Store>::hint(page)
+        <MemoryStore<C> as Store>::hint(page)
     }
 
     fn pin(page: MemoryPage) -> Block {
-        <MemoryStore as Store>::pin(page)
+        <MemoryStore<C> as Store>::pin(page)
     }
 
     fn lock_again(&self, block: Block) -> MemoryPage {
@@ -99,7 +99,7 @@ impl Store for LoggedStore {
     }
 }
 
-impl Update for LoggedStore {
+impl<C: Code> Update for LoggedStore<C> {
     type Exclusive<'s> = MemoryPage;
 
     fn lock_for_cleanup(&self, block: Block) -> MemoryPage {
@@ -111,7 +111,7 @@ impl Update for LoggedStore {
     }
 
     fn exclusive_hint(page: &MemoryPage) -> Hint {
-        <MemoryStore as Update>::exclusive_hint(page)
+        <MemoryStore<C> as Update>::exclusive_hint(page)
     }
 
     fn create(&self, page: &PageBytes) -> Block {

@@ -18,7 +18,7 @@ use super::vacuum::bulk_delete;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::fault::Fault;
 use crate::fault::testing::{inject, set_full_at};
-use crate::key::Key;
+use crate::key::{Key, Sample};
 use crate::model::ModelChoice;
 use crate::page::PAGE_SIZE;
 use crate::page::meta::{Identity, KeyColumn};
@@ -30,24 +30,25 @@ use crate::store::{BulkStore, Store, Update};
 const FULL_AT: usize = 4;
 
 /// What was done up to some record, for recovery to find.
-struct Done {
+struct Done<C> {
     /// Records so far.
     records: usize,
-    entries: BTreeSet<Entry>,
+    entries: BTreeSet<Entry<C>>,
 }
 
 /// A life of an index: its pages at the start, its log, and what was done when.
-struct Life {
+struct Life<C> {
     options: BuildOptions,
-    start: MemoryStore,
+    start: MemoryStore<C>,
     log: Vec<Record>,
-    done: Vec<Done>,
+    done: Vec<Done<C>>,
 }
 
-fn key(random: &mut StdRng) -> Key {
+fn key<C: Sample>(random: &mut StdRng) -> Key<C> {
     // Some keys have many rows.
-    let code: u64 = random.random();
-    Key::value(if random.random_range(0..3) == 0 { (code % 5) << 60 } else { code >> 3 })
+    let number: u64 = random.random();
+    let is_common = random.random_range(0..3) == 0;
+    Key::value(C::of_any(if is_common { (number % 5) << 60 } else { number >> 3 }))
 }
 
 fn tid(number: u64) -> HeapTid {
@@ -57,12 +58,12 @@ fn tid(number: u64) -> HeapTid {
 }
 
 /// A table of which some rows are dead to all, and the entries that were marked or taken out.
-struct DeadRows<'d> {
+struct DeadRows<'d, C> {
     dead: &'d HashSet<HeapTid>,
-    removed: BTreeSet<Entry>,
+    removed: BTreeSet<Entry<C>>,
 }
 
-impl Table for DeadRows<'_> {
+impl<C: Sample> Table<C> for DeadRows<'_, C> {
     type Horizon = ();
 
     fn find_dead(&mut self, _: Block, candidates: &mut [Candidate], _: bool) {
@@ -71,20 +72,20 @@ impl Table for DeadRows<'_> {
         }
     }
 
-    fn before_removal(&mut self, (): (), entries: &[Entry]) {
+    fn before_removal(&mut self, (): (), entries: &[Entry<C>]) {
         self.removed.extend(entries);
     }
 }
 
 /// A scan of everything that meets dead rows, and marks many of them for all sessions. Returns
 /// their entries.
-fn mark_some(
-    store: &LoggedStore,
-    directory: &mut Directory,
+fn mark_some<C: Sample>(
+    store: &LoggedStore<C>,
+    directory: &mut Directory<C>,
     dead: &HashSet<HeapTid>,
-) -> BTreeSet<Entry> {
+) -> BTreeSet<Entry<C>> {
     let mut table = DeadRows { dead, removed: BTreeSet::new() };
-    let mut scan: Scan<Block> = Scan::new();
+    let mut scan: Scan<Block, C> = Scan::new();
     scan.restart(store, Guard::Nothing);
     scan.intervals_mut().set(Key::MIN, Key::MAX);
     while let Some(entry) = scan.next(store, directory, Direction::Forward).unwrap() {
@@ -102,8 +103,8 @@ fn mark_some(
     table.removed
 }
 
-impl Life {
-    fn of(seed: u64) -> Life {
+impl<C: Sample> Life<C> {
+    fn of(seed: u64) -> Life<C> {
         let mut random = StdRng::seed_from_u64(seed);
         // In full leaves the dead slots outgrow the list.
         let full = seed % 4 == 3;
@@ -116,8 +117,8 @@ impl Life {
             tids += 1;
             Entry { key: key(random), tid: tid(tids) }
         };
-        let mut entries: BTreeSet<Entry> = (0..rows).map(|_| new_entry(&mut random)).collect();
-        let mut builder = Builder::new(MemoryStore::new(), identity, options);
+        let mut entries: BTreeSet<Entry<C>> = (0..rows).map(|_| new_entry(&mut random)).collect();
+        let mut builder = Builder::new(MemoryStore::default(), identity, options);
         entries.iter().for_each(|entry| assert!(builder.try_push(entry.key.code, entry.tid)));
         let (start, _) = builder.finish();
 
@@ -168,14 +169,14 @@ impl Life {
     }
 
     /// The last thing that was done after so many records, and what was being done.
-    fn at(&self, records: usize) -> (&BTreeSet<Entry>, &BTreeSet<Entry>) {
+    fn at(&self, records: usize) -> (&BTreeSet<Entry<C>>, &BTreeSet<Entry<C>>) {
         let after = self.done.partition_point(|done| done.records <= records);
         let next = self.done.get(after).unwrap_or(&self.done[after - 1]);
         (&self.done[after - 1].entries, &next.entries)
     }
 
     /// What a session finds after a crash, and what becomes of the index then.
-    fn expect_recovery(&self, records: usize, recovered: &MemoryStore, random: &mut StdRng) {
+    fn expect_recovery(&self, records: usize, recovered: &MemoryStore<C>, random: &mut StdRng) {
         let (before, after) = self.at(records);
         let (_, found) = checked(recovered);
         let must = before.intersection(after).copied().collect::<BTreeSet<_>>();
@@ -199,14 +200,14 @@ impl Life {
 
     fn go_on(
         &self,
-        store: &MemoryStore,
-        found: &BTreeSet<Entry>,
-        must: &BTreeSet<Entry>,
+        store: &MemoryStore<C>,
+        found: &BTreeSet<Entry<C>>,
+        must: &BTreeSet<Entry<C>>,
         random: &mut StdRng,
     ) {
         let mut entries = found.clone();
         let mut directory = Directory::open(store, 1 << 20).unwrap();
-        let mut add = |entries: &mut BTreeSet<Entry>, number: u64, random: &mut StdRng| {
+        let mut add = |entries: &mut BTreeSet<Entry<C>>, number: u64, random: &mut StdRng| {
             let entry = Entry { key: key(random), tid: tid((1 << 20) + number) };
             insert(store, &mut directory, entry).unwrap();
             assert!(entries.insert(entry));
@@ -243,10 +244,10 @@ impl Life {
     }
 }
 
-fn vacuum(
-    store: &MemoryStore,
+fn vacuum<C: Sample>(
+    store: &MemoryStore<C>,
     options: BuildOptions,
-    entries: &mut BTreeSet<Entry>,
+    entries: &mut BTreeSet<Entry<C>>,
     dead: &HashSet<HeapTid>,
 ) {
     let before = entries.len();
@@ -257,9 +258,9 @@ fn vacuum(
 }
 
 /// What the index has, by its own check.
-fn checked(store: &MemoryStore) -> (CheckReport, BTreeSet<Entry>) {
+fn checked<C: Sample>(store: &MemoryStore<C>) -> (CheckReport, BTreeSet<Entry<C>>) {
     let mut seen = BTreeSet::new();
-    let report = check(store, true, |at: Fence| {
+    let report = check(store, true, |at: Fence<C>| {
         let entry = Entry { key: Key::value(at.code), tid: at.tid };
         assert!(seen.insert(entry), "{entry:?} is there twice");
     });
@@ -267,9 +268,9 @@ fn checked(store: &MemoryStore) -> (CheckReport, BTreeSet<Entry>) {
 }
 
 /// Lives a life, and crashes after each of its records. Returns how many there were.
-fn crash_everywhere(seed: u64) -> usize {
+fn crash_everywhere<C: Sample>(seed: u64) -> usize {
     set_full_at(FULL_AT);
-    let life = Life::of(seed);
+    let life = Life::<C>::of(seed);
     let mut random = StdRng::seed_from_u64(seed);
     let mut recovered = life.start.clone();
     for (records, record) in life.log.iter().enumerate() {
@@ -282,14 +283,20 @@ fn crash_everywhere(seed: u64) -> usize {
 
 #[test]
 fn a_crash_after_any_record_loses_nothing_that_was_done() {
-    let crashes: usize = (0..24).map(crash_everywhere).sum();
+    let crashes: usize = (0..24).map(crash_everywhere::<u64>).sum();
     assert!(crashes > 2_000, "{crashes} crashes");
+    let wide = |seed| crash_everywhere::<[u64; 2]>(seed) + crash_everywhere::<[u64; 3]>(seed);
+    let crashes: usize = (24..36).map(wide).sum();
+    assert!(crashes > 2_000, "{crashes} crashes of wide codes");
 }
 
 #[test]
 fn freeing_before_publishing_is_noticed_after_a_crash() {
+    fn is_noticed<C: Sample>() -> bool {
+        (0..24).any(|seed| std::panic::catch_unwind(|| crash_everywhere::<C>(seed)).is_err())
+    }
     inject(Some(Fault::FreeBeforePublish));
-    let noticed = (0..24).any(|seed| std::panic::catch_unwind(|| crash_everywhere(seed)).is_err());
+    let noticed = [is_noticed::<u64>(), is_noticed::<[u64; 2]>()];
     inject(None);
-    assert!(noticed);
+    assert_eq!(noticed, [true, true]);
 }

@@ -19,8 +19,8 @@ const TABLES: u64 = 45;
 const ROUNDS: usize = 3;
 const QUERIES_A_ROUND: usize = 155;
 const JOINS_A_ROUND: usize = 5;
-/// One plan of so many is looked at.
-const PLANS: u64 = 4;
+/// EXPLAIN shows the plan of every fourth query.
+const QUERIES_A_PLAN: u64 = 4;
 
 const ZONES: [&str; 4] = ["UTC", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe"];
 
@@ -79,7 +79,7 @@ impl Runner {
             if !paths.contains(path) || never {
                 continue;
             }
-            if self.queries.is_multiple_of(PLANS) {
+            if self.queries.is_multiple_of(QUERIES_A_PLAN) {
                 let plan = plan_of(client, &query.text);
                 if !plan.contains("One-Time Filter: false") {
                     self.plans += 1;

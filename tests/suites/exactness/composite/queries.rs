@@ -11,7 +11,7 @@ use super::table::{KeyPart, Table};
 pub(super) enum Returns {
     /// All rows, in any order.
     Rows,
-    /// Of so many columns all values in order; and all rows, if there is no limit.
+    /// The values of the first `columns` columns, in order; without a limit, all rows besides.
     Ordered { columns: usize, limited: bool },
 }
 
@@ -78,8 +78,8 @@ impl Generator<'_> {
         }
     }
 
-    /// The order of the index or the reverse, of so many columns, sometimes without those that
-    /// have one value; and a limit.
+    /// The index's order of its first `columns` columns, or the reverse; sometimes without the
+    /// `equal` first ones, which have one value. And a limit.
     fn order_and_limit(&mut self, columns: usize, equal: usize) -> (String, String) {
         let backwards = self.rng.random_bool(0.5);
         let skipped = if equal < columns && self.rng.random_bool(0.5) { equal } else { 0 };

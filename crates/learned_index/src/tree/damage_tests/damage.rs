@@ -6,6 +6,7 @@ use rand::{Rng, RngCore};
 
 use super::subject::{ROLES, Role, Subject};
 use crate::entry::Block;
+use crate::key::{Code, Sample};
 use crate::page::{PAGE_SIZE, PageBytes};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -44,7 +45,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    pub(super) fn random(subject: &Subject, random: &mut StdRng) -> Case {
+    pub(super) fn random<C: Sample>(subject: &Subject<C>, random: &mut StdRng) -> Case {
         let role = *ROLES.choose(random).unwrap();
         let blocks = subject.blocks(role);
         let block = *blocks.choose(random).unwrap();
@@ -82,11 +83,11 @@ impl Case {
     }
 
     /// Damages a copy of the index. Returns whether that changed anything that means something.
-    pub(super) fn inflict(
+    pub(super) fn inflict<C: Sample>(
         &self,
-        subject: &Subject,
-        foreign: &Subject,
-        store: &MemoryStore,
+        subject: &Subject<C>,
+        foreign: &Subject<C>,
+        store: &MemoryStore<C>,
     ) -> bool {
         let mut random: StdRng = rand::SeedableRng::seed_from_u64(u64::from(self.block));
         let whole = subject.page(self.block);
@@ -115,12 +116,12 @@ impl Case {
             }
         }
         store.damage(self.block, |bytes| *bytes = page);
-        let mut matters = differ(self.role, &whole, &page);
+        let mut matters = differ::<C>(self.role, &whole, &page);
         // A model is a hint; one that fits as well is as good.
         matters &= !matches!((self.role, &self.damage), (Role::Model, Damage::Foreign));
         if let Some((block, bytes)) = other {
             store.damage(block, |old| *old = bytes);
-            matters |= differ(subject.roles[block as usize], &subject.page(block), &bytes);
+            matters |= differ::<C>(subject.roles[block as usize], &subject.page(block), &bytes);
         }
         matters
     }
@@ -131,7 +132,7 @@ impl Case {
 /// - the position in the WAL and the checksum in PostgreSQL's header, which are PostgreSQL's
 /// - what a free page says
 /// - the list of dead slots in a leaf that has a page for them by now
-fn differ(role: Role, one: &PageBytes, other: &PageBytes) -> bool {
+fn differ<C: Code>(role: Role, one: &PageBytes, other: &PageBytes) -> bool {
     const WAL_POSITION_AND_CHECKSUM: usize = 10;
     if role == Role::Free {
         return false;
@@ -141,7 +142,7 @@ fn differ(role: Role, one: &PageBytes, other: &PageBytes) -> bool {
         page[..WAL_POSITION_AND_CHECKSUM].fill(0);
     }
     if role == Role::LeafWithMap
-        && let Ok(head) = crate::page::leaf::Head::<u64>::parse(one, 0)
+        && let Ok(head) = crate::page::leaf::Head::<C>::parse(one, 0)
     {
         let lower = usize::from(u16::from_le_bytes([one[12], one[13]]));
         for page in [&mut meaning.0, &mut meaning.1] {

@@ -24,21 +24,21 @@ use super::scan::{Direction, Guard, Scan};
 use super::vacuum::bulk_delete;
 use crate::corruption::{Corruption, Result};
 use crate::entry::{Entry, HeapTid};
-use crate::key::Key;
+use crate::key::{Key, Sample};
 use crate::store::strict::{NoSuchBlock, StrictStore};
 
 /// Pages that one action may read before it counts as endless: several times the index.
 const PATIENCE: u64 = 100_000;
 
 /// A damaged index, and a session that uses it.
-struct Session {
-    store: StrictStore,
-    directory: Option<Directory>,
-    entries: BTreeSet<Entry>,
+struct Session<C> {
+    store: StrictStore<C>,
+    directory: Option<Directory<C>>,
+    entries: BTreeSet<Entry<C>>,
 }
 
 /// What an action came to: its answer, or an error of the index or of the store.
-fn outcome<T>(store: &StrictStore, action: impl FnOnce() -> Result<T>) -> Option<T> {
+fn outcome<C: Sample, T>(store: &StrictStore<C>, action: impl FnOnce() -> Result<T>) -> Option<T> {
     store.be_patient(PATIENCE);
     match catch_unwind(AssertUnwindSafe(action)) {
         Ok(Ok(answer)) => {
@@ -56,15 +56,15 @@ fn outcome<T>(store: &StrictStore, action: impl FnOnce() -> Result<T>) -> Option
     }
 }
 
-impl Session {
-    fn directory(&mut self) -> Option<&mut Directory> {
+impl<C: Sample> Session<C> {
+    fn directory(&mut self) -> Option<&mut Directory<C>> {
         if self.directory.is_none() {
             self.directory = outcome(&self.store, || Directory::open(&self.store, 1 << 24));
         }
         self.directory.as_mut()
     }
 
-    fn scan(&mut self, low: Key, high: Key, direction: Direction) -> Option<Vec<Entry>> {
+    fn scan(&mut self, low: Key<C>, high: Key<C>, direction: Direction) -> Option<Vec<Entry<C>>> {
         self.directory()?;
         let (store, directory) = (&self.store, self.directory.as_mut()?);
         let mut scan = Scan::new();
@@ -80,7 +80,7 @@ impl Session {
         })
     }
 
-    fn assert_range(&mut self, low: Key, high: Key, direction: Direction) {
+    fn assert_range(&mut self, low: Key<C>, high: Key<C>, direction: Direction) {
         let Some(mut found) = self.scan(low, high, direction) else { return };
         if direction == Direction::Backward {
             found.reverse();
@@ -95,7 +95,7 @@ impl Session {
     /// Scans of everything, of ranges and of single keys.
     fn read(&mut self, random: &mut StdRng) {
         for _ in 0..6 {
-            let some: Vec<Entry> = self.entries.iter().copied().choose_multiple(random, 2);
+            let some: Vec<Entry<C>> = self.entries.iter().copied().choose_multiple(random, 2);
             let (low, high) = (some[0].key.min(some[1].key), some[0].key.max(some[1].key));
             self.assert_range(some[0].key, some[0].key, Direction::Forward);
             let near = self.entries.range(some[1]..).nth(100).map_or(some[1].key, |last| last.key);
@@ -108,12 +108,13 @@ impl Session {
         self.assert_range(Key::MIN, Key::MAX, Direction::Backward);
     }
 
-    fn insert(&mut self, random: &mut StdRng, null: Key) {
+    fn insert(&mut self, random: &mut StdRng, null: Key<C>) {
         for number in 0..60u32 {
             let near = self.entries.iter().choose(random).unwrap().key;
             let key = match number % 20 {
                 0 => null,
-                _ => Key { code: near.code.wrapping_add(u64::from(number % 2)), ..near },
+                odd if odd % 2 == 1 => Key { code: near.code.next().unwrap_or(C::MIN), ..near },
+                _ => near,
             };
             let entry = Entry { key, tid: HeapTid::new(1 << 30 | number, 1) };
             if self.directory().is_none() {
@@ -159,7 +160,7 @@ impl Session {
 
     /// Does everything, and believes every answer.
     fn use_blindly(&mut self, random: &mut StdRng) {
-        let all = |session: &mut Session| {
+        let all = |session: &mut Session<C>| {
             for direction in [Direction::Forward, Direction::Backward] {
                 session.scan(Key::MIN, Key::MAX, direction);
             }
@@ -196,7 +197,7 @@ impl Session {
         }
         // Some of them are gone, as their rows are.
         if let Some(found) = self.scan(Key::MIN, Key::MAX, Direction::Forward) {
-            let found: BTreeSet<Entry> = found.into_iter().collect();
+            let found: BTreeSet<Entry<C>> = found.into_iter().collect();
             assert!(found.is_subset(&self.entries), "rows out of nowhere");
             assert!(self.entries.difference(&found).all(|gone| dead.contains(&gone.tid)));
         }
@@ -205,7 +206,7 @@ impl Session {
 }
 
 /// Whether the check finds something.
-fn is_found(store: &StrictStore) -> bool {
+fn is_found<C: Sample>(store: &StrictStore<C>) -> bool {
     outcome(store, || check(store, true, |_| {})).is_none()
 }
 
@@ -217,17 +218,17 @@ enum Seen {
     LostWrite,
 }
 
-struct Bench {
-    subject: Subject,
-    foreign: Subject,
+struct Bench<C> {
+    subject: Subject<C>,
+    foreign: Subject<C>,
 }
 
-impl Bench {
-    fn new(seed: u64) -> Bench {
+impl<C: Sample> Bench<C> {
+    fn new(seed: u64) -> Bench<C> {
         Bench { subject: Subject::new(seed), foreign: Subject::new(seed + 1000) }
     }
 
-    fn session(&self) -> Session {
+    fn session(&self) -> Session<C> {
         Session {
             store: StrictStore::new(self.subject.store.clone()),
             directory: None,
@@ -275,10 +276,20 @@ fn cases() -> u64 {
 
 #[test]
 fn a_damaged_page_gives_an_error_or_the_right_answer_and_the_check_finds_it() {
-    let bench = Bench::new(1);
+    damage_pages::<u64>(cases());
+}
+
+#[test]
+fn so_does_one_of_an_index_with_wide_codes() {
+    damage_pages::<[u64; 2]>(cases() / 2);
+    damage_pages::<[u64; 3]>(cases() / 2);
+}
+
+fn damage_pages<C: Sample>(cases: u64) {
+    let bench: Bench<C> = Bench::new(1);
     let mut counts: BTreeMap<Role, usize> = BTreeMap::new();
     let mut failed = Vec::new();
-    for seed in 0..cases() {
+    for seed in 0..cases {
         let mut random = StdRng::seed_from_u64(seed);
         let case = Case::random(&bench.subject, &mut random);
         *counts.entry(case.role).or_default() += 1;
@@ -306,6 +317,6 @@ fn a_damaged_page_gives_an_error_or_the_right_answer_and_the_check_finds_it() {
         println!("{seed}: {case:?}: {failure}");
     }
     assert!(failed.is_empty(), "{} cases fail", failed.len());
-    let all = cases() < 1_000 || ROLES.iter().all(|role| counts[role] > 12);
+    let all = cases < 1_000 || ROLES.iter().all(|role| counts[role] > 12);
     assert!(all, "some kinds of pages are hardly damaged: {counts:?}");
 }

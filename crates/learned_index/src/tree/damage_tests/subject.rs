@@ -7,10 +7,10 @@ use rand::{Rng, SeedableRng};
 
 use crate::entry::{Block, Entry, HeapTid};
 use crate::fault::testing::set_full_at;
-use crate::key::{Key, NullClass};
+use crate::key::{Code, Key, NullClass, Sample};
 use crate::model::ModelChoice;
 use crate::page::leaf::Head;
-use crate::page::meta::{Identity, KeyColumn};
+use crate::page::meta::{Identity, KeyColumn, State};
 use crate::page::{PageBytes, PageKind, free_page, is_kind};
 use crate::sort::MemorySpill;
 use crate::store::memory::MemoryStore;
@@ -67,37 +67,40 @@ pub(super) const ROLES: [Role; 13] = [
 ];
 
 /// An index, its oracle, and an earlier time of its life.
-pub(super) struct Subject {
-    pub(super) store: MemoryStore,
-    pub(super) entries: BTreeSet<Entry>,
-    pub(super) null: Key,
+pub(super) struct Subject<C> {
+    pub(super) store: MemoryStore<C>,
+    pub(super) entries: BTreeSet<Entry<C>>,
+    pub(super) null: Key<C>,
     pub(super) roles: Vec<Role>,
-    pub(super) earlier: MemoryStore,
+    pub(super) earlier: MemoryStore<C>,
 }
 
-fn entry(random: &mut StdRng, number: &mut u64) -> Entry {
+/// A new entry, with a key of a number that has so many leading zeros.
+fn entry<C: Sample>(zeros: u32, random: &mut StdRng, number: &mut u64) -> Entry<C> {
     *number += 1;
     // Some keys have many rows.
     let code: u64 = random.random();
     let code = if random.random_range(0..10) == 0 { (code % 50) << 56 } else { code >> 3 };
+    let code = C::of_any(code >> zeros);
     let block = (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u32;
     Entry { key: Key::value(code), tid: HeapTid::new(block, (*number % 50) as u16 + 1) }
 }
 
-impl Subject {
-    pub(super) fn new(seed: u64) -> Subject {
+impl<C: Sample> Subject<C> {
+    pub(super) fn new(seed: u64) -> Subject<C> {
         set_full_at(FULL_AT);
         let mut random = StdRng::seed_from_u64(seed);
         let nulls_first = seed % 2 == 1;
-        let identity =
-            Identity::of_column(seed, KeyColumn { key_type: 1, descending: false, nulls_first });
+        let column = KeyColumn { key_type: 1, descending: false, nulls_first };
+        // Apart as random numbers are: epochs begin there, which tell pages of two indexes apart.
+        let identity = Identity::of_column(seed << 32, column);
         let class = if nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast };
-        let null = Key { class, code: 0 };
-        let mut loader =
-            Loader::new(MemoryStore::new(), identity, SPARSE, None, 1 << 20, MemorySpill::default);
+        let null = Key::null(class);
+        let store = MemoryStore::default();
+        let mut loader = Loader::new(store, identity, SPARSE, None, 1 << 20, MemorySpill::default);
         let (mut entries, mut number) = (BTreeSet::new(), 0);
         for row in 0..24_000 {
-            let mut entry = entry(&mut random, &mut number);
+            let mut entry = entry(0, &mut random, &mut number);
             if row % 100 == 0 {
                 entry.key = null;
                 loader.push_null(entry.tid, true).unwrap();
@@ -137,12 +140,11 @@ impl Subject {
         subject
     }
 
-    /// Inserts entries, with codes that have so many leading zeros.
+    /// Inserts entries, with keys of numbers that have so many leading zeros.
     fn insert(&mut self, count: usize, zeros: u32, random: &mut StdRng, number: &mut u64) {
         let mut directory = Directory::open(&self.store, 1 << 24).unwrap();
         for _ in 0..count {
-            let mut entry = entry(random, number);
-            entry.key.code >>= zeros;
+            let mut entry = entry(zeros, random, number);
             if random.random_range(0..50) == 0 {
                 entry.key = self.null;
             }
@@ -173,17 +175,17 @@ impl Subject {
     }
 }
 
-fn roles_of(store: &MemoryStore) -> Vec<Role> {
+fn roles_of<C: Code>(store: &MemoryStore<C>) -> Vec<Role> {
     let (_, state) = read_meta(store, &mut 0).unwrap();
-    (0..store.blocks()).map(|block| role_of(&store.read(block, 0), block, &state)).collect()
+    (0..store.blocks()).map(|block| role_of::<C>(&store.read(block, 0), block, &state)).collect()
 }
 
-fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> Role {
+fn role_of<C: Code>(page: &PageBytes, block: Block, state: &State<C>) -> Role {
     let is = |kind| is_kind(page, kind);
     if block == 0 {
         Role::Meta
     } else if is(PageKind::Leaf) {
-        let head = Head::<u64>::parse(page, block).unwrap();
+        let head = Head::<C>::parse(page, block).unwrap();
         let leaf = head.of(page);
         match (leaf.tombstones(), leaf.tombstone_page()) {
             (_, Some(_)) => Role::LeafWithMap,
@@ -193,7 +195,7 @@ fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> 
     } else if is(PageKind::Tombstones) {
         Role::Map
     } else if is(PageKind::Directory) {
-        let (level, _) = crate::page::directory::decode::<u64>(page).unwrap();
+        let (level, _) = crate::page::directory::decode::<C>(page).unwrap();
         if level == 0 { Role::Directory } else { Role::UpperDirectory }
     } else if is(PageKind::Model) {
         Role::Model
@@ -201,7 +203,7 @@ fn role_of(page: &PageBytes, block: Block, state: &crate::page::meta::State) -> 
         Role::Free
     } else {
         let name = crate::page::birth(page);
-        let head = crate::page::delta::Head::<u64>::parse(page, name, block).unwrap();
+        let head = crate::page::delta::Head::<C>::parse(page, name, block).unwrap();
         let node = head.of(page);
         let frozen = state.frozen.is_some_and(|tree| tree.name == name);
         match (frozen, node.level()) {
