@@ -35,6 +35,21 @@ pub trait CodesPlan<C> {
     fn is_constant_time(&self) -> bool;
     /// Appends the codes that the plan was made of.
     fn write(&self, codes: &[C], out: &mut Vec<u8>);
+    /// How many codes from the first on, at least `smallest`, are a run that is not to share a
+    /// block with others. `None` if there is no such run.
+    fn run_len(codes: &[C], smallest: usize) -> Option<usize>;
+    /// How many codes from the first on have the same gap from one to the next. Repeated codes do
+    /// not count: there is a form for runs of them.
+    fn even_prefix(codes: &[C]) -> usize;
+}
+
+/// [`CodesPlan::even_prefix`], by the gap between two codes.
+pub(super) fn even_by<C>(codes: &[C], gap: impl Fn(&C, &C) -> Option<u64>) -> usize {
+    let mut gaps = codes.windows(2).map(|pair| gap(&pair[0], &pair[1]));
+    let Some(first) = gaps.next().filter(|gap| gap.is_some_and(|gap| gap > 0)) else {
+        return codes.len().min(1);
+    };
+    2 + gaps.take_while(|gap| *gap == first).count()
 }
 
 impl<'a> Codes<'a, u64> for Sequence<'a> {
@@ -88,5 +103,49 @@ impl CodesPlan<u64> for SequencePlan {
 
     fn write(&self, codes: &[u64], out: &mut Vec<u8>) {
         self.write(codes, out);
+    }
+
+    fn run_len(_: &[u64], _: usize) -> Option<usize> {
+        None
+    }
+
+    fn even_prefix(codes: &[u64]) -> usize {
+        even_by(codes, |left, right| right.checked_sub(*left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::LanesPlan;
+
+    #[test]
+    fn even_codes_are_counted_up_to_the_first_other_gap() {
+        let even = <SequencePlan as CodesPlan<u64>>::even_prefix;
+        assert_eq!(even(&[]), 0);
+        assert_eq!(even(&[7]), 1);
+        assert_eq!(even(&[7, 9]), 2);
+        assert_eq!(even(&[7, 9, 11, 13, 14]), 4);
+        assert_eq!(even(&[3, 3, 3]), 1);
+    }
+
+    #[test]
+    fn so_are_those_of_lanes_in_the_first_that_varies() {
+        let even = <LanesPlan<2> as CodesPlan<[u64; 2]>>::even_prefix;
+        assert_eq!(even(&[[7, 1], [7, 3], [7, 5], [8, 7]]), 3);
+        assert_eq!(even(&[[7, 5], [8, 1], [9, 0], [11, 0]]), 3);
+        assert_eq!(even(&[[7, 5], [7, 5]]), 1);
+    }
+
+    #[test]
+    fn a_run_ends_where_a_lane_changes_that_was_long_the_same() {
+        let run = <LanesPlan<3> as CodesPlan<[u64; 3]>>::run_len;
+        let codes: Vec<[u64; 3]> = (0..300).map(|i| [i / 100, i % 100 / 2, 7 * i % 10]).collect();
+        let mut codes: Vec<_> = codes.into_iter().collect();
+        codes.sort_unstable();
+        assert_eq!(run(&codes, 64), Some(100));
+        assert_eq!(run(&codes[90..], 64), None);
+        assert_eq!(run(&codes, 2), Some(2));
+        assert_eq!(run(&codes[..10], 64), None);
     }
 }

@@ -1,28 +1,25 @@
 //! The codes of a block where a code is several words, its *lanes*, compared one after the other.
 //!
-//! Codes that agree in all lanes but the last are a *run*: the rows of one device, in the order of
-//! time. A block has one of these forms:
+//! Codes that agree in all lanes before one, the *run lane*, are a *run*: the rows of one device, in
+//! the order of time. A block has one of these forms:
 //!
-//! - one run: the last lanes, as a sequence;
-//! - runs: for each lane that varies, a sequence of what the first row of each run has there; a
-//!   sequence of the *bases* of the runs; and a sequence of the *distances* of all rows;
-//! - each row a run of its own: for each lane that varies, a sequence of what the rows have there.
+//! - each row for itself: for each lane that varies, a sequence of what the rows have there;
+//! - runs: for each lane up to the run lane that varies from run to run, a sequence of what the
+//!   first row of each run has there; a sequence of the *bases* of the runs; a sequence of the
+//!   *distances* of all rows; and for each lane behind the run lane that varies, a sequence of what
+//!   the rows have there.
 //!
-//! The distance of a row is how far its last lane is from that of the first row of its run, plus
-//! the base of the run, which is one more than the distance of the row before the run (0 for the
-//! first run). So distances ascend over the whole block, without a jump from one run to the next.
+//! The distance of a row is how far it is, in the run lane, from the first row of its run, plus the
+//! base of the run, which is one more than the distance of the row before the run (0 for the first
+//! run). So distances ascend over the whole block, without a jump from one run to the next.
 
 use std::ops::Range;
 
-use super::{Codes, CodesPlan, Sequence, SequencePlan};
+use super::{Codes, CodesPlan, Sequence, SequencePlan, even_by};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::partition::partition_point;
 
-/// The forms, as stored in the first byte.
-const ONE_RUN: u8 = 0;
-const RUNS: u8 = 1;
-const EACH: u8 = 2;
-/// Form, which lanes vary, number of runs.
+/// The run lane, which lanes vary, number of runs (0: each row for itself).
 const HEADER_LEN: usize = 4;
 /// Rows of a run, on average, from which on nothing else is tried.
 const LONG_RUN: usize = 4;
@@ -34,48 +31,58 @@ pub struct Lanes<'a, const L: usize> {
     count: usize,
     /// The first code; the lanes that do not vary are everywhere as here.
     first: [u64; L],
-    form: Form<'a, L>,
+    /// Those that vary: of each row, or of the first row of each run as far as the run lane.
+    lanes: [Option<Sequence<'a>>; L],
+    runs: Option<Runs<'a>>,
 }
 
-enum Form<'a, const L: usize> {
-    OneRun(Sequence<'a>),
-    Runs {
-        /// Of the first row of each run: the lanes that vary.
-        lanes: [Option<Sequence<'a>>; L],
-        runs: usize,
-        /// The distances before each run, and of each row; none where each row is a run.
-        distances: Option<(Sequence<'a>, Sequence<'a>)>,
-    },
+/// What rows have in the run lane.
+struct Runs<'a> {
+    lane: usize,
+    count: usize,
+    /// The base of each run.
+    bases: Sequence<'a>,
+    /// The distance of each row.
+    rows: Sequence<'a>,
+}
+
+impl Runs<'_> {
+    /// The run of the row at a distance, and the next one.
+    fn at(&self, distance: u64) -> (usize, usize) {
+        let next = distance.checked_add(1).map_or(self.count, |next| self.bases.lower_bound(next));
+        (next.saturating_sub(1), next)
+    }
 }
 
 impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
     fn parse(bytes: &'a [u8], count: usize, first: [u64; L]) -> Result<(Lanes<'a, L>, usize)> {
         let header: [u8; HEADER_LEN] =
             *bytes.first_chunk().ok_or(Corruption::not("lanes within the page"))?;
-        let [form, varying, low, high] = header;
+        let [lane, varying, low, high] = header;
+        let (lane, runs) = (usize::from(lane), usize::from(u16::from_le_bytes([low, high])));
         let mut at = HEADER_LEN;
         let mut sequence = |count| {
             let (sequence, len) = Sequence::parse(bytes.get(at..).unwrap_or(&[]), count)?;
             at += len;
             Ok(sequence)
         };
-        let form = if form == ONE_RUN {
-            Form::OneRun(sequence(count)?)
-        } else {
-            ensure(form == RUNS || form == EACH, "a form of lanes", form.into())?;
-            let runs = if form == RUNS { u16::from_le_bytes([low, high]).into() } else { count };
-            ensure(0 < runs && runs <= count, "as many runs as rows, or fewer", runs as u64)?;
-            let mut lanes = [None; L];
-            for (index, lane) in lanes.iter_mut().enumerate() {
-                if varying >> index & 1 == 1 {
-                    *lane = Some(sequence(runs)?);
-                }
+        let mut lanes = [None; L];
+        let is_varying = |index: usize| varying >> index & 1 == 1;
+        let (mut of_rows, mut as_runs) = (0, None);
+        if runs > 0 {
+            ensure(lane < L, "the run lane among the lanes", lane as u64)?;
+            ensure(runs <= count, "as many runs as rows, or fewer", runs as u64)?;
+            of_rows = lane + 1;
+            for index in (0..of_rows).filter(|index| is_varying(*index)) {
+                lanes[index] = Some(sequence(runs)?);
             }
-            let distances =
-                if form == RUNS { Some((sequence(runs)?, sequence(count)?)) } else { None };
-            Form::Runs { lanes, runs, distances }
-        };
-        Ok((Lanes { count, first, form }, at))
+            let (bases, rows) = (sequence(runs)?, sequence(count)?);
+            as_runs = Some(Runs { lane, count: runs, bases, rows });
+        }
+        for index in (of_rows..L).filter(|index| is_varying(*index)) {
+            lanes[index] = Some(sequence(count)?);
+        }
+        Ok((Lanes { count, first, lanes, runs: as_runs }, at))
     }
 
     fn packed_at(_: &[u8]) -> Result<usize> {
@@ -83,60 +90,61 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
     }
 
     fn get(&self, index: usize) -> [u64; L] {
-        let mut code = self.first;
-        match &self.form {
-            Form::OneRun(last) => code[L - 1] = last.get(index),
-            Form::Runs { lanes, distances: None, .. } => {
-                code = std::array::from_fn(|lane| self.lane(lanes, lane, index));
-            }
-            Form::Runs { lanes, runs, distances: Some((before, rows)) } => {
-                let distance = rows.get(index);
-                let (run, _) = run_at(before, *runs, distance);
-                code = std::array::from_fn(|lane| self.lane(lanes, lane, run));
-                let within = distance.wrapping_sub(before.get(run));
-                code[L - 1] = code[L - 1].wrapping_add(within);
-            }
-        }
+        let Some(runs) = &self.runs else {
+            return std::array::from_fn(|lane| self.lane(lane, index));
+        };
+        let distance = runs.rows.get(index);
+        let (run, _) = runs.at(distance);
+        let place = |lane| if lane <= runs.lane { run } else { index };
+        let mut code = std::array::from_fn(|lane| self.lane(lane, place(lane)));
+        let within = distance.wrapping_sub(runs.bases.get(run));
+        code[runs.lane] = code[runs.lane].wrapping_add(within);
         code
     }
 
     fn lower_bound(&self, code: [u64; L]) -> usize {
-        match &self.form {
-            Form::OneRun(last) => match code[..L - 1].cmp(&self.first[..L - 1]) {
-                std::cmp::Ordering::Less => 0,
-                std::cmp::Ordering::Equal => last.lower_bound(code[L - 1]),
-                std::cmp::Ordering::Greater => self.count,
-            },
-            Form::Runs { lanes, runs, distances: None } => self.equal(lanes, *runs, &code).start,
-            Form::Runs { lanes, runs, distances: Some((before, rows)) } => {
-                let equal = self.equal(lanes, *runs, &code[..L - 1]);
-                let distance_of = |run: usize| (run < *runs).then(|| before.get(run));
-                let (run, next) = (equal.start, equal.start + 1);
-                let distance = if equal.is_empty() {
-                    distance_of(run)
-                } else {
-                    let within = code[L - 1].saturating_sub(self.lane(lanes, L - 1, run));
-                    let distance = before.get(run).checked_add(within);
-                    // Behind the last row of the run, all codes are at the next one.
-                    match (distance, distance_of(next)) {
-                        (Some(distance), Some(next)) => Some(distance.min(next)),
-                        (distance, next) => distance.or(next),
-                    }
-                };
-                distance.map_or(self.count, |distance| rows.lower_bound(distance))
+        let Some(runs) = &self.runs else {
+            let equal = self.equal(self.count, &code[..L - 1], |_| ());
+            return match &self.lanes[L - 1] {
+                _ if equal.is_empty() => equal.start,
+                Some(lane) if equal == (0..self.count) => lane.lower_bound(code[L - 1]),
+                Some(lane) => partition_point(equal, |row| lane.get(row) < code[L - 1]),
+                None if code[L - 1] <= self.first[L - 1] => equal.start,
+                None => equal.end,
+            };
+        };
+        // The first row that is not before the code as far as the run lane.
+        let lane = runs.lane;
+        let equal = self.equal(runs.count, &code[..lane], |_| ());
+        let base_of = |run: usize| (run < runs.count).then(|| runs.bases.get(run));
+        let (run, next) = (equal.start, equal.start + 1);
+        let distance = if equal.is_empty() {
+            base_of(run)
+        } else {
+            let within = code[lane].saturating_sub(self.lane(lane, run));
+            let distance = runs.bases.get(run).checked_add(within);
+            // Behind the last row of the run, all codes are at the next one.
+            match (distance, base_of(next)) {
+                (Some(distance), Some(next)) => Some(distance.min(next)),
+                (distance, next) => distance.or(next),
             }
+        };
+        let row = distance.map_or(self.count, |distance| runs.rows.lower_bound(distance));
+        // Mostly it is the only one, or the code asks for nothing behind the run lane.
+        if lane + 1 == L || row >= self.count || self.get(row) >= code {
+            return row;
         }
+        partition_point(row + 1..self.count, |row| self.get(row) < code)
     }
 
     fn run_of(&self, code: [u64; L], mut near: impl FnMut(usize)) -> (usize, usize) {
-        if let Form::Runs { lanes, runs, distances: None } = &self.form {
-            let equal = self.equal(lanes, *runs, &code);
-            near(equal.start);
+        if self.runs.is_none() {
+            let equal = self.equal(self.count, &code, near);
             return (equal.start, equal.end);
         }
         let start = self.lower_bound(code);
         near(start);
-        if start == self.count || self.get(start) != code {
+        if start >= self.count || self.get(start) != code {
             return (start, start);
         }
         let next = start + 1;
@@ -149,71 +157,62 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
 
     fn decode(&self, start: usize, out: &mut [[u64; L]]) {
         out.fill(self.first);
-        match &self.form {
-            Form::OneRun(last) => {
-                each_chunk(start, out, |at, some| column(last, at, some, L - 1));
+        let mut runs = self.runs.as_ref().map(|runs| WalkedRuns::new(self, runs, start));
+        for (index, some) in out.chunks_mut(AT_ONCE).enumerate() {
+            let start = start + index * AT_ONCE;
+            let of_rows = runs.as_ref().map_or(0, |walked| walked.runs.lane + 1);
+            if let Some(walked) = &mut runs {
+                walked.decode(start, some);
             }
-            Form::Runs { lanes, distances: None, .. } => each_chunk(start, out, |at, some| {
-                for (index, lane) in lanes.iter().enumerate() {
-                    lane.iter().for_each(|lane| column(lane, at, some, index));
-                }
-            }),
-            Form::Runs { lanes, runs, distances: Some((before, rows)) } => {
-                let mut run = None;
-                each_chunk(start, out, |at, some| {
-                    column(rows, at, some, L - 1);
-                    for code in some {
-                        let distance = code[L - 1];
-                        let (mut at, mut next) =
-                            run.unwrap_or_else(|| run_at(before, *runs, distance));
-                        while next < *runs && before.get(next) <= distance {
-                            (at, next) = (next, next + 1);
-                        }
-                        run = Some((at, next));
-                        *code = std::array::from_fn(|lane| self.lane(lanes, lane, at));
-                        let within = distance.wrapping_sub(before.get(at));
-                        code[L - 1] = code[L - 1].wrapping_add(within);
-                    }
-                });
+            for (lane, sequence) in self.lanes.iter().enumerate().skip(of_rows) {
+                sequence.iter().for_each(|sequence| column(sequence, start, some, lane));
             }
         }
     }
 
     fn prefetch(&self, indexes: Range<usize>) {
-        match &self.form {
-            Form::OneRun(rows) | Form::Runs { distances: Some((_, rows)), .. } => {
-                rows.prefetch(indexes);
-            }
-            Form::Runs { lanes, .. } => {
-                lanes.iter().flatten().for_each(|lane| lane.prefetch(indexes.clone()));
-            }
+        let mut of_rows = 0;
+        if let Some(runs) = &self.runs {
+            runs.rows.prefetch(indexes.clone());
+            of_rows = runs.lane + 1;
         }
+        self.lanes[of_rows..].iter().flatten().for_each(|lane| lane.prefetch(indexes.clone()));
     }
 }
 
 impl<const L: usize> Lanes<'_, L> {
-    /// A lane of the first row of a run.
+    /// What a row, or the first row of a run, has in a lane.
     #[inline]
-    fn lane(&self, lanes: &[Option<Sequence<'_>>; L], lane: usize, run: usize) -> u64 {
-        lanes[lane].as_ref().map_or(self.first[lane], |lane| lane.get(run))
+    fn lane(&self, lane: usize, index: usize) -> u64 {
+        self.lanes[lane].as_ref().map_or(self.first[lane], |lane| lane.get(index))
     }
 
-    /// The runs that begin with these lanes; none, where they would be, if there is no such run.
-    fn equal(&self, lanes: &[Option<Sequence<'_>>; L], runs: usize, with: &[u64]) -> Range<usize> {
-        let mut equal = 0..runs;
+    /// The first row of a run.
+    fn first_of(&self, runs: &Runs<'_>, run: usize) -> [u64; L] {
+        let mut first = self.first;
+        for (lane, word) in first[..=runs.lane].iter_mut().enumerate() {
+            *word = self.lane(lane, run);
+        }
+        first
+    }
+
+    /// Which of the first `count` rows, or runs, begin with these lanes; none, where they would be,
+    /// if none does. `near` is told an index near them.
+    fn equal(&self, count: usize, with: &[u64], mut near: impl FnMut(usize)) -> Range<usize> {
+        let mut equal = 0..count;
         for (index, &word) in with.iter().enumerate() {
-            equal = match &lanes[index] {
+            equal = match &self.lanes[index] {
                 None if word < self.first[index] => equal.start..equal.start,
                 None if word > self.first[index] => equal.end..equal.end,
                 None => equal,
-                Some(lane) if equal == (0..runs) => {
-                    let (start, end) = lane.run_of(word, |_| ());
-                    start.min(runs)..end.clamp(start, runs.max(start))
+                Some(lane) if equal == (0..count) => {
+                    let (start, end) = lane.run_of(word, &mut near);
+                    start.min(count)..end.clamp(start, count.max(start))
                 }
                 // Ascends, where the lanes before are the same.
                 Some(lane) => {
-                    let start = partition_point(equal.clone(), |run| lane.get(run) < word);
-                    start..partition_point(start..equal.end, |run| lane.get(run) <= word)
+                    let start = partition_point(equal.clone(), |row| lane.get(row) < word);
+                    start..partition_point(start..equal.end, |row| lane.get(row) <= word)
                 }
             };
             if equal.is_empty() {
@@ -224,20 +223,50 @@ impl<const L: usize> Lanes<'_, L> {
     }
 }
 
-/// The run of the row at a distance, and the next one.
-fn run_at(before: &Sequence<'_>, runs: usize, distance: u64) -> (usize, usize) {
-    let next = distance.checked_add(1).map_or(runs, |next| before.lower_bound(next));
-    (next.saturating_sub(1), next)
+/// Runs that are decoded one after the other.
+struct WalkedRuns<'l, 'a, const L: usize> {
+    lanes: &'l Lanes<'a, L>,
+    runs: &'l Runs<'a>,
+    /// The first row of the run that was decoded last, and its base.
+    first: [u64; L],
+    base: u64,
+    /// The next run, and its base if there is one.
+    next: usize,
+    next_base: Option<u64>,
 }
 
-/// Calls `fill` for some rows after the other, each time with the index of the first of them.
-fn each_chunk<const L: usize>(
-    start: usize,
-    out: &mut [[u64; L]],
-    mut fill: impl FnMut(usize, &mut [[u64; L]]),
-) {
-    for (index, some) in out.chunks_mut(AT_ONCE).enumerate() {
-        fill(start + index * AT_ONCE, some);
+impl<'l, 'a, const L: usize> WalkedRuns<'l, 'a, L> {
+    fn new(lanes: &'l Lanes<'a, L>, runs: &'l Runs<'a>, start: usize) -> WalkedRuns<'l, 'a, L> {
+        let distance = if start < lanes.count { runs.rows.get(start) } else { 0 };
+        let (run, _) = runs.at(distance);
+        let (first, next) = (lanes.first, run);
+        let mut walked = WalkedRuns { lanes, runs, first, base: 0, next, next_base: Some(0) };
+        walked.go_on();
+        walked
+    }
+
+    /// Goes to the next run.
+    fn go_on(&mut self) {
+        let base_of = |run: usize| (run < self.runs.count).then(|| self.runs.bases.get(run));
+        self.first = self.lanes.first_of(self.runs, self.next);
+        self.base = base_of(self.next).unwrap_or(0);
+        self.next += 1;
+        self.next_base = base_of(self.next);
+    }
+
+    /// Decodes a few rows up to the run lane.
+    fn decode(&mut self, start: usize, out: &mut [[u64; L]]) {
+        let mut words = [0; AT_ONCE];
+        let words = &mut words[..out.len()];
+        self.runs.rows.decode(start, words);
+        let lane = self.runs.lane;
+        for (code, distance) in out.iter_mut().zip(words) {
+            while self.next_base.is_some_and(|base| base <= *distance) {
+                self.go_on();
+            }
+            *code = self.first;
+            code[lane] = code[lane].wrapping_add(distance.wrapping_sub(self.base));
+        }
     }
 }
 
@@ -261,75 +290,92 @@ pub struct LanesPlan<const L: usize> {
     is_constant_time: bool,
 }
 
+/// The lanes that vary, and their values, in the order in which they are stored.
+#[derive(Default)]
+struct Columns {
+    varying: u8,
+    values: Vec<Vec<u64>>,
+}
+
+impl Columns {
+    /// Adds those of some lanes of some codes that vary.
+    fn add<const L: usize>(&mut self, codes: &[[u64; L]], lanes: Range<usize>) {
+        for lane in lanes {
+            if codes.iter().any(|code| code[lane] != codes[0][lane]) {
+                self.varying |= 1 << lane;
+                self.values.push(codes.iter().map(|code| code[lane]).collect());
+            }
+        }
+    }
+}
+
+/// In which lane one code differs from another first; `L` if in none.
+fn differs_at<const L: usize>(left: &[u64; L], right: &[u64; L]) -> usize {
+    (0..L).find(|&lane| left[lane] != right[lane]).unwrap_or(L)
+}
+
 impl<const L: usize> LanesPlan<L> {
-    fn new(form: u8, varying: u8, runs: usize, columns: Vec<Vec<u64>>) -> LanesPlan<L> {
+    fn new(lane: usize, runs: usize, columns: Columns) -> LanesPlan<L> {
         let planned = |column: Vec<u64>| {
             let plan = SequencePlan::of(&column);
             (column, plan)
         };
-        let sequences: Vec<_> = columns.into_iter().map(planned).collect();
+        let sequences: Vec<_> = columns.values.into_iter().map(planned).collect();
         let [low, high] = (runs as u16).to_le_bytes();
-        let constant = form == ONE_RUN && sequences.iter().all(|(_, plan)| plan.is_constant_time());
-        LanesPlan { header: [form, varying, low, high], sequences, is_constant_time: constant }
+        let constant = runs == 0 && sequences.iter().all(|(_, plan)| plan.is_constant_time());
+        let header = [lane as u8, columns.varying, low, high];
+        LanesPlan { header, sequences, is_constant_time: constant }
     }
 
-    /// The lanes of some codes that vary.
-    fn columns(codes: &[[u64; L]]) -> (u8, Vec<Vec<u64>>) {
-        let mut varying = 0;
-        let mut columns = Vec::new();
-        for lane in 0..L {
-            if codes.iter().any(|code| code[lane] != codes[0][lane]) {
-                varying |= 1 << lane;
-                columns.push(codes.iter().map(|code| code[lane]).collect());
-            }
-        }
-        (varying, columns)
+    fn of_each(codes: &[[u64; L]]) -> LanesPlan<L> {
+        let mut columns = Columns::default();
+        columns.add(codes, 0..L);
+        LanesPlan::new(0, 0, columns)
     }
 
     /// As runs, where the distances can be told from each other.
-    fn as_runs(codes: &[[u64; L]]) -> Option<LanesPlan<L>> {
-        let (mut firsts, mut before) = (Vec::new(), Vec::new());
+    fn as_runs(codes: &[[u64; L]], lane: usize) -> Option<LanesPlan<L>> {
+        let (mut firsts, mut bases) = (Vec::new(), Vec::new());
         let mut rows = Vec::with_capacity(codes.len());
-        let mut distance = 0u64;
-        for run in codes.chunk_by(|left, right| left[..L - 1] == right[..L - 1]) {
-            if !firsts.is_empty() {
-                distance = rows.last().copied().unwrap_or(0u64).checked_add(1)?;
-            }
+        for run in codes.chunk_by(|left, right| left[..lane] == right[..lane]) {
+            let base = rows.last().map_or(Some(0u64), |last: &u64| last.checked_add(1))?;
             firsts.push(run[0]);
-            before.push(distance);
+            bases.push(base);
             for code in run {
-                rows.push(distance.checked_add(code[L - 1] - run[0][L - 1])?);
+                rows.push(base.checked_add(code[lane] - run[0][lane])?);
             }
         }
-        let (varying, mut columns) = LanesPlan::columns(&firsts);
-        columns.extend([before, rows]);
-        Some(LanesPlan::new(RUNS, varying, firsts.len(), columns))
+        let mut columns = Columns::default();
+        columns.add(&firsts, 0..lane + 1);
+        columns.values.extend([bases, rows]);
+        columns.add(codes, lane + 1..L);
+        Some(LanesPlan::new(lane, firsts.len(), columns))
     }
 }
 
 impl<const L: usize> CodesPlan<[u64; L]> for LanesPlan<L> {
     fn of(codes: &[[u64; L]]) -> LanesPlan<L> {
-        let same = |left: &[u64; L], right: &[u64; L]| left[..L - 1] == right[..L - 1];
-        let (Some(first), Some(last)) = (codes.first(), codes.last()) else {
-            return LanesPlan::new(ONE_RUN, 0, 0, Vec::new());
-        };
-        if same(first, last) {
-            let rows = codes.iter().map(|code| code[L - 1]).collect();
-            return LanesPlan::new(ONE_RUN, 0, 1, vec![rows]);
-        }
-        let runs = codes.chunk_by(same).count();
-        let as_runs = if runs < codes.len() { LanesPlan::as_runs(codes) } else { None };
-        let each = || {
-            let (varying, columns) = LanesPlan::columns(codes);
-            LanesPlan::new(EACH, varying, codes.len(), columns)
-        };
-        match as_runs {
-            None => each(),
-            // Where runs are long, they are smaller.
-            Some(plan) if runs * LONG_RUN <= codes.len() => plan,
-            Some(plan) => {
-                [plan, each()].into_iter().min_by_key(LanesPlan::byte_len).unwrap_or_else(each)
+        // How often a lane is the first to change from one code to the next.
+        let mut changes = [0; L];
+        for pair in codes.windows(2) {
+            if let Some(changes) = changes.get_mut(differs_at(&pair[0], &pair[1])) {
+                *changes += 1;
             }
+        }
+        let runs_of = |lane: usize| 1 + changes[..lane].iter().sum::<usize>();
+        let last_lane = |enough: &dyn Fn(usize) -> bool| (1..L).rfind(|lane| enough(runs_of(*lane)));
+        let long = last_lane(&|runs| runs * LONG_RUN <= codes.len());
+        if let Some(lane) = long.filter(|lane| runs_of(*lane) > 1) {
+            // They are smaller.
+            return LanesPlan::as_runs(codes, lane).unwrap_or_else(|| LanesPlan::of_each(codes));
+        }
+        // Shorter ones may be smaller, unless there is hardly any.
+        let short = last_lane(&|runs| runs > 1 && runs * 8 <= codes.len() * 7);
+        let as_runs = short.and_then(|lane| LanesPlan::as_runs(codes, lane));
+        let each = LanesPlan::of_each(codes);
+        match as_runs {
+            Some(runs) if runs.byte_len() < each.byte_len() => runs,
+            _ => each,
         }
     }
 
@@ -345,6 +391,20 @@ impl<const L: usize> CodesPlan<[u64; L]> for LanesPlan<L> {
         out.extend_from_slice(&self.header);
         self.sequences.iter().for_each(|(values, plan)| plan.write(values, out));
     }
+
+    fn run_len(codes: &[[u64; L]], smallest: usize) -> Option<usize> {
+        let (first, other) = (codes.first()?, codes.get(smallest.checked_sub(1)?)?);
+        let lane = differs_at(first, other).min(L - 1);
+        (lane > 0).then(|| codes.partition_point(|code| code[..lane] == first[..lane]))
+    }
+
+    fn even_prefix(codes: &[[u64; L]]) -> usize {
+        let lane = codes.windows(2).next().map_or(0, |pair| differs_at(&pair[0], &pair[1]));
+        even_by(codes, |left, right| {
+            let same = lane < L && left[..lane] == right[..lane];
+            same.then(|| right[lane] - left[lane])
+        })
+    }
 }
 
 #[cfg(test)]
@@ -353,12 +413,14 @@ mod tests {
 
     use super::*;
 
-    /// Codes that ascend: of few runs, of many, of runs that are far apart in their last lanes.
+    /// Codes that ascend: of few runs, of many, of runs that are far apart in their last lanes, of
+    /// runs in the second lane with anything behind it.
     fn codes() -> impl Strategy<Value = Vec<[u64; 3]>> {
         let near = (0u64..3, 0u64..4, 0u64..300);
         let far = (0u64..2, any::<u64>(), any::<u64>());
         let one = (5u64..6, 7u64..8, any::<u64>());
         let wide = (0u64..3, 0u64..9, any::<u64>());
+        let beside = (0u64..30, (0u64..90).prop_map(|a| 7 * a), any::<u64>());
         let one_of = |strategy: BoxedStrategy<(u64, u64, u64)>| {
             prop::collection::vec(strategy, 1..300).prop_map(|codes| {
                 let mut codes: Vec<[u64; 3]> =
@@ -372,6 +434,7 @@ mod tests {
             one_of(far.boxed()),
             one_of(one.boxed()),
             one_of(wide.boxed()),
+            one_of(beside.boxed()),
         ]
     }
 

@@ -24,6 +24,7 @@ mod sequence;
 #[cfg(test)]
 mod tests;
 
+use codes::even_by;
 pub use codes::{Codes, CodesPlan};
 pub use lanes::{Lanes, LanesPlan};
 pub use plan::SequencePlan;

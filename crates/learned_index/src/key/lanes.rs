@@ -59,12 +59,6 @@ impl<const L: usize> Code for [Word; L] {
             std::cmp::Ordering::Greater => 1.0,
         })
     }
-
-    #[inline]
-    fn gap_from(self, lesser: [Word; L]) -> Option<u64> {
-        let same = self[..L - 1] == lesser[..L - 1];
-        same.then(|| self[L - 1].checked_sub(lesser[L - 1])).flatten()
-    }
 }
 
 #[cfg(test)]
@@ -103,7 +97,6 @@ mod tests {
         #[test]
         fn one_word_is_as_the_word(code: u64, other: u64) {
             prop_assert_eq!([code].next(), code.next().map(|next| [next]));
-            prop_assert_eq!([code].gap_from([other]), code.gap_from(other));
             prop_assert_eq!([code].cmp(&[other]), code.cmp(&other));
         }
     }

@@ -57,8 +57,6 @@ pub trait Code:
     fn mixed(self) -> u64;
     /// How far the code is from one to another, of 1; from 0 to 1 whatever the three are.
     fn part_of(self, low: Self, high: Self) -> f32;
-    /// The distance to a lesser code as a word, where that tells it from others around it.
-    fn gap_from(self, lesser: Self) -> Option<u64>;
 }
 
 impl Code for Word {
@@ -104,11 +102,6 @@ impl Code for Word {
     fn part_of(self, low: Word, high: Word) -> f32 {
         let width = high.saturating_sub(low) as f32;
         (self.saturating_sub(low) as f32 / width.max(1.0)).min(1.0)
-    }
-
-    #[inline]
-    fn gap_from(self, lesser: Word) -> Option<u64> {
-        self.checked_sub(lesser)
     }
 }
 

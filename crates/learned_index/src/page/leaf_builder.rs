@@ -1,6 +1,5 @@
 //! Filling leaves: cutting entries into blocks so that as many as possible fit a page. Evenly
-//! spaced codes, and long runs of codes that agree in all words but the last, are blocks of their
-//! own.
+//! spaced codes, and long runs of codes that begin with the same words, are blocks of their own.
 
 use super::leaf::{
     Header, LOW_AT, MARKS_AT, MAX_ENTRIES, Marks, block_start_len, header_at, high_at, table_at,
@@ -16,7 +15,7 @@ const TOMBSTONE_SPACE: usize = 32;
 const BLOCK_ENTRIES: usize = 1024;
 /// Evenly spaced entries that are worth a block of their own.
 const SMALLEST_BURST: usize = 128;
-/// Codes that agree in all words but the last which are worth a block of their own.
+/// Codes that begin with the same words which are worth a block of their own.
 const SMALLEST_RUN: usize = 64;
 /// A rest of the page that holds fewer entries than this is left free.
 const SMALLEST_BLOCK: usize = 12;
@@ -62,12 +61,11 @@ impl<C: Code> BlockPlan<C> {
         expected: usize,
     ) -> Option<BlockPlan<C>> {
         // From one device to the next the TIDs begin again: a long run is a block of its own.
-        let run = run_len(codes);
-        let len = if run >= SMALLEST_RUN.max(smallest) { run } else { codes.len() };
+        let len = C::Plan::run_len(codes, SMALLEST_RUN.max(smallest)).unwrap_or(codes.len());
         let (codes, tids) = (&codes[..len], &tids[..len]);
         let first = expected.clamp(smallest, BLOCK_ENTRIES).min(codes.len());
         // Bursts of evenly spaced keys are blocks of their own: a line, without the jump behind it.
-        let first = match even_prefix(&codes[..codes.len().min(BLOCK_ENTRIES)]) {
+        let first = match C::Plan::even_prefix(&codes[..codes.len().min(BLOCK_ENTRIES)]) {
             even if even >= SMALLEST_BURST => even,
             _ => first,
         };
@@ -152,24 +150,6 @@ impl LeafBuilder {
     }
 }
 
-/// How many codes from the first on agree with it in all words but the last.
-fn run_len<C: Code>(codes: &[C]) -> usize {
-    if C::WORDS == 1 {
-        return codes.len();
-    }
-    codes.partition_point(|code| code.gap_from(codes[0]).is_some())
-}
-
-/// How many codes from the first on have the same gap from one to the next. Repeated codes do not
-/// count: there is a form for runs of them.
-fn even_prefix<C: Code>(codes: &[C]) -> usize {
-    let mut gaps = codes.windows(2).map(|pair| pair[1].gap_from(pair[0]));
-    let Some(first) = gaps.next().filter(|gap| gap.is_some_and(|gap| gap > 0)) else {
-        return codes.len().min(1);
-    };
-    2 + gaps.take_while(|gap| *gap == first).count()
-}
-
 impl<C: Code> FilledLeaf<C> {
     /// The page. `stride` is the one that made the TIDs' numbers.
     pub(crate) fn into_page(
@@ -232,14 +212,5 @@ mod tests {
         let filled = LeafBuilder::new(100).fill(&codes, &tids);
         assert_eq!(filled.entries, MAX_ENTRIES);
         assert!(filled.payload.len() < MAX_ENTRIES / 10, "{} bytes", filled.payload.len());
-    }
-
-    #[test]
-    fn even_codes_are_counted_up_to_the_first_other_gap() {
-        assert_eq!(even_prefix::<u64>(&[]), 0);
-        assert_eq!(even_prefix(&[7]), 1);
-        assert_eq!(even_prefix(&[7, 9]), 2);
-        assert_eq!(even_prefix(&[7, 9, 11, 13, 14]), 4);
-        assert_eq!(even_prefix(&[3, 3, 3]), 1);
     }
 }
