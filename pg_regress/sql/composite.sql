@@ -82,6 +82,37 @@ SELECT s FROM wide WHERE u = '00000000-0000-0000-0000-000000000000';
 SELECT s FROM wide WHERE u IS NULL;
 DROP TABLE wide;
 
+-- Columns beside the key: returned, and of no concern to uniqueness.
+CREATE INDEX readings_value ON readings USING learned (device_id, ts) INCLUDE (value);
+SELECT pg_get_indexdef('readings_value'::regclass);
+VACUUM readings;
+EXPLAIN (COSTS OFF) SELECT avg(value) FROM readings WHERE device_id = 7 AND ts >= '2026-01-02' AND ts < '2026-01-03';
+SELECT avg(value) FROM readings WHERE device_id = 7 AND ts >= '2026-01-02' AND ts < '2026-01-03';
+-- A condition on such a column is checked row by row.
+EXPLAIN (COSTS OFF) SELECT ts, value FROM readings WHERE device_id = 7 AND value < 0 ORDER BY ts;
+SELECT ts, value FROM readings WHERE device_id = 7 AND value < 0 ORDER BY ts;
+UPDATE readings SET value = -6 WHERE value = -4;
+SELECT ts, value FROM readings WHERE device_id = 7 AND value < 0 ORDER BY ts;
+DROP INDEX readings_value;
+CREATE TABLE meters (id int8, name uuid, level int2);
+INSERT INTO meters SELECT g, md5(g::text)::uuid, nullif(g % 5, 0) FROM generate_series(1, 1000) g;
+CREATE UNIQUE INDEX meters_id ON meters USING learned (id) INCLUDE (name, level);
+INSERT INTO meters VALUES (7, NULL, NULL);
+INSERT INTO meters VALUES (NULL, NULL, NULL), (NULL, NULL, NULL), (1001, NULL, 1);
+VACUUM meters;
+EXPLAIN (COSTS OFF) SELECT * FROM meters WHERE id IN (7, 10, 1001);
+SELECT * FROM meters WHERE id IN (7, 10, 1001);
+SELECT * FROM meters WHERE id IS NULL;
+SELECT merged_rows FROM learned_retrain('meters_id');
+SELECT * FROM meters WHERE id > 999;
+CREATE UNIQUE INDEX ON meters USING learned (level) INCLUDE (id);
+CREATE UNIQUE INDEX ON meters USING learned (id) INCLUDE (level) NULLS NOT DISTINCT;
+SELECT entries, unmerged_entries FROM learned_check('meters_id', true);
+ALTER TABLE meters ALTER level TYPE int8;
+SELECT * FROM meters WHERE id IN (7, 10);
+ALTER TABLE meters ALTER level TYPE text;
+DROP TABLE meters;
+
 -- How an index lives.
 CREATE INDEX CONCURRENTLY readings_key ON readings USING learned (device_id, ts);
 REINDEX INDEX CONCURRENTLY readings_key;
@@ -109,6 +140,8 @@ CREATE INDEX ON many USING learned (u, v, w);
 CREATE INDEX many_uuids ON many USING learned (u, v, a, b);
 CREATE INDEX ON many USING learned (a, note);
 CREATE INDEX ON many USING learned (a, b) INCLUDE (note);
+CREATE INDEX ON many USING learned (a, b) INCLUDE (u, v, w);
+CREATE INDEX ON many USING learned (a) INCLUDE (b, c, d, e, f, g, h, i, k);
 CREATE INDEX ON many USING learned (a, b int4_ops);
 INSERT INTO many (a, k, u) VALUES (1, 2, '01234567-89ab-cdef-0123-456789abcdef');
 SELECT count(*) FROM unnest('{many_eight,many_words,many_uuids}'::regclass[]) i, learned_check(i, true);

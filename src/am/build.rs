@@ -35,7 +35,7 @@ struct Build<C: IndexCode> {
     /// [`ROWS_AT_ONCE`].
     rows: Vec<(C, HeapTid, bool)>,
     columns: C::Columns,
-    /// Of a unique index on several columns: rows with a NULL are nobody's duplicates.
+    /// Of a unique index with NULLs among the values: rows with a NULL are nobody's duplicates.
     nulls_distinct: bool,
     entries: u64,
     /// Why there will be no index. It is reported after the scan of the table, whose frames would
@@ -92,8 +92,9 @@ unsafe fn build<C: IndexCode>(
         let (identity, options) = (columns.new_identity(), index.options().build());
         let loader = Loader::new(pages, identity, options, unique, memory, new_spill);
         let rows = Vec::with_capacity(ROWS_AT_ONCE);
+        let has_null_class = index.key_columns() == 1 && !index.has_included_columns();
         let nulls_distinct =
-            unique.is_some_and(|unique| !unique.nulls_not_distinct) && index.key_columns() > 1;
+            unique.is_some_and(|unique| !unique.nulls_not_distinct) && !has_null_class;
         let mut build = Build { loader, rows, columns, nulls_distinct, entries: 0, failed: None };
         enter_phase(PHASE_SCAN);
         let heap_tuples = scan_table(table, index, info, &mut build);

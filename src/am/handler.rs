@@ -47,7 +47,7 @@ fn learned_amhandler(_fcinfo: pg_sys::FunctionCallInfo) -> PgBox<pg_sys::IndexAm
     // Scans and insertions take care of predicate locks.
     am.ampredlocks = true;
     am.amcanparallel = false;
-    am.amcaninclude = false;
+    am.amcaninclude = true;
     am.amusemaintenanceworkmem = false;
     // Neither ambulkdelete nor amvacuumcleanup assigns a transaction id or reads the heap,
     // so both may run in a parallel worker; cleanup alone only where bulk deletion did not run.

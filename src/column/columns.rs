@@ -1,21 +1,25 @@
-//! The columns of a key that takes several words: several columns, or one of more than 64 bits.
+//! The columns of a key that takes several words: several columns, or one of more than 64 bits, or
+//! with columns beside it ([`super::included`]).
 //!
 //! Each column takes the next words of the code. Words that no column takes are 0, and stand behind
-//! the first column: so the last word is of the last column, whose values ascend in a run.
+//! the first column. Included columns take the last words.
 //!
 //! Where NULLs are:
 //! - of the only column: in a class of their own, as everywhere
-//! - of one of several columns: at the least or the greatest word
+//! - of one of several columns, included ones among them: at the least or the greatest word
 //!
 //! Where values of the type have these two words, they move to the neighbours, and a second word
 //! tells them apart. So the first word of a code says most of where it is.
 
 use learned_index::corruption::{Corruption, Result};
 use learned_index::key::{Key, NullClass, Word};
-use learned_index::page::meta::{Identity, KeyColumn, MOST_COLUMNS, NO_COLUMN};
+use learned_index::page::meta::{
+    Identity, IncludedColumn, KeyColumn, MOST_COLUMNS, NO_COLUMN, NOT_INCLUDED,
+};
 use pgrx::prelude::*;
 
 use super::KeyColumns;
+use super::included::{Included, included_in, refuse_included_type, words_of_all};
 use super::key_type::{KeyType, StoredValue, bytes, refuse_type};
 use super::tuple::ReturnedTuple;
 use crate::relation::OpenIndex;
@@ -58,15 +62,26 @@ pub(crate) struct Columns<const L: usize> {
     count: usize,
     /// As many as are counted, and others without a meaning.
     parts: [Part; MOST_COLUMNS],
+    included: Included,
 }
 
-/// How many words the columns of an index take.
+/// How many words the columns of a key take.
 pub(super) fn words_of_types(types: impl ExactSizeIterator<Item = Option<KeyType>>) -> usize {
     let single = types.len() == 1;
-    let words = |key_type: KeyType| {
-        key_type.words() + usize::from(nulls_among(key_type, single) == Nulls::Word)
-    };
-    types.map(|key_type| key_type.map_or(1, words)).sum()
+    types.map(|key_type| key_type.map_or(1, |known| words_of(known, single))).sum()
+}
+
+fn words_of(key_type: KeyType, single: bool) -> usize {
+    key_type.words() + usize::from(nulls_among(key_type, single) == Nulls::Word)
+}
+
+/// How many words the columns of an index take that has included ones.
+pub(super) fn words_with_included(index: OpenIndex) -> usize {
+    // What cannot be included is refused where the columns are looked at.
+    let included = included_in(index).map_or(1, |columns| words_of_all(&columns));
+    let types = index.key_types().iter().map(|oid| KeyType::of_type(*oid));
+    types.map(|key_type| key_type.map_or(1, |known| words_of(known, false))).sum::<usize>()
+        + included
 }
 
 fn nulls_among(key_type: KeyType, single: bool) -> Nulls {
@@ -249,21 +264,31 @@ fn decode(key_type: KeyType, words: [Word; 2]) -> pg_sys::Datum {
 }
 
 impl<const L: usize> Columns<L> {
-    /// The columns of a key. `None` if they take more words.
-    fn of_types(columns: &[(KeyType, KeyColumn)]) -> Option<Columns<L>> {
+    /// The columns of a key, and those beside it. `None` if they take more words.
+    fn of_types(
+        columns: &[(KeyType, KeyColumn)],
+        included: [IncludedColumn; MOST_COLUMNS],
+    ) -> Option<Columns<L>> {
         let &(first, column) = columns.first()?;
-        let mut parts = [Part::new(first, column, true, 0); MOST_COLUMNS];
-        let words = words_of_types(columns.iter().map(|(key_type, _)| Some(*key_type)));
-        let left_over = L.checked_sub(words).filter(|_| columns.len() <= MOST_COLUMNS)?;
+        let single = columns.len() == 1 && included[0] == NOT_INCLUDED;
+        let mut parts = [Part::new(first, column, single, 0); MOST_COLUMNS];
+        let included = Included::of(included, L)?;
+        let words: usize = columns.iter().map(|(key_type, _)| words_of(*key_type, single)).sum();
+        let left_over = L.checked_sub(words + included.words())?;
         let mut at = 0;
         for (part, &(key_type, column)) in parts.iter_mut().zip(columns) {
-            *part = Part::new(key_type, column, columns.len() == 1, at);
+            *part = Part::new(key_type, column, single, at);
             at = part.end() + if at == 0 { left_over } else { 0 };
         }
-        Some(Columns { count: columns.len(), parts })
+        Some(Columns { count: columns.len(), parts, included })
     }
 
-    /// The columns, in order.
+    /// How many words at the end of a code are of columns beside the key.
+    pub(crate) fn included_words(&self) -> usize {
+        self.included.words()
+    }
+
+    /// The columns of the key, in order.
     #[inline]
     pub(crate) fn parts(&self) -> &[Part] {
         &self.parts[..self.count]
@@ -286,34 +311,53 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
         if count > MOST_COLUMNS {
             refuse_width(format_args!("{count} key columns"));
         }
-        let mut columns = Vec::with_capacity(count);
-        for column in 0..count {
-            let (type_oid, compare) = index.column_order(column);
+        let mut columns = [(KeyType::Int2, NO_COLUMN); MOST_COLUMNS];
+        let columns = &mut columns[..count];
+        for (number, column) in columns.iter_mut().enumerate() {
+            let (type_oid, compare) = index.column_order(number);
             let key_type =
                 KeyType::with_order(type_oid, compare).unwrap_or_else(|| refuse_type(type_oid));
-            columns.push((key_type, super::key_column(index, column, key_type)));
+            *column = (key_type, super::key_column(index, number, key_type));
         }
-        Columns::of_types(&columns).unwrap_or_else(|| {
-            let words = words_of_types(columns.iter().map(|(key_type, _)| Some(*key_type)));
-            refuse_width(format_args!("a key of {words} words of 64 bits"))
+        let included = included_in(index).unwrap_or_else(|refused| match refused {
+            Some(type_oid) => refuse_included_type(type_oid),
+            None => refuse_width(format_args!("more than {MOST_COLUMNS} included columns")),
+        });
+        Columns::of_types(columns, included).unwrap_or_else(|| {
+            let words = super::words_of(index);
+            match included[0] == NOT_INCLUDED {
+                true => refuse_width(format_args!("a key of {words} words of 64 bits")),
+                false => refuse_width(format_args!(
+                    "a key and included columns of {words} words of 64 bits"
+                )),
+            }
         })
     }
 
     fn of_identity(identity: &Identity) -> Result<Columns<L>> {
         let known = identity.columns.iter().take_while(|column| **column != NO_COLUMN);
-        let mut columns = Vec::with_capacity(MOST_COLUMNS);
-        for &column in known {
+        let mut columns = [(KeyType::Int2, NO_COLUMN); MOST_COLUMNS];
+        let mut count = 0;
+        for (place, &column) in columns.iter_mut().zip(known) {
             let unknown = Corruption::new("the number of a key type", column.key_type.into()).at(0);
-            columns.push((KeyType::of_number(column.key_type).ok_or(unknown)?, column));
+            *place = (KeyType::of_number(column.key_type).ok_or(unknown)?, column);
+            count += 1;
         }
+        let columns: Option<Columns<L>> = Columns::of_types(&columns[..count], identity.included);
+        let same =
+            |columns: &Columns<L>| columns.included_words() == usize::from(identity.included_words);
         let too_wide = Corruption::not("columns that fit the codes of this index").at(0);
-        Columns::of_types(&columns).ok_or(too_wide)
+        columns.filter(same).ok_or(too_wide)
     }
 
     fn columns(&self) -> [KeyColumn; MOST_COLUMNS] {
         let mut columns = [NO_COLUMN; MOST_COLUMNS];
         columns.iter_mut().zip(self.parts()).for_each(|(column, part)| *column = part.column());
         columns
+    }
+
+    fn included(&self) -> ([IncludedColumn; MOST_COLUMNS], usize) {
+        (self.included.columns(), self.included.words())
     }
 
     #[inline]
@@ -329,6 +373,12 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
                 false => unsafe { part.of_value(value) },
             };
             part.put(part_code, &mut code);
+        }
+        if self.included_words() > 0 {
+            // SAFETY: by contract.
+            unsafe {
+                self.included.put(values.add(self.count), is_null.add(self.count), &mut code)
+            };
         }
         Key::value(code)
     }
@@ -353,7 +403,7 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
     }
 
     fn decodes_exactly(&self, column: usize) -> bool {
-        self.parts().get(column).is_some_and(|part| part.key_type.decodes_exactly())
+        self.parts().get(column).is_none_or(|part| part.key_type.decodes_exactly())
     }
 
     fn tuple_of(&self, key: Key<[Word; L]>, tuple: &mut ReturnedTuple) -> pg_sys::IndexTuple {
@@ -365,10 +415,15 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
             *value = part.words_of(part.take(&key.code)).map(|words| {
                 let mut stored = StoredValue::default();
                 store(part.key_type, words, &mut stored);
-                (part.key_type, stored)
+                (part.key_type.layout(), stored)
             });
         }
-        tuple.of_values(&values[..self.count])
+        let mut count = self.count;
+        for (place, value) in values[count..].iter_mut().zip(self.included.values(&key.code)) {
+            *place = value;
+            count += 1;
+        }
+        tuple.of_values(&values[..count])
     }
 }
 
@@ -378,7 +433,8 @@ fn refuse_width(what: std::fmt::Arguments<'_>) -> ! {
         PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         format!("access method \"learned\" does not support {what}"),
         "At most 8 words are supported. A uuid takes two, other types one, and in an index on \
-         several columns bigint, money, macaddr8, pg_lsn, xid8 and uuid one more. Index fewer \
-         columns, or use access method \"btree\".",
+         several columns bigint, money, macaddr8, pg_lsn, xid8 and uuid one more. Included columns \
+         take one, or two beyond 8 bytes, and those of 8 bytes or more take another one together. \
+         Index fewer columns, or use access method \"btree\".",
     )
 }

@@ -4,11 +4,13 @@
 //! - [`columns`]: several columns, and one of more than 64 bits
 //! - [`code`]: what the codes are, as Rust types
 //! - [`key_type`]: the types, and the codes of their values
+//! - `included`: columns that are stored beside the key
 //! - `tuple`: the index tuples that index-only scans return
 //! - [`tid`]: heap TIDs, as the core has them and as the pure crate has them
 
 pub(crate) mod code;
 pub(crate) mod columns;
+mod included;
 pub(crate) mod key_type;
 pub(crate) mod tid;
 pub(crate) mod tuple;
@@ -19,7 +21,9 @@ pub(crate) mod tests;
 use learned_index::corruption::{Corruption, Result};
 use learned_index::entry::Entry;
 use learned_index::key::{Code, Key, NullClass, Word};
-use learned_index::page::meta::{Identity, KeyColumn, MOST_COLUMNS, NO_COLUMN};
+use learned_index::page::meta::{
+    Identity, IncludedColumn, KeyColumn, MOST_COLUMNS, NO_COLUMN, NOT_INCLUDED,
+};
 use pgrx::prelude::*;
 
 use crate::relation::OpenIndex;
@@ -36,13 +40,18 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
     /// The columns that a metapage tells of.
     fn of_identity(identity: &Identity) -> Result<Self>;
 
-    /// How many they are.
+    /// How many columns the key has.
     fn count(&self) -> usize {
         self.columns().iter().take_while(|column| **column != NO_COLUMN).count()
     }
 
-    /// What a metapage tells of them.
+    /// What a metapage tells of the columns of the key.
     fn columns(&self) -> [KeyColumn; MOST_COLUMNS];
+
+    /// What a metapage tells of the columns beside it, and how many words of a code they take.
+    fn included(&self) -> ([IncludedColumn; MOST_COLUMNS], usize) {
+        ([NOT_INCLUDED; MOST_COLUMNS], 0)
+    }
 
     /// The key of a row.
     ///
@@ -53,7 +62,7 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
     /// Refuses a value that the index cannot hold.
     fn check_held(&self, key: Key<C>);
 
-    /// The values of a key, `None` for NULL; as [`KeyType::decode`] has them.
+    /// The values of the key's columns, `None` for NULL; as [`KeyType::decode`] has them.
     fn values(&self, key: Key<C>) -> Vec<Option<pg_sys::Datum>>;
 
     /// Whether codes tell all of the values of a column.
@@ -81,7 +90,13 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
 
     /// What the metapage of a new index tells of it.
     fn new_identity(&self) -> Identity {
-        Identity { incarnation: rand::random(), columns: self.columns() }
+        let (included, words) = self.included();
+        Identity {
+            incarnation: rand::random(),
+            columns: self.columns(),
+            included,
+            included_words: words as u8,
+        }
     }
 
     /// Checks that a metapage is that of an index like this one: a file of another learned index
@@ -100,6 +115,11 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
                 return foreign(expected, found.nulls_first.into());
             }
         }
+        let (included, words) = self.included();
+        if included != identity.included || words != usize::from(identity.included_words) {
+            let expected = "a metapage of this index's included columns";
+            return foreign(expected, identity.included_words.into());
+        }
         Ok(())
     }
 }
@@ -117,6 +137,7 @@ pub(crate) struct Column {
 pub(crate) fn words_of(index: OpenIndex) -> usize {
     let types = index.key_types();
     match types {
+        _ if index.has_included_columns() => columns::words_with_included(index),
         [pg_sys::UUIDOID] => 2,
         [_] => 1,
         several => columns::words_of_types(several.iter().map(|oid| KeyType::of_type(*oid))),

@@ -276,6 +276,98 @@ mod tests {
         }
     }
 
+    /// Types of included columns, and values of them: extremes, and what stands for NULL elsewhere.
+    const INCLUDED: [(&str, &[&str]); 20] = [
+        ("bool", &["true", "false"]),
+        ("\"char\"", &["''", "'a'", "'\\377'"]),
+        ("int2", &["0", "1", "-1", "-32768", "32767"]),
+        ("int4", &["0", "1", "-1", "-2147483648", "2147483647"]),
+        ("int8", &["0", "1", "-1", "-9223372036854775808", "9223372036854775807"]),
+        ("oid", &["0", "1", "4294967295"]),
+        ("float4", &["0", "'-0'", "1e-45", "-3.4e38", "'-infinity'", "'nan'"]),
+        ("float8", &["0", "'-0'", "5e-324", "-1.7e308", "'infinity'", "'nan'"]),
+        ("money", &["0", "'-92233720368547758.08'", "'92233720368547758.07'"]),
+        ("date", &["'2000-01-01'", "'-infinity'", "'infinity'"]),
+        ("time", &["'00:00'", "'24:00'"]),
+        ("timestamptz", &["'2000-01-01 UTC'", "'-infinity'", "'infinity'"]),
+        ("timetz", &["'00:00+15:59'", "'24:00-15:59'"]),
+        ("interval", &["'0'", "'-1 month 2 days -3 seconds'", "'178000000 years'"]),
+        (
+            "uuid",
+            &["'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"],
+        ),
+        ("macaddr", &["'00:00:00:00:00:00'", "'ff:ff:ff:ff:ff:ff'", "'00:00:00:00:00:01'"]),
+        ("macaddr8", &["'00:00:00:00:00:00:00:00'", "'ff:ff:ff:ff:ff:ff:ff:ff'"]),
+        ("pg_lsn", &["'0/0'", "'FFFFFFFF/FFFFFFFF'"]),
+        ("tid", &["'(0,0)'", "'(4294967295,65535)'"]),
+        ("point", &["'(0,0)'", "'(-1e300,5e-324)'"]),
+    ];
+
+    /// Each type before and behind others: the bytes are those of the table.
+    #[pg_test]
+    fn included_values_come_back_byte_by_byte() {
+        let run = |sql: &str| Spi::run(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        run("SET enable_seqscan = off; SET enable_bitmapscan = off");
+        let mut seen = 0;
+        for number in 0..INCLUDED.len() {
+            let columns = [number, (number + 7) % INCLUDED.len()].map(|number| INCLUDED[number]);
+            let [(one, values), (other, others)] = columns;
+            run(&format!("CREATE TABLE t (k int4, a {one}, b {other})"));
+            for (row, value) in values.iter().chain(&["NULL"]).enumerate() {
+                for beside in others.iter().chain(&["NULL"]) {
+                    run(&format!("INSERT INTO t VALUES ({row}, {value}, {beside})"));
+                }
+            }
+            // Some rows are in leaves, and some in the delta tree.
+            run("CREATE INDEX i ON t USING learned (k) INCLUDE (a, b)");
+            run("INSERT INTO t SELECT * FROM t");
+            let texts = |from: &str| {
+                let sql = format!(
+                    "SELECT array_agg(r ORDER BY r) FROM (SELECT concat_ws('/', k, \
+                     coalesce(a::text, '-'), coalesce(b::text, '-')) r FROM {from}) s"
+                );
+                Spi::get_one::<Vec<String>>(&sql).unwrap().unwrap()
+            };
+            let plan = "EXPLAIN SELECT k, a, b FROM t WHERE k >= 0";
+            let plan = Spi::get_one::<String>(plan).unwrap().unwrap();
+            assert!(plan.contains("Index Only Scan"), "{plan}");
+            let found = texts("(SELECT k, a, b FROM t WHERE k >= 0 OFFSET 0) t");
+            run("SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_indexscan = off");
+            let expected = texts("t");
+            run("SET LOCAL enable_indexonlyscan = on; SET LOCAL enable_indexscan = on");
+            assert_eq!(found, expected, "{one}, {other}");
+            seen += found.len();
+            run("DROP TABLE t");
+        }
+        assert!(seen > 400, "{seen} rows");
+    }
+
+    #[pg_test]
+    fn a_metapage_of_other_included_columns_is_refused() {
+        let index = new_index(
+            "CREATE TABLE t (k int4, a int2, b uuid); \
+             CREATE INDEX i ON t USING learned (k) INCLUDE (a, b)",
+        );
+        with_code!(index, C => check_included::<C>(index));
+    }
+
+    fn check_included<C: IndexCode>(index: OpenIndex) {
+        let columns = C::Columns::of_index(index);
+        let identity = columns.new_identity();
+        assert_eq!((C::WORDS, identity.included_words), (8, 4));
+        assert_eq!(columns.check_identity(&identity), Ok(()));
+        let mut other = identity;
+        other.included[1].length = 8;
+        assert!(columns.check_identity(&other).is_err());
+        assert!(C::Columns::of_identity(&other).is_err());
+        let mut other = identity;
+        other.included[0].by_value = false;
+        assert!(columns.check_identity(&other).is_err());
+        let other = Identity { included_words: 0, ..identity };
+        assert!(columns.check_identity(&other).is_err());
+        assert!(C::Columns::of_identity(&other).is_err());
+    }
+
     #[pg_test]
     fn a_metapage_of_other_columns_is_refused() {
         let index = index_on(KeyType::Date, "");

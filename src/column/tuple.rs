@@ -6,6 +6,9 @@ use pgrx::pg_sys;
 
 use super::key_type::{KeyType, StoredValue};
 
+/// A value: length and alignment in bytes, and the bytes.
+pub(super) type LaidOut = ((usize, usize), StoredValue);
+
 /// An index tuple of fixed-width columns: the header of itup.h, and what follows it.
 #[repr(C, align(8))]
 struct Tuple<const CONTENT: usize> {
@@ -64,19 +67,15 @@ impl ReturnedTuple {
     }
 
     /// The tuple of some values and NULLs, laid out as `index_form_tuple` of indextuple.c does.
-    pub(super) fn of_values(
-        &mut self,
-        values: &[Option<(KeyType, StoredValue)>],
-    ) -> pg_sys::IndexTuple {
+    pub(super) fn of_values(&mut self, values: &[Option<LaidOut>]) -> pg_sys::IndexTuple {
         let several = self.several.get_or_insert_with(|| Box::new(Tuple::new(0, 0)));
         let Tuple { header, content } = several.as_mut();
         let has_nulls = values.contains(&None);
         let (mut at, flags) = if has_nulls { (BITMAP, pg_sys::INDEX_NULL_MASK) } else { (0, 0) };
         let mut bits = 0u8;
         for (column, value) in values.iter().enumerate() {
-            let Some((key_type, stored)) = value else { continue };
+            let &Some(((length, alignment), ref stored)) = value else { continue };
             bits |= 1 << column;
-            let (length, alignment) = key_type.layout();
             at = at.next_multiple_of(alignment);
             content[at..at + length].copy_from_slice(&stored[..length]);
             at += length;

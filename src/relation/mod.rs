@@ -220,6 +220,27 @@ impl OpenIndex {
         usize::from(self.definition().indnkeyatts as u16)
     }
 
+    /// Whether it stores columns beside its key.
+    #[inline]
+    pub(crate) fn has_included_columns(&self) -> bool {
+        self.definition().indnatts > self.definition().indnkeyatts
+    }
+
+    /// The columns that it stores beside its key.
+    pub(crate) fn included_columns(&self) -> impl Iterator<Item = &pg_sys::FormData_pg_attribute> {
+        let description = self.data().rd_att;
+        (self.key_columns()..usize::from(self.definition().indnatts as u16)).map(move |column| {
+            // SAFETY: an open index has a description of as many columns.
+            unsafe {
+                #[cfg(feature = "pg18")]
+                let attribute = pg_sys::TupleDescAttr(description, column as i32);
+                #[cfg(not(feature = "pg18"))]
+                let attribute = (*description).attrs.as_ptr().add(column);
+                &*attribute
+            }
+        })
+    }
+
     /// The types of its key columns, as their operator classes have them.
     #[inline]
     pub(crate) fn key_types(&self) -> &[pg_sys::Oid] {

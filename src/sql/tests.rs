@@ -75,8 +75,8 @@ mod tests {
             WHERE a.amname = 'learned'";
         assert_eq!(
             number(can),
-            Some(4),
-            "ordered, unique, excluding, of several columns; no others"
+            Some(5),
+            "ordered, unique, excluding, of several columns, with others beside them"
         );
     }
 }

@@ -172,7 +172,13 @@ impl<const L: usize> QualCode for [Word; L] {
             }
         }
         if !placed {
-            intervals.set_union(prefixes.into_iter().map(|code| Interval::point(Key::value(code))));
+            // Whatever is stored beside the key.
+            let words = columns.included_words();
+            let whole = |code: [Word; L]| Interval {
+                low: Key::value(code),
+                high: Key::value(code.with_last(words, Word::MAX)),
+            };
+            intervals.set_union(prefixes.into_iter().map(whole));
         }
         !exact
     }

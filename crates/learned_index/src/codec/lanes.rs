@@ -363,7 +363,8 @@ impl<const L: usize> CodesPlan<[u64; L]> for LanesPlan<L> {
             }
         }
         let runs_of = |lane: usize| 1 + changes[..lane].iter().sum::<usize>();
-        let last_lane = |enough: &dyn Fn(usize) -> bool| (1..L).rfind(|lane| enough(runs_of(*lane)));
+        let last_lane =
+            |enough: &dyn Fn(usize) -> bool| (1..L).rfind(|lane| enough(runs_of(*lane)));
         let long = last_lane(&|runs| runs * LONG_RUN <= codes.len());
         if let Some(lane) = long.filter(|lane| runs_of(*lane) > 1) {
             // They are smaller.

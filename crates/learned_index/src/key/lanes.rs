@@ -33,6 +33,12 @@ impl<const L: usize> Code for [Word; L] {
     }
 
     #[inline]
+    fn with_last(mut self, words: usize, with: Word) -> [Word; L] {
+        self[L.saturating_sub(words)..].fill(with);
+        self
+    }
+
+    #[inline]
     fn word_at(self, index: usize) -> Word {
         self[index]
     }

@@ -49,6 +49,8 @@ pub trait Code:
     /// A word that never falls where codes rise: models predict from it, and predicate locks are
     /// chosen by it. Different codes may have the same.
     fn word(self) -> Word;
+    /// The code with other words in place of its last ones.
+    fn with_last(self, words: usize, with: Word) -> Self;
     /// One of its words, the first of which decides the order unless it is the same.
     fn word_at(self, index: usize) -> Word;
     /// Sorts a few codes, each with a number that decides where the code is the same.
@@ -80,6 +82,11 @@ impl Code for Word {
     #[inline]
     fn word(self) -> Word {
         self
+    }
+
+    #[inline]
+    fn with_last(self, words: usize, with: Word) -> Word {
+        if words == 0 { self } else { with }
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! The metapage, block 0: what the index is, and which pages are current.
 //!
-//! The identity is written once per build and sealed; it lists the columns of the key. The state
+//! The identity is written once per build and sealed; it lists the columns. The state
 //! changes in place, with a checksum of its own; its first word is what scans compare to learn that
 //! something was published. The watermark in it is a code, so what follows it, the identity too, is
 //! at an offset that depends on the width of codes.
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence};
-use crate::key::{Code, NullClass, Word};
+use crate::key::{Code, Key, NullClass, Word};
 
 const MAGIC: u32 = 0x4C52_4E44;
 
@@ -48,6 +48,21 @@ impl KeyColumn {
 /// What stands behind the last column.
 pub const NO_COLUMN: KeyColumn = KeyColumn { key_type: 0, descending: false, nulls_first: false };
 
+/// A column that is stored beside the key, for scans that return it: `INCLUDE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IncludedColumn {
+    /// Bytes of its values; never 0.
+    pub length: u8,
+    /// Bytes to which its values are aligned in a tuple: 1, 2, 4 or 8.
+    pub alignment: u8,
+    /// Whether its values are passed by value.
+    pub by_value: bool,
+}
+
+/// What stands behind the last included column.
+pub const NOT_INCLUDED: IncludedColumn =
+    IncludedColumn { length: 0, alignment: 0, by_value: false };
+
 /// What the index is, from its build to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -55,6 +70,10 @@ pub struct Identity {
     pub incarnation: u64,
     /// The columns of the key; behind the last, [`NO_COLUMN`].
     pub columns: [KeyColumn; MOST_COLUMNS],
+    /// The columns beside it; behind the last, [`NOT_INCLUDED`].
+    pub included: [IncludedColumn; MOST_COLUMNS],
+    /// How many of a code's words, the last ones, are of these: the others are the key.
+    pub included_words: u8,
 }
 
 impl Identity {
@@ -62,7 +81,15 @@ impl Identity {
     pub const fn of_column(incarnation: u64, column: KeyColumn) -> Identity {
         let mut columns = [NO_COLUMN; MOST_COLUMNS];
         columns[0] = column;
-        Identity { incarnation, columns }
+        Identity { incarnation, columns, included: [NOT_INCLUDED; MOST_COLUMNS], included_words: 0 }
+    }
+
+    /// The first and the last of the keys that say the same as this one, whatever is stored beside
+    /// them.
+    pub(crate) fn same_key<C: Code>(&self, key: Key<C>) -> (Key<C>, Key<C>) {
+        let with =
+            |word| Key { code: key.code.with_last(usize::from(self.included_words), word), ..key };
+        if key.class == NullClass::Value { (with(Word::MIN), with(Word::MAX)) } else { (key, key) }
     }
 
     /// The epoch that the index begins in, and its first state word. Not those of other indexes, so
@@ -71,10 +98,11 @@ impl Identity {
         (self.incarnation >> 16) + 1
     }
 
-    /// Whether NULLs stand before all values, where they have a class of their own: in an index on
+    /// Whether NULLs stand before all values, where they have a class of their own: in an index of
     /// one column.
     pub fn nulls_first(&self) -> bool {
-        self.columns[0].nulls_first && self.columns[1] == NO_COLUMN
+        let single = self.columns[1] == NO_COLUMN && self.included_words == 0;
+        single && self.columns[0].nulls_first
     }
 
     /// The class of its NULLs.
@@ -177,10 +205,11 @@ struct StoredIdentity {
     incarnation: u64,
     /// Bits of a key code.
     code_bits: u16,
-    /// Columns stored beside the key; none in this version.
-    payload_columns: u16,
+    /// Words at the end of a code that are not of the key.
+    included_words: u16,
     padding: u32,
     columns: [StoredColumn; MOST_COLUMNS],
+    included: [StoredIncluded; MOST_COLUMNS],
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -189,6 +218,31 @@ struct StoredColumn {
     key_type: u8,
     /// [`DESCENDING`], [`NULLS_FIRST`].
     flags: u8,
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct StoredIncluded {
+    length: u8,
+    /// The alignment, and [`BY_VALUE`].
+    layout: u8,
+}
+
+const BY_VALUE: u8 = 0x80;
+
+impl From<IncludedColumn> for StoredIncluded {
+    fn from(column: IncludedColumn) -> StoredIncluded {
+        let IncludedColumn { length, alignment, by_value } = column;
+        StoredIncluded { length, layout: alignment | if by_value { BY_VALUE } else { 0 } }
+    }
+}
+
+impl From<StoredIncluded> for IncludedColumn {
+    fn from(stored: StoredIncluded) -> IncludedColumn {
+        let StoredIncluded { length, layout } = stored;
+        let (alignment, by_value) = (layout & !BY_VALUE, layout & BY_VALUE != 0);
+        IncludedColumn { length, alignment, by_value }
+    }
 }
 
 const DESCENDING: u8 = 1;
@@ -224,7 +278,7 @@ const fn identity_at<C>() -> usize {
 }
 
 const _: () = assert!(size_of::<StoredState>() == 96 && size_of::<StoredCounts>() == 24);
-const _: () = assert!(identity_at::<u64>() == 160 && size_of::<StoredIdentity>() == 40);
+const _: () = assert!(identity_at::<u64>() == 160 && size_of::<StoredIdentity>() == 56);
 const _: () = assert!(STATE_AT.is_multiple_of(8), "the state word is loaded as an aligned u64");
 
 /// A metapage.
@@ -235,9 +289,10 @@ pub fn encode<C: Code>(identity: &Identity, state: &State<C>) -> PageBytes {
         version: FORMAT_VERSION.into(),
         incarnation: identity.incarnation,
         code_bits: code_bits::<C>(),
-        payload_columns: 0,
+        included_words: identity.included_words.into(),
         padding: 0,
         columns: identity.columns.map(StoredColumn::from),
+        included: identity.included.map(StoredIncluded::from),
     };
     let end = identity_at::<C>() + size_of::<StoredIdentity>();
     write(&mut page, identity_at::<C>(), &stored);
@@ -304,9 +359,14 @@ pub fn decode<C: Code>(page: &PageBytes) -> Result<(Identity, State<C>)> {
     verify_seal(page)?;
     let bits = stored.code_bits;
     ensure(bits == code_bits::<C>(), "key codes of this index's width", bits.into())?;
-    ensure(stored.payload_columns == 0, "no stored columns", stored.payload_columns.into())?;
-    let identity =
-        Identity { incarnation: stored.incarnation, columns: stored.columns.map(KeyColumn::from) };
+    let words = stored.included_words;
+    ensure(usize::from(words) < C::WORDS, "fewer included words than a code has", words.into())?;
+    let identity = Identity {
+        incarnation: stored.incarnation,
+        columns: stored.columns.map(KeyColumn::from),
+        included: stored.included.map(IncludedColumn::from),
+        included_words: words as u8,
+    };
     Ok((identity, decode_state(page)?))
 }
 

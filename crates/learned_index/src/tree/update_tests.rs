@@ -44,8 +44,13 @@ fn key<C: Sample>(number: u64) -> Key<C> {
 
 impl<C: Sample> Live<C> {
     fn new(nulls_first: bool, built: u64) -> Live<C> {
-        let identity =
-            Identity::of_column(5, KeyColumn { key_type: 1, descending: false, nulls_first });
+        Live::with_included(nulls_first, built, 0)
+    }
+
+    /// With so many words at the end of codes that are not of the key.
+    fn with_included(nulls_first: bool, built: u64, included_words: u8) -> Live<C> {
+        let column = KeyColumn { key_type: 1, descending: false, nulls_first };
+        let identity = Identity { included_words, ..Identity::of_column(5, column) };
         let mut builder = Builder::new(MemoryStore::default(), identity, OPTIONS);
         let mut entries = BTreeSet::new();
         for row in 0..built {
@@ -432,18 +437,31 @@ fn a_scan_goes_on_where_its_caller_says() {
 
 #[test]
 fn a_unique_insert_sees_every_entry_of_its_key_wherever_it_is() {
-    insert_unique_ones::<u64>();
-    insert_unique_ones::<[u64; 2]>();
-    insert_unique_ones::<[u64; 3]>();
+    insert_unique_ones::<u64>(0);
+    insert_unique_ones::<[u64; 2]>(0);
+    insert_unique_ones::<[u64; 3]>(0);
 }
 
-fn insert_unique_ones<C: Sample>() {
+#[test]
+fn and_every_entry_of_its_key_whatever_is_stored_beside_it() {
+    insert_unique_ones::<[u64; 2]>(1);
+    insert_unique_ones::<[u64; 3]>(1);
+    insert_unique_ones::<[u64; 3]>(2);
+}
+
+fn insert_unique_ones<C: Sample>(included_words: u8) {
     let mut random = StdRng::seed_from_u64(4);
-    let mut live = Live::<C>::new(false, 2_000);
+    let mut live = Live::<C>::with_included(false, 2_000, included_words);
+    let included = usize::from(included_words);
+    let same = |code: C| code.with_last(included, 0);
     let mut rows: BTreeMap<C, u64> = BTreeMap::new();
-    live.entries.iter().for_each(|entry| *rows.entry(entry.key.code).or_default() += 1);
+    live.entries.iter().for_each(|entry| *rows.entry(same(entry.key.code)).or_default() += 1);
     for round in 0..20_000u64 {
-        let key = key(random.random_range(0..3_000) * 1_000);
+        let mut key = key::<C>(random.random_range(0..3_000) * 1_000);
+        if included > 0 {
+            let beside = [0, 1, 7, u64::MAX][random.random_range(0..4)];
+            key = Key::value(key.code.with_last(included, beside));
+        }
         let entry = Entry { key, tid: live.new_tid() };
         // As if all rows with the key were dead: each is looked at, and none is in the way. Once
         // more where the leaf was full and had to be split.
@@ -453,7 +471,7 @@ fn insert_unique_ones<C: Sample>() {
             if round % 7 == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let result = insert_unique(&live.store, &mut live.directory, entry, true, look).unwrap();
-        let known = rows.entry(key.code).or_default();
+        let known = rows.entry(same(key.code)).or_default();
         if round % 7 == 0 && *known > 0 {
             assert!(matches!(result, Unique::Stopped(())) && seen.len() == 1);
         } else {

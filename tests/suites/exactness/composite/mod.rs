@@ -1,5 +1,5 @@
-//! Indexes of one to four columns of any types: queries against a sequential scan, and unique
-//! indexes against a B-tree of a twin table.
+//! Indexes of one to four columns of any types, some of which include others: queries against a
+//! sequential scan, and unique indexes against a B-tree of a twin table.
 
 mod queries;
 mod table;
@@ -96,7 +96,8 @@ impl Runner {
 
     fn round(&mut self, table: &Table, rng: &mut StdRng, context: &str) {
         let keys = table.keys().join(", ");
-        let contents = rows(self.main(), &format!("SELECT {keys}, id FROM t"));
+        let beside = table.beside_keys();
+        let contents = rows(self.main(), &format!("SELECT {keys}, {beside} FROM t"));
         let scans = [Path::Plain, Path::IndexOnly, Path::Bitmap];
         let joins = JOINS_A_ROUND;
         for _ in 0..QUERIES_A_ROUND {

@@ -20,7 +20,8 @@ pub(super) enum Returns {
 pub(super) struct Query {
     pub(super) text: String,
     pub(super) returns: Returns,
-    /// Whether the rows are those of the table, with `id` behind the key's columns.
+    /// Whether the rows are those of the table, with `id` and what the index includes behind the
+    /// key's columns.
     pub(super) has_id: bool,
     /// Whether a condition on the key is asked.
     pub(super) has_conditions: bool,
@@ -47,7 +48,10 @@ impl Generator<'_> {
         let keys = self.table.keys();
         let rows = |text: String, returns, has_id| Query { text, returns, has_id, has_conditions };
         let has_id = self.rng.random_bool(0.5);
-        let list = keys.join(", ") + if has_id { ", id" } else { "" };
+        let mut list = keys.join(", ");
+        if has_id {
+            list = format!("{list}, {}", self.table.beside_keys());
+        }
         match self.rng.random_range(0..20) {
             0 => rows(format!("SELECT count(*) FROM t{filter}"), Returns::Rows, false),
             1 => rows(format!("SELECT {} FROM t{filter}", self.ends()), Returns::Rows, false),

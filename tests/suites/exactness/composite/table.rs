@@ -1,4 +1,5 @@
-//! Tables of one to four key columns, their indexes, and what is done to both.
+//! Tables of one to four key columns, their indexes, which may include others, and what is done to
+//! both.
 
 use std::io::Write;
 
@@ -24,6 +25,24 @@ pub(super) struct KeyPart {
     pub(super) key: String,
 }
 
+/// Types of included columns: how many words they take and whether they are wide, and a value for
+/// each id.
+const INCLUDED: [(&str, usize, bool, &str); 13] = [
+    ("int2", 1, false, "(id % 50 - 25)::int2"),
+    ("int4", 1, false, "id * 70001 - 3"),
+    ("int8", 1, true, "id * 5000000000"),
+    ("bool", 1, false, "id % 3 = 0"),
+    ("\"char\"", 1, false, "(id % 256 - 128)::int4::\"char\""),
+    ("float4", 1, false, "((id % 97) / 7.0 - 5)::float4"),
+    ("float8", 1, true, "sqrt(id) * (id % 3 - 1)"),
+    ("interval", 2, true, "make_interval(0, id % 40 - 20, 0, id % 7, 0, 0, id)"),
+    ("uuid", 2, true, "md5(id::text)::uuid"),
+    ("macaddr", 1, false, "lpad(to_hex(id * 65537::int8), 12, '0')::macaddr"),
+    ("macaddr8", 1, true, "lpad(to_hex(id * 65537::int8), 16, '0')::macaddr8"),
+    ("timetz", 2, true, "timetz '12:00+01' + make_interval(secs => id)"),
+    ("point", 2, true, "point(id, -id)"),
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unique {
     No,
@@ -31,13 +50,16 @@ enum Unique {
     NullsNotDistinct,
 }
 
-/// A table `t (id int4, p bool, c0, ...)` with the index `t_k`.
+/// A table `t (id int4, p bool, c0, ..., e0, ...)` with the index `t_k`.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) parts: Vec<KeyPart>,
     pub(super) partial: bool,
     pub(super) rows: usize,
     unique: Unique,
+    /// What the index includes besides `id`: types, as indexes of [`INCLUDED`], of columns of which
+    /// every so many-th row has NULL. `None` if it includes nothing.
+    included: Option<Vec<(usize, i32)>>,
     next_id: usize,
 }
 
@@ -97,12 +119,26 @@ impl Table {
     /// One whose key is not too wide.
     pub(super) fn random(rng: &mut StdRng) -> Self {
         let columns = [1, 2, 2, 2, 3, 3, 4][rng.random_range(0..7)];
-        let parts = loop {
+        let (parts, included) = loop {
             let parts: Vec<_> = (0..columns)
                 .map(|column| KeyPart::random(column, column + 1 == columns, rng))
                 .collect();
-            if parts.iter().map(KeyPart::words).sum::<usize>() <= MOST_WORDS {
-                break parts;
+            let any = |rng: &mut StdRng| {
+                (rng.random_range(0..INCLUDED.len()), [1, 2, 9, i32::MAX][rng.random_range(0..4)])
+            };
+            let included = rng.random_bool(0.4).then(|| {
+                let count = rng.random_range(0..4);
+                (0..count).map(|_| any(rng)).collect::<Vec<_>>()
+            });
+            // One is of `id`.
+            let words_of = |included: &Vec<(usize, i32)>| {
+                let types = included.iter().map(|(number, _)| INCLUDED[*number]);
+                let nulls = types.clone().any(|(_, _, wide, _)| wide);
+                1 + types.map(|(_, words, ..)| words).sum::<usize>() + usize::from(nulls)
+            };
+            let beside = included.as_ref().map_or(0, words_of);
+            if parts.iter().map(KeyPart::words).sum::<usize>() + beside <= MOST_WORDS {
+                break (parts, included);
             }
         };
         let rows = match rng.random_range(0..10) {
@@ -115,7 +151,13 @@ impl Table {
             1 => Unique::NullsNotDistinct,
             _ => Unique::No,
         };
-        Self { parts, partial: rng.random_bool(0.15), rows, unique, next_id: 0 }
+        Self { parts, partial: rng.random_bool(0.15), rows, unique, included, next_id: 0 }
+    }
+
+    /// `id`, and the columns that the index includes besides it.
+    pub(super) fn beside_keys(&self) -> String {
+        let included = self.included.iter().flatten().enumerate();
+        "id".to_owned() + &included.map(|(number, _)| format!(", e{number}")).collect::<String>()
     }
 
     fn columns(&self) -> String {
@@ -154,9 +196,17 @@ impl Table {
             1 => format!(" ORDER BY {}", self.order(self.parts.len(), true)),
             _ => String::new(),
         };
-        client
-            .script(&format!("CREATE TABLE t AS SELECT * FROM loaded{order}; ANALYZE t"))
-            .unwrap();
+        client.script(&format!("CREATE TABLE t AS SELECT * FROM loaded{order}")).unwrap();
+        for (number, (kind, nth)) in self.included.iter().flatten().enumerate() {
+            let (sql_type, _, _, value) = INCLUDED[*kind];
+            client
+                .script(&format!(
+                    "ALTER TABLE t ADD e{number} {sql_type} GENERATED ALWAYS AS \
+                     (CASE WHEN id % {nth} <> 0 THEN {value} END) STORED"
+                ))
+                .unwrap();
+        }
+        client.script("ANALYZE t").unwrap();
     }
 
     /// A new row: its id, `p` and keys, spelled as told.
@@ -196,9 +246,13 @@ impl Table {
         };
         let columns: Vec<_> = self.parts.iter().map(ordered).collect();
         let predicate = if self.partial { " WHERE p" } else { "" };
+        let include = match self.included {
+            Some(_) => format!(" INCLUDE ({})", self.beside_keys()),
+            None => String::new(),
+        };
         format!(
             "CREATE {unique}INDEX {table}_k ON {table} USING {access_method} \
-             ({}){nulls}{options}{predicate}",
+             ({}){include}{nulls}{options}{predicate}",
             columns.join(", ")
         )
     }

@@ -1,4 +1,5 @@
-//! Looking at the rows that have the key of a new one, for a unique index.
+//! Looking at the rows that have the key of a new one, for a unique index. What is stored beside the
+//! key may be another.
 //!
 //! What was found out about a row is remembered by its entry's slot, so that each row is looked up
 //! once, however often the check begins again beside a merge: for this session where the row is
@@ -44,7 +45,8 @@ const PORTION: usize = 512;
 
 /// The check of one new row. `L` looks a row up.
 pub(super) struct Look<L, C> {
-    pub(super) key: Key<C>,
+    /// The first and the last of the keys that say the same as the new row's.
+    same: (Key<C>, Key<C>),
     look: L,
     /// Rows that need not be looked up again by this check.
     gone: Killed<C>,
@@ -70,22 +72,29 @@ pub(super) enum Looked<B, C> {
 }
 
 impl<C: Code, L> Look<L, C> {
-    pub(super) fn new(key: Key<C>, look: L) -> Look<L, C> {
+    pub(super) fn new(same: (Key<C>, Key<C>), look: L) -> Look<L, C> {
         Look {
-            key,
+            same,
             look,
             // A bit for each row of the key: nothing is to be forgotten.
             gone: Killed::within(usize::MAX),
             found: Vec::new(),
-            copied: Entries::of(key.class),
+            copied: Entries::of(same.0.class),
             rounds: 0,
             allowed: 0,
             many_dead: None,
         }
     }
 
-    fn range(&self) -> (Fence<C>, Fence<C>) {
-        (Fence::before(self.key), Fence::after(self.key))
+    /// From where to where entries have the key.
+    pub(super) fn range(&self) -> (Fence<C>, Fence<C>) {
+        (Fence::before(self.same.0), Fence::after(self.same.1))
+    }
+
+    /// The key, if nothing is stored beside it.
+    fn single(&self) -> Option<Key<C>> {
+        let (first, last) = self.same;
+        (first == last).then_some(first)
     }
 
     /// Begins to look into the active tree under the lock.
@@ -110,8 +119,8 @@ impl<C: Code, L> Look<L, C> {
     /// Notes the entries of the key in a leaf of a delta tree, from a position on.
     fn find_in_delta(&mut self, node: &Delta<'_, C>, from: Fence<C>) -> Result<()> {
         self.found.clear();
-        let found = &mut self.found;
-        node.visit(from, Fence::after(self.key), |slot, entry| found.push((slot, entry.tid)))
+        let ((_, end), found) = (self.range(), &mut self.found);
+        node.visit(from, end, |slot, entry| found.push((slot, entry.tid)))
     }
 }
 
@@ -196,8 +205,10 @@ impl<C: Code, B, L: FnMut(HeapTid) -> ControlFlow<B, Row>> Look<L, C> {
             let Some(routes) = directory.delta(store, which)? else { break };
             let open = routes.read_leaf(store, word, from, Side::At)?;
             let node = open.view();
-            let may_have =
-                self.key.class != NullClass::Value || routes.may_have(&node, self.key.code)?;
+            let may_have = match self.single() {
+                Some(key) if key.class == NullClass::Value => routes.may_have(&node, key.code)?,
+                _ => true,
+            };
             self.found.clear();
             if may_have {
                 self.find_in_delta(&node, from)?;
@@ -250,14 +261,15 @@ impl<C: Code, B, L: FnMut(HeapTid) -> ControlFlow<B, Row>> Look<L, C> {
         let (first, end) = self.range();
         let to = end.min(leaf.high());
         // Without any value a leaf of NULLs has the positions of all values.
-        if leaf.class() != self.key.class {
+        if leaf.class() != self.same.0.class {
             return Ok(to);
         }
         self.copied.clear();
-        let (slots, more) = if from == first && to == end {
-            leaf.copy_run(self.key.code, PORTION, &mut self.copied)
-        } else {
-            leaf.copy_between(from, to, PORTION, &mut self.copied)
+        let (slots, more) = match self.single() {
+            Some(key) if from == first && to == end => {
+                leaf.copy_run(key.code, PORTION, &mut self.copied)
+            }
+            _ => leaf.copy_between(from, to, PORTION, &mut self.copied),
         }?;
         let all = self.copied.len() == slots.len();
         leaf.ensure(all, "as many entries as slots", slots.len() as u64)?;

@@ -14,6 +14,7 @@ use crate::fault::{self, Fault, injected};
 use crate::key::{Code, Word};
 use crate::page::delta::{Tree, capacity};
 use crate::page::edit;
+use crate::page::meta::Identity;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Update};
 use crate::tree::attempt::{Attempt, settled};
@@ -124,7 +125,7 @@ fn try_to_remove<S: Update, T: Table<S::Code>>(
     // neighbours are all.
     let blocks: Option<HashSet<u32>> = (known.clone().count() >= least)
         .then(|| known.map(|(entry, _)| entry.tid.block()).collect());
-    let (asked, mut candidates) = candidates_of(&entries, blocks.as_ref());
+    let (asked, mut candidates) = candidates_of(&entries, blocks.as_ref(), directory.identity());
     let horizon = table.find_dead(block, &mut candidates, blocks.is_some());
     directory.killed().were_marked(&page_id);
     let answers = candidates.iter().zip(asked).filter(|(candidate, _)| candidate.dead);
@@ -148,12 +149,15 @@ fn try_to_remove<S: Update, T: Table<S::Code>>(
 fn candidates_of<C: Code>(
     entries: &[(Entry<C>, bool)],
     blocks: Option<&HashSet<u32>>,
+    identity: &Identity,
 ) -> (Vec<Entry<C>>, Vec<Candidate>) {
     let mut asked: Vec<Entry<C>> = Vec::with_capacity(entries.len());
     let mut candidates: Vec<Candidate> = Vec::with_capacity(entries.len());
     for (index, &(entry, known)) in entries.iter().enumerate() {
-        let same =
-            |other: Option<&(Entry<C>, bool)>| other.is_some_and(|other| other.0.key == entry.key);
+        let same = |other: Option<&(Entry<C>, bool)>| {
+            let key = |entry: Entry<C>| identity.same_key(entry.key).0;
+            other.is_some_and(|other| key(other.0) == key(entry))
+        };
         let before = index.checked_sub(1).and_then(|before| entries.get(before));
         let promising = known || same(before) || same(entries.get(index + 1));
         if blocks.is_none_or(|blocks| blocks.contains(&entry.tid.block())) {

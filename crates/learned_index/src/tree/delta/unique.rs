@@ -65,7 +65,7 @@ pub fn insert_unique_removing<S: Update, T: Table<S::Code>, B>(
     table: &mut T,
     look: impl FnMut(HeapTid) -> ControlFlow<B, Row>,
 ) -> Result<Unique<B>> {
-    let mut look = Look::new(entry.key, look);
+    let mut look = Look::new(directory.identity().same_key(entry.key), look);
     let position = Fence::at(entry);
     let mut grew = false;
     loop {
@@ -114,7 +114,7 @@ fn check_and_append<S: Update, B, L: FnMut(HeapTid) -> ControlFlow<B, Row>>(
     insert: bool,
     look: &mut Look<L, S::Code>,
 ) -> Attempt<CheckedAppend<B>> {
-    let (low, high) = (Fence::before(entry.key), Fence::after(entry.key));
+    let (low, high) = look.range();
     let word = directory.state().word;
     if let Some(why) = look.below_active(store, directory)? {
         return Ok(CheckedAppend::Stopped(why));

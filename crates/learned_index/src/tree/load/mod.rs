@@ -94,7 +94,7 @@ impl<W: BulkStore, S: Spill, F: Fn() -> S> Loader<W, S, F> {
         // unique index remembers: an eighth each is theirs.
         let share = memory / 8;
         let nulls = Sorter::new(new_spill(), share);
-        let watch = unique.map(|unique| Watch::new(unique, new_spill(), share));
+        let watch = unique.map(|unique| Watch::new(unique, identity, new_spill(), share));
         let memory = if unique.is_some() { share * 6 } else { share * 7 };
         let values = Values::InOrder(Builder::new(store, identity, options));
         let has_nulls = false;

@@ -202,6 +202,43 @@ fn living_nulls_are_duplicates_only_where_they_are_not_distinct() {
     }
 }
 
+/// Keys of one word, with another word beside them.
+#[test]
+fn what_is_stored_beside_a_key_makes_no_difference_to_duplicates() {
+    let identity =
+        Identity { included_words: 1, ..Identity::of_column(1, KeyColumn::ascending(1)) };
+    let options = BuildOptions { model: ModelChoice::Linear, fillfactor: 100 };
+    let mut random = StdRng::seed_from_u64(5);
+    for in_order in [false, true] {
+        for duplicate in [false, true] {
+            let mut rows: Vec<([u64; 2], bool)> =
+                (0..3_000).map(|key| ([key, random.random()], true)).collect();
+            // Dead ones are nobody's duplicates.
+            rows.extend((0..500).map(|key| ([6 * key, random.random()], false)));
+            if duplicate {
+                rows.push(([1_234, random.random()], true));
+            }
+            rows.shuffle(&mut random);
+            if in_order {
+                rows.sort_unstable();
+            }
+            let spill = MemorySpill::default;
+            let store: MemoryStore<[u64; 2]> = MemoryStore::default();
+            let mut loader = Loader::new(store, identity, options, Some(DISTINCT), 0, spill);
+            let pushed = rows
+                .iter()
+                .enumerate()
+                .try_for_each(|(row, &(code, alive))| loader.push(code, tid_of(row), alive));
+            let loaded = pushed.and_then(|()| loader.finish().map(|(_, state)| state.values));
+            match loaded {
+                Ok(values) => assert!(!duplicate && values == rows.len() as u64),
+                Err(BuildError::Duplicate { key }) => assert!(duplicate && key.code[0] == 1_234),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_row_that_comes_twice_is_no_duplicate_but_an_error_of_its_own() {
     let identity = Identity::of_column(1, KeyColumn::ascending(1));

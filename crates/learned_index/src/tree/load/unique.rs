@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use super::BuildError;
 use crate::entry::HeapTid;
 use crate::key::{Code, Key};
+use crate::page::meta::Identity;
 use crate::sort::{Sorter, Spill, pair_len, read_pair};
 
 /// Bytes of sorted dead rows that are written or read at once.
@@ -24,6 +25,7 @@ pub struct Uniqueness {
 /// Looks at the rows of a unique index as they come.
 pub(super) struct Watch<S, C> {
     uniqueness: Uniqueness,
+    identity: Identity,
     dead: Sorter<S, C>,
     living: Living<C>,
     null_is_alive: bool,
@@ -31,9 +33,14 @@ pub(super) struct Watch<S, C> {
 
 impl<C: Code, S: Spill> Watch<S, C> {
     /// `memory` is for the dead rows, in bytes.
-    pub(super) fn new(uniqueness: Uniqueness, spill: S, memory: usize) -> Watch<S, C> {
-        let dead = Sorter::new(spill, memory);
-        Watch { uniqueness, dead, living: Living::default(), null_is_alive: false }
+    pub(super) fn new(
+        uniqueness: Uniqueness,
+        identity: Identity,
+        spill: S,
+        memory: usize,
+    ) -> Watch<S, C> {
+        let (dead, living) = (Sorter::new(spill, memory), Living::of(identity));
+        Watch { uniqueness, identity, dead, living, null_is_alive: false }
     }
 
     /// Remembers that a value's row is dead.
@@ -60,7 +67,7 @@ impl<C: Code, S: Spill> Watch<S, C> {
     pub(super) fn into_sorted(self, spill: S) -> SortedWatch<S, C> {
         let mut dead = DeadRows::sort(self.dead, spill);
         let next_dead = dead.next();
-        SortedWatch { dead, next_dead, living: Living::default() }
+        SortedWatch { dead, next_dead, living: Living::of(self.identity) }
     }
 }
 
@@ -84,20 +91,22 @@ impl<C: Code, S: Spill> SortedWatch<S, C> {
 
 /// The living value that came last. Dead ones between it and its duplicate change nothing.
 struct Living<C> {
+    identity: Identity,
+    /// The first of those that say the same.
     last: Option<C>,
 }
 
-impl<C> Default for Living<C> {
-    fn default() -> Living<C> {
-        Living { last: None }
-    }
-}
-
 impl<C: Code> Living<C> {
+    fn of(identity: Identity) -> Living<C> {
+        Living { identity, last: None }
+    }
+
     #[inline]
     fn next(&mut self, code: C) -> Result<(), BuildError<C>> {
-        if self.last.replace(code) == Some(code) {
-            return Err(BuildError::Duplicate { key: Key::value(code) });
+        let key = Key::value(code);
+        let first = self.identity.same_key(key).0.code;
+        if self.last.replace(first) == Some(first) {
+            return Err(BuildError::Duplicate { key });
         }
         Ok(())
     }
