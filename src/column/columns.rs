@@ -12,6 +12,7 @@
 //! tells them apart. So the first word of a code says most of where it is.
 
 use learned_index::corruption::{Corruption, Result};
+use learned_index::key::code::from_i64;
 use learned_index::key::{Key, NullClass, Word};
 use learned_index::page::meta::{
     Identity, IncludedColumn, KeyColumn, MOST_COLUMNS, NO_COLUMN, NOT_INCLUDED,
@@ -21,7 +22,7 @@ use pgrx::prelude::*;
 use super::KeyColumns;
 use super::included::{Included, included_in, refuse_included_type, words_of_all};
 use super::key_type::{KeyType, StoredValue, bytes, refuse_type};
-use super::tuple::ReturnedTuple;
+use super::tuple::{Field, ReturnedTuple};
 use crate::relation::OpenIndex;
 use crate::report::refuse;
 
@@ -202,6 +203,45 @@ impl Part {
         (first.min(self.null()), last.max(self.null()))
     }
 
+    /// How the bytes of its values are made of most codes, where that is simple.
+    fn field(&self) -> Option<Field> {
+        use KeyType as T;
+        let key_type = self.key_type;
+        let (sign, left, big_endian) = match key_type {
+            T::Float4 | T::Float8 | T::TimeTz => return None,
+            T::Oid | T::Bool | T::Char | T::PgLsn | T::Xid8 => (0, 0, false),
+            T::Macaddr => (0, 16, true),
+            T::Macaddr8 | T::Uuid => (0, 0, true),
+            T::Int2
+            | T::Int4
+            | T::Int8
+            | T::Date
+            | T::Time
+            | T::Timestamp
+            | T::TimestampTz
+            | T::Money => (from_i64(0), 0, false),
+        };
+        let spare = self.nulls == Nulls::Spare;
+        Some(Field {
+            layout: key_type.layout(),
+            at: self.at,
+            // Without NULL, and without infinities, which are moved in another way.
+            between: match (spare, key_type.moved_by()) {
+                (false, _) => (Word::MIN, Word::MAX),
+                (true, 0) => (Word::MIN + 2, Word::MAX - 2),
+                (true, _) => (Word::MIN + 1, Word::MAX - 1),
+            },
+            one_behind: self.nulls == Nulls::Word,
+            invert: if self.descending { Word::MAX } else { 0 },
+            minus: if spare { key_type.moved_by() } else { 0 },
+            sign,
+            left,
+            big_endian,
+            second: (key_type.words() == 2).then(|| self.end() - 1),
+            ..Field::default()
+        })
+    }
+
     /// Puts it into its words of a code.
     #[inline]
     pub(crate) fn put(&self, part: PartCode, code: &mut [Word]) {
@@ -281,6 +321,15 @@ impl<const L: usize> Columns<L> {
             at = part.end() + if at == 0 { left_over } else { 0 };
         }
         Some(Columns { count: columns.len(), parts, included })
+    }
+
+    /// How the tuples of most codes are made: of all columns, or none.
+    fn fields(&self) -> Vec<Field> {
+        let keys = self.parts().iter().map(Part::field);
+        // A word begins with the first byte of a number of fewer bytes.
+        let simple = if cfg!(target_endian = "little") { Some(()) } else { None };
+        let fields = keys.chain(self.included.fields().map(Some)).map(|field| simple.and(field));
+        fields.collect::<Option<Vec<Field>>>().unwrap_or_default()
     }
 
     /// How many words at the end of a code are of columns beside the key.
@@ -406,24 +455,35 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
         self.parts().get(column).is_none_or(|part| part.key_type.decodes_exactly())
     }
 
-    fn tuple_of(&self, key: Key<[Word; L]>, tuple: &mut ReturnedTuple) -> pg_sys::IndexTuple {
-        if key.class != NullClass::Value {
+    fn tuple_of(
+        &self,
+        class: NullClass,
+        code: &[Word; L],
+        tuple: &mut ReturnedTuple,
+    ) -> pg_sys::IndexTuple {
+        if class != NullClass::Value {
             return tuple.null();
+        }
+        let several = tuple.several(|| self.fields());
+        if !self.included.has_nulls(code)
+            && let Some(tuple) = several.of_code(code)
+        {
+            return tuple;
         }
         let mut values = [None; MOST_COLUMNS];
         for (value, part) in values.iter_mut().zip(self.parts()) {
-            *value = part.words_of(part.take(&key.code)).map(|words| {
+            *value = part.words_of(part.take(code)).map(|words| {
                 let mut stored = StoredValue::default();
                 store(part.key_type, words, &mut stored);
                 (part.key_type.layout(), stored)
             });
         }
         let mut count = self.count;
-        for (place, value) in values[count..].iter_mut().zip(self.included.values(&key.code)) {
+        for (place, value) in values[count..].iter_mut().zip(self.included.values(code)) {
             *place = value;
             count += 1;
         }
-        tuple.of_values(&values[..count])
+        several.of_values(&values[..count])
     }
 }
 

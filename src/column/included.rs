@@ -14,6 +14,7 @@ use learned_index::page::meta::{IncludedColumn, MOST_COLUMNS, NOT_INCLUDED};
 use pgrx::prelude::*;
 
 use super::key_type::{StoredValue, type_name};
+use super::tuple::Field;
 use crate::relation::OpenIndex;
 use crate::report::refuse;
 
@@ -30,6 +31,8 @@ pub(super) struct Included {
     /// The first of their words in a code.
     at: usize,
     words: usize,
+    /// Whether the last of these words tells which columns are NULL.
+    has_wide: bool,
 }
 
 /// A value, as its word or two.
@@ -94,7 +97,8 @@ impl Included {
     /// The words of some columns, up to the `end`-th word of a code. `None` if there is no room.
     pub(super) fn of(columns: [IncludedColumn; MOST_COLUMNS], end: usize) -> Option<Included> {
         let words = words_of_all(&columns);
-        Some(Included { columns, at: end.checked_sub(words)?, words })
+        let has_wide = known(&columns).any(|column| !is_narrow(column));
+        Some(Included { columns, at: end.checked_sub(words)?, words, has_wide })
     }
 
     pub(super) fn columns(&self) -> [IncludedColumn; MOST_COLUMNS] {
@@ -141,9 +145,33 @@ impl Included {
                 code[at + 1] = second;
             }
         }
-        if known(&self.columns).any(|column| !is_narrow(column)) {
+        if self.has_wide {
             code[self.at + self.words - 1] = nulls;
         }
+    }
+
+    /// Whether some of the wide ones are NULL.
+    #[inline]
+    pub(super) fn has_nulls(&self, code: &[Word]) -> bool {
+        self.has_wide && code[self.at + self.words - 1] != 0
+    }
+
+    /// How the bytes of their values are made of most codes.
+    pub(super) fn fields(&self) -> impl Iterator<Item = Field> {
+        self.places().map(|(_, column, at)| {
+            let narrow = is_narrow(column);
+            Field {
+                layout: (usize::from(column.length), usize::from(column.alignment)),
+                at,
+                between: (Word::MIN, Word::MAX),
+                // NULL is the only odd one.
+                without: Word::from(narrow),
+                sign: if column.by_value { from_i64(0) } else { 0 },
+                right: u32::from(narrow),
+                second: (words_of(column) == 2).then_some(at + 1),
+                ..Field::default()
+            }
+        })
     }
 
     /// The values in a code, `None` for NULL: length and alignment, and the bytes as a tuple stores

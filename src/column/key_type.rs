@@ -319,6 +319,11 @@ impl KeyType {
         }
     }
 
+    /// What [`KeyType::into_middle`] adds to codes that are not at the ends.
+    pub(super) fn moved_by(self) -> Word {
+        Word::from(self.begins_at_least())
+    }
+
     /// Whether its codes begin with the least word, or near it.
     fn begins_at_least(self) -> bool {
         matches!(

@@ -69,7 +69,8 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
     fn decodes_exactly(&self, column: usize) -> bool;
 
     /// The index tuple of a key, valid until the next one.
-    fn tuple_of(&self, key: Key<C>, tuple: &mut ReturnedTuple) -> pg_sys::IndexTuple;
+    fn tuple_of(&self, class: NullClass, code: &C, tuple: &mut ReturnedTuple)
+    -> pg_sys::IndexTuple;
 
     /// The entry of a row. An error if the index cannot hold its values.
     ///
@@ -226,9 +227,14 @@ impl KeyColumns<Word> for Column {
     }
 
     #[inline]
-    fn tuple_of(&self, key: Key, tuple: &mut ReturnedTuple) -> pg_sys::IndexTuple {
-        match key.class {
-            NullClass::Value => tuple.of_word(self.key_type, self.in_order(key.code)),
+    fn tuple_of(
+        &self,
+        class: NullClass,
+        code: &Word,
+        tuple: &mut ReturnedTuple,
+    ) -> pg_sys::IndexTuple {
+        match class {
+            NullClass::Value => tuple.of_word(self.key_type, self.in_order(*code)),
             _ => tuple.null(),
         }
     }

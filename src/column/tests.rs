@@ -187,7 +187,8 @@ fn check_rows<C: IndexCode>(
         let (mut found, mut found_null) = ([pg_sys::Datum::null(); 8], [false; 8]);
         // SAFETY: the tuple is of this index, which has no more columns.
         unsafe {
-            let (tuple, description) = (columns.tuple_of(key, &mut tuple), (*index.raw()).rd_att);
+            let (tuple, description) =
+                (columns.tuple_of(key.class, &key.code, &mut tuple), (*index.raw()).rd_att);
             let (values, nulls) = (found.as_mut_ptr(), found_null.as_mut_ptr());
             pg_sys::index_deform_tuple(tuple, description, values, nulls);
         }

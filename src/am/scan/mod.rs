@@ -326,14 +326,10 @@ impl<C: QualCode> OpenScan<C> {
                 return Ok(());
             }
             while pointers.len() < GATHERED {
-                let entry = match self.next_copied(Direction::Forward) {
-                    Some(entry) => entry,
-                    None => match self.next_wanted(scan, Direction::Forward)? {
-                        Some(entry) => entry,
-                        None => break,
-                    },
-                };
-                pointers.push(item_pointer(entry.tid));
+                if !self.step(Direction::Forward) && !self.next_wanted(scan, Direction::Forward)? {
+                    break;
+                }
+                pointers.extend(self.scan.here().map(|(.., tid)| item_pointer(tid)));
             }
         }
         Ok(())
@@ -409,32 +405,37 @@ impl<C: QualCode> OpenScan<C> {
         }
     }
 
-    /// The next entry that the caller wants, of those that were copied already.
+    /// Goes to the next entry that the caller wants, of those that were copied already.
     #[inline]
-    fn next_copied(&mut self, direction: Direction) -> Option<Entry<C>> {
-        let entry = self.scan.next_copied(direction)?;
-        self.wanted(entry, direction)
+    fn step(&mut self, direction: Direction) -> bool {
+        self.scan.step(direction) && (!self.filter.asks() || self.comes_to_wanted(direction))
     }
 
-    /// An entry, or the next one of those that were copied already, that the caller wants.
+    /// Whether the caller wants the entry that the scan stands on; otherwise goes to the next one
+    /// that it wants, of those that were copied already.
     #[inline]
-    fn wanted(&mut self, entry: Entry<C>, direction: Direction) -> Option<Entry<C>> {
-        if self.filter.passes(entry.key.code) { Some(entry) } else { self.skip(entry, direction) }
+    fn comes_to_wanted(&mut self, direction: Direction) -> bool {
+        let passes = |(_, code, _): (_, &C, _)| self.filter.passes(code);
+        self.scan.here().is_some_and(passes) || self.skip(direction)
     }
 
     #[cold]
-    fn skip(&mut self, mut entry: Entry<C>, direction: Direction) -> Option<Entry<C>> {
-        while !self.filter.passes(entry.key.code) {
-            let Some(next) = self.filter.next_to(entry.key.code, direction) else {
+    fn skip(&mut self, direction: Direction) -> bool {
+        let mut entry = self.scan.here().map(|(_, code, _)| *code);
+        while let Some(code) = entry {
+            if self.filter.passes(&code) {
+                return true;
+            }
+            let Some(next) = self.filter.next_to(code, direction) else {
                 self.scan.skip_rest(&self.store, direction);
-                return None;
+                return false;
             };
-            entry = self.scan.skip_to(direction, next)?;
+            entry = self.scan.skip_to(direction, next).map(|entry| entry.key.code);
         }
-        Some(entry)
+        false
     }
 
-    /// The next entry that the caller wants, where more entries have to be copied first.
+    /// Goes to the next entry that the caller wants, where more entries have to be copied first.
     ///
     /// # Safety
     /// As [`OpenScan::next`].
@@ -442,29 +443,32 @@ impl<C: QualCode> OpenScan<C> {
         &mut self,
         scan: pg_sys::IndexScanDesc,
         direction: Direction,
-    ) -> Result<Option<Entry<C>>> {
+    ) -> Result<bool> {
         loop {
             // SAFETY: by contract.
-            let Some(entry) = (unsafe { self.next(scan, direction) })? else { return Ok(None) };
-            if let Some(entry) = self.wanted(entry, direction) {
-                return Ok(Some(entry));
+            if unsafe { self.next(scan, direction) }?.is_none() {
+                return Ok(false);
+            }
+            if self.comes_to_wanted(direction) {
+                return Ok(true);
             }
             check_for_interrupts!();
         }
     }
 
-    /// Hands an entry to the core.
+    /// Hands the entry that the scan stands on to the core.
     ///
     /// # Safety
     /// `scan` is the one that this belongs to.
     #[inline]
-    unsafe fn return_entry(&mut self, scan: pg_sys::IndexScanDesc, entry: Entry<C>) {
+    unsafe fn return_entry(&mut self, scan: pg_sys::IndexScanDesc) {
+        let Some((class, code, tid)) = self.scan.here() else { return };
         // SAFETY: by contract.
         unsafe {
-            (*scan).xs_heaptid = item_pointer(entry.tid);
+            (*scan).xs_heaptid = item_pointer(tid);
             (*scan).xs_recheck = self.recheck;
             if (*scan).xs_want_itup {
-                (*scan).xs_itup = self.columns.tuple_of(entry.key, &mut self.tuple);
+                (*scan).xs_itup = self.columns.tuple_of(class, code, &mut self.tuple);
             }
         }
     }
@@ -548,13 +552,13 @@ unsafe fn return_next<C: QualCode>(
         if (*scan).kill_prior_tuple {
             open.scan.kill_current();
         }
-        let Some(entry) = open.next_copied(direction_of(direction)) else {
+        if !open.step(direction_of(direction)) {
             return copy_and_return::<C>(scan, direction);
-        };
+        }
         if open.heap_ahead.is_due(open.scan.copied().1) {
             ask_ahead::<C>(scan);
         }
-        open_scan::<C>(scan).return_entry(scan, entry);
+        open_scan::<C>(scan).return_entry(scan);
     }
     true
 }
@@ -581,14 +585,14 @@ unsafe extern "C-unwind" fn copy_and_return<C: QualCode>(
         open.rest();
         match found {
             Err(corruption) => open.store.index().raise_corruption(corruption),
-            Ok(None) => false,
-            Ok(Some(entry)) => {
+            Ok(false) => false,
+            Ok(true) => {
                 open.heap_ahead.begin_portion(direction == Direction::Forward);
                 let (tids, current) = open.scan.copied();
                 if open.heap_ahead.is_due(current) {
                     open.heap_ahead.ask(tids, current);
                 }
-                open.return_entry(scan, entry);
+                open.return_entry(scan);
                 true
             }
         }

@@ -71,8 +71,8 @@ impl<const L: usize> Filter<[Word; L]> for PartFilter {
     }
 
     #[inline]
-    fn passes(&self, code: [Word; L]) -> bool {
-        self.0.iter().all(|(part, wanted)| wanted.contains(Key::value(part.take(&code))))
+    fn passes(&self, code: &[Word; L]) -> bool {
+        self.0.iter().all(|(part, wanted)| wanted.contains(Key::value(part.take(code))))
     }
 
     fn next_to(&self, mut code: [Word; L], direction: Direction) -> Option<[Word; L]> {
@@ -140,9 +140,20 @@ impl<const L: usize> QualCode for [Word; L] {
             exact &= unsafe { intersect(asked.clone(), part, &mut wanted) };
             (wanted, asked.count() > 0)
         };
-        let mut prefixes = vec![[Word::MIN; L]];
+        // SAFETY: by contract.
+        let (first, single) = unsafe { single_values(keys, columns) };
+        // Whatever is stored beside the key.
+        let included = columns.included_words();
+        let whole =
+            |code: [Word; L]| (Key::value(code), Key::value(code.with_last(included, Word::MAX)));
+        if single == columns.parts().len() {
+            let (low, high) = whole(first);
+            intervals.set(low, high);
+            return false;
+        }
+        let mut prefixes = vec![first];
         let mut placed = false;
-        for (number, part) in columns.parts().iter().enumerate() {
+        for (number, part) in columns.parts().iter().enumerate().skip(single) {
             let (wanted, is_asked) = wanted(number, part);
             if wanted.is_empty() {
                 intervals.clear();
@@ -172,16 +183,41 @@ impl<const L: usize> QualCode for [Word; L] {
             }
         }
         if !placed {
-            // Whatever is stored beside the key.
-            let words = columns.included_words();
-            let whole = |code: [Word; L]| Interval {
-                low: Key::value(code),
-                high: Key::value(code.with_last(words, Word::MAX)),
-            };
-            intervals.set_union(prefixes.into_iter().map(whole));
+            let all = prefixes.into_iter().map(whole);
+            intervals.set_union(all.map(|(low, high)| Interval { low, high }));
         }
         !exact
     }
+}
+
+/// The words of the first columns, as far as each of them is asked for one value by one key, and how
+/// many columns these are. Mostly these are all, and nothing has to be allocated for them.
+///
+/// # Safety
+/// The keys are those of a scan on an index of these columns.
+unsafe fn single_values<const L: usize>(
+    keys: &[pg_sys::ScanKeyData],
+    columns: &Columns<L>,
+) -> ([Word; L], usize) {
+    let mut code = [Word::MIN; L];
+    for (number, part) in columns.parts().iter().enumerate() {
+        let mut asked = keys.iter().filter(|key| key.sk_attno as usize == number + 1);
+        let (Some(key), None) = (asked.next(), asked.next()) else { return (code, number) };
+        if key.sk_flags != 0 || u32::from(key.sk_strategy) != pg_sys::BTEqualStrategyNumber {
+            return (code, number);
+        }
+        let value_type = match key.sk_subtype {
+            pg_sys::InvalidOid => Some(part.key_type),
+            other => part.key_type.of_value(other),
+        };
+        let Some(value_type) = value_type else { return (code, number) };
+        // SAFETY: the argument is of the key's subtype, whose Datums are those of the value type.
+        match unsafe { part.compared(value_type, key.sk_argument, Comparison::Equal) } {
+            (Some(found), true) if found.low == found.high => part.put(found.low.code, &mut code),
+            _ => return (code, number),
+        }
+    }
+    (code, columns.parts().len())
 }
 
 /// Whether some of the intervals are of NULLs that have a class of their own: those of an only

@@ -51,7 +51,7 @@ pub(crate) trait Filter<C>: Default {
     /// Whether there is anything that they must be like.
     fn asks(&self) -> bool;
     /// Whether an entry with this code is one.
-    fn passes(&self, code: C) -> bool;
+    fn passes(&self, code: &C) -> bool;
     /// Of a code that does not pass, the first behind it, in this direction, that does.
     fn next_to(&self, code: C, direction: Direction) -> Option<C>;
 }
@@ -67,7 +67,7 @@ impl Filter<Word> for Everything {
     }
 
     #[inline(always)]
-    fn passes(&self, _: Word) -> bool {
+    fn passes(&self, _: &Word) -> bool {
         true
     }
 

@@ -48,7 +48,8 @@ impl<C: QualCode> Visited<C> {
     }
 
     fn has(&self, key: Key<C>) -> bool {
-        self.intervals.iter().any(|interval| interval.contains(key)) && self.filter.passes(key.code)
+        self.intervals.iter().any(|interval| interval.contains(key))
+            && self.filter.passes(&key.code)
     }
 }
 

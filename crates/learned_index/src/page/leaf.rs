@@ -434,10 +434,61 @@ impl<'a, C: Code> Leaf<'a, C> {
         room: usize,
         into: &mut Entries<C>,
     ) -> Result<(Range<usize>, bool)> {
+        if C::WORDS > 1
+            && let Some(copied) = self.copy_within_block(from, to, room, into)?
+        {
+            return Ok(copied);
+        }
         let (start, end) = (self.slot_of(from)?, self.slot_of(to)?);
         let taken = taken(end.saturating_sub(start), room);
         self.decode(start, start + taken, into)?;
         Ok((start..start + taken, start + taken < end))
+    }
+
+    /// [`Leaf::copy_between`] where one block has all of them, which is read once then. `None` if
+    /// several may have some.
+    fn copy_within_block(
+        self,
+        from: Fence<C>,
+        to: Fence<C>,
+        room: usize,
+        into: &mut Entries<C>,
+    ) -> Result<Option<(Range<usize>, bool)>> {
+        let class = self.head.class as u8;
+        if (from.class, to.class, from.tid) != (class, class, HeapTid::MIN) || self.blocks() == 0 {
+            return Ok(None);
+        }
+        // The first code that is too large, if there is one.
+        let end = match to.tid {
+            HeapTid::MIN => Some(to.code),
+            HeapTid::AFTER_ALL => to.code.next(),
+            _ => return Ok(None),
+        };
+        let block = self.blocks_while(|start| start.first_code < from.code).saturating_sub(1);
+        let has_next = block + 1 < self.blocks();
+        if has_next && end.is_none_or(|end| self.start(block + 1).first_code < end) {
+            return Ok(None);
+        }
+        let view = self.block(block)?;
+        let count = self.slots_before(block + 1).saturating_sub(view.first_slot);
+        let start = view.codes.lower_bound(from.code);
+        let end = end.map_or(count, |end| view.codes.lower_bound(end));
+        let taken = taken(end.saturating_sub(start), room);
+        into.make_room(taken);
+        self.decode_block(&view, start, start + taken, into);
+        let first = view.first_slot + start;
+        Ok(Some((first..first + taken, start + taken < end)))
+    }
+
+    /// Appends the entries from one place up to another of a block; there is room for them.
+    fn decode_block(self, view: &BlockView<'a, C>, from: usize, to: usize, into: &mut Entries<C>) {
+        view.codes.prefetch(from..to);
+        view.tids.prefetch(from..to);
+        let (codes, tids) = into.columns();
+        let before = codes.len();
+        codes.resize(before + to - from, C::MIN);
+        view.codes.decode(from, &mut codes[before..]);
+        self.decode_tids(&view.tids, from, to, tids);
     }
 
     /// Entries in the blocks before this one.
@@ -522,7 +573,6 @@ impl<'a, C: Code> Leaf<'a, C> {
     /// Appends the same to entries that are of the leaf's null class.
     pub fn decode(self, start: usize, end: usize, into: &mut Entries<C>) -> Result<()> {
         into.make_room(end.saturating_sub(start));
-        let (codes, tids) = into.columns();
         let mut slot = start;
         let first = self.blocks_while(|entry| usize::from(entry.first_slot) <= start);
         for block in first.saturating_sub(1)..self.blocks() {
@@ -534,12 +584,7 @@ impl<'a, C: Code> Leaf<'a, C> {
             let ascends = view.first_slot <= slot && slot < block_end;
             self.ensure_that(ascends, "slots that ascend")?;
             let (from, to) = (slot - view.first_slot, block_end.min(end) - view.first_slot);
-            view.codes.prefetch(from..to);
-            view.tids.prefetch(from..to);
-            let before = codes.len();
-            codes.resize(before + to - from, C::MIN);
-            view.codes.decode(from, &mut codes[before..]);
-            self.decode_tids(&view.tids, from, to, tids);
+            self.decode_block(&view, from, to, into);
             slot = block_end.min(end);
         }
         Ok(())

@@ -28,7 +28,7 @@ use super::directory::Directory;
 use crate::corruption::Result;
 use crate::entries::Entries;
 use crate::entry::{Entry, Fence, HeapTid};
-use crate::key::{Code, Intervals, Key, Word};
+use crate::key::{Code, Intervals, Key, NullClass, Word};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 
@@ -186,17 +186,24 @@ impl<C: Code, P> Scan<P, C> {
         self.portion = LARGEST_PORTION;
     }
 
-    /// The next entry in a direction, if it was copied already. Never panics.
+    /// Goes to the next entry in a direction, if it was copied already. Never panics.
     #[inline]
-    pub fn next_copied(&mut self, direction: Direction) -> Option<Entry<C>> {
+    pub fn step(&mut self, direction: Direction) -> bool {
         let next = match direction {
             Direction::Forward => self.current.wrapping_add(1),
             Direction::Backward => self.current.wrapping_sub(1),
         };
-        let entry = self.copied.get(next)?;
+        let Some(entry) = self.copied.get(next) else { return false };
         self.current = next;
         self.stand = Stand::At(entry);
-        Some(entry)
+        true
+    }
+
+    /// The entry that was returned last, where it was copied to: null class, code and TID.
+    #[inline]
+    pub fn here(&self) -> Option<(NullClass, &C, HeapTid)> {
+        let (code, tid) = (self.copied.codes().get(self.current)?, self.copied.tids());
+        Some((self.copied.class(), code, *tid.get(self.current)?))
     }
 
     /// The next entry in a direction. `None` at the end; after that the other direction gives
@@ -241,8 +248,8 @@ impl<C: Code, P> Scan<P, C> {
         locks: &mut impl PredicateLocks,
         table: &mut impl Visibility,
     ) -> Result<Option<Entry<C>>> {
-        if let Some(entry) = self.next_copied(direction) {
-            return Ok(Some(entry));
+        if self.step(direction) {
+            return Ok(self.copied.get(self.current));
         }
         if !self.next_portion(store, directory, direction, locks, table)? {
             return Ok(None);
