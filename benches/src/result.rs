@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 /// The groups of figures, with their headings in the report.
-pub const GROUPS: [(&str, &str); 12] = [
+pub const GROUPS: [(&str, &str); 13] = [
     ("build", "Building"),
     ("space", "Space"),
     ("point probes", "Point probes"),
     ("ranges", "Ranges"),
+    ("composite", "Keys of several columns, and columns beside them"),
     ("routing", "What the model and dense pages contribute"),
     ("neighbours", "Hash and BRIN"),
     ("model", "The model alone"),

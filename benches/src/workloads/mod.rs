@@ -1,6 +1,7 @@
 //! What is measured on the data sets.
 
 mod build;
+mod composite;
 mod deletes;
 mod memory;
 mod model;
@@ -23,7 +24,8 @@ use crate::options::Options;
 use crate::table::Table;
 
 /// Groups that make tables of their own: group, name, function.
-const OTHERS: [(&str, &str, Measure); 5] = [
+const OTHERS: [(&str, &str, Measure); 6] = [
+    (composite::GROUP, "keys of several columns", composite::run),
     (model::GROUP, "the model alone", model::run),
     ("writes", "writes", writes::run),
     ("writes", "delta", writes::delta),
