@@ -35,7 +35,9 @@ pub(crate) unsafe extern "C-unwind" fn amcostestimate(
         let index = &*(*path).indexinfo;
         let mut costs: pg_sys::GenericCosts = std::mem::zeroed();
         let mut skips = 0.0;
-        if index.nkeycolumns > 1 {
+        if index.unique && is_single_row(root, path) {
+            costs.numIndexTuples = 1.0;
+        } else if index.nkeycolumns > 1 {
             (costs.numIndexTuples, skips) = visited(root, path);
         }
         pg_sys::genericcostestimate(root, path, loop_count, &mut costs);
@@ -105,6 +107,32 @@ unsafe fn visited(root: *mut pg_sys::PlannerInfo, path: *mut pg_sys::IndexPath) 
             true => (skipping.round().max(1.0), 2.0 * groups),
             false => (walked.round().max(1.0), 0.0),
         }
+    }
+}
+
+/// Whether each column of the key is asked for one value, and not for NULL: of a unique index, that
+/// is one row at most.
+///
+/// # Safety
+/// As [`amcostestimate`].
+unsafe fn is_single_row(root: *mut pg_sys::PlannerInfo, path: *mut pg_sys::IndexPath) -> bool {
+    // SAFETY: by contract; the list is of the planner's nodes.
+    unsafe {
+        let index = &*(*path).indexinfo;
+        let mut asked = 0;
+        for clause in PgList::<pg_sys::IndexClause>::from_pg((*path).indexclauses).iter_ptr() {
+            let column = i32::from((*clause).indexcol);
+            let quals = PgList::<pg_sys::RestrictInfo>::from_pg((*clause).indexquals);
+            let single = |info: *mut pg_sys::RestrictInfo| {
+                let clause = (*info).clause;
+                (*clause).type_ == pg_sys::NodeTag::T_OpExpr
+                    && single_values(root, index, column, clause).0
+            };
+            if column == asked && quals.iter_ptr().any(single) {
+                asked += 1;
+            }
+        }
+        asked == index.nkeycolumns
     }
 }
 

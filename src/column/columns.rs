@@ -41,6 +41,9 @@ enum Nulls {
     Word,
 }
 
+/// The words of the widest codes (`with_code`).
+const MOST_WORDS: usize = 8;
+
 /// What tells a value with the least word, any other, and one with the greatest.
 const OF_LEAST: Word = 0;
 const OF_OTHERS: Word = 1;
@@ -492,9 +495,11 @@ fn refuse_width(what: std::fmt::Arguments<'_>) -> ! {
     refuse(
         PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         format!("access method \"learned\" does not support {what}"),
-        "At most 8 words are supported. A uuid takes two, other types one, and in an index on \
-         several columns bigint, money, macaddr8, pg_lsn, xid8 and uuid one more. Included columns \
-         take one, or two beyond 8 bytes, and those of 8 bytes or more take another one together. \
-         Index fewer columns, or use access method \"btree\".",
+        &format!(
+            "At most {MOST_WORDS} words are supported. A uuid takes two, other types one; bigint, \
+             money, macaddr8, pg_lsn, xid8 and uuid take one more unless they are the index's only \
+             column. Included columns take one, or two beyond 8 bytes, and those of 8 bytes or \
+             more take another one together. Index fewer columns, or use access method \"btree\"."
+        ),
     )
 }

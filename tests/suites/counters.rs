@@ -63,9 +63,18 @@ fn a_search_is_counted_when_it_is_made_and_not_when_it_is_prepared() {
              max_parallel_workers_per_gather = 0",
         )
         .unwrap();
+    client
+        .script(&format!(
+            "CREATE TABLE s (a int4, b int4);
+             INSERT INTO s SELECT g % 5, g FROM generate_series(1, 20000) g;
+             CREATE INDEX s_ab ON s USING {method} (a, b); VACUUM (ANALYZE) s"
+        ))
+        .unwrap();
     for (query, count) in [
         ("SELECT * FROM generate_series(1, 0) g JOIN t ON k = g", 0),
         ("SELECT * FROM generate_series(1, 7) g JOIN t ON k = g", 7),
+        // One for each value of the first column, to begin with.
+        ("SELECT * FROM s WHERE a >= 1 AND a <= 3 AND b = 10003", 3),
     ] {
         let explain = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {query}");
         let lines = client.query(&explain, &[]).unwrap();

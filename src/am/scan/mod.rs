@@ -432,6 +432,8 @@ impl<C: QualCode> OpenScan<C> {
             };
             entry = self.scan.skip_to(direction, next).map(|entry| entry.key.code);
         }
+        // What comes next is searched for, as a B-tree does from 18 on.
+        self.counted = false;
         false
     }
 

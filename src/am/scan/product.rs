@@ -186,7 +186,17 @@ impl<const L: usize> QualCode for [Word; L] {
             let all = prefixes.into_iter().map(whole);
             intervals.set_union(all.map(|(low, high)| Interval { low, high }));
         }
+        narrow(intervals, filter);
         !exact
+    }
+}
+
+/// Has each interval begin and end with what passes the filter.
+fn narrow<const L: usize>(intervals: &mut Intervals<[Word; L]>, filter: &PartFilter) {
+    if Filter::<[Word; L]>::asks(filter) {
+        let next = |code, direction| filter.next_to(code, direction);
+        intervals
+            .narrow(|low| next(low, Direction::Forward), |high| next(high, Direction::Backward));
     }
 }
 

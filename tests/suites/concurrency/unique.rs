@@ -17,7 +17,8 @@ const KEYS: usize = 20;
 /// Rows of each key that committed transactions have inserted less those that they have deleted.
 type Ledger = [AtomicI64; KEYS];
 
-/// What is indexed: `k`, or that and a time, of which each `k` has several.
+/// What is indexed: `k`, or that and a time, of which each `k` has several, with columns beside them
+/// that differ from row to row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Columns {
     One,
@@ -27,6 +28,10 @@ enum Columns {
 impl Columns {
     fn list(self) -> &'static str {
         if self == Columns::One { "k" } else { "k, at" }
+    }
+
+    fn included(self) -> &'static str {
+        if self == Columns::One { "" } else { " INCLUDE (beside, id)" }
     }
 
     /// The values of a key.
@@ -59,12 +64,14 @@ impl Columns {
 fn create(client: &mut Client, columns: Columns) {
     client
         .script(&format!(
-            "CREATE TABLE u (k int4, id int4, at timestamptz DEFAULT '2026-01-01');
+            "CREATE TABLE u (k int4, id int4, at timestamptz DEFAULT '2026-01-01',
+                 beside int4 DEFAULT (random() * 1000)::int4);
              INSERT INTO u SELECT 1000 + g, g FROM generate_series(1, 1000) g;
-             CREATE UNIQUE INDEX u_k ON u USING {} ({}){};
+             CREATE UNIQUE INDEX u_k ON u USING {} ({}){}{};
              ANALYZE u",
             access_method(),
             columns.list(),
+            columns.included(),
             learned_options("retrain_threshold = 1"),
         ))
         .unwrap();

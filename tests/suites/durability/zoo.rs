@@ -93,6 +93,10 @@ fn one_column() -> Vec<(Kind, Subject)> {
 fn several_columns() -> Vec<(Kind, Subject)> {
     vec![
         (
+            Kind { table: "covering", definition: "(k) INCLUDE (id)", then: MORE, ..PLAIN },
+            Subject::of("covering"),
+        ),
+        (
             Kind { table: "two_columns", definition: "(k, id DESC)", then: MORE, ..PLAIN },
             Subject::of("two_columns"),
         ),
@@ -100,7 +104,7 @@ fn several_columns() -> Vec<(Kind, Subject)> {
             Kind {
                 table: "unique_columns",
                 unique: "UNIQUE",
-                definition: "(k, (id::int8), (md5(id::text)::uuid) DESC)",
+                definition: "(k, (id::int8), (md5(id::text)::uuid) DESC) INCLUDE (id)",
                 then: "DELETE FROM TABLE WHERE id % 3 = 0; VACUUM (INDEX_CLEANUP on) TABLE",
                 ..PLAIN
             },

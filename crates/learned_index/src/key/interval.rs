@@ -94,6 +94,20 @@ impl<C: Code> Intervals<C> {
         }
     }
 
+    /// Leaves out what each interval of values begins with before a code that `first` gives for its
+    /// least one, and what it ends with behind a code that `last` gives for its greatest one;
+    /// without one of them, the interval.
+    pub fn narrow(&mut self, first: impl Fn(C) -> Option<C>, last: impl Fn(C) -> Option<C>) {
+        self.list.retain_mut(|interval| {
+            let (Some(low), Some(high)) = (first(interval.low.code), last(interval.high.code))
+            else {
+                return false;
+            };
+            (interval.low.code, interval.high.code) = (low, high);
+            low <= high
+        });
+    }
+
     /// Makes this a set of single keys, given in any order and any number of times.
     pub fn set_points(&mut self, keys: impl IntoIterator<Item = Key<C>>) {
         self.set_union(keys.into_iter().map(Interval::point));
@@ -233,6 +247,25 @@ mod tests {
             // Memory that was used before does not shine through.
             set.intersect_all(&union(&c));
             assert_is(&set, &both.intersection(&oracle(&c)).copied().collect());
+        }
+
+        /// As if only every third code were wanted.
+        #[test]
+        fn narrowing_leaves_out_what_is_unwanted_at_the_ends(a in intervals()) {
+            let values = |key: &Key| key.class == NullClass::Value;
+            let a: Vec<Interval> =
+                a.into_iter().filter(|i| values(&i.low) && values(&i.high)).collect();
+            let mut set = union(&a);
+            let up = |code: u64| code.checked_next_multiple_of(3);
+            set.narrow(up, |code| Some(code / 3 * 3));
+            let wanted: BTreeSet<Key> = oracle(&a);
+            let wanted = wanted.into_iter().filter(|key| key.code.is_multiple_of(3)).collect::<BTreeSet<_>>();
+            let found: BTreeSet<Key> =
+                universe().filter(|key| key.code.is_multiple_of(3) && set.contains(*key)).collect();
+            prop_assert_eq!(found, wanted);
+            for interval in set.as_slice() {
+                prop_assert!(interval.low.code.is_multiple_of(3) && interval.high.code.is_multiple_of(3));
+            }
         }
 
         #[test]

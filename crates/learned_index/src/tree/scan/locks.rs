@@ -44,10 +44,11 @@ impl PredicateLocks for NoLocks {
 }
 
 impl<C: Code, P> Scan<P, C> {
-    /// Locks the only key that is asked for before it is read, which saves reading it twice.
+    /// Locks the only key that is asked for before it is read, which saves reading it twice; and
+    /// all keys that are asked for, if they have the same word.
     pub(super) fn lock_single_key(&self, locks: &mut impl PredicateLocks) {
         if let &[Interval { low, high }] = self.intervals.as_slice()
-            && low == high
+            && low.word() == high.word()
             && !locks.held().needs_density(low.word(), high.word())
             && !injected(Fault::LockAfterReading)
         {
