@@ -67,6 +67,8 @@ pub(crate) struct Columns<const L: usize> {
     /// As many as are counted, and others without a meaning.
     parts: [Part; MOST_COLUMNS],
     included: Included,
+    /// Whether there are values that the index cannot hold.
+    refuses: bool,
 }
 
 /// How many words the columns of a key take.
@@ -323,7 +325,8 @@ impl<const L: usize> Columns<L> {
             *part = Part::new(key_type, column, single, at);
             at = part.end() + if at == 0 { left_over } else { 0 };
         }
-        Some(Columns { count: columns.len(), parts, included })
+        let refuses = columns.iter().any(|(key_type, _)| !key_type.holds_all());
+        Some(Columns { count: columns.len(), parts, included, refuses })
     }
 
     /// How the tuples of most codes are made: of all columns, or none.
@@ -435,8 +438,9 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
         Key::value(code)
     }
 
+    #[inline]
     fn check_held(&self, key: Key<[Word; L]>) {
-        if key.class != NullClass::Value {
+        if !self.refuses || key.class != NullClass::Value {
             return;
         }
         for part in self.parts() {

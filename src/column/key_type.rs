@@ -364,7 +364,13 @@ impl KeyType {
     /// Whether the value of a code can be in an index: the code tells it from all others.
     #[inline]
     pub(crate) fn holds(self, code: Word) -> bool {
-        self != KeyType::TimeTz || is_zoned_time(code)
+        self.holds_all() || is_zoned_time(code)
+    }
+
+    /// Whether those of all codes can.
+    #[inline]
+    pub(super) fn holds_all(self) -> bool {
+        self != KeyType::TimeTz
     }
 
     /// Whether a code tells all of its value. The codes of floats do not tell 0 from -0.
