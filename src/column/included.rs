@@ -5,8 +5,8 @@
 //! bytes has such words; [`KeyType`](super::key_type::KeyType) is about keys.
 //!
 //! - Up to 4 bytes by value, or 7 by reference: twice the value, and 1 for NULL.
-//! - Up to 8 bytes: the value. Up to 16: the first 8 bytes, and the rest. Which of these columns are
-//!   NULL is told by the bits of one more word, the last of all.
+//! - Up to 8 bytes: the value. Up to 16: the first 8 bytes, and the rest. Which of these columns
+//!   are NULL is told by the bits of one more word, the last of all.
 
 use learned_index::key::Word;
 use learned_index::key::code::{from_i64, to_i64};

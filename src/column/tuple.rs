@@ -16,8 +16,8 @@ struct Tuple<const CONTENT: usize> {
     content: [u8; CONTENT],
 }
 
-/// How the bytes of a value are made of a word of a code, or of two, unless it is NULL or one of the
-/// few values of its type that are stored in another way.
+/// How the bytes of a value are made of a word of a code, or of two, unless it is NULL or one of
+/// the few values of its type that are stored in another way.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Field {
     /// Length and alignment of the value in bytes.

@@ -1,5 +1,5 @@
-//! Keys of several columns, with columns stored beside them: readings of many devices, in a table in
-//! the order of time.
+//! Keys of several columns, with columns stored beside them: readings of many devices, in a table
+//! in the order of time.
 
 use std::time::Instant;
 

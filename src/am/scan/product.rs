@@ -200,8 +200,8 @@ fn narrow<const L: usize>(intervals: &mut Intervals<[Word; L]>, filter: &PartFil
     }
 }
 
-/// The words of the first columns, as far as each of them is asked for one value by one key, and how
-/// many columns these are. Mostly these are all, and nothing has to be allocated for them.
+/// The words of the first columns, as far as each of them is asked for one value by one key, and
+/// how many columns these are. Mostly these are all, and nothing has to be allocated for them.
 ///
 /// # Safety
 /// The keys are those of a scan on an index of these columns.

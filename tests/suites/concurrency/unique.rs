@@ -17,8 +17,8 @@ const KEYS: usize = 20;
 /// Rows of each key that committed transactions have inserted less those that they have deleted.
 type Ledger = [AtomicI64; KEYS];
 
-/// What is indexed: `k`, or that and a time, of which each `k` has several, with columns beside them
-/// that differ from row to row.
+/// What is indexed: `k`, or that and a time, of which each `k` has several, with columns beside
+/// them that differ from row to row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Columns {
     One,

@@ -1,7 +1,7 @@
 //! The codes of a block where a code is several words, its *lanes*, compared one after the other.
 //!
-//! Codes that agree in all lanes before one, the *run lane*, are a *run*: the rows of one device, in
-//! the order of time. A block has one of these forms:
+//! Codes that agree in all lanes before one, the *run lane*, are a *run*: the rows of one device,
+//! in the order of time. A block has one of these forms:
 //!
 //! - each row for itself: for each lane that varies, a sequence of what the rows have there;
 //! - runs: for each lane up to the run lane that varies from run to run, a sequence of what the

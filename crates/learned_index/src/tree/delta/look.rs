@@ -1,5 +1,5 @@
-//! Looking at the rows that have the key of a new one, for a unique index. What is stored beside the
-//! key may be another.
+//! Looking at the rows that have the key of a new one, for a unique index. What is stored beside
+//! the key may be another.
 //!
 //! What was found out about a row is remembered by its entry's slot, so that each row is looked up
 //! once, however often the check begins again beside a merge: for this session where the row is
