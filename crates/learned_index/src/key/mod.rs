@@ -172,7 +172,7 @@ impl<C: Code> Key<C> {
 
 /// Codes for tests.
 #[cfg(test)]
-pub(crate) trait Sample: Code {
+pub(crate) trait Sample: Code + Send + Sync {
     /// The code of a number, in the order of numbers as far as some millions.
     fn of(number: u64) -> Self;
 
@@ -197,7 +197,7 @@ impl Sample for [Word; 2] {
     }
 
     fn of_any(number: u64) -> [Word; 2] {
-        Self::of(number >> 39)
+        [number >> 56, number & ((1 << 56) - 1)]
     }
 }
 

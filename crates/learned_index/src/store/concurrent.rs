@@ -7,6 +7,7 @@
 //! with a page locked, locking anything besides the metapage when that is locked for a change,
 //! more than four pages in one change.
 
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Unscheduled};
@@ -17,7 +18,7 @@ use shuttle::thread::{self, ThreadId};
 
 use super::{Hint, Store, Update};
 use crate::entry::Block;
-use crate::key::Word;
+use crate::key::{Code, Word};
 use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page, is_free, meta};
 use crate::store::memory::MemoryStore;
 use crate::store::strict::assert_order;
@@ -26,7 +27,8 @@ use crate::store::strict::assert_order;
 const MOST_PAGES: usize = 256;
 
 /// Pages, shared by threads.
-pub(crate) struct ConcurrentStore {
+pub(crate) struct ConcurrentStore<C = Word> {
+    codes: PhantomData<C>,
     slots: Vec<Slot>,
     length: AtomicUsize,
     extension: Mutex<()>,
@@ -50,36 +52,36 @@ struct Slot {
 pub(crate) struct Pin(Block);
 
 /// Unpins when it is dropped.
-struct Pinned<'s> {
-    store: &'s ConcurrentStore,
+struct Pinned<'s, C> {
+    store: &'s ConcurrentStore<C>,
     block: Block,
 }
 
 /// A locked page. Its fields are dropped in this order: unlocked, then unpinned.
-pub(crate) struct Locked<'s, G> {
+pub(crate) struct Locked<'s, G, C> {
     content: G,
-    held: Held<'s>,
-    pinned: Option<Pinned<'s>>,
+    held: Held<'s, C>,
+    pinned: Option<Pinned<'s, C>>,
 }
 
-pub(crate) type ReadLocked<'s> = Locked<'s, RwLockReadGuard<'s, Arc<PageBytes>>>;
-pub(crate) type WriteLocked<'s> = Locked<'s, RwLockWriteGuard<'s, Arc<PageBytes>>>;
+pub(crate) type ReadLocked<'s, C> = Locked<'s, RwLockReadGuard<'s, Arc<PageBytes>>, C>;
+pub(crate) type WriteLocked<'s, C> = Locked<'s, RwLockWriteGuard<'s, Arc<PageBytes>>, C>;
 
 /// Notes who has what locked.
-struct Held<'s> {
-    store: &'s ConcurrentStore,
+struct Held<'s, C> {
+    store: &'s ConcurrentStore<C>,
     block: Block,
 }
 
-impl<'s> Held<'s> {
-    fn note(store: &'s ConcurrentStore, block: Block, exclusive: bool) -> Held<'s> {
+impl<'s, C> Held<'s, C> {
+    fn note(store: &'s ConcurrentStore<C>, block: Block, exclusive: bool) -> Held<'s, C> {
         let mut locked = store.locked.lock().unwrap();
         locked.push((thread::current().id(), block, exclusive));
         Held { store, block }
     }
 }
 
-impl Drop for Held<'_> {
+impl<C> Drop for Held<'_, C> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
@@ -91,7 +93,7 @@ impl Drop for Held<'_> {
     }
 }
 
-impl Drop for Pinned<'_> {
+impl<C> Drop for Pinned<'_, C> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.store.release_pin(self.block);
@@ -99,7 +101,7 @@ impl Drop for Pinned<'_> {
     }
 }
 
-impl<G: Deref<Target = Arc<PageBytes>>> Deref for Locked<'_, G> {
+impl<G: Deref<Target = Arc<PageBytes>>, C> Deref for Locked<'_, G, C> {
     type Target = PageBytes;
 
     fn deref(&self) -> &PageBytes {
@@ -107,9 +109,9 @@ impl<G: Deref<Target = Arc<PageBytes>>> Deref for Locked<'_, G> {
     }
 }
 
-impl ConcurrentStore {
+impl<C> ConcurrentStore<C> {
     /// A store with the pages of another one.
-    pub(crate) fn of(pages: &[Arc<PageBytes>]) -> ConcurrentStore {
+    pub(crate) fn of(pages: &[Arc<PageBytes>]) -> ConcurrentStore<C> {
         let never_written = Arc::new([0; PAGE_SIZE]);
         let slot = |block| Slot {
             content: RwLock::new(Arc::clone(pages.get(block).unwrap_or(&never_written))),
@@ -121,6 +123,7 @@ impl ConcurrentStore {
         let word = meta::word(&pages[0]).unwrap();
         let free = (1..pages.len()).filter(|&block| is_free(&pages[block]));
         ConcurrentStore {
+            codes: PhantomData,
             slots: (0..MOST_PAGES).map(slot).collect(),
             length: AtomicUsize::new(pages.len()),
             extension: Mutex::new(()),
@@ -132,8 +135,11 @@ impl ConcurrentStore {
     }
 
     /// The pages as they are now. Nobody may have one locked.
-    pub(crate) fn copy(&self) -> MemoryStore {
-        let mut copy = MemoryStore::new();
+    pub(crate) fn copy(&self) -> MemoryStore<C>
+    where
+        C: Code,
+    {
+        let mut copy = MemoryStore::default();
         for slot in &self.slots[..self.length.load(Ordering::SeqCst)] {
             crate::store::BulkStore::append(&mut copy, &slot.content.read().unwrap());
         }
@@ -145,7 +151,7 @@ impl ConcurrentStore {
         self.slots.iter().map(|slot| slot.pins.load(Ordering::SeqCst)).sum()
     }
 
-    fn pin_page(&self, block: Block) -> Pinned<'_> {
+    fn pin_page(&self, block: Block) -> Pinned<'_, C> {
         self.slots[block as usize].pins.fetch_add(1, Ordering::SeqCst);
         Pinned { store: self, block }
     }
@@ -178,9 +184,9 @@ impl ConcurrentStore {
     }
 }
 
-impl Store for ConcurrentStore {
-    type Code = Word;
-    type Page<'s> = ReadLocked<'s>;
+impl<C: Code> Store for ConcurrentStore<C> {
+    type Code = C;
+    type Page<'s> = ReadLocked<'s, C>;
     type Pin = Pin;
 
     fn word(&self) -> u64 {
@@ -191,23 +197,23 @@ impl Store for ConcurrentStore {
         meta::word(&self.read(0, 0)).unwrap()
     }
 
-    fn read(&self, block: Block, _: Hint) -> ReadLocked<'_> {
+    fn read(&self, block: Block, _: Hint) -> ReadLocked<'_, C> {
         self.assert_may_lock(block, false);
         let pinned = self.pin_page(block);
         let content = self.slots[block as usize].content.read().unwrap();
         Locked { content, held: Held::note(self, block, false), pinned: Some(pinned) }
     }
 
-    fn hint(page: &ReadLocked<'_>) -> Hint {
+    fn hint(page: &ReadLocked<'_, C>) -> Hint {
         page.held.block + 1
     }
 
-    fn pin(mut page: ReadLocked<'_>) -> Pin {
+    fn pin(mut page: ReadLocked<'_, C>) -> Pin {
         std::mem::forget(page.pinned.take());
         Pin(page.held.block)
     }
 
-    fn lock_again(&self, pin: Pin) -> ReadLocked<'_> {
+    fn lock_again(&self, pin: Pin) -> ReadLocked<'_, C> {
         self.assert_may_lock(pin.0, false);
         let pinned = Pinned { store: self, block: pin.0 };
         let content = self.slots[pin.0 as usize].content.read().unwrap();
@@ -228,12 +234,12 @@ impl Store for ConcurrentStore {
 }
 
 /// The store as a scan on a standby has it: replay locks pages, and waits for nobody's pin.
-pub(crate) struct Standby<'a>(pub(crate) &'a ConcurrentStore);
+pub(crate) struct Standby<'a, C>(pub(crate) &'a ConcurrentStore<C>);
 
-impl Store for Standby<'_> {
-    type Code = Word;
+impl<C: Code> Store for Standby<'_, C> {
+    type Code = C;
     type Page<'s>
-        = ReadLocked<'s>
+        = ReadLocked<'s, C>
     where
         Self: 's;
     type Pin = Pin;
@@ -242,19 +248,19 @@ impl Store for Standby<'_> {
         self.0.word()
     }
 
-    fn read(&self, block: Block, hint: Hint) -> ReadLocked<'_> {
+    fn read(&self, block: Block, hint: Hint) -> ReadLocked<'_, C> {
         self.0.read(block, hint)
     }
 
-    fn hint(page: &ReadLocked<'_>) -> Hint {
-        ConcurrentStore::hint(page)
+    fn hint(page: &ReadLocked<'_, C>) -> Hint {
+        ConcurrentStore::<C>::hint(page)
     }
 
-    fn pin(page: ReadLocked<'_>) -> Pin {
+    fn pin(page: ReadLocked<'_, C>) -> Pin {
         Pin(page.held.block)
     }
 
-    fn lock_again(&self, pin: Pin) -> ReadLocked<'_> {
+    fn lock_again(&self, pin: Pin) -> ReadLocked<'_, C> {
         self.0.read(pin.0, 0)
     }
 
@@ -269,10 +275,10 @@ impl Store for Standby<'_> {
     }
 }
 
-impl Update for ConcurrentStore {
-    type Exclusive<'s> = WriteLocked<'s>;
+impl<C: Code> Update for ConcurrentStore<C> {
+    type Exclusive<'s> = WriteLocked<'s, C>;
 
-    fn lock_for_cleanup(&self, block: Block) -> WriteLocked<'_> {
+    fn lock_for_cleanup(&self, block: Block) -> WriteLocked<'_, C> {
         assert_eq!(self.mine(), [], "locks held while others' pins are waited for");
         let slot = &self.slots[block as usize];
         loop {
@@ -290,14 +296,14 @@ impl Update for ConcurrentStore {
         }
     }
 
-    fn lock(&self, block: Block, _: Hint) -> WriteLocked<'_> {
+    fn lock(&self, block: Block, _: Hint) -> WriteLocked<'_, C> {
         self.assert_may_lock(block, true);
         let pinned = self.pin_page(block);
         let content = self.slots[block as usize].content.write().unwrap();
         Locked { content, held: Held::note(self, block, true), pinned: Some(pinned) }
     }
 
-    fn exclusive_hint(page: &WriteLocked<'_>) -> Hint {
+    fn exclusive_hint(page: &WriteLocked<'_, C>) -> Hint {
         page.held.block + 1
     }
 
@@ -346,7 +352,7 @@ impl Update for ConcurrentStore {
 
     fn spread_offers(&self) {}
 
-    fn change(&self, pages: &mut [(&mut WriteLocked<'_>, &[Edit])]) {
+    fn change(&self, pages: &mut [(&mut WriteLocked<'_, C>, &[Edit])]) {
         assert!(pages.len() <= 4, "{} pages in one change", pages.len());
         let changed: Vec<Block> = pages.iter().map(|(page, _)| page.held.block).collect();
         assert_order(&self.mine(), &changed);

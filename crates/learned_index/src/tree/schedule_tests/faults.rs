@@ -3,13 +3,18 @@
 use super::{Cast, prepare, schedule};
 use crate::fault::Fault;
 use crate::fault::testing::inject;
+use crate::key::Sample;
 
 /// Schedules within which each fault must be noticed.
 const ENOUGH: u64 = 4_000;
 
 /// The number of the first schedule that fails.
-fn schedules_until_noticed(fault: Fault, cast: Option<Cast>) -> Option<u64> {
-    let images = prepare();
+fn schedules_until_noticed<C: Sample>(
+    fault: Fault,
+    cast: Option<Cast>,
+    included: usize,
+) -> Option<u64> {
+    let images = prepare::<C>(included);
     inject(Some(fault));
     let noticed = (0..ENOUGH)
         .find(|&seed| std::panic::catch_unwind(|| schedule(&images, seed, cast)).is_err());
@@ -21,7 +26,7 @@ macro_rules! faults {
     ($($name:ident: $fault:ident, $cast:expr;)*) => {$(
         #[test]
         fn $name() {
-            let noticed = schedules_until_noticed(Fault::$fault, $cast);
+            let noticed = schedules_until_noticed::<u64>(Fault::$fault, $cast, 0);
             let needed = noticed.expect("a fault that no schedule noticed");
             println!("{:?}: schedule {needed}", Fault::$fault);
         }
@@ -54,4 +59,12 @@ faults! {
     remembering_a_dead_row_by_its_entry_is_noticed: KillByTid, Some(Cast::Kills);
     keeping_dead_slots_of_a_leaf_that_was_written_anew_is_noticed: KeepKilled, None;
     taking_entries_out_that_a_snapshot_sees_is_noticed: RemoveWhatSnapshotsSee, None;
+}
+
+/// Where sessions with the same key and other values beside it have to meet.
+#[test]
+fn a_unique_insert_that_locks_its_own_leaf_is_noticed_where_others_are_beside_the_key() {
+    let fault = Fault::UniqueLocksOwnLeaf;
+    let needed = schedules_until_noticed::<[u64; 2]>(fault, None, 1);
+    println!("{fault:?}: schedule {}", needed.expect("a fault that no schedule noticed"));
 }

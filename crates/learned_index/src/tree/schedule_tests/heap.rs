@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use crate::entry::{Entry, HeapTid};
 use crate::fault::{Fault, injected};
-use crate::key::Key;
+use crate::key::{Code, Key};
 
 /// A point in time: one for each thing that happened to the table.
 pub(super) type Time = u64;
@@ -22,8 +22,8 @@ pub(super) enum Status {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Row {
-    entry: Entry,
+struct Row<C> {
+    entry: Entry<C>,
     committed: Time,
     /// Deleted, or its transaction failed.
     dead: Time,
@@ -35,7 +35,7 @@ struct Row {
     removed: bool,
 }
 
-impl Row {
+impl<C> Row<C> {
     fn status(&self) -> Status {
         match (self.dead, self.committed) {
             (NEVER, NEVER) => Status::Running,
@@ -46,15 +46,14 @@ impl Row {
 }
 
 /// The table. Nothing in it is a point where another thread may go on.
-#[derive(Default)]
-pub(super) struct Heap {
-    state: Mutex<State>,
+pub(super) struct Heap<C> {
+    state: Mutex<State<C>>,
 }
 
-#[derive(Clone, Default)]
-struct State {
+#[derive(Clone)]
+struct State<C> {
     now: Time,
-    rows: Vec<Row>,
+    rows: Vec<Row<C>>,
     /// The row that has each TID, or had it last.
     latest: BTreeMap<HeapTid, usize>,
     free: Vec<HeapTid>,
@@ -64,22 +63,37 @@ struct State {
     all_visible: HashSet<u32>,
 }
 
-impl State {
+impl<C> State<C> {
     /// Rows that died up to here are seen by nobody.
     fn horizon(&self) -> Time {
         self.snapshots.iter().copied().min().unwrap_or(NEVER - 1)
     }
 }
 
-impl Clone for Heap {
-    fn clone(&self) -> Heap {
+impl<C: Clone> Clone for Heap<C> {
+    fn clone(&self) -> Heap<C> {
         Heap { state: Mutex::new(self.state.lock().unwrap().clone()) }
     }
 }
 
-impl Heap {
+impl<C> Default for Heap<C> {
+    fn default() -> Heap<C> {
+        let state = State {
+            now: 0,
+            rows: Vec::new(),
+            latest: BTreeMap::new(),
+            free: Vec::new(),
+            tids: 0,
+            snapshots: Vec::new(),
+            all_visible: HashSet::new(),
+        };
+        Heap { state: Mutex::new(state) }
+    }
+}
+
+impl<C: Code> Heap<C> {
     /// A new row, which no other session sees yet. TIDs that were recycled are given out first.
-    pub(super) fn begin(&self, key: Key) -> Entry {
+    pub(super) fn begin(&self, key: Key<C>) -> Entry<C> {
         let mut state = self.state.lock().unwrap();
         state.now += 1;
         let tid = match state.free.pop() {
@@ -100,7 +114,7 @@ impl Heap {
         entry
     }
 
-    fn at(&self, tid: HeapTid, change: impl FnOnce(&mut Row, Time)) {
+    fn at(&self, tid: HeapTid, change: impl FnOnce(&mut Row<C>, Time)) {
         let mut state = self.state.lock().unwrap();
         state.now += 1;
         let (now, row) = (state.now, state.latest[&tid]);
@@ -134,16 +148,21 @@ impl Heap {
     }
 
     /// A row with a TID as the index tells them: the TID was not given away since.
-    pub(super) fn has(&self, entry: Entry) -> bool {
-        let state = self.state.lock().unwrap();
-        let row = state.latest.get(&entry.tid).map(|&row| state.rows[row]);
-        row.is_some_and(|row| row.entry == entry && row.recycled == NEVER)
+    pub(super) fn has(&self, entry: Entry<C>) -> bool {
+        self.has_key(entry.tid, |key| key == entry.key)
     }
 
-    /// Rows alive with this key.
-    pub(super) fn alive_with(&self, key: Key) -> usize {
+    /// A row with a TID that has one of some keys.
+    pub(super) fn has_key(&self, tid: HeapTid, is: impl Fn(Key<C>) -> bool) -> bool {
         let state = self.state.lock().unwrap();
-        let alive = |row: &&Row| row.entry.key == key && row.status() == Status::Alive;
+        let row = state.latest.get(&tid).map(|&row| state.rows[row]);
+        row.is_some_and(|row| is(row.entry.key) && row.recycled == NEVER)
+    }
+
+    /// Rows alive with one of some keys.
+    pub(super) fn alive_with(&self, is: impl Fn(Key<C>) -> bool) -> usize {
+        let state = self.state.lock().unwrap();
+        let alive = |row: &&Row<C>| is(row.entry.key) && row.status() == Status::Alive;
         state.rows.iter().filter(alive).count()
     }
 
@@ -166,14 +185,14 @@ impl Heap {
     }
 
     /// The entries of rows that were alive from one time to another.
-    pub(super) fn alive_between(&self, start: Time, end: Time) -> BTreeSet<Entry> {
+    pub(super) fn alive_between(&self, start: Time, end: Time) -> BTreeSet<Entry<C>> {
         let state = self.state.lock().unwrap();
         let alive = state.rows.iter().filter(|row| row.committed <= start && row.dead > end);
         alive.map(|row| row.entry).collect()
     }
 
     /// Whether an entry may have been in the index at some time since `start`.
-    pub(super) fn had(&self, entry: Entry, start: Time) -> bool {
+    pub(super) fn had(&self, entry: Entry<C>, start: Time) -> bool {
         let state = self.state.lock().unwrap();
         state.rows.iter().any(|row| row.entry == entry && row.recycled > start)
     }
@@ -189,7 +208,7 @@ impl Heap {
     pub(super) fn dead(&self) -> HashSet<HeapTid> {
         let state = self.state.lock().unwrap();
         let horizon = state.horizon();
-        let dead = |row: &&Row| row.dead <= horizon && row.recycled == NEVER && row.indexed;
+        let dead = |row: &&Row<C>| row.dead <= horizon && row.recycled == NEVER && row.indexed;
         state.rows.iter().filter(dead).map(|row| row.entry.tid).collect()
     }
 
@@ -236,8 +255,9 @@ impl Heap {
     pub(super) fn mark_visible(&self) {
         let mut state = self.state.lock().unwrap();
         let horizon = state.snapshots.iter().copied().min().unwrap_or(state.now);
-        let hidden =
-            |row: &Row| row.recycled == NEVER && !(row.committed <= horizon && row.dead == NEVER);
+        let hidden = |row: &Row<C>| {
+            row.recycled == NEVER && !(row.committed <= horizon && row.dead == NEVER)
+        };
         let State { rows, latest, .. } = &*state;
         let mut visible: HashSet<u32> = latest.keys().map(|tid| tid.block()).collect();
         for (tid, _) in latest.iter().filter(|&(_, &row)| hidden(&rows[row])) {
@@ -260,9 +280,9 @@ impl Heap {
     }
 
     /// What the index must have when nothing runs.
-    pub(super) fn indexed_entries(&self) -> BTreeSet<Entry> {
+    pub(super) fn indexed_entries(&self) -> BTreeSet<Entry<C>> {
         let state = self.state.lock().unwrap();
-        let has_entry = |row: &&Row| row.indexed && row.recycled == NEVER && !row.removed;
+        let has_entry = |row: &&Row<C>| row.indexed && row.recycled == NEVER && !row.removed;
         let indexed = state.rows.iter().filter(has_entry);
         indexed.map(|row| row.entry).collect()
     }

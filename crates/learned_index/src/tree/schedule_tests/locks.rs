@@ -11,7 +11,7 @@ use super::heap::Heap;
 use super::scheduler::Random;
 use crate::entry::{Entry, Fence};
 use crate::fault::{Fault, injected};
-use crate::key::Interval;
+use crate::key::{Code, Interval, Sample};
 use crate::predicate::{Held, Lock, marker, parts_of};
 use crate::store::Store;
 use crate::store::concurrent::ConcurrentStore;
@@ -20,34 +20,39 @@ use crate::tree::scan::{Direction, Guard, PredicateLocks, Scan};
 
 /// What the core's table of predicate locks does. Nothing in it is a point where another thread may
 /// go on.
-#[derive(Default)]
-pub(super) struct LockTable(Mutex<State>);
+pub(super) struct LockTable<C>(Mutex<State<C>>);
 
-#[derive(Default)]
-struct State {
+struct State<C> {
     /// What the reader has locked; 0 is the whole index.
     locked: BTreeSet<u32>,
     /// Rows that were inserted, and whether the writer has met a lock.
-    inserted: BTreeMap<Entry, bool>,
-    scans: Vec<Read>,
+    inserted: BTreeMap<Entry<C>, bool>,
+    scans: Vec<Read<C>>,
 }
 
 /// A scan that has come to its end, or as far as it was asked to.
-struct Read {
-    intervals: Vec<Interval>,
+struct Read<C> {
+    intervals: Vec<Interval<C>>,
     /// The positions between which it has read.
-    from: Fence,
-    to: Fence,
-    found: BTreeSet<Entry>,
+    from: Fence<C>,
+    to: Fence<C>,
+    found: BTreeSet<Entry<C>>,
 }
 
 fn name_of(number: Option<u32>) -> u32 {
     number.map_or(0, |number| number + 1)
 }
 
-impl LockTable {
+impl<C> Default for LockTable<C> {
+    fn default() -> LockTable<C> {
+        let (locked, inserted, scans) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
+        LockTable(Mutex::new(State { locked, inserted, scans }))
+    }
+}
+
+impl<C: Code> LockTable<C> {
     /// Inserts, then looks for readers.
-    pub(super) fn check_around<T>(&self, entry: Entry, insert: impl FnOnce() -> T) -> T {
+    pub(super) fn check_around<T>(&self, entry: Entry<C>, insert: impl FnOnce() -> T) -> T {
         if injected(Fault::CheckBeforeInserting) {
             self.check(entry);
             return insert();
@@ -58,11 +63,11 @@ impl LockTable {
         inserted
     }
 
-    fn check(&self, entry: Entry) {
+    fn check(&self, entry: Entry<C>) {
         let mut state = self.0.lock().unwrap();
         let mut met = state.locked.contains(&name_of(None));
         let is_locked = |number| state.locked.contains(&name_of(Some(number)));
-        parts_of(entry.key, |part| {
+        parts_of(entry.key.word(), |part| {
             met |= is_locked(marker(part.group())) && is_locked(part.number());
         });
         state.inserted.insert(entry, met);
@@ -70,7 +75,7 @@ impl LockTable {
 
     /// Of all rows that are there in the end: what a reader has not found, its writer has met the
     /// reader's lock for.
-    pub(super) fn expect_no_row_between(&self, heap: &Heap) {
+    pub(super) fn expect_no_row_between(&self, heap: &Heap<C>) {
         let state = self.0.lock().unwrap();
         let now = heap.now();
         let alive = heap.alive_between(now, now);
@@ -89,12 +94,12 @@ impl LockTable {
 }
 
 /// The locks of the reader.
-struct Taken<'w> {
-    table: &'w LockTable,
+struct Taken<'w, C> {
+    table: &'w LockTable<C>,
     held: Held,
 }
 
-impl PredicateLocks for Taken<'_> {
+impl<C> PredicateLocks for Taken<'_, C> {
     const LOCKS: bool = true;
 
     fn held(&mut self) -> &mut Held {
@@ -107,7 +112,7 @@ impl PredicateLocks for Taken<'_> {
     }
 }
 
-impl World {
+impl<C: Sample> World<C> {
     /// Some scans of one transaction, each to its end or not.
     pub(super) fn locking_reader(&self, mut random: Random) {
         let mut directory = self.directory(&mut random);
@@ -117,9 +122,14 @@ impl World {
         }
     }
 
-    fn read_and_lock(&self, random: &mut Random, directory: &mut Directory, locks: &mut Taken<'_>) {
+    fn read_and_lock(
+        &self,
+        random: &mut Random,
+        directory: &mut Directory<C>,
+        locks: &mut Taken<'_, C>,
+    ) {
         let intervals = self.some_intervals(random);
-        let mut scan: Scan<<ConcurrentStore as Store>::Pin> = Scan::new();
+        let mut scan: Scan<<ConcurrentStore<C> as Store>::Pin, C> = Scan::new();
         scan.restart(&self.store, if random.one_in(2) { Guard::Pins } else { Guard::Nothing });
         scan.intervals_mut().set_union(intervals.iter().copied());
         let forward = random.one_in(2);

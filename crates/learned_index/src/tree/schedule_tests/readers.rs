@@ -6,11 +6,11 @@ use shuttle::thread;
 
 use super::World;
 use super::heap::{Heap, Time};
-use super::images::{SHARED_KEYS, shared_key};
+use super::images::{SHARED_KEYS, numbered, shared_key};
 use super::removal::Table;
 use super::scheduler::Random;
 use crate::entry::{Entry, Fence, HeapTid};
-use crate::key::{Interval, Key};
+use crate::key::{Code, Interval, Key, Sample};
 use crate::store::Store;
 use crate::store::concurrent::{ConcurrentStore, Standby};
 use crate::tree::check::{check, contains};
@@ -20,12 +20,12 @@ use crate::tree::mark::mark_killed;
 use crate::tree::scan::{Direction, Guard, Scan, Visibility};
 
 /// The table as a scan with a snapshot asks it.
-struct Snapshot<'w> {
-    heap: &'w Heap,
+struct Snapshot<'w, C> {
+    heap: &'w Heap<C>,
     snapshot: Time,
 }
 
-impl Visibility for Snapshot<'_> {
+impl<C: Code> Visibility for Snapshot<'_, C> {
     fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]) {
         for (tid, answer) in tids.iter().zip(answers) {
             thread::yield_now();
@@ -39,7 +39,7 @@ impl Visibility for Snapshot<'_> {
     }
 }
 
-impl World {
+impl<C: Sample> World<C> {
     /// Reads with pins, and dwells on them.
     pub(super) fn tail_reader(&self, mut random: Random) {
         let mut directory = self.directory(&mut random);
@@ -47,7 +47,7 @@ impl World {
         for _ in 0..8 {
             scan.restart(&self.store, Guard::Pins);
             scan.intervals_mut().set(self.tail_key(&mut random), Key::MAX);
-            let next = |scan: &mut Scan<_>, directory: &mut _| {
+            let next = |scan: &mut Scan<_, C>, directory: &mut _| {
                 scan.next(&self.store, directory, Direction::Forward).unwrap()
             };
             while let Some(entry) = next(&mut scan, &mut directory) {
@@ -68,7 +68,7 @@ impl World {
             scan.restart(&self.store, Guard::Nothing);
             scan.intervals_mut().set(low, Key::MAX);
             let mut found = Vec::new();
-            let next = |scan: &mut Scan<_>, directory: &mut _| {
+            let next = |scan: &mut Scan<_, C>, directory: &mut _| {
                 scan.next(&self.store, directory, Direction::Forward).unwrap()
             };
             while let Some(entry) = next(&mut scan, &mut directory) {
@@ -117,15 +117,15 @@ impl World {
         self.heap.release_snapshot(snapshot);
     }
 
-    pub(super) fn some_intervals(&self, random: &mut Random) -> Vec<Interval> {
+    pub(super) fn some_intervals(&self, random: &mut Random) -> Vec<Interval<C>> {
         let (mut low, mut high) = match random.below(4) {
             0 => (Key::MIN, Key::MAX),
             1 => {
                 let key = shared_key(random.below(SHARED_KEYS));
                 (key, key)
             }
-            2 => (Key::value(self.last.saturating_sub(random.below(30))), Key::MAX),
-            _ => (Key::value(random.next() >> 3), Key::value(random.next() >> 3)),
+            2 => (numbered(self.last.saturating_sub(random.below(30))), Key::MAX),
+            _ => (numbered(random.next() >> 3), numbered(random.next() >> 3)),
         };
         if low > high {
             std::mem::swap(&mut low, &mut high);
@@ -137,7 +137,7 @@ impl World {
             intervals = keys.map(Interval::point).collect();
             let around = self.last.saturating_sub(random.below(30));
             intervals.extend(
-                (around..around + 8).step_by(2).map(|code| Interval::point(Key::value(code))),
+                (around..around + 8).step_by(2).map(|code| Interval::point(numbered(code))),
             );
         }
         intervals
@@ -149,8 +149,8 @@ impl World {
     fn read_once(
         &self,
         random: &mut Random,
-        directory: &mut Directory,
-        scan: &mut Scan<<ConcurrentStore as Store>::Pin>,
+        directory: &mut Directory<C>,
+        scan: &mut Scan<<ConcurrentStore<C> as Store>::Pin, C>,
     ) {
         let intervals = self.some_intervals(random);
         let guard = *random.pick(&[Guard::Nothing, Guard::Pins, Guard::Checks]);
@@ -164,7 +164,7 @@ impl World {
         let pins = guard == Guard::Pins;
         let snapshot = if pins { self.heap.now() } else { self.heap.take_snapshot() };
         let mut table = Snapshot { heap: &self.heap, snapshot };
-        let mut found: Vec<Entry> = Vec::new();
+        let mut found: Vec<Entry<C>> = Vec::new();
         let standby = Standby(&self.store);
         loop {
             let next = match guard {
@@ -213,8 +213,8 @@ impl World {
     fn remember_kills(
         &self,
         random: &mut Random,
-        directory: &mut Directory,
-        scan: &mut Scan<<ConcurrentStore as Store>::Pin>,
+        directory: &mut Directory<C>,
+        scan: &mut Scan<<ConcurrentStore<C> as Store>::Pin, C>,
     ) {
         let many = scan.remember_kills(&self.store, directory, random.one_in(2)).unwrap();
         let mut table = Table::of(&self.heap, random.next());
@@ -230,16 +230,16 @@ impl World {
 
     fn expect_answer(
         &self,
-        found: &[Entry],
-        is_inside: impl Fn(Key) -> bool,
+        found: &[Entry<C>],
+        is_inside: impl Fn(Key<C>) -> bool,
         start: Time,
         end: Time,
     ) {
         assert!(found.is_sorted_by(|left, right| left < right), "out of order: {found:?}");
         let mut expected = self.heap.alive_between(start, end);
         expected.retain(|entry| is_inside(entry.key));
-        let found: BTreeSet<Entry> = found.iter().copied().collect();
-        let missed: Vec<&Entry> = expected.difference(&found).collect();
+        let found: BTreeSet<Entry<C>> = found.iter().copied().collect();
+        let missed: Vec<&Entry<C>> = expected.difference(&found).collect();
         assert!(missed.is_empty(), "{} missed: {missed:?}", missed.len());
         for entry in found.difference(&expected) {
             assert!(

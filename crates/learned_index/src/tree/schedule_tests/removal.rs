@@ -5,21 +5,22 @@ use shuttle::thread;
 use super::heap::Heap;
 use super::scheduler::Random;
 use crate::entry::{Block, Entry};
+use crate::key::Code;
 use crate::tree::delta::{self, Candidate};
 
 /// The table, for inserts that take out entries of dead rows.
-pub(super) struct Table<'h> {
-    heap: &'h Heap,
+pub(super) struct Table<'h, C> {
+    heap: &'h Heap<C>,
     random: Random,
 }
 
-impl Table<'_> {
-    pub(super) fn of(heap: &Heap, seed: u64) -> Table<'_> {
+impl<C> Table<'_, C> {
+    pub(super) fn of(heap: &Heap<C>, seed: u64) -> Table<'_, C> {
         Table { heap, random: Random::new(seed) }
     }
 }
 
-impl delta::Table for Table<'_> {
+impl<C: Code> delta::Table<C> for Table<'_, C> {
     type Horizon = ();
 
     fn find_dead(&mut self, _: Block, candidates: &mut [Candidate], all: bool) {
@@ -34,7 +35,7 @@ impl delta::Table for Table<'_> {
         assert!(found || !all, "none of the rows is dead that were seen to be");
     }
 
-    fn before_removal(&mut self, (): (), entries: &[Entry]) {
+    fn before_removal(&mut self, (): (), entries: &[Entry<C>]) {
         for entry in entries {
             assert!(self.heap.has(*entry), "{entry:?} is of another row by now");
             self.heap.removed(entry.tid);

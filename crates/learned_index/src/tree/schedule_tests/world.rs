@@ -6,12 +6,12 @@ use shuttle::sync::Mutex;
 use shuttle::thread;
 
 use super::heap::{Heap, Status};
-use super::images::{SHARED_KEYS, shared_key};
+use super::images::{SHARED_KEYS, numbered, shared_key};
 use super::locks::LockTable;
 use super::removal::Table;
 use super::scheduler::Random;
-use crate::entry::{Entry, HeapTid};
-use crate::key::Key;
+use crate::entry::HeapTid;
+use crate::key::{Key, Sample};
 use crate::store::concurrent::ConcurrentStore;
 use crate::tree::build::BuildOptions;
 use crate::tree::delta::{Row, Unique, insert, insert_removing, insert_unique_removing, open_tree};
@@ -20,37 +20,45 @@ use crate::tree::merge::{Limits, merge_step};
 use crate::tree::vacuum::{bulk_delete, sweep};
 
 /// What the threads of one schedule share.
-pub(super) struct World {
-    pub(super) store: ConcurrentStore,
-    pub(super) heap: Heap,
+pub(super) struct World<C> {
+    pub(super) store: ConcurrentStore<C>,
+    pub(super) heap: Heap<C>,
     /// The thread that merges or vacuums has it.
     pub(super) exclusion: Mutex<()>,
     pub(super) options: BuildOptions,
     pub(super) last: u64,
+    /// How many words at the end of a code are not of the key.
+    pub(super) included: usize,
     /// Keys at the end of the table that some threads keep to: all are in the delta tree.
     pub(super) tail: u64,
-    pub(super) locks: LockTable,
+    pub(super) locks: LockTable<C>,
 }
 
 fn tiny_limits(random: &mut Random) -> Limits {
     Limits { leaves: 1 + random.below(2) as usize, entries: 1 + random.below(8) as usize }
 }
 
-impl World {
-    pub(super) fn directory(&self, random: &mut Random) -> Directory {
+impl<C: Sample> World<C> {
+    /// Whether two keys say the same, whatever is stored beside them.
+    pub(super) fn is_same(&self, one: Key<C>, other: Key<C>) -> bool {
+        let first = |key: Key<C>| key.code.with_last(self.included, 0);
+        first(one) == first(other)
+    }
+
+    pub(super) fn directory(&self, random: &mut Random) -> Directory<C> {
         // Without memory every lookup reads directory pages.
         let memory = if random.one_in(3) { 0 } else { 1 << 20 };
         Directory::open(&self.store, memory).unwrap()
     }
 
-    fn next_key(&self, random: &mut Random, ascending: bool, row: u64) -> Key {
+    fn next_key(&self, random: &mut Random, ascending: bool, row: u64) -> Key<C> {
         if ascending {
-            return Key::value(self.last + 1 + row);
+            return numbered(self.last + 1 + row);
         }
         if random.one_in(2) {
             shared_key(random.below(SHARED_KEYS))
         } else {
-            Key::value(random.next() >> 3)
+            numbered(random.next() >> 3)
         }
     }
 
@@ -77,14 +85,17 @@ impl World {
     pub(super) fn unique_inserter(&self, mut random: Random) {
         let mut directory = self.directory(&mut random);
         for _ in 0..3 + random.below(6) {
-            let key = shared_key(random.below(2));
+            let mut key: Key<C> = shared_key(random.below(2));
+            if self.included > 0 {
+                key.code = key.code.with_last(self.included, random.below(3));
+            }
             let entry = self.heap.begin(key);
             loop {
                 let look = |tid| {
                     thread::yield_now();
-                    let looked_at = Entry { key, tid };
                     assert!(tid != entry.tid, "{entry:?} is there before it was inserted");
-                    assert!(self.heap.has(looked_at), "{looked_at:?} lost its TID under a look");
+                    let has = self.heap.has_key(tid, |other| self.is_same(other, key));
+                    assert!(has, "{key:?}, {tid:?} lost its TID under a look");
                     match self.heap.status(tid) {
                         Status::Dead if self.heap.is_removable(tid) => {
                             ControlFlow::Continue(Row::Dead)
@@ -104,7 +115,8 @@ impl World {
                         self.heap.indexed(entry.tid);
                         thread::yield_now();
                         self.finish(entry.tid, &mut random);
-                        assert!(self.heap.alive_with(key) <= 1, "{key:?} is there twice");
+                        let alive = self.heap.alive_with(|other| self.is_same(other, key));
+                        assert!(alive <= 1, "{key:?} is there twice");
                         break;
                     }
                     Unique::Stopped((other, Status::Running)) => {
@@ -187,8 +199,8 @@ impl World {
     }
 
     /// A key at the end of the table, where all rows are in the delta tree.
-    pub(super) fn tail_key(&self, random: &mut Random) -> Key {
-        Key::value(self.last.saturating_sub(random.below(self.tail)))
+    pub(super) fn tail_key(&self, random: &mut Random) -> Key<C> {
+        numbered(self.last.saturating_sub(random.below(self.tail)))
     }
 
     pub(super) fn tail_inserter(&self, mut random: Random) {
@@ -202,10 +214,11 @@ impl World {
     }
 
     pub(super) fn tail_vacuum(&self, mut random: Random) {
+        let before_tail = numbered(self.last - self.tail);
         for _ in 0..2 {
             let now = self.heap.now();
             for entry in self.heap.alive_between(now, now) {
-                if entry.key.code + self.tail > self.last && !random.one_in(3) {
+                if entry.key > before_tail && !random.one_in(3) {
                     self.heap.kill(entry.tid);
                 }
             }
