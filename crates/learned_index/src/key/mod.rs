@@ -181,6 +181,11 @@ pub(crate) trait Sample: Code + Send + Sync {
     fn of_any(number: u64) -> Self {
         Self::of(number)
     }
+
+    /// The code of any number, in the order of numbers, and of no other.
+    fn of_each(number: u64) -> Self {
+        Self::of(number)
+    }
 }
 
 #[cfg(test)]
@@ -197,6 +202,10 @@ impl Sample for [Word; 2] {
     }
 
     fn of_any(number: u64) -> [Word; 2] {
+        Self::of(number >> 39)
+    }
+
+    fn of_each(number: u64) -> [Word; 2] {
         [number >> 56, number & ((1 << 56) - 1)]
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn shared_key<C: Sample>(n: u64) -> Key<C> {
 
 /// The key of a number, in the order of numbers.
 pub(super) fn numbered<C: Sample>(number: u64) -> Key<C> {
-    Key::value(C::of_any(number))
+    Key::value(C::of_each(number))
 }
 
 impl<C: Sample> Image<C> {
