@@ -20,7 +20,7 @@ use learned_index::page::meta::{
 use pgrx::prelude::*;
 
 use super::KeyColumns;
-use super::included::{Included, included_in, refuse_included_type, words_of_all};
+use super::included::{Included, Refused, included_in, refuse_included_type, words_of_all};
 use super::key_type::{KeyType, StoredValue, bytes, refuse_type};
 use super::tuple::{Field, ReturnedTuple};
 use crate::relation::OpenIndex;
@@ -375,8 +375,10 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
             *column = (key_type, super::key_column(index, number, key_type));
         }
         let included = included_in(index).unwrap_or_else(|refused| match refused {
-            Some(type_oid) => refuse_included_type(type_oid),
-            None => refuse_width(format_args!("more than {MOST_COLUMNS} included columns")),
+            Refused::Type(type_oid) => refuse_included_type(type_oid),
+            Refused::TooMany => {
+                refuse_width(format_args!("more than {MOST_COLUMNS} included columns"))
+            }
         });
         Columns::of_types(columns, included).unwrap_or_else(|| {
             let words = super::words_of(index);

@@ -20,8 +20,18 @@ use crate::report::refuse;
 
 /// The widest values, in bytes.
 const WIDEST: usize = size_of::<StoredValue>();
+/// Bytes of a word.
 const WORD: usize = size_of::<Word>();
+/// What stands for NULL in a narrow column: the values are even.
 const NULL: Word = 1;
+
+/// Why a column cannot be included.
+pub(super) enum Refused {
+    /// Values of its type have no fixed width, or a large one.
+    Type(pg_sys::Oid),
+    /// There is no place for so many columns in the metapage.
+    TooMany,
+}
 
 /// The included columns of an index, and which words of a code are theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,20 +61,20 @@ fn known(columns: &[IncludedColumn]) -> impl Iterator<Item = IncludedColumn> {
     columns.iter().copied().take_while(|column| *column != NOT_INCLUDED)
 }
 
-/// How many words some included columns take.
-pub(super) fn words_of_all(columns: &[IncludedColumn; MOST_COLUMNS]) -> usize {
-    let nulls = known(columns).any(|column| !is_narrow(column));
-    known(columns).map(words_of).sum::<usize>() + usize::from(nulls)
+fn has_wide(columns: &[IncludedColumn]) -> bool {
+    known(columns).any(|column| !is_narrow(column))
 }
 
-/// The included columns of an index. Of those that cannot be included, the type is given back, or
-/// that they are too many.
-pub(super) fn included_in(
-    index: OpenIndex,
-) -> Result<[IncludedColumn; MOST_COLUMNS], Option<pg_sys::Oid>> {
+/// How many words some included columns take.
+pub(super) fn words_of_all(columns: &[IncludedColumn; MOST_COLUMNS]) -> usize {
+    known(columns).map(words_of).sum::<usize>() + usize::from(has_wide(columns))
+}
+
+/// The included columns of an index.
+pub(super) fn included_in(index: OpenIndex) -> Result<[IncludedColumn; MOST_COLUMNS], Refused> {
     let mut columns = [NOT_INCLUDED; MOST_COLUMNS];
     for (number, attribute) in index.included_columns().enumerate() {
-        let place = columns.get_mut(number).ok_or(None)?;
+        let place = columns.get_mut(number).ok_or(Refused::TooMany)?;
         let width = usize::try_from(attribute.attlen).ok();
         let length = width.filter(|length| (1..=WIDEST).contains(length));
         let alignment = match attribute.attalign as u8 {
@@ -74,7 +84,7 @@ pub(super) fn included_in(
             _ => 8,
         };
         *place = IncludedColumn {
-            length: length.ok_or(Some(attribute.atttypid))? as u8,
+            length: length.ok_or(Refused::Type(attribute.atttypid))? as u8,
             alignment,
             by_value: attribute.attbyval,
         };
@@ -96,8 +106,7 @@ pub(super) fn refuse_included_type(type_oid: pg_sys::Oid) -> ! {
 impl Included {
     /// The words of some columns, up to the `end`-th word of a code. `None` if there is no room.
     pub(super) fn of(columns: [IncludedColumn; MOST_COLUMNS], end: usize) -> Option<Included> {
-        let words = words_of_all(&columns);
-        let has_wide = known(&columns).any(|column| !is_narrow(column));
+        let (words, has_wide) = (words_of_all(&columns), has_wide(&columns));
         Some(Included { columns, at: end.checked_sub(words)?, words, has_wide })
     }
 
@@ -219,7 +228,7 @@ unsafe fn encode(column: IncludedColumn, value: pg_sys::Datum) -> Words {
     }
     let mut stored = StoredValue::default();
     let length = usize::from(column.length);
-    // SAFETY: by contract, it points to so many bytes.
+    // SAFETY: by contract, it points to a value of this length.
     unsafe { std::ptr::copy_nonoverlapping(value.cast_mut_ptr(), stored.as_mut_ptr(), length) };
     let [first, second] = halves(stored).map(Word::from_le_bytes);
     [if narrow { first * 2 } else { first }, second]

@@ -322,19 +322,19 @@ mod tests {
             // Some rows are in leaves, and some in the delta tree.
             run("CREATE INDEX i ON t USING learned (k) INCLUDE (a, b)");
             run("INSERT INTO t SELECT * FROM t");
-            let texts = |from: &str| {
+            let images = |from: &str| {
                 let sql = format!(
-                    "SELECT array_agg(r ORDER BY r) FROM (SELECT concat_ws('/', k, \
-                     coalesce(a::text, '-'), coalesce(b::text, '-')) r FROM {from}) s"
+                    "SELECT array_agg(r ORDER BY r) FROM (SELECT encode(record_send((k, a, b)), \
+                     'hex') r FROM {from}) s"
                 );
                 Spi::get_one::<Vec<String>>(&sql).ok().flatten().unwrap_or_default()
             };
             let plan = "EXPLAIN SELECT k, a, b FROM t WHERE k >= 0";
             let plan = Spi::get_one::<String>(plan).ok().flatten().unwrap_or_default();
             assert!(plan.contains("Index Only Scan"), "{plan}");
-            let found = texts("(SELECT k, a, b FROM t WHERE k >= 0 OFFSET 0) t");
+            let found = images("(SELECT k, a, b FROM t WHERE k >= 0 OFFSET 0) t");
             run("SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_indexscan = off");
-            let expected = texts("t");
+            let expected = images("t");
             run("SET LOCAL enable_indexonlyscan = on; SET LOCAL enable_indexscan = on");
             assert_eq!(found, expected, "{one}, {other}");
             seen += found.len();

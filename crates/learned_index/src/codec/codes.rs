@@ -35,8 +35,8 @@ pub trait CodesPlan<C> {
     fn is_constant_time(&self) -> bool;
     /// Appends the codes that the plan was made of.
     fn write(&self, codes: &[C], out: &mut Vec<u8>);
-    /// How many codes from the first on, at least `smallest`, are a run that is not to share a
-    /// block with others. `None` if there is no such run.
+    /// How many codes from the first on are a run that is not to share a block with others. `None`
+    /// if that is no run of at least `smallest`.
     fn run_len(codes: &[C], smallest: usize) -> Option<usize>;
     /// How many codes from the first on have the same gap from one to the next. Repeated codes do
     /// not count: there is a form for runs of them.
@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn a_run_ends_where_a_lane_changes_that_was_long_the_same() {
         let run = <LanesPlan<3> as CodesPlan<[u64; 3]>>::run_len;
-        let codes: Vec<[u64; 3]> = (0..300).map(|i| [i / 100, i % 100 / 2, 7 * i % 10]).collect();
-        let mut codes: Vec<_> = codes.into_iter().collect();
+        let mut codes: Vec<[u64; 3]> =
+            (0..300).map(|i| [i / 100, i % 100 / 2, 7 * i % 10]).collect();
         codes.sort_unstable();
         assert_eq!(run(&codes, 64), Some(100));
         assert_eq!(run(&codes[90..], 64), None);

@@ -94,9 +94,9 @@ impl<C: Code> Intervals<C> {
         }
     }
 
-    /// Leaves out what each interval of values begins with before a code that `first` gives for its
-    /// least one, and what it ends with behind a code that `last` gives for its greatest one;
-    /// without one of them, the interval.
+    /// Shortens intervals of values: each one then begins at the code that `first` gives for its
+    /// least code, and ends at the code that `last` gives for its greatest. Drops an interval if one
+    /// of the two gives none, or if nothing is left.
     pub fn narrow(&mut self, first: impl Fn(C) -> Option<C>, last: impl Fn(C) -> Option<C>) {
         self.list.retain_mut(|interval| {
             let (Some(low), Some(high)) = (first(interval.low.code), last(interval.high.code))

@@ -84,8 +84,8 @@ impl Identity {
         Identity { incarnation, columns, included: [NOT_INCLUDED; MOST_COLUMNS], included_words: 0 }
     }
 
-    /// The first and the last of the keys that say the same as this one, whatever is stored beside
-    /// them.
+    /// The first and the last of the keys that are equal to this one, apart from what is stored
+    /// beside them.
     pub(crate) fn same_key<C: Code>(&self, key: Key<C>) -> (Key<C>, Key<C>) {
         let with =
             |word| Key { code: key.code.with_last(usize::from(self.included_words), word), ..key };

@@ -47,7 +47,7 @@ impl<C: Sample> Live<C> {
         Live::with_included(nulls_first, built, 0)
     }
 
-    /// With so many words at the end of codes that are not of the key.
+    /// An index whose codes end with words of included columns: `included_words` of them.
     fn with_included(nulls_first: bool, built: u64, included_words: u8) -> Live<C> {
         let column = KeyColumn { key_type: 1, descending: false, nulls_first };
         let identity = Identity { included_words, ..Identity::of_column(5, column) };

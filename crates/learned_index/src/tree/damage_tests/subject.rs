@@ -75,7 +75,7 @@ pub(super) struct Subject<C> {
     pub(super) earlier: MemoryStore<C>,
 }
 
-/// A new entry, with a key of a number that has so many leading zeros.
+/// A new entry. Its key is that of a random number with at least `zeros` leading zeros.
 fn entry<C: Sample>(zeros: u32, random: &mut StdRng, number: &mut u64) -> Entry<C> {
     *number += 1;
     // Some keys have many rows.
@@ -140,7 +140,7 @@ impl<C: Sample> Subject<C> {
         subject
     }
 
-    /// Inserts entries, with keys of numbers that have so many leading zeros.
+    /// Inserts `count` entries, made as [`entry`] makes them.
     fn insert(&mut self, count: usize, zeros: u32, random: &mut StdRng, number: &mut u64) {
         let mut directory = Directory::open(&self.store, 1 << 24).unwrap();
         for _ in 0..count {

@@ -45,7 +45,8 @@ const PORTION: usize = 512;
 
 /// The check of one new row. `L` looks a row up.
 pub(super) struct Look<L, C> {
-    /// The first and the last of the keys that say the same as the new row's.
+    /// The first and the last of the keys that are equal to the new row's, apart from what is
+    /// stored beside them.
     same: (Key<C>, Key<C>),
     look: L,
     /// Rows that need not be looked up again by this check.

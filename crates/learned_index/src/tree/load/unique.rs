@@ -92,7 +92,7 @@ impl<C: Code, S: Spill> SortedWatch<S, C> {
 /// The living value that came last. Dead ones between it and its duplicate change nothing.
 struct Living<C> {
     identity: Identity,
-    /// The first of those that say the same.
+    /// With the least words beside the key: [`Identity::same_key`].
     last: Option<C>,
 }
 

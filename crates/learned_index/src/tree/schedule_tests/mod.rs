@@ -264,13 +264,13 @@ fn nor_with_codes_of_several_words_or_others_beside_the_key() {
     play_all::<[u64; 2]>(6, 1);
 }
 
-/// Plays one in so many of the schedules that are asked for.
-fn play_all<C: Sample>(one_in: u64, included: usize) {
+/// Plays the schedules that the environment variables ask for, but only a `share`-th of them.
+fn play_all<C: Sample>(share: u64, included: usize) {
     let images = prepare::<C>(included);
     if let Some(seed) = variable("OMENDB_LEARNED_SEED") {
         return schedule(&images, seed, None);
     }
-    let schedules = variable("OMENDB_LEARNED_SCHEDULES").unwrap_or(SCHEDULES) / one_in;
+    let schedules = variable("OMENDB_LEARNED_SCHEDULES").unwrap_or(SCHEDULES) / share;
     let first = variable("OMENDB_LEARNED_FIRST_SEED").unwrap_or(0);
     for seed in first..first + schedules {
         let outcome = std::panic::catch_unwind(|| schedule(&images, seed, None));

@@ -39,7 +39,7 @@ fn tiny_limits(random: &mut Random) -> Limits {
 }
 
 impl<C: Sample> World<C> {
-    /// Whether two keys say the same, whatever is stored beside them.
+    /// Whether two keys are equal, apart from what is stored beside them.
     pub(super) fn is_same(&self, one: Key<C>, other: Key<C>) -> bool {
         let first = |key: Key<C>| key.code.with_last(self.included, 0);
         first(one) == first(other)
