@@ -92,9 +92,8 @@ unsafe fn build<C: IndexCode>(
         let (identity, options) = (columns.new_identity(), index.options().build());
         let loader = Loader::new(pages, identity, options, unique, memory, new_spill);
         let rows = Vec::with_capacity(ROWS_AT_ONCE);
-        let has_null_class = index.key_columns() == 1 && !index.has_included_columns();
         let nulls_distinct =
-            unique.is_some_and(|unique| !unique.nulls_not_distinct) && !has_null_class;
+            unique.is_some_and(|unique| !unique.nulls_not_distinct) && !columns.has_null_class();
         let mut build = Build { loader, rows, columns, nulls_distinct, entries: 0, failed: None };
         enter_phase(PHASE_SCAN);
         let heap_tuples = scan_table(table, index, info, &mut build);

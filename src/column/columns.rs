@@ -349,11 +349,6 @@ impl<const L: usize> Columns<L> {
         &self.parts[..self.count]
     }
 
-    /// Whether the NULLs of the only column are in a class of their own.
-    pub(crate) fn has_null_class(&self) -> bool {
-        self.parts[0].nulls == Nulls::Class
-    }
-
     /// The class of the NULLs of the only column.
     pub(crate) fn null_class(&self) -> NullClass {
         if self.parts[0].nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast }
@@ -415,6 +410,10 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
 
     fn included(&self) -> ([IncludedColumn; MOST_COLUMNS], usize) {
         (self.included.columns(), self.included.words())
+    }
+
+    fn has_null_class(&self) -> bool {
+        self.parts[0].nulls == Nulls::Class
     }
 
     #[inline]

@@ -53,6 +53,9 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
         ([NOT_INCLUDED; MOST_COLUMNS], 0)
     }
 
+    /// Whether NULLs have a class of their own: those of an only column do.
+    fn has_null_class(&self) -> bool;
+
     /// The key of a row.
     ///
     /// # Safety
@@ -202,6 +205,10 @@ impl KeyColumns<Word> for Column {
         let mut columns = [NO_COLUMN; MOST_COLUMNS];
         columns[0] = KeyColumn { key_type: key_type.number(), descending, nulls_first };
         columns
+    }
+
+    fn has_null_class(&self) -> bool {
+        true
     }
 
     #[inline]

@@ -15,6 +15,7 @@ use learned_index::tree::scan::Direction;
 use pgrx::prelude::*;
 
 use super::quals::{Filter, QualCode, Selecting, cut, intersect};
+use crate::column::KeyColumns;
 use crate::column::columns::{Columns, Part, PartCode, encode};
 use crate::column::key_type::KeyType;
 

@@ -95,8 +95,8 @@ impl<C: Code> Intervals<C> {
     }
 
     /// Shortens intervals of values: each one then begins at the code that `first` gives for its
-    /// least code, and ends at the code that `last` gives for its greatest. Drops an interval if one
-    /// of the two gives none, or if nothing is left.
+    /// least code, and ends at the code that `last` gives for its greatest. Drops an interval if
+    /// one of the two gives none, or if nothing is left.
     pub fn narrow(&mut self, first: impl Fn(C) -> Option<C>, last: impl Fn(C) -> Option<C>) {
         self.list.retain_mut(|interval| {
             let (Some(low), Some(high)) = (first(interval.low.code), last(interval.high.code))
