@@ -34,6 +34,10 @@ pub(crate) enum Fault {
     KillByTid,
     /// A scan that checks what it copied believes the visibility map for entries of delta trees.
     MapForFresh,
+    /// A count keeps what it read of the visibility map under another state.
+    KeepMap,
+    /// A count reads a leaf before the visibility map, and not again after it.
+    MapAfterLeaf,
     /// The keys that were seen in a delta leaf are kept when it is written anew.
     KeepSeen,
     /// A writer does not look at some of the parts that its key is in.

@@ -15,6 +15,10 @@ pub enum StopPoint {
     ScanBeforeMap,
     /// It has read the visibility map, and is about to look at the leaf again. Nothing is locked.
     ScanBeforeSecondLook,
+    /// A count is about to read the visibility map. Nothing is locked.
+    CountBeforeMap,
+    /// A count has read the visibility map, and is about to read the leaf. Nothing is locked.
+    CountBeforeLeaf,
     /// The table was asked for the dead rows of a leaf, which is not locked yet.
     MarkBeforeLock,
     /// A scan or a check has a leaf locked, and goes to the page that marks its dead slots.

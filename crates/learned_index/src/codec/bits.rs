@@ -47,6 +47,11 @@ pub(crate) struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
+    /// Bits of each integer.
+    pub(crate) fn width(self) -> u32 {
+        self.width
+    }
+
     /// `width` is at most 64.
     pub(crate) fn new(bytes: &'a [u8], width: u32) -> Packed<'a> {
         Packed { bytes, width: width.min(64) }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::bits::{Packed, packed_len};
+use super::bits::{Packed, mask, packed_len};
 use super::elias_fano::{EliasFano, Shape};
 use super::line::{Line, MAX_POSITIONS};
 use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that};
@@ -99,6 +99,15 @@ impl<'a> Sequence<'a> {
             Form::Runs { values, ends, runs } => {
                 values.get(ends.lower_bound(index as u64 + 1, runs).min(runs - 1))
             }
+        }
+    }
+
+    /// Two numbers between which all values lie, where these are below 2^63: the least and the
+    /// greatest value, or numbers beyond them. Takes as long however many there are.
+    pub fn bounds(&self) -> (u64, u64) {
+        match self.form {
+            Form::Plain(plain) => plain.bounds(self.count),
+            Form::Runs { values, runs, .. } => values.bounds(runs),
         }
     }
 
@@ -244,6 +253,26 @@ impl<'a> Plain<'a> {
             }
             Offsets::EliasFano(sequence) => sequence.get(index),
         })
+    }
+
+    /// See [`Sequence::bounds`].
+    fn bounds(&self, count: usize) -> (u64, u64) {
+        let last = count.saturating_sub(1);
+        let widest = |width: u32| i128::from(mask(width.min(63)));
+        let (least, greatest) = match self.offsets {
+            Offsets::Packed(packed) => (0, widest(packed.width())),
+            Offsets::Line { line, width, .. } => {
+                let end = i128::from(line.at(last));
+                (end.min(0), end.max(0) + widest(width))
+            }
+            Offsets::EliasFano(sequence) => {
+                (i128::from(sequence.get(0)), i128::from(sequence.get(last)))
+            }
+        };
+        // The base of a line may lie below 0.
+        let value = |offset: i128| i128::from(self.base as i64) + i128::from(self.divisor) * offset;
+        let bound = |value: i128| value.clamp(0, i64::MAX.into()) as u64;
+        (bound(value(least)), bound(value(greatest)))
     }
 
     #[inline]

@@ -7,7 +7,7 @@
 //! All entries of a leaf are of one null class. Slots number them from 0 in index order.
 
 use std::marker::PhantomData;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -20,6 +20,7 @@ use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that}
 use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Code, Key, NullClass, Word};
+use crate::memory::Room;
 use crate::page::outline::Outline;
 use crate::partition::partition_point;
 
@@ -108,6 +109,11 @@ impl TidStride {
         u64::from(tid.block()) * self.stride + u64::from(tid.offset()) - 1
     }
 
+    /// The block of the TID with the greatest number up to this one.
+    fn block_of(self, code: u64) -> Block {
+        Block::try_from(code / self.stride).unwrap_or(Block::MAX)
+    }
+
     #[inline]
     pub(crate) fn decode(self, code: u64) -> HeapTid {
         if self.stride == 1 {
@@ -152,6 +158,40 @@ struct BlockView<'a, C: Code> {
     first_slot: usize,
     codes: C::Codes<'a>,
     tids: Sequence<'a>,
+}
+
+/// The heap TIDs of slots next to each other that are in one block of a leaf.
+pub(crate) struct TidsOfSlots<'a> {
+    /// Which slots.
+    pub(crate) slots: Range<usize>,
+    /// The place of the first of them in the block.
+    start: usize,
+    tids: Sequence<'a>,
+    stride: TidStride,
+}
+
+impl TidsOfSlots<'_> {
+    /// Two heap blocks between which those of the whole block's TIDs lie.
+    pub(crate) fn heap_blocks(&self) -> RangeInclusive<Block> {
+        let (least, greatest) = self.tids.bounds();
+        self.stride.block_of(least)..=self.stride.block_of(greatest)
+    }
+
+    /// Appends the TIDs.
+    pub(crate) fn decode(&self, tids: &mut Vec<HeapTid>) {
+        tids.make_room(self.slots.len());
+        decode_tids(&self.tids, self.stride, self.start..self.start + self.slots.len(), tids);
+    }
+}
+
+/// Appends the heap TIDs of a range of places in a block; there is room for them.
+fn decode_tids(of: &Sequence<'_>, stride: TidStride, range: Range<usize>, tids: &mut Vec<HeapTid>) {
+    let mut codes = [0; TIDS_AT_ONCE];
+    for first in range.clone().step_by(TIDS_AT_ONCE) {
+        let codes = &mut codes[..(range.end - first).min(TIDS_AT_ONCE)];
+        of.decode(first, codes);
+        tids.extend(codes.iter().map(|&code| stride.decode(code)));
+    }
 }
 
 impl<C: Code> Head<C> {
@@ -593,13 +633,27 @@ impl<'a, C: Code> Leaf<'a, C> {
     /// Appends the heap TIDs from `start` to `end` (exclusive) of a block's; there is room for
     /// them.
     fn decode_tids(self, of: &Sequence<'_>, start: usize, end: usize, tids: &mut Vec<HeapTid>) {
+        decode_tids(of, TidStride::new(self.header().tid_stride), start..end, tids);
+    }
+
+    /// Calls `visit` with the heap TIDs of the slots of a range, block by block.
+    pub(crate) fn visit_tids(
+        self,
+        slots: Range<usize>,
+        mut visit: impl FnMut(TidsOfSlots<'a>),
+    ) -> Result<()> {
         let stride = TidStride::new(self.header().tid_stride);
-        let mut codes = [0; TIDS_AT_ONCE];
-        for first in (start..end).step_by(TIDS_AT_ONCE) {
-            let codes = &mut codes[..(end - first).min(TIDS_AT_ONCE)];
-            of.decode(first, codes);
-            tids.extend(codes.iter().map(|&code| stride.decode(code)));
+        let first = self.blocks_while(|entry| usize::from(entry.first_slot) <= slots.start);
+        for block in first.saturating_sub(1)..self.blocks() {
+            let BlockView { first_slot, tids, .. } = self.block(block)?;
+            if first_slot >= slots.end {
+                break;
+            }
+            let within = slots.start.max(first_slot)..slots.end.min(self.slots_before(block + 1));
+            let start = within.start - first_slot;
+            visit(TidsOfSlots { slots: within, start, tids, stride });
         }
+        Ok(())
     }
 }
 

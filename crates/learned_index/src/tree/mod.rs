@@ -8,7 +8,7 @@
 //!   of the directory are in `page/directory`.)
 //! - `routes`: the way to the leaves of a delta tree
 //! - `leaf`: opening a leaf; `tombstones`: which of its slots are dead
-//! - `scan`: the entries of some intervals
+//! - `scan`: the entries of some intervals; `count`: how many a snapshot sees
 //! - `killed`: dead rows that a session has met; `budget`: memory for all that it remembers
 //!
 //! Writing:
@@ -24,6 +24,7 @@ pub mod attempt;
 pub mod budget;
 pub mod build;
 pub mod check;
+pub mod count;
 pub mod delta;
 pub mod directory;
 mod killed;

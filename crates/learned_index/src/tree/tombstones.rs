@@ -1,7 +1,7 @@
 //! Which slots of a leaf are marked as dead, for all sessions: by the leaf itself, or by its
 //! tombstone page.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use super::attempt::{Attempt, read_current};
 use crate::corruption::Corruption;
@@ -62,6 +62,22 @@ impl<C: Code, P: Deref<Target = PageBytes>> Tombstones<'_, P, C> {
     /// 64 slots at once, as far as they are not listed: a bit for each dead one.
     pub(super) fn word(&self, index: usize) -> u64 {
         self.map.as_ref().map_or(0, |map| tombstone::word(map, index))
+    }
+
+    /// How many slots of a range are dead.
+    pub(super) fn count_within(&self, slots: &Range<usize>) -> usize {
+        let Some(map) = &self.map else {
+            let slot_of = |dead: &[u8; 2]| usize::from(u16::from_le_bytes(*dead));
+            let before = |slot| self.listed.partition_point(|dead| slot_of(dead) < slot);
+            return before(slots.end).saturating_sub(before(slots.start));
+        };
+        let words = slots.start / 64..slots.end.div_ceil(64);
+        let within = |word: usize| {
+            let from = u64::MAX << slots.start.saturating_sub(64 * word).min(63);
+            let behind = (64 * (word + 1)).saturating_sub(slots.end).min(63);
+            from & (u64::MAX >> behind)
+        };
+        words.map(|word| (tombstone::word(map, word) & within(word)).count_ones() as usize).sum()
     }
 
     /// All dead slots, ascending.

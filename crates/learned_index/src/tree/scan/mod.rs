@@ -21,7 +21,7 @@ mod visible;
 use kills::Kills;
 pub use kills::ManyDead;
 pub use locks::{NoLocks, PredicateLocks};
-pub use visible::{Unasked, Visibility};
+pub use visible::{Rows, Unasked, Visibility};
 
 use super::attempt::Interruption;
 use super::directory::Directory;

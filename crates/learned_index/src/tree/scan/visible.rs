@@ -27,25 +27,31 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use crate::tree::directory::Directory;
 
+/// The rows of a table, under a snapshot.
+pub trait Rows {
+    /// Whether the snapshot sees a row at this heap TID, or one of its HOT chain.
+    fn sees(&mut self, tid: HeapTid) -> bool;
+}
+
 /// What a table says of its rows, to a scan with a snapshot.
-pub trait Visibility {
+pub trait Visibility: Rows {
     /// Sets one answer for each heap TID: whether the visibility map says that all rows of its
     /// block are visible to everybody.
     fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]);
-    /// Whether the snapshot sees a row at this heap TID, or one of its HOT chain.
-    fn sees(&mut self, tid: HeapTid) -> bool;
 }
 
 /// The table of a scan that checks nothing.
 pub struct Unasked;
 
+impl Rows for Unasked {
+    fn sees(&mut self, _: HeapTid) -> bool {
+        true
+    }
+}
+
 impl Visibility for Unasked {
     fn all_visible(&mut self, _: &[HeapTid], answers: &mut [bool]) {
         answers.fill(true);
-    }
-
-    fn sees(&mut self, _: HeapTid) -> bool {
-        true
     }
 }
 

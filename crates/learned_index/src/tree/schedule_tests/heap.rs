@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use crate::entry::{Entry, HeapTid};
 use crate::fault::{Fault, injected};
 use crate::key::{Code, Key};
+use crate::tree::count::{BLOCKS_OF_PAGE, MapBytes};
 
 /// A point in time: one for each thing that happened to the table.
 pub(super) type Time = u64;
@@ -101,7 +102,7 @@ impl<C: Code> Heap<C> {
             None => {
                 state.tids += 1;
                 // Far apart, so that they take space in leaves.
-                let block = (state.tids.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 36) as u32;
+                let block = (state.tids.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u32;
                 HeapTid::new(block, (state.tids % 50) as u16 + 1)
             }
         };
@@ -268,6 +269,26 @@ impl<C: Code> Heap<C> {
 
     pub(super) fn is_all_visible(&self, block: u32) -> bool {
         self.state.lock().unwrap().all_visible.contains(&block)
+    }
+
+    /// How many blocks the table has.
+    pub(super) fn blocks(&self) -> u32 {
+        let last = self.state.lock().unwrap().latest.keys().last().copied();
+        last.map_or(0, |tid| tid.block() + 1)
+    }
+
+    /// A page of the visibility map, as it is stored. Blocks that have no rows are all-visible.
+    pub(super) fn read_map(&self, page: u32, bytes: &mut MapBytes) {
+        let state = self.state.lock().unwrap();
+        bytes.fill(0xFF);
+        let start = page * BLOCKS_OF_PAGE;
+        let tids = HeapTid::new(start, 0)..HeapTid::new(start + BLOCKS_OF_PAGE, 0);
+        for block in state.latest.range(tids).map(|(tid, _)| tid.block()) {
+            if !state.all_visible.contains(&block) {
+                let place = block - start;
+                bytes[(place / 4) as usize] &= !(1 << (2 * (place % 4)));
+            }
+        }
     }
 
     /// Whether a snapshot sees the row that has a TID now.

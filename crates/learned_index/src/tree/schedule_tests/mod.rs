@@ -98,6 +98,8 @@ enum Cast {
     /// Everybody, over leaves with many dead entries, where nothing that a merge replaces is freed
     /// at once.
     Maps,
+    /// Inserts, deletes, merges and vacuum beside counts.
+    Counts,
 }
 
 impl Cast {
@@ -107,13 +109,14 @@ impl Cast {
             1 => Cast::Splits,
             2 => Cast::Maps,
             3 => Cast::Kills,
+            4 => Cast::Counts,
             _ => Cast::All,
         }
     }
 
     fn image<'a, C>(self, images: &'a [Image<C>], random: &mut Random) -> &'a Image<C> {
         match self {
-            Cast::All => random.pick(images),
+            Cast::All | Cast::Counts => random.pick(images),
             Cast::Openers => random.pick(&images[..2]),
             Cast::Splits | Cast::Kills => &images[images.len() - 2],
             Cast::Maps => &images[images.len() - 1],
@@ -145,6 +148,13 @@ impl Cast {
                 if checked { World::vacuum } else { World::sweeper },
                 World::reader,
                 World::checker,
+            ],
+            Cast::Counts => vec![
+                scattered,
+                World::merger,
+                World::vacuum,
+                World::counter,
+                World::counter,
             ],
             Cast::Kills => vec![
                 World::tail_inserter,

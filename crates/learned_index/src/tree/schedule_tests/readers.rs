@@ -10,14 +10,15 @@ use super::images::{SHARED_KEYS, numbered, shared_key};
 use super::removal::Table;
 use super::scheduler::Random;
 use crate::entry::{Entry, Fence, HeapTid};
-use crate::key::{Code, Interval, Key, Sample};
+use crate::key::{Code, Interval, Intervals, Key, Sample};
 use crate::store::Store;
 use crate::store::concurrent::{ConcurrentStore, Standby};
 use crate::tree::check::{check, contains};
+use crate::tree::count::{CodeFilter, Count, CountedTable, MapBytes};
 use crate::tree::delta::remove_killed;
 use crate::tree::directory::Directory;
 use crate::tree::mark::mark_killed;
-use crate::tree::scan::{Direction, Guard, Scan, Visibility};
+use crate::tree::scan::{Direction, Guard, Rows, Scan, Visibility};
 
 /// The table as a scan with a snapshot asks it.
 struct Snapshot<'w, C> {
@@ -33,13 +34,54 @@ impl<C: Code> Visibility for Snapshot<'_, C> {
         }
         thread::yield_now();
     }
+}
 
+impl<C: Code> CountedTable for Snapshot<'_, C> {
+    fn blocks(&mut self) -> u32 {
+        self.heap.blocks()
+    }
+
+    fn read_map(&mut self, page: u32, bytes: &mut MapBytes) {
+        thread::yield_now();
+        self.heap.read_map(page, bytes);
+    }
+}
+
+impl<C: Code> Rows for Snapshot<'_, C> {
     fn sees(&mut self, tid: HeapTid) -> bool {
         self.heap.sees(self.snapshot, tid)
     }
 }
 
 impl<C: Sample> World<C> {
+    /// Counts what snapshots see.
+    pub(super) fn counter(&self, mut random: Random) {
+        let mut directory = self.directory(&mut random);
+        for _ in 0..1 + random.below(3) {
+            let intervals = self.some_intervals(&mut random);
+            let mut sorted = Intervals::new();
+            sorted.set_union(intervals.iter().copied());
+            let snapshot = self.heap.take_snapshot();
+            let mut table = Snapshot { heap: &self.heap, snapshot };
+            // As if there were conditions that intervals do not express.
+            let even = |code: &C| code.word() % 2 == 0;
+            let filter: CodeFilter<'_, C> = if random.one_in(4) { Some(&even) } else { None };
+            let mut count = Count::default();
+            let mut step = |count: &mut Count<C>| {
+                count.step(&self.store, &mut directory, sorted.as_slice(), filter, &mut table)
+            };
+            while step(&mut count).unwrap() {
+                thread::yield_now();
+            }
+            let expected = self.heap.alive_between(snapshot, snapshot);
+            let expected = expected.iter().filter(|entry| {
+                sorted.contains(entry.key) && filter.is_none_or(|passes| passes(&entry.key.code))
+            });
+            assert_eq!(count.counted().rows, expected.count() as u64, "{intervals:?}");
+            self.heap.release_snapshot(snapshot);
+        }
+    }
+
     /// Reads with pins, and dwells on them.
     pub(super) fn tail_reader(&self, mut random: Random) {
         let mut directory = self.directory(&mut random);

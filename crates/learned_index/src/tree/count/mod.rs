@@ -1,0 +1,438 @@
+//! Counting: how many entries of some intervals a snapshot sees, mostly without looking at any.
+//!
+//! What is counted stands on one lemma. Take the state word; after that, read the table's
+//! visibility map; after that, lock a leaf while the word is still the same, and read its header
+//! and its tombstones. Each entry of the leaf that has no tombstone, and whose heap block the map
+//! called all-visible, is of a row that the snapshot sees, if that was taken before the map was
+//! read:
+//!
+//! 1. While the word is the same, the leaf has the same entries, and tombstones are only added. So
+//!    the entry was there when the map was read, and had no tombstone.
+//! 2. VACUUM gives a heap TID away only after all entries that have it are gone. So when the map
+//!    was read, the TID was still that of the entry's row.
+//! 3. An all-visible block has no dead line pointer, and nothing but rows that every snapshot sees,
+//!    those included that were taken before. Whoever deletes a row clears the bit first: if that
+//!    was done by the time that the map was read, it says so; if it was done later, the snapshot,
+//!    which is older, still sees the row. Whoever inserts a row clears the bit before the entry
+//!    comes into a delta tree, and so before any merge could bring it into a leaf under this word.
+//!
+//! So of a leaf without hidden rows, the entries less the tombstones are the answer. Other leaves
+//! are looked at block by block, and then entry by entry; an entry in a heap block that the map
+//! does not speak for is looked up in the table, under the snapshot. That may come later, when
+//! nothing is locked any more: a row that the snapshot sees keeps its TID as long as the snapshot
+//! lives, and whatever else gets the TID meanwhile the snapshot does not see. Entries of delta
+//! trees are all looked up: they can be newer than what was read of the map.
+//!
+//! The bits belong to one snapshot and one word: when the word changes, the map is read again. On a
+//! standby all of it holds too: replay brings tombstones, freed line pointers and bits in the
+//! order of the primary, and cancels the snapshots that would not see a block as the bit says.
+//!
+//! - this file: the way through the leaves and the delta trees; `map`: the visibility map
+//!
+//! A count is in no portion of a scan, and locks nothing for serializable transactions.
+
+mod map;
+
+use std::ops::{Deref, Range};
+
+use super::attempt::{Attempt, Interruption};
+use super::directory::{Directory, Which};
+use super::killed::PageId;
+use super::leaf::{LeafRef, OpenLeaf, read_leaf};
+use super::scan::Rows;
+use super::tombstones::{Tombstones, read_tombstones};
+use crate::corruption::{Result, ensure_that};
+use crate::entries::Entries;
+use crate::entry::{Block, Entry, Fence, HeapTid, Side};
+use crate::fault::{Fault, injected};
+use crate::key::{Code, Interval, Word};
+use crate::memory::Add;
+use crate::page::PageBytes;
+use crate::page::leaf::Leaf;
+use crate::stop::{StopPoint, stop_at};
+use crate::store::Store;
+use map::Map;
+pub use map::{BLOCKS_OF_PAGE, MAP_BYTES, MapBytes};
+
+/// Leaves that are counted in one step.
+const LEAVES_AT_ONCE: usize = 64;
+/// Leaves that are asked for ahead of the one that is read.
+const LEAVES_AHEAD: usize = 16;
+/// Entries after which a step ends: of delta trees, and of rows to look up.
+const ENTRIES_AT_ONCE: usize = 8192;
+
+/// What a table says of its rows, to a count under a snapshot.
+pub trait CountedTable: Rows {
+    /// How many blocks it has.
+    fn blocks(&mut self) -> u32;
+    /// Reads a page of its visibility map, from 0: two bits for each block.
+    fn read_map(&mut self, page: u32, bytes: &mut MapBytes);
+}
+
+/// What was counted, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Rows that the snapshot sees.
+    pub rows: u64,
+    /// Leaves that were read.
+    pub leaves: u64,
+    /// Entries of leaves that were looked at one by one.
+    pub decoded: u64,
+    /// Rows that were looked up in the table: those of delta trees included.
+    pub looked_up: u64,
+}
+
+/// A count that goes on from step to step. It keeps its memory.
+pub struct Count<C = Word> {
+    /// Everything before this position is counted.
+    reached: Fence<C>,
+    /// What was read of the visibility map under the state with this word.
+    map: Map,
+    word: Option<u64>,
+    counted: Counted,
+    /// Of the step: what it counts, entries of delta trees, and rows to look up.
+    step: Counted,
+    fresh: Vec<Entry<C>>,
+    doubtful: Vec<HeapTid>,
+    /// Memory for what is decoded.
+    tids: Vec<HeapTid>,
+    entries: Entries<C>,
+}
+
+/// Whether an entry with this code is counted.
+pub type CodeFilter<'f, C> = Option<&'f dyn Fn(&C) -> bool>;
+
+impl<C: Code> Default for Count<C> {
+    fn default() -> Count<C> {
+        Count {
+            reached: Fence::MIN,
+            map: Map::default(),
+            word: None,
+            counted: Counted::default(),
+            step: Counted::default(),
+            fresh: Vec::new(),
+            doubtful: Vec::new(),
+            tids: Vec::new(),
+            entries: Entries::default(),
+        }
+    }
+}
+
+impl<C: Code> Count<C> {
+    /// Begins to count other intervals, under the same snapshot.
+    pub fn restart(&mut self) {
+        self.reached = Fence::MIN;
+        self.counted = Counted::default();
+    }
+
+    /// What was counted since the count began.
+    pub fn counted(&self) -> Counted {
+        self.counted
+    }
+
+    /// Counts some more entries of sorted, disjoint intervals. Whether there may be more. The
+    /// snapshot of the table was taken before the first call.
+    ///
+    /// # Errors
+    /// If a page is damaged.
+    pub fn step<S: Store<Code = C>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory<C>,
+        intervals: &[Interval<C>],
+        filter: CodeFilter<'_, C>,
+        table: &mut impl CountedTable,
+    ) -> Result<bool> {
+        loop {
+            directory.refresh(store)?;
+            self.step = Counted::default();
+            self.fresh.clear();
+            self.doubtful.clear();
+            match self.try_step(store, directory, intervals, filter, table) {
+                Err(Interruption::Corrupted(corruption)) => return Err(corruption),
+                Err(Interruption::Changed) => {}
+                Ok(None) => return Ok(false),
+                Ok(Some(reached)) => {
+                    self.reached = reached;
+                    self.look_up(table);
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// Looks up what the leaves and the map did not tell, and adds what the step has found.
+    fn look_up(&mut self, table: &mut impl CountedTable) {
+        self.doubtful.add_all(self.fresh.iter().map(|entry| entry.tid));
+        // Neighbours in the table are read together.
+        self.doubtful.sort_unstable();
+        let seen = self.doubtful.iter().filter(|&&tid| table.sees(tid)).count();
+        self.counted.rows += self.step.rows + seen as u64;
+        self.counted.leaves += self.step.leaves;
+        self.counted.decoded += self.step.decoded;
+        self.counted.looked_up += self.doubtful.len() as u64;
+    }
+
+    /// One step under one state. Returns up to where everything is counted then; `None` if that was
+    /// so before.
+    fn try_step<S: Store<Code = C>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory<C>,
+        intervals: &[Interval<C>],
+        filter: CodeFilter<'_, C>,
+        table: &mut impl CountedTable,
+    ) -> Attempt<Option<Fence<C>>> {
+        let done = intervals.partition_point(|i| Fence::after(i.high) <= self.reached);
+        let Some(interval) = intervals.get(done) else { return Ok(None) };
+        let from = self.reached.max(Fence::before(interval.low));
+        let word = directory.state().word;
+        if self.word != Some(word) && !(self.word.is_some() && injected(Fault::KeepMap)) {
+            self.map.begin(table);
+            self.word = Some(word);
+        }
+        let (leaf, leaves) = (directory.route(store, from)?, directory.leaves());
+        let first = leaf.map_or(0, |leaf| leaf.ordinal);
+        let stop = leaves.min(first + LEAVES_AT_ONCE);
+        let mut bound = Fence::after(interval.high);
+        if stop < leaves {
+            directory.leaf(store, stop)?;
+            bound = bound.min(directory.low(store, stop)?);
+        }
+        if self.map.unread() <= stop - first {
+            stop_at(StopPoint::CountBeforeMap);
+            self.map.read_all(table);
+        }
+        for which in [Which::Active, Which::Frozen] {
+            bound = self.collect_fresh(store, directory, which, (from, bound))?;
+        }
+        let (mut next, mut position) = (leaf, from);
+        while let Some(at) = next.take_if(|_| position < bound) {
+            self.ask_ahead(store, directory, at.ordinal, stop)?;
+            let asked = (position, bound);
+            position = self.count_leaf(store, directory, at, asked, filter, table)?;
+            if self.doubtful.len() >= ENTRIES_AT_ONCE {
+                bound = bound.min(position);
+            }
+            if at.ordinal + 1 < leaves && position < bound {
+                next = Some(directory.leaf(store, at.ordinal + 1)?);
+            }
+        }
+        ensure_that(leaf.is_none() || position >= bound, "leaves up to the end")?;
+        self.fresh.retain(|&entry| {
+            Fence::at(entry) < bound && filter.is_none_or(|passes| passes(&entry.key.code))
+        });
+        Ok(Some(bound))
+    }
+
+    /// Asks for leaves that come soon, where they are to be read from disk.
+    fn ask_ahead<S: Store<Code = C>>(
+        &self,
+        store: &S,
+        directory: &mut Directory<C>,
+        ordinal: usize,
+        stop: usize,
+    ) -> Attempt<()> {
+        if !ordinal.is_multiple_of(LEAVES_AHEAD) || !directory.is_resident() {
+            return Ok(());
+        }
+        for ahead in ordinal + 1..stop.min(ordinal + 1 + 2 * LEAVES_AHEAD) {
+            let leaf = directory.leaf(store, ahead)?;
+            if leaf.hint == 0 {
+                directory.remember_hint(leaf, store.prefetch(leaf.block));
+            }
+        }
+        Ok(())
+    }
+
+    /// Collects the entries of a delta tree between two positions: as many as a step may have.
+    /// Returns up to where these are all.
+    fn collect_fresh<S: Store<Code = C>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory<C>,
+        which: Which,
+        (from, mut bound): (Fence<C>, Fence<C>),
+    ) -> Attempt<Fence<C>> {
+        let state = *directory.state();
+        // Below the watermark a frozen tree has nothing, whatever its pages still say.
+        let mut position = if which == Which::Frozen { from.max(state.watermark) } else { from };
+        while position < bound {
+            let Some((routes, killed)) = directory.delta_and_killed(store, which)? else {
+                return Ok(bound);
+            };
+            let open = routes.read_leaf(store, state.word, position, Side::At)?;
+            let node = open.view();
+            let killed = killed.of(&PageId::of_delta(&node));
+            node.visit(position, node.high().min(bound), |slot, entry| {
+                if killed.is_none_or(|killed| !killed.has(slot)) {
+                    self.fresh.push(entry);
+                }
+            })?;
+            position = node.high();
+            if self.fresh.len() >= ENTRIES_AT_ONCE {
+                bound = bound.min(position);
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Counts what a leaf has between two positions, the first of which is its own. Returns the
+    /// second one, or where the leaf ends if that comes first.
+    fn count_leaf<S: Store<Code = C>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory<C>,
+        at: LeafRef,
+        (from, bound): (Fence<C>, Fence<C>),
+        filter: CodeFilter<'_, C>,
+        table: &mut impl CountedTable,
+    ) -> Attempt<Fence<C>> {
+        let word = directory.state().word;
+        loop {
+            let open = read_leaf(store, word, at)?;
+            open.check_holds(Side::At, from)?;
+            let leaf = open.view();
+            directory.remember(open.at, &leaf);
+            let bound = bound.min(leaf.high());
+            let start = if from == leaf.low() { 0 } else { leaf.slot_of(from)? };
+            let end = if bound == leaf.high() { leaf.entries() } else { leaf.slot_of(bound)? };
+            let slots = start..end.max(start);
+            if !self.map.is_clean() && !slots.is_empty() {
+                let blocks = heap_blocks(&leaf, &slots)?;
+                if !self.map.has_read(&blocks) {
+                    let first_look = open.copied();
+                    drop(open);
+                    stop_at(StopPoint::CountBeforeMap);
+                    self.map.read(&blocks, table);
+                    stop_at(StopPoint::CountBeforeLeaf);
+                    if injected(Fault::MapAfterLeaf) {
+                        self.count_slots(store, word, &first_look, slots, filter)?;
+                        return Ok(bound);
+                    }
+                    continue;
+                }
+            }
+            self.count_slots(store, word, &open, slots, filter)?;
+            return Ok(bound);
+        }
+    }
+
+    /// Counts the entries of some slots of a leaf, which is locked.
+    fn count_slots<S: Store<Code = C>, P: Deref<Target = PageBytes>>(
+        &mut self,
+        store: &S,
+        word: u64,
+        open: &OpenLeaf<P, C>,
+        slots: Range<usize>,
+        filter: CodeFilter<'_, C>,
+    ) -> Attempt<()> {
+        let leaf = open.view();
+        self.step.leaves += 1;
+        if slots.is_empty() {
+            return Ok(());
+        }
+        if filter.is_none() && (self.map.is_clean() || self.is_clean(&leaf, &slots)?) {
+            let dead = match leaf.tombstones() {
+                0 => 0,
+                all if slots.len() == leaf.entries() => all,
+                _ => read_tombstones(store, word, &leaf)?.count_within(&slots),
+            };
+            self.step.rows += slots.len().saturating_sub(dead) as u64;
+            return Ok(());
+        }
+        let dead = match leaf.tombstones() {
+            0 => None,
+            _ => Some(read_tombstones(store, word, &leaf)?),
+        };
+        match filter {
+            None => self.count_blocks(&leaf, slots, dead.as_ref()),
+            Some(passes) => self.count_entries(&leaf, slots, dead.as_ref(), passes),
+        }
+    }
+
+    /// Whether everybody sees the rows of all slots of a range, as far as the map tells.
+    fn is_clean(&self, leaf: &Leaf<'_, C>, slots: &Range<usize>) -> Result<bool> {
+        Ok(self.map.are_clean(&heap_blocks(leaf, slots)?))
+    }
+
+    /// Counts the entries of some slots block by block.
+    fn count_blocks<P: Deref<Target = PageBytes>>(
+        &mut self,
+        leaf: &Leaf<'_, C>,
+        slots: Range<usize>,
+        dead: Option<&Tombstones<'_, P, C>>,
+    ) -> Attempt<()> {
+        let Count { map, step, tids, doubtful, .. } = self;
+        leaf.visit_tids(slots, |block| {
+            if map.are_clean(&block.heap_blocks()) {
+                let dead = dead.map_or(0, |dead| dead.count_within(&block.slots));
+                step.rows += block.slots.len().saturating_sub(dead) as u64;
+                return;
+            }
+            tids.clear();
+            block.decode(tids);
+            step.decoded += tids.len() as u64;
+            let living = block.slots.clone().zip(tids.iter());
+            let living = living.filter(|&(slot, _)| dead.is_none_or(|dead| !dead.has(slot)));
+            tell_apart(map, living.map(|(_, &tid)| tid), step, doubtful);
+        })?;
+        Ok(())
+    }
+
+    /// Counts the entries of some slots whose codes pass a filter.
+    fn count_entries<P: Deref<Target = PageBytes>>(
+        &mut self,
+        leaf: &Leaf<'_, C>,
+        slots: Range<usize>,
+        dead: Option<&Tombstones<'_, P, C>>,
+        passes: &dyn Fn(&C) -> bool,
+    ) -> Attempt<()> {
+        let Count { map, step, entries, doubtful, .. } = self;
+        entries.clear();
+        entries.set_class(leaf.class());
+        leaf.decode(slots.start, slots.end, entries)?;
+        step.decoded += slots.len() as u64;
+        let all = slots.zip(entries.codes().iter().zip(entries.tids()));
+        let counted = all.filter(|&(slot, (code, _))| {
+            passes(code) && dead.is_none_or(|dead| !dead.has(slot))
+        });
+        tell_apart(map, counted.map(|(_, (_, &tid))| tid), step, doubtful);
+        Ok(())
+    }
+}
+
+/// Adds living entries to what is counted, or to what is to be looked up.
+fn tell_apart(
+    map: &Map,
+    living: impl Iterator<Item = HeapTid>,
+    step: &mut Counted,
+    doubtful: &mut Vec<HeapTid>,
+) {
+    let mut last: Option<(Block, bool)> = None;
+    for tid in living {
+        let block = tid.block();
+        let is_clean = match last {
+            Some((same, is_clean)) if same == block => is_clean,
+            _ => map.is_clean() || map.are_clean(&(block..=block)),
+        };
+        last = Some((block, is_clean));
+        match is_clean {
+            true => step.rows += 1,
+            false => doubtful.add(tid),
+        }
+    }
+}
+
+/// Two heap blocks between which those of the slots of a range lie.
+fn heap_blocks<C: Code>(
+    leaf: &Leaf<'_, C>,
+    slots: &Range<usize>,
+) -> Result<std::ops::RangeInclusive<Block>> {
+    let (mut first, mut last) = (Block::MAX, 0);
+    leaf.visit_tids(slots.clone(), |block| {
+        let blocks = block.heap_blocks();
+        (first, last) = (first.min(*blocks.start()), last.max(*blocks.end()));
+    })?;
+    Ok(first..=last)
+}
