@@ -21,6 +21,8 @@ mod am;
 
 mod worker;
 
+mod node;
+
 mod sql;
 
 #[cfg(feature = "stop_points")]
@@ -40,6 +42,7 @@ pub extern "C-unwind" fn _PG_init() {
     relation::options::register();
     storage::session::register_settings();
     merge::register_settings();
+    node::register();
     #[cfg(feature = "stop_points")]
     stop_points::register();
     // A setting of this prefix that is not known is a mistake, and from now on said to be one.

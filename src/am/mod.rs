@@ -3,12 +3,14 @@
 //! - [`handler`]: which callbacks there are; [`validate`]: whether an operator class fits them
 //! - `build`: CREATE INDEX and REINDEX; `insert`: one row; `vacuum`: removing dead entries
 //! - `scan`: reading in order, or into a bitmap; `cost`: what the planner is told of it
+//! - [`count`]: how many rows a snapshot sees
 //! - [`unique_violation`]: the errors of unique indexes
 //! - [`dead_rows`]: which rows are dead, as the table says
 //! - [`serializable`]: predicate locks
 
 mod build;
 mod cost;
+pub(crate) mod count;
 mod dead_rows;
 mod handler;
 mod insert;
@@ -19,3 +21,16 @@ mod tests;
 mod unique_violation;
 mod vacuum;
 mod validate;
+
+use pgrx::pg_sys;
+
+/// Whether the planner speaks of an index of this access method.
+///
+/// # Safety
+/// `index` is valid.
+pub(crate) unsafe fn is_index_of_ours(index: *mut pg_sys::IndexOptInfo) -> bool {
+    // SAFETY: by contract.
+    let estimate = unsafe { (*index).amcostestimate };
+    let own = cost::amcostestimate as *const ();
+    estimate.is_some_and(|estimate| std::ptr::eq(estimate as *const (), own))
+}

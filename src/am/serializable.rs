@@ -18,7 +18,7 @@ use learned_index::tree::scan::PredicateLocks;
 use pgrx::pg_sys;
 use pgrx::pg_sys::ffi;
 
-use crate::relation::OpenIndex;
+use crate::relation::{OpenIndex, OpenTable};
 
 use predicate_h::{
     CheckForSerializableConflictIn, PageIsPredicateLocked, PredicateLockPage, PredicateLockRelation,
@@ -67,6 +67,26 @@ fn is_serializable(index: OpenIndex) -> bool {
     // SAFETY: the level is this session's own.
     let level = unsafe { pg_sys::XactIsoLevel };
     level == pg_sys::XACT_SERIALIZABLE as i32 && !index.is_temporary()
+}
+
+/// Locks all of a table for a serializable transaction that counts its rows.
+///
+/// # Safety
+/// The relations are open, and `snapshot` is null or valid.
+pub(super) unsafe fn lock_table_if_serializable(
+    index: OpenIndex,
+    table: OpenTable,
+    snapshot: pg_sys::Snapshot,
+) {
+    // SAFETY: by contract.
+    unsafe {
+        if locks_reads(index, snapshot) {
+            ffi::pg_guard_ffi_boundary(
+                #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
+                || PredicateLockRelation(table.raw(), snapshot),
+            );
+        }
+    }
 }
 
 /// Whether a scan has to lock what it reads.

@@ -256,6 +256,13 @@ impl OpenIndex {
         (self.key_types()[column], compare)
     }
 
+    /// The column of the table that a column of the index, from 0, is; 0: it is an expression.
+    pub(crate) fn table_column(&self, column: usize) -> pg_sys::AttrNumber {
+        let columns = usize::from(self.definition().indnatts as u16);
+        // SAFETY: an open index tells of each of its columns.
+        unsafe { self.definition().indkey.values.as_slice(columns)[column] }
+    }
+
     /// `INDOPTION_` bits of a key column, from 0.
     pub(crate) fn column_options(&self, column: usize) -> u32 {
         // SAFETY: an ordered index has an option for each key column.

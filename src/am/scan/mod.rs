@@ -9,10 +9,10 @@
 mod heap_ahead;
 mod killed;
 mod product;
-mod quals;
+pub(super) mod quals;
 #[cfg(any(test, feature = "pg_test"))]
 mod quals_tests;
-mod visible;
+pub(super) mod visible;
 
 use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
@@ -211,9 +211,24 @@ unsafe fn guard_of(scan: pg_sys::IndexScanDesc) -> Guard {
 /// `scan` is valid.
 #[inline]
 unsafe fn count_search(scan: pg_sys::IndexScanDesc) {
-    // SAFETY: by contract; this is `pgstat_count_index_scan` of pgstat.h.
+    // SAFETY: by contract.
     unsafe {
-        let index = (*scan).indexRelation;
+        count_use((*scan).indexRelation);
+        #[cfg(feature = "pg18")]
+        if let Some(instrument) = (*scan).instrument.as_mut() {
+            instrument.nsearches += 1;
+        }
+    }
+}
+
+/// Counts a use of an index, for `pg_stat_all_indexes`: `pgstat_count_index_scan` of pgstat.h.
+///
+/// # Safety
+/// The index is open.
+#[inline]
+pub(super) unsafe fn count_use(index: pg_sys::Relation) {
+    // SAFETY: by contract.
+    unsafe {
         if (*index).pgstat_info.is_null() && (*index).pgstat_enabled {
             pg_sys::pgstat_assoc_relation(index);
         }
@@ -226,10 +241,6 @@ unsafe fn count_search(scan: pg_sys::IndexScanDesc) {
             {
                 counts.counts.numscans += 1;
             }
-        }
-        #[cfg(feature = "pg18")]
-        if let Some(instrument) = (*scan).instrument.as_mut() {
-            instrument.nsearches += 1;
         }
     }
 }

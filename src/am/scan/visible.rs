@@ -7,7 +7,8 @@ use std::sync::atomic::{Ordering, fence};
 
 use learned_index::entry::{Block, HeapTid};
 use learned_index::page::PAGE_SIZE;
-use learned_index::tree::scan::Visibility;
+use learned_index::tree::count::{BLOCKS_OF_PAGE, MAP_BYTES};
+use learned_index::tree::scan::{Rows, Visibility};
 use pgrx::prelude::*;
 
 use crate::column::tid::item_pointer;
@@ -16,7 +17,7 @@ use crate::relation::OpenTable;
 #[pg_guard]
 unsafe extern "C-unwind" {
     /// Of access/visibilitymap.h, which pgrx does not bind everywhere.
-    fn visibilitymap_get_status(
+    pub(crate) fn visibilitymap_get_status(
         heap: pg_sys::Relation,
         block: pg_sys::BlockNumber,
         map: *mut pg_sys::Buffer,
@@ -27,8 +28,9 @@ unsafe extern "C-unwind" {
 /// (visibilitymap.c).
 const MAP_HEADER: usize = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
 const BLOCKS_OF_BYTE: u32 = 4;
-const BLOCKS_OF_PAGE: u32 = (PAGE_SIZE - MAP_HEADER) as u32 * BLOCKS_OF_BYTE;
-const _: () = assert!(MAP_HEADER == 24 && pg_sys::VISIBILITYMAP_ALL_VISIBLE == 1);
+const _: () = assert!(PAGE_SIZE - MAP_HEADER == MAP_BYTES);
+const _: () = assert!(BLOCKS_OF_PAGE == MAP_BYTES as u32 * BLOCKS_OF_BYTE);
+const _: () = assert!(pg_sys::VISIBILITYMAP_ALL_VISIBLE == 1);
 
 /// A page of a table's visibility map that a scan keeps pinned.
 #[derive(Default)]
@@ -65,25 +67,25 @@ impl MapPage {
     }
 }
 
-/// A table under the snapshot of a scan, for one portion.
-pub(crate) struct TableRows<'s> {
+/// The rows of a table that a snapshot sees.
+pub(crate) struct SeenRows {
     table: OpenTable,
     snapshot: pg_sys::Snapshot,
-    /// The page of the visibility map that was read last. The scan keeps it.
-    map: &'s mut MapPage,
     /// What the rows are read with, once there is one to read; null until then.
     fetch: *mut pg_sys::IndexFetchTableData,
     slot: *mut pg_sys::TupleTableSlot,
 }
 
-impl TableRows<'_> {
+impl SeenRows {
     /// # Safety
-    /// `scan` is an index scan with a table and a snapshot, both valid as long as this lives.
-    pub(crate) unsafe fn of(scan: pg_sys::IndexScanDesc, map: &mut MapPage) -> TableRows<'_> {
-        // SAFETY: by contract.
-        let (table, snapshot) =
-            unsafe { (OpenTable::new((*scan).heapRelation), (*scan).xs_snapshot) };
-        TableRows { table, snapshot, map, fetch: ptr::null_mut(), slot: ptr::null_mut() }
+    /// `snapshot` is an MVCC snapshot, valid as long as this lives.
+    pub(crate) unsafe fn new(table: OpenTable, snapshot: pg_sys::Snapshot) -> SeenRows {
+        SeenRows { table, snapshot, fetch: ptr::null_mut(), slot: ptr::null_mut() }
+    }
+
+    /// The table.
+    pub(crate) fn table(&self) -> OpenTable {
+        self.table
     }
 
     /// Gives back what reading rows needed. Not a destructor: after an error the transaction's
@@ -105,17 +107,6 @@ impl TableRows<'_> {
         }
     }
 
-    /// Whether all rows of a block are visible to everybody, as another page of the map says.
-    #[cold]
-    fn read_map(&mut self, block: Block) -> bool {
-        let (heap, map): (_, *mut pg_sys::Buffer) = (self.table.raw(), &mut self.map.buffer);
-        // SAFETY: the table is open; the buffer is this scan's, and exchanged for the one of the
-        // right page.
-        let status = unsafe { visibilitymap_get_status(heap, block, map) };
-        self.map.number = block / BLOCKS_OF_PAGE;
-        u32::from(status) & pg_sys::VISIBILITYMAP_ALL_VISIBLE != 0
-    }
-
     fn begin(&mut self) {
         // SAFETY: the table is open; every table access method has this function.
         unsafe {
@@ -131,21 +122,7 @@ impl TableRows<'_> {
     }
 }
 
-impl Visibility for TableRows<'_> {
-    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]) {
-        let mut last = (pg_sys::InvalidBlockNumber, false);
-        for (tid, answer) in tids.iter().zip(answers) {
-            let block = tid.block();
-            if block != last.0 {
-                let known = self.map.all_visible(block);
-                last = (block, known.unwrap_or_else(|| self.read_map(block)));
-            }
-            *answer = last.1;
-        }
-        // The map is read without a lock. What is read after it must not come from before it.
-        fence(Ordering::Acquire);
-    }
-
+impl Rows for SeenRows {
     fn sees(&mut self, tid: HeapTid) -> bool {
         if self.fetch.is_null() {
             self.begin();
@@ -162,5 +139,62 @@ impl Visibility for TableRows<'_> {
                 || read(fetch, &raw mut tid, snapshot, slot, &raw mut call_again, ptr::null_mut()),
             )
         }
+    }
+}
+
+/// A table under the snapshot of a scan, for one portion.
+pub(crate) struct TableRows<'s> {
+    rows: SeenRows,
+    /// The page of the visibility map that was read last. The scan keeps it.
+    map: &'s mut MapPage,
+}
+
+impl TableRows<'_> {
+    /// # Safety
+    /// `scan` is an index scan with a table and a snapshot, both valid as long as this lives.
+    pub(crate) unsafe fn of(scan: pg_sys::IndexScanDesc, map: &mut MapPage) -> TableRows<'_> {
+        // SAFETY: by contract.
+        let rows =
+            unsafe { SeenRows::new(OpenTable::new((*scan).heapRelation), (*scan).xs_snapshot) };
+        TableRows { rows, map }
+    }
+
+    /// See [`SeenRows::finish`].
+    pub(crate) fn finish(self) {
+        self.rows.finish();
+    }
+
+    /// Whether all rows of a block are visible to everybody, as another page of the map says.
+    #[cold]
+    fn read_map(&mut self, block: Block) -> bool {
+        let heap = self.rows.table.raw();
+        let map: *mut pg_sys::Buffer = &mut self.map.buffer;
+        // SAFETY: the table is open; the buffer is this scan's, and exchanged for the one of the
+        // right page.
+        let status = unsafe { visibilitymap_get_status(heap, block, map) };
+        self.map.number = block / BLOCKS_OF_PAGE;
+        u32::from(status) & pg_sys::VISIBILITYMAP_ALL_VISIBLE != 0
+    }
+}
+
+impl Rows for TableRows<'_> {
+    fn sees(&mut self, tid: HeapTid) -> bool {
+        self.rows.sees(tid)
+    }
+}
+
+impl Visibility for TableRows<'_> {
+    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]) {
+        let mut last = (pg_sys::InvalidBlockNumber, false);
+        for (tid, answer) in tids.iter().zip(answers) {
+            let block = tid.block();
+            if block != last.0 {
+                let known = self.map.all_visible(block);
+                last = (block, known.unwrap_or_else(|| self.read_map(block)));
+            }
+            *answer = last.1;
+        }
+        // The map is read without a lock. What is read after it must not come from before it.
+        fence(Ordering::Acquire);
     }
 }

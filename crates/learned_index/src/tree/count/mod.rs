@@ -119,12 +119,6 @@ impl<C: Code> Default for Count<C> {
 }
 
 impl<C: Code> Count<C> {
-    /// Begins to count other intervals, under the same snapshot.
-    pub fn restart(&mut self) {
-        self.reached = Fence::MIN;
-        self.counted = Counted::default();
-    }
-
     /// What was counted since the count began.
     pub fn counted(&self) -> Counted {
         self.counted
@@ -394,9 +388,8 @@ impl<C: Code> Count<C> {
         leaf.decode(slots.start, slots.end, entries)?;
         step.decoded += slots.len() as u64;
         let all = slots.zip(entries.codes().iter().zip(entries.tids()));
-        let counted = all.filter(|&(slot, (code, _))| {
-            passes(code) && dead.is_none_or(|dead| !dead.has(slot))
-        });
+        let counted = all
+            .filter(|&(slot, (code, _))| passes(code) && dead.is_none_or(|dead| !dead.has(slot)));
         tell_apart(map, counted.map(|(_, (_, &tid))| tid), step, doubtful);
         Ok(())
     }

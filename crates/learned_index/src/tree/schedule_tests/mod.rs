@@ -149,13 +149,9 @@ impl Cast {
                 World::reader,
                 World::checker,
             ],
-            Cast::Counts => vec![
-                scattered,
-                World::merger,
-                World::vacuum,
-                World::counter,
-                World::counter,
-            ],
+            Cast::Counts => {
+                vec![scattered, World::merger, World::vacuum, World::counter, World::counter]
+            }
             Cast::Kills => vec![
                 World::tail_inserter,
                 World::tail_inserter,

@@ -1,0 +1,143 @@
+//! What EXPLAIN says of a count.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::PgList;
+use pgrx::prelude::*;
+
+use super::plan::{Answer, CountPlan};
+use super::state::run_of;
+use crate::node::condition::Condition;
+use crate::report::carried::carrying;
+
+/// Adds to EXPLAIN the index, the conditions and, with ANALYZE, what was done.
+///
+/// # Safety
+/// Called by the core with a node that has begun.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn explain(
+    node: *mut pg_sys::CustomScanState,
+    ancestors: *mut pg_sys::List,
+    explain: *mut pg_sys::ExplainState,
+) {
+    // SAFETY: by contract.
+    unsafe {
+        let run = run_of(node);
+        let plan = (*node).ss.ps.plan;
+        show_text(explain, c"Index", pg_sys::get_rel_name(run.plan.index));
+        let custom = plan.cast::<pg_sys::CustomScan>();
+        let context = pg_sys::set_deparse_context_plan((*explain).deparse_cxt, plan, ancestors);
+        let conditions = conditions_of(&run.plan, (*custom).custom_exprs, context);
+        if !conditions.is_empty()
+            && let Ok(text) = CString::new(conditions)
+        {
+            show_text(explain, c"Index Cond", text.as_ptr());
+        }
+        if (*explain).analyze {
+            let counted = run.counted;
+            let counts = run.plan.answers.iter().any(|answer| !matches!(answer, Answer::First(..)));
+            if counts {
+                show_number(explain, c"Leaves Counted", counted.leaves);
+                show_number(explain, c"Entries Decoded", counted.decoded);
+                show_number(explain, c"Rows Looked Up", counted.looked_up);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Called while EXPLAIN shows a node; the text is valid or null.
+unsafe fn show_text(
+    explain: *mut pg_sys::ExplainState,
+    label: &CStr,
+    text: *const std::ffi::c_char,
+) {
+    // SAFETY: by contract.
+    unsafe {
+        if !text.is_null() {
+            pg_sys::ExplainPropertyText(label.as_ptr(), text, explain);
+        }
+    }
+}
+
+/// # Safety
+/// Called while EXPLAIN shows a node.
+unsafe fn show_number(explain: *mut pg_sys::ExplainState, label: &CStr, number: u64) {
+    // SAFETY: by contract.
+    unsafe {
+        pg_sys::ExplainPropertyUInteger(label.as_ptr(), std::ptr::null(), number, explain);
+    }
+}
+
+/// The conditions as SQL.
+///
+/// # Safety
+/// The values are those of the plan, the context is for its expressions.
+unsafe fn conditions_of(
+    plan: &CountPlan,
+    values: *mut pg_sys::List,
+    context: *mut pg_sys::List,
+) -> String {
+    // SAFETY: by contract.
+    let values = unsafe { PgList::<pg_sys::Node>::from_pg(values) };
+    let mut values = values.iter_ptr();
+    let mut shown = Vec::new();
+    for condition in &plan.conditions {
+        let value = if condition.has_value() { values.next() } else { None };
+        // SAFETY: by contract.
+        shown.push(unsafe { condition_of(plan.index, condition, value, context) });
+    }
+    match shown.len() {
+        0 | 1 => shown.concat(),
+        _ => format!("({})", shown.join(" AND ")),
+    }
+}
+
+/// # Safety
+/// As [`conditions_of`].
+unsafe fn condition_of(
+    index: pg_sys::Oid,
+    condition: &Condition,
+    value: Option<*mut pg_sys::Node>,
+    context: *mut pg_sys::List,
+) -> String {
+    // SAFETY: by contract.
+    unsafe {
+        let column = column_of(index, condition.column);
+        let Some(value) = value else {
+            let test = if condition.admits_null() { "IS NULL" } else { "IS NOT NULL" };
+            return format!("({column} {test})");
+        };
+        let operator = text_of(pg_sys::get_opname(condition.operator));
+        let value = carrying(|| text_of(pg_sys::deparse_expression(value, context, false, false)));
+        match condition.flags & pg_sys::SK_SEARCHARRAY as i32 {
+            0 => format!("({column} {operator} {value})"),
+            _ => format!("({column} {operator} ANY ({value}))"),
+        }
+    }
+}
+
+/// A column of an index, from 1, as `pg_get_indexdef` shows it.
+///
+/// # Safety
+/// Within a transaction.
+unsafe fn column_of(index: pg_sys::Oid, column: i32) -> String {
+    // SAFETY: by contract; what the function gives is a text.
+    unsafe {
+        let function = pg_sys::Oid::from(pg_sys::F_PG_GET_INDEXDEF_OID_INT4_BOOL);
+        let collation = pg_sys::InvalidOid;
+        let (column, pretty) = (pg_sys::Datum::from(column), pg_sys::Datum::from(true));
+        let text = pg_sys::OidFunctionCall3Coll(function, collation, index.into(), column, pretty);
+        text_of(pg_sys::text_to_cstring(text.cast_mut_ptr()))
+    }
+}
+
+/// # Safety
+/// The string is null or valid.
+unsafe fn text_of(string: *const std::ffi::c_char) -> String {
+    if string.is_null() {
+        return String::new();
+    }
+    // SAFETY: by contract.
+    unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
+}

@@ -1,0 +1,32 @@
+//! `SELECT count(*)`: an answer from the index alone, where the table's blocks are all-visible.
+//!
+//! - [`query`]: which queries are such; [`path`]: offering a path, and its cost; `plan`: what the
+//!   plan keeps
+//! - `state`: carrying it out; `explain`: what EXPLAIN says of it
+
+mod explain;
+mod path;
+mod plan;
+mod query;
+mod state;
+
+pub(super) use path::add_path;
+
+use pgrx::pg_sys;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+
+static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
+
+/// Makes the setting and the plan node known.
+pub(super) fn register() {
+    GucRegistry::define_bool_guc(
+        c"omendb_learned.enable_count",
+        c"Enables the planner's use of counts from learned indexes.",
+        c"",
+        &ENABLED,
+        GucContext::Userset,
+        GucFlags::EXPLAIN,
+    );
+    // SAFETY: the methods live as long as the process does.
+    unsafe { pg_sys::RegisterCustomScanMethods(&raw const plan::METHODS.0) };
+}

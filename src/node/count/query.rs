@@ -1,0 +1,214 @@
+//! Which queries ask how many rows of a table there are, and nothing that an index cannot tell.
+
+use pgrx::PgList;
+use pgrx::pg_sys::{self, NodeTag};
+
+use crate::am::is_index_of_ours;
+
+/// `Anum_pg_aggregate_aggsortop` of pg_aggregate_d.h.
+const SORT_OPERATOR: pg_sys::AttrNumber = 16;
+
+/// A query that asks for aggregates over the rows of one table, and for no groups.
+pub(super) struct Query {
+    /// The table, as the planner knows it.
+    pub(super) rel: *mut pg_sys::RelOptInfo,
+    pub(super) table: pg_sys::Oid,
+    /// The aggregates, each once: a list of `Aggref`.
+    pub(super) aggregates: *mut pg_sys::List,
+}
+
+/// What one aggregate asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The number of rows.
+    Rows,
+    /// The number of rows in which a column of the table is not NULL.
+    NotNull(pg_sys::AttrNumber),
+    /// The value of a column of the table that comes first by an operator.
+    First(pg_sys::AttrNumber, pg_sys::Oid),
+}
+
+impl Query {
+    /// A query, if it is of that kind, and its table has an index of ours.
+    ///
+    /// # Safety
+    /// Called while the planner makes paths for aggregates over `input`, which go to `output`.
+    pub(super) unsafe fn of(
+        root: *mut pg_sys::PlannerInfo,
+        input: *mut pg_sys::RelOptInfo,
+        output: *mut pg_sys::RelOptInfo,
+    ) -> Option<Query> {
+        // SAFETY: by contract.
+        unsafe {
+            let (parse, rel) = (&*(*root).parse, &*input);
+            let has_index = rel.reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL
+                && rel.rtekind == pg_sys::RTEKind::RTE_RELATION
+                && PgList::<pg_sys::IndexOptInfo>::from_pg(rel.indexlist)
+                    .iter_ptr()
+                    .any(|index| is_index_of_ours(index));
+            if !has_index || !asks_for_one_row(root, parse) || !rel.lateral_relids.is_null() {
+                return None;
+            }
+            let entry = &**(*root).simple_rte_array.add(rel.relid as usize);
+            if entry.inh || !entry.tablesample.is_null() || !is_heap(entry.relid) {
+                return None;
+            }
+            let aggregates = aggregates_of((*(*output).reltarget).exprs)?;
+            Some(Query { rel: input, table: entry.relid, aggregates })
+        }
+    }
+
+    /// What an aggregate asks for, if that is something that an index can tell.
+    ///
+    /// # Safety
+    /// The aggregate is one of this query.
+    pub(super) unsafe fn asked(&self, aggregate: *mut pg_sys::Aggref) -> Option<Asked> {
+        // SAFETY: by contract; a node is what its tag says.
+        unsafe {
+            let aggregate = &*aggregate;
+            let is_plain = aggregate.aggfilter.is_null()
+                && aggregate.aggdistinct.is_null()
+                && aggregate.aggorder.is_null()
+                && aggregate.aggdirectargs.is_null()
+                && aggregate.agglevelsup == 0
+                && aggregate.aggsplit == pg_sys::AggSplit::AGGSPLIT_SIMPLE;
+            let function = aggregate.aggfnoid.to_u32();
+            if !is_plain {
+                return None;
+            }
+            if function == pg_sys::F_COUNT_ {
+                return Some(Asked::Rows);
+            }
+            let args = PgList::<pg_sys::TargetEntry>::from_pg(aggregate.args);
+            let arg = (*args.get_ptr(0).filter(|_| args.len() == 1)?).expr;
+            if function == pg_sys::F_COUNT_ANY && (*arg).type_ == NodeTag::T_Const {
+                return (!(*arg.cast::<pg_sys::Const>()).constisnull).then_some(Asked::Rows);
+            }
+            let column = self.column(arg)?;
+            if function == pg_sys::F_COUNT_ANY {
+                return Some(match self.is_never_null(column) {
+                    true => Asked::Rows,
+                    false => Asked::NotNull(column),
+                });
+            }
+            let operator = sort_operator(aggregate.aggfnoid)?;
+            Some(Asked::First(column, operator))
+        }
+    }
+
+    /// The number of a column of the table, if an expression is one.
+    ///
+    /// # Safety
+    /// The expression is one of this query.
+    unsafe fn column(&self, expr: *mut pg_sys::Expr) -> Option<pg_sys::AttrNumber> {
+        // SAFETY: by contract; a node is what its tag says.
+        unsafe {
+            let var = expr.cast::<pg_sys::Var>();
+            let is_column = (*expr).type_ == NodeTag::T_Var
+                && (*var).varno as pg_sys::Index == (*self.rel).relid
+                && (*var).varlevelsup == 0
+                && (*var).varattno > 0;
+            is_column.then(|| (*var).varattno)
+        }
+    }
+
+    /// Whether a column of the table is declared NOT NULL, and has no NULLs.
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
+        // SAFETY: the planner's own.
+        unsafe { pg_sys::bms_is_member(column.into(), (*self.rel).notnullattnums) }
+    }
+
+    #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+    fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
+        // SAFETY: the query's table is locked, and has the column; the tuple is released.
+        unsafe {
+            let id = pg_sys::SysCacheIdentifier::ATTNUM as i32;
+            let tuple = pg_sys::SearchSysCache2(id, self.table.into(), column.into());
+            if tuple.is_null() {
+                return false;
+            }
+            let attribute = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_attribute>();
+            let is_never_null = (*attribute).attnotnull;
+            pg_sys::ReleaseSysCache(tuple);
+            is_never_null
+        }
+    }
+}
+
+/// Whether a query selects one row of aggregates, which nothing will be asked to find again.
+///
+/// # Safety
+/// Called while the planner makes paths for aggregates of this query.
+unsafe fn asks_for_one_row(root: *mut pg_sys::PlannerInfo, parse: &pg_sys::Query) -> bool {
+    // SAFETY: by contract.
+    let no_row_marks = unsafe { (*root).rowMarks.is_null() };
+    parse.commandType == pg_sys::CmdType::CMD_SELECT
+        && parse.hasAggs
+        && parse.groupClause.is_null()
+        && parse.groupingSets.is_null()
+        && parse.havingQual.is_null()
+        && parse.rowMarks.is_null()
+        && !parse.hasTargetSRFs
+        && no_row_marks
+}
+
+/// Whether a table's access method is heap: what a visibility map says is known of no other.
+///
+/// # Safety
+/// The table is locked.
+unsafe fn is_heap(table: pg_sys::Oid) -> bool {
+    // SAFETY: by contract; what is opened here is closed here.
+    unsafe {
+        let open = pg_sys::table_open(table, pg_sys::NoLock as pg_sys::LOCKMODE);
+        let class = &*(*open).rd_rel;
+        let kind = class.relkind as u8;
+        let is_heap = class.relam == pg_sys::HEAP_TABLE_AM_OID
+            && (kind == pg_sys::RELKIND_RELATION || kind == pg_sys::RELKIND_MATVIEW);
+        pg_sys::table_close(open, pg_sys::NoLock as pg_sys::LOCKMODE);
+        is_heap
+    }
+}
+
+/// The aggregates in some expressions, each once. `None` if there is anything beside them that
+/// comes from rows.
+///
+/// # Safety
+/// The expressions are those of a query with aggregates.
+unsafe fn aggregates_of(exprs: *mut pg_sys::List) -> Option<*mut pg_sys::List> {
+    let flags = pg_sys::PVC_INCLUDE_AGGREGATES
+        | pg_sys::PVC_RECURSE_WINDOWFUNCS
+        | pg_sys::PVC_RECURSE_PLACEHOLDERS;
+    // SAFETY: by contract; a list is a node.
+    unsafe {
+        let found = pg_sys::pull_var_clause(exprs.cast(), flags as i32);
+        let mut distinct: *mut pg_sys::List = std::ptr::null_mut();
+        for node in PgList::<pg_sys::Node>::from_pg(found).iter_ptr() {
+            if (*node).type_ != NodeTag::T_Aggref {
+                return None;
+            }
+            distinct = pg_sys::list_append_unique(distinct, node.cast());
+        }
+        (!distinct.is_null()).then_some(distinct)
+    }
+}
+
+/// The operator by which an aggregate gives the first of all values, if it does.
+///
+/// # Safety
+/// Within a transaction.
+unsafe fn sort_operator(function: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: by contract; the tuple is released.
+    unsafe {
+        let id = pg_sys::SysCacheIdentifier::AGGFNOID as i32;
+        let tuple = pg_sys::SearchSysCache1(id, function.into());
+        if tuple.is_null() {
+            return None;
+        }
+        let (column, mut is_null) = (SORT_OPERATOR, false);
+        let operator = pg_sys::SysCacheGetAttr(id, tuple, column, &mut is_null);
+        pg_sys::ReleaseSysCache(tuple);
+        let operator = pg_sys::Oid::from_u32(operator.value() as u32);
+        (!is_null && operator != pg_sys::InvalidOid).then_some(operator)
+    }
+}

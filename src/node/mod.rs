@@ -1,0 +1,20 @@
+//! Answers that the planner of the core does not know how to get from an index: a hook offers it
+//! paths of our own, and custom scans carry them out.
+//!
+//! - [`hooks`]: where the planner is met
+//! - [`count`]: how many rows there are
+//! - `condition`: what a query asks of the columns of an index, from the plan to the keys of a scan
+//!
+//! The planner loads this library when it opens the first index of ours, which is early enough for
+//! all hooks that are used here: nothing has to be preloaded. Without such an index on the table of
+//! a query, the hooks do nothing.
+
+mod condition;
+mod count;
+mod hooks;
+
+/// Makes hooks, plan nodes and settings known.
+pub(crate) fn register() {
+    count::register();
+    hooks::register();
+}
