@@ -2,10 +2,11 @@
 
 use std::ffi::{CStr, CString};
 
+use learned_index::tree::count::Counted;
 use pgrx::PgList;
 use pgrx::prelude::*;
 
-use super::plan::{Answer, CountPlan};
+use super::plan::{Answer, Part};
 use super::state::run_of;
 use crate::node::condition::Condition;
 use crate::report::carried::carrying;
@@ -22,25 +23,46 @@ pub(super) unsafe extern "C-unwind" fn explain(
 ) {
     // SAFETY: by contract.
     unsafe {
-        let run = run_of(node);
         let plan = (*node).ss.ps.plan;
-        show_text(explain, c"Index", pg_sys::get_rel_name(run.plan.index));
         let custom = plan.cast::<pg_sys::CustomScan>();
+        let values = PgList::<pg_sys::Node>::from_pg((*custom).custom_exprs);
+        let mut values = values.iter_ptr();
         let context = pg_sys::set_deparse_context_plan((*explain).deparse_cxt, plan, ancestors);
-        let conditions = conditions_of(&run.plan, (*custom).custom_exprs, context);
-        if !conditions.is_empty()
-            && let Ok(text) = CString::new(conditions)
-        {
-            show_text(explain, c"Index Cond", text.as_ptr());
+        let mut counted = Counted::default();
+        let mut counts = false;
+        let parts = &run_of(node).parts;
+        // Of several tables, so that each label is there once in its group.
+        let groups = parts.len() > 1;
+        let (list, one) = (c"Counted Indexes".as_ptr(), c"Counted Index".as_ptr());
+        if groups {
+            pg_sys::ExplainOpenGroup(list, list, false, explain);
         }
-        if (*explain).analyze {
-            let counted = run.counted;
-            let counts = run.plan.answers.iter().any(|answer| !matches!(answer, Answer::First(..)));
-            if counts {
-                show_number(explain, c"Leaves Counted", counted.leaves);
-                show_number(explain, c"Entries Decoded", counted.decoded);
-                show_number(explain, c"Rows Looked Up", counted.looked_up);
+        for part in parts {
+            if groups {
+                pg_sys::ExplainOpenGroup(one, std::ptr::null(), true, explain);
             }
+            show_text(explain, c"Index", pg_sys::get_rel_name(part.plan.index));
+            let conditions = conditions_of(&part.plan, &mut values, context);
+            if !conditions.is_empty()
+                && let Ok(text) = CString::new(conditions)
+            {
+                show_text(explain, c"Index Cond", text.as_ptr());
+            }
+            counted.leaves += part.counted.leaves;
+            counted.decoded += part.counted.decoded;
+            counted.looked_up += part.counted.looked_up;
+            counts |= part.plan.answers.iter().any(|answer| !matches!(answer, Answer::First(..)));
+            if groups {
+                pg_sys::ExplainCloseGroup(one, std::ptr::null(), true, explain);
+            }
+        }
+        if groups {
+            pg_sys::ExplainCloseGroup(list, list, false, explain);
+        }
+        if (*explain).analyze && counts {
+            show_number(explain, c"Leaves Counted", counted.leaves);
+            show_number(explain, c"Entries Decoded", counted.decoded);
+            show_number(explain, c"Rows Looked Up", counted.looked_up);
         }
     }
 }
@@ -72,15 +94,12 @@ unsafe fn show_number(explain: *mut pg_sys::ExplainState, label: &CStr, number: 
 /// The conditions as SQL.
 ///
 /// # Safety
-/// The values are those of the plan, the context is for its expressions.
+/// The next values are those of the plan, the context is for its expressions.
 unsafe fn conditions_of(
-    plan: &CountPlan,
-    values: *mut pg_sys::List,
+    plan: &Part,
+    values: &mut impl Iterator<Item = *mut pg_sys::Node>,
     context: *mut pg_sys::List,
 ) -> String {
-    // SAFETY: by contract.
-    let values = unsafe { PgList::<pg_sys::Node>::from_pg(values) };
-    let mut values = values.iter_ptr();
     let mut shown = Vec::new();
     for condition in &plan.conditions {
         let value = if condition.has_value() { values.next() } else { None };

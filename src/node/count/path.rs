@@ -4,8 +4,8 @@ use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 
-use super::plan::{Answer, CountPlan, METHODS, Way};
-use super::query::{Asked, Query};
+use super::plan::{Answer, CountPlan, METHODS, Part, Way};
+use super::query::{Asked, Query, Table};
 use crate::am::is_index_of_ours;
 use crate::node::condition::{Condition, Conditions};
 
@@ -41,14 +41,46 @@ pub(in crate::node) unsafe fn add_path(
     // SAFETY: by contract.
     unsafe {
         let Some(query) = Query::of(root, input, output) else { return };
-        for index in PgList::<pg_sys::IndexOptInfo>::from_pg((*input).indexlist).iter_ptr() {
-            if is_index_of_ours(index)
-                && let Some((plan, values, cost)) = way_by(root, &query, index)
-            {
-                let path = path_of(&query, &plan, values, cost, output);
-                pg_sys::add_path(output, path.cast());
-            }
+        let aggregates = PgList::<pg_sys::Aggref>::from_pg(query.aggregates);
+        let asked: Option<Vec<Asked>> =
+            aggregates.iter_ptr().map(|aggregate| query.asked(aggregate)).collect();
+        let Some(asked) = asked else { return };
+        let ways: Option<Vec<Counting>> =
+            query.tables.iter().map(|table| cheapest(root, table, &asked)).collect();
+        let Some(ways) = ways else { return };
+        let is_first = |answer: &Answer| matches!(answer, Answer::First(..));
+        if ways.len() > 1 && ways.iter().any(|way| way.part.answers.iter().any(is_first)) {
+            return;
         }
+        let path = path_of(&query, ways, output);
+        pg_sys::add_path(output, path.cast());
+    }
+}
+
+/// How the rows of one table are counted.
+struct Counting {
+    part: Part,
+    /// What its conditions compare with.
+    values: Vec<*mut pg_sys::Expr>,
+    cost: f64,
+}
+
+/// The cheapest way to count the rows of a table. `None` if there is none.
+///
+/// # Safety
+/// The table is one of the query.
+unsafe fn cheapest(
+    root: *mut pg_sys::PlannerInfo,
+    table: &Table,
+    asked: &[Asked],
+) -> Option<Counting> {
+    // SAFETY: by contract.
+    unsafe {
+        PgList::<pg_sys::IndexOptInfo>::from_pg((*table.rel).indexlist)
+            .iter_ptr()
+            .filter(|index| is_index_of_ours(*index))
+            .filter_map(|index| way_by(root, table, index, asked))
+            .min_by(|one, other| one.cost.total_cmp(&other.cost))
     }
 }
 
@@ -64,47 +96,38 @@ fn removes_rows_of_old_snapshots() -> bool {
     false
 }
 
-/// How an index answers a query: the plan, what its conditions compare with, and the cost. `None`
-/// if it cannot.
+/// How the rows of a table are counted by an index. `None` if they cannot be.
 ///
 /// # Safety
-/// The index is one of the query's table.
+/// The index is one of the table.
 unsafe fn way_by(
     root: *mut pg_sys::PlannerInfo,
-    query: &Query,
+    table: &Table,
     index: *mut pg_sys::IndexOptInfo,
-) -> Option<(CountPlan, *mut pg_sys::List, f64)> {
+    asked: &[Asked],
+) -> Option<Counting> {
     // SAFETY: by contract.
     unsafe {
-        let aggregates = PgList::<pg_sys::Aggref>::from_pg(query.aggregates);
-        let asked: Option<Vec<Asked>> =
-            aggregates.iter_ptr().map(|aggregate| query.asked(aggregate)).collect();
-        let asked = asked?;
-        let conditions = Conditions::of(root, query.rel, index)?;
+        let conditions = Conditions::of(root, table.rel, index)?;
         let answers: Option<Vec<Answer>> =
-            asked.iter().map(|&asked| answer_by(index, &conditions, asked)).collect();
+            asked.iter().map(|&asked| answer_by(index, table, &conditions, asked)).collect();
         let answers = answers?;
-        let cost = cost_of(root, query, index, &conditions, &answers);
-        let mut values: *mut pg_sys::List = std::ptr::null_mut();
-        for (_, value) in conditions.list.iter().filter(|(condition, _)| condition.has_value()) {
-            values = pg_sys::lappend(values, value.cast());
-        }
-        let plan = CountPlan {
-            table: query.table,
-            index: (*index).indexoid,
-            conditions: conditions.list.iter().map(|(condition, _)| *condition).collect(),
-            answers,
-        };
-        Some((plan, values, cost))
+        let cost = cost_of(root, table, index, &conditions, &answers);
+        let compared = conditions.list.iter().filter(|(condition, _)| condition.has_value());
+        let values = compared.map(|(_, value)| *value).collect();
+        let conditions = conditions.list.iter().map(|(condition, _)| *condition).collect();
+        let part = Part { table: table.oid, index: (*index).indexoid, conditions, answers };
+        Some(Counting { part, values, cost })
     }
 }
 
 /// How an index answers what one aggregate asks for, if it can.
 ///
 /// # Safety
-/// The index is one of the query's table.
+/// The index is one of the table.
 unsafe fn answer_by(
     index: *mut pg_sys::IndexOptInfo,
+    table: &Table,
     conditions: &Conditions,
     asked: Asked,
 ) -> Option<Answer> {
@@ -118,15 +141,19 @@ unsafe fn answer_by(
         };
         match asked {
             Asked::Rows => Some(Answer::Rows),
-            Asked::NotNull(attribute) => {
+            Asked::NotNull(named) => {
+                let attribute = table.column(named)?;
+                if table.is_never_null(attribute) {
+                    return Some(Answer::Rows);
+                }
                 let column = key_column(attribute)? + 1;
                 let is_told =
                     |condition: &Condition| condition.column == column && !condition.admits_null();
                 let told = conditions.list.iter().any(|(condition, _)| is_told(condition));
                 Some(if told { Answer::Rows } else { Answer::NotNull(column) })
             }
-            Asked::First(attribute, operator) => {
-                let column = key_column(attribute)?;
+            Asked::First(named, operator) => {
+                let column = key_column(table.column(named)?)?;
                 if column > conditions.single_columns() {
                     return None;
                 }
@@ -146,21 +173,21 @@ unsafe fn answer_by(
     }
 }
 
-/// What it costs to answer a query by an index: its leaves, once for each count, and rows that are
+/// What it costs to count the rows of a table by an index: its leaves, once for each count, and rows that are
 /// looked up because their blocks are not all-visible.
 ///
 /// # Safety
-/// The index is one of the query's table.
+/// The index is one of the table.
 unsafe fn cost_of(
     root: *mut pg_sys::PlannerInfo,
-    query: &Query,
+    table: &Table,
     index: *mut pg_sys::IndexOptInfo,
     conditions: &Conditions,
     answers: &[Answer],
 ) -> f64 {
     // SAFETY: by contract; settings of this process.
     unsafe {
-        let (rel, index) = (&*query.rel, &*index);
+        let (rel, index) = (&*table.rel, &*index);
         let costs = |tablespace| {
             let (mut random, mut sequential) = (0.0, 0.0);
             pg_sys::get_tablespace_page_costs(tablespace, &mut random, &mut sequential);
@@ -204,13 +231,12 @@ unsafe fn cost_of(
 /// Called while the planner makes paths for this query.
 unsafe fn path_of(
     query: &Query,
-    plan: &CountPlan,
-    values: *mut pg_sys::List,
-    cost: f64,
+    ways: Vec<Counting>,
     output: *mut pg_sys::RelOptInfo,
 ) -> *mut pg_sys::CustomPath {
     // SAFETY: by contract; a path without fields that are set is valid.
     unsafe {
+        let cost = ways.iter().map(|way| way.cost).sum();
         let mut path = PgBox::<pg_sys::CustomPath>::alloc_node(NodeTag::T_CustomPath);
         path.path.pathtype = NodeTag::T_CustomScan;
         path.path.parent = output;
@@ -220,8 +246,13 @@ unsafe fn path_of(
         path.path.startup_cost = cost;
         path.path.total_cost = cost + (*(*output).reltarget).cost.per_tuple;
         path.flags = pg_sys::CUSTOMPATH_SUPPORT_PROJECTION;
-        let parts = [plan.stored(), values, query.aggregates];
-        path.custom_private = parts
+        let mut values: *mut pg_sys::List = std::ptr::null_mut();
+        for value in ways.iter().flat_map(|way| &way.values) {
+            values = pg_sys::lappend(values, value.cast());
+        }
+        let plan = CountPlan(ways.into_iter().map(|way| way.part).collect());
+        let kept = [plan.stored(), values, query.aggregates];
+        path.custom_private = kept
             .into_iter()
             .fold(std::ptr::null_mut(), |list, part| pg_sys::lappend(list, part.cast()));
         path.methods = &raw const PATH_METHODS.0;

@@ -55,15 +55,21 @@ impl Answer {
     }
 }
 
-/// See the file. What the conditions compare columns with is in the plan's expressions, and the
-/// answers are those to the aggregates of its target list, in the same order.
+/// How the rows of one table are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CountPlan {
+pub(super) struct Part {
     pub(super) table: pg_sys::Oid,
     pub(super) index: pg_sys::Oid,
     pub(super) conditions: Vec<Condition>,
+    /// One for each aggregate.
     pub(super) answers: Vec<Answer>,
 }
+
+/// See the file. What the conditions compare columns with is in the plan's expressions. The answers
+/// of a part are those to the aggregates of the plan's target list, in the same order; of several
+/// parts they are added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CountPlan(pub(super) Vec<Part>);
 
 impl CountPlan {
     /// As a list of integers.
@@ -71,14 +77,16 @@ impl CountPlan {
     /// # Safety
     /// Within a memory context.
     pub(super) unsafe fn stored(&self) -> *mut pg_sys::List {
-        let relations = [self.table, self.index].map(|oid| oid.to_u32() as i32);
-        let counts = [self.conditions.len() as i32];
-        let conditions = self.conditions.iter().flat_map(Condition::stored);
-        let answers = self.answers.iter().flat_map(|answer| answer.stored());
-        let numbers = relations.into_iter().chain(counts).chain(conditions).chain(answers);
+        let mut numbers = Vec::new();
+        for part in &self.0 {
+            numbers.extend([part.table, part.index].map(|oid| oid.to_u32() as i32));
+            numbers.extend([part.conditions.len() as i32, part.answers.len() as i32]);
+            numbers.extend(part.conditions.iter().flat_map(Condition::stored));
+            numbers.extend(part.answers.iter().flat_map(|answer| answer.stored()));
+        }
         // SAFETY: by contract.
-        numbers
-            .fold(std::ptr::null_mut(), |list, number| unsafe { pg_sys::lappend_int(list, number) })
+        let add = |list, number| unsafe { pg_sys::lappend_int(list, number) };
+        numbers.into_iter().fold(std::ptr::null_mut(), add)
     }
 
     /// From such a list.
@@ -91,13 +99,20 @@ impl CountPlan {
             debug_assert_eq!((*list).type_, NodeTag::T_IntList);
             (0..(*list).length).map(|index| pg_sys::list_nth_int(list, index)).collect()
         };
-        let oid = |index: usize| pg_sys::Oid::from_u32(numbers[index] as u32);
-        let (conditions, answers) = numbers[3..].split_at(numbers[2] as usize * STORED);
-        CountPlan {
-            table: oid(0),
-            index: oid(1),
-            conditions: conditions.as_chunks().0.iter().map(|&c| Condition::of_stored(c)).collect(),
-            answers: answers.as_chunks().0.iter().map(|&a| Answer::of_stored(a)).collect(),
+        let mut rest = &numbers[..];
+        let mut parts = Vec::new();
+        while let &[table, index, conditions, answers, ref behind @ ..] = rest {
+            let oid = |number: i32| pg_sys::Oid::from_u32(number as u32);
+            let (own, behind) = behind.split_at(conditions as usize * STORED);
+            let (own_answers, behind) = behind.split_at(answers as usize * 2);
+            parts.push(Part {
+                table: oid(table),
+                index: oid(index),
+                conditions: own.as_chunks().0.iter().map(|&c| Condition::of_stored(c)).collect(),
+                answers: own_answers.as_chunks().0.iter().map(|&a| Answer::of_stored(a)).collect(),
+            });
+            rest = behind;
         }
+        CountPlan(parts)
     }
 }

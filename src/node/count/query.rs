@@ -10,11 +10,21 @@ const SORT_OPERATOR: pg_sys::AttrNumber = 16;
 
 /// A query that asks for aggregates over the rows of one table, and for no groups.
 pub(super) struct Query {
-    /// The table, as the planner knows it.
-    pub(super) rel: *mut pg_sys::RelOptInfo,
-    pub(super) table: pg_sys::Oid,
+    /// The table as the query names it. Its columns are those that the aggregates speak of.
+    named: *mut pg_sys::RelOptInfo,
+    /// The tables that have its rows: itself, or its partitions or children.
+    pub(super) tables: Vec<Table>,
     /// The aggregates, each once: a list of `Aggref`.
     pub(super) aggregates: *mut pg_sys::List,
+}
+
+/// A table that has rows of the one that a query names.
+pub(super) struct Table {
+    /// The table, as the planner knows it.
+    pub(super) rel: *mut pg_sys::RelOptInfo,
+    pub(super) oid: pg_sys::Oid,
+    /// How it came to be asked for columns of the one that the query names: from there on.
+    descent: Vec<*mut pg_sys::AppendRelInfo>,
 }
 
 /// What one aggregate asks for.
@@ -29,7 +39,7 @@ pub(super) enum Asked {
 }
 
 impl Query {
-    /// A query, if it is of that kind, and its table has an index of ours.
+    /// A query, if it is of that kind, and all tables that have rows for it have indexes of ours.
     ///
     /// # Safety
     /// Called while the planner makes paths for aggregates over `input`, which go to `output`.
@@ -41,20 +51,17 @@ impl Query {
         // SAFETY: by contract.
         unsafe {
             let (parse, rel) = (&*(*root).parse, &*input);
-            let has_index = rel.reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL
-                && rel.rtekind == pg_sys::RTEKind::RTE_RELATION
-                && PgList::<pg_sys::IndexOptInfo>::from_pg(rel.indexlist)
-                    .iter_ptr()
-                    .any(|index| is_index_of_ours(index));
-            if !has_index || !asks_for_one_row(root, parse) || !rel.lateral_relids.is_null() {
+            let is_table = rel.reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL
+                && rel.rtekind == pg_sys::RTEKind::RTE_RELATION;
+            if !is_table || !asks_for_one_row(root, parse) || !rel.lateral_relids.is_null() {
                 return None;
             }
-            let entry = &**(*root).simple_rte_array.add(rel.relid as usize);
-            if entry.inh || !entry.tablesample.is_null() || !is_heap(entry.relid) {
+            let mut tables = Vec::new();
+            if !add_tables(root, input, &[], &mut tables) || tables.is_empty() {
                 return None;
             }
             let aggregates = aggregates_of((*(*output).reltarget).exprs)?;
-            Some(Query { rel: input, table: entry.relid, aggregates })
+            Some(Query { named: input, tables, aggregates })
         }
     }
 
@@ -86,10 +93,7 @@ impl Query {
             }
             let column = self.column(arg)?;
             if function == pg_sys::F_COUNT_ANY {
-                return Some(match self.is_never_null(column) {
-                    true => Asked::Rows,
-                    false => Asked::NotNull(column),
-                });
+                return Some(Asked::NotNull(column));
             }
             let operator = sort_operator(aggregate.aggfnoid)?;
             Some(Asked::First(column, operator))
@@ -105,26 +109,42 @@ impl Query {
         unsafe {
             let var = expr.cast::<pg_sys::Var>();
             let is_column = (*expr).type_ == NodeTag::T_Var
-                && (*var).varno as pg_sys::Index == (*self.rel).relid
+                && (*var).varno as pg_sys::Index == (*self.named).relid
                 && (*var).varlevelsup == 0
                 && (*var).varattno > 0;
             is_column.then(|| (*var).varattno)
         }
     }
+}
 
-    /// Whether a column of the table is declared NOT NULL, and has no NULLs.
+impl Table {
+    /// The column of this table that a column of the one that the query names is.
+    pub(super) fn column(&self, named: pg_sys::AttrNumber) -> Option<pg_sys::AttrNumber> {
+        self.descent.iter().try_fold(named, |column, step| {
+            // SAFETY: the planner's own; a node is what its tag says. A column that was dropped is
+            // null there.
+            unsafe {
+                let columns = PgList::<pg_sys::Node>::from_pg((**step).translated_vars);
+                let var = columns.get_ptr(usize::try_from(column - 1).ok()?)?;
+                let is_var = !var.is_null() && (*var).type_ == NodeTag::T_Var;
+                is_var.then(|| (*var.cast::<pg_sys::Var>()).varattno)
+            }
+        })
+    }
+
+    /// Whether a column is declared NOT NULL, and has no NULLs.
     #[cfg(any(feature = "pg17", feature = "pg18"))]
-    fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
+    pub(super) fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
         // SAFETY: the planner's own.
         unsafe { pg_sys::bms_is_member(column.into(), (*self.rel).notnullattnums) }
     }
 
     #[cfg(not(any(feature = "pg17", feature = "pg18")))]
-    fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
-        // SAFETY: the query's table is locked, and has the column; the tuple is released.
+    pub(super) fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
+        // SAFETY: the table is locked, and has the column; the tuple is released.
         unsafe {
             let id = pg_sys::SysCacheIdentifier::ATTNUM as i32;
-            let tuple = pg_sys::SearchSysCache2(id, self.table.into(), column.into());
+            let tuple = pg_sys::SearchSysCache2(id, self.oid.into(), column.into());
             if tuple.is_null() {
                 return false;
             }
@@ -133,6 +153,47 @@ impl Query {
             pg_sys::ReleaseSysCache(tuple);
             is_never_null
         }
+    }
+}
+
+/// Adds the tables that have the rows of one, as far as they may have some that the query asks for.
+/// False if one of them has no index of ours, or cannot be counted.
+///
+/// # Safety
+/// The relation is one of the query that is planned; `descent` leads to it from the one that the
+/// query names.
+unsafe fn add_tables(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    descent: &[*mut pg_sys::AppendRelInfo],
+    tables: &mut Vec<Table>,
+) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        let number = (*rel).relid;
+        let entry = &**(*root).simple_rte_array.add(number as usize);
+        if !entry.tablesample.is_null() {
+            return false;
+        }
+        if !entry.inh {
+            let has_index = PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist)
+                .iter_ptr()
+                .any(|index| is_index_of_ours(index));
+            if !has_index || !is_heap(entry.relid) {
+                return false;
+            }
+            tables.push(Table { rel, oid: entry.relid, descent: descent.to_vec() });
+            return true;
+        }
+        let children = PgList::<pg_sys::AppendRelInfo>::from_pg((*root).append_rel_list);
+        let mut children = children.iter_ptr().filter(|child| (**child).parent_relid == number);
+        children.all(|child| {
+            let rel = *(*root).simple_rel_array.add((*child).child_relid as usize);
+            if rel.is_null() || pg_sys::is_dummy_rel(rel) {
+                return true;
+            }
+            add_tables(root, rel, &[descent, &[child]].concat(), tables)
+        })
     }
 }
 

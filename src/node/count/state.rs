@@ -8,16 +8,14 @@ use pgrx::prelude::*;
 use pgrx::{PgList, PgMemoryContexts, check_for_interrupts};
 
 use super::explain::explain;
-use super::plan::{Answer, CountPlan, Way};
+use super::plan::{Answer, CountPlan, Part, Way};
 use crate::am::count::count_rows;
 use crate::node::condition::Condition;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::report::carried::carrying;
 
-#[expect(non_snake_case, reason = "the core's name")]
-#[pg_guard]
 unsafe extern "C-unwind" {
-    /// Of utils/datum.h, which pgrx does not bind.
+    /// Of utils/datum.h, which pgrx does not bind. It may raise an error.
     fn datumCopy(value: pg_sys::Datum, by_value: bool, length: c_int) -> pg_sys::Datum;
 }
 
@@ -30,14 +28,19 @@ pub(super) struct CountState {
 
 /// What a node keeps from its beginning to its end. In the memory of the query.
 pub(super) struct Run {
-    pub(super) plan: CountPlan,
+    pub(super) parts: Vec<RunningPart>,
+    /// Whether the row was returned.
+    is_done: bool,
+}
+
+/// The rows of one table.
+pub(super) struct RunningPart {
+    pub(super) plan: Part,
     /// Of the conditions that compare with something, in order.
     values: Vec<*mut pg_sys::ExprState>,
     /// Null if nothing is to be carried out.
     table: pg_sys::Relation,
     index: pg_sys::Relation,
-    /// Whether the row was returned.
-    is_done: bool,
     /// All that was counted, however often the node was asked.
     pub(super) counted: Counted,
 }
@@ -105,15 +108,21 @@ unsafe extern "C-unwind" fn begin(
         let plan = CountPlan::of_stored((*custom).custom_private);
         let parent = &raw mut (*node).ss.ps;
         let values = pg_sys::ExecInitExprList((*custom).custom_exprs, parent);
-        let values = PgList::<pg_sys::ExprState>::from_pg(values).iter_ptr().collect();
-        let (mut table, mut index) = (std::ptr::null_mut(), std::ptr::null_mut());
-        if flags as u32 & pg_sys::EXEC_FLAG_EXPLAIN_ONLY == 0 {
-            let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
-            table = pg_sys::table_open(plan.table, lock);
-            index = pg_sys::index_open(plan.index, lock);
-        }
-        let counted = Counted::default();
-        let run = Run { plan, values, table, index, is_done: false, counted };
+        let values = PgList::<pg_sys::ExprState>::from_pg(values);
+        let mut values = values.iter_ptr();
+        let is_run = flags as u32 & pg_sys::EXEC_FLAG_EXPLAIN_ONLY == 0;
+        let parts = plan.0.into_iter().map(|plan| {
+            let compared = plan.conditions.iter().filter(|condition| condition.has_value());
+            let values = values.by_ref().take(compared.count()).collect();
+            let (mut table, mut index) = (std::ptr::null_mut(), std::ptr::null_mut());
+            if is_run {
+                let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+                table = pg_sys::table_open(plan.table, lock);
+                index = pg_sys::index_open(plan.index, lock);
+            }
+            RunningPart { plan, values, table, index, counted: Counted::default() }
+        });
+        let run = Run { parts: parts.collect(), is_done: false };
         let mut memory = PgMemoryContexts::For((*estate).es_query_cxt);
         (*node.cast::<CountState>()).run = memory.leak_and_drop_on_delete(run);
     }
@@ -125,12 +134,10 @@ unsafe extern "C-unwind" fn begin(
 unsafe extern "C-unwind" fn end(node: *mut pg_sys::CustomScanState) {
     // SAFETY: by contract. The locks stay to the end of the transaction.
     unsafe {
-        let run = run_of(node);
         let no_lock = pg_sys::NoLock as pg_sys::LOCKMODE;
-        if !run.table.is_null() {
-            pg_sys::index_close(run.index, no_lock);
-            pg_sys::table_close(run.table, no_lock);
-            run.table = std::ptr::null_mut();
+        for part in run_of(node).parts.drain(..).filter(|part| !part.table.is_null()) {
+            pg_sys::index_close(part.index, no_lock);
+            pg_sys::table_close(part.table, no_lock);
         }
     }
 }
@@ -189,26 +196,62 @@ impl Run {
         context: *mut pg_sys::ExprContext,
         snapshot: pg_sys::Snapshot,
     ) -> Vec<Option<pg_sys::Datum>> {
+        let mut total: Vec<Found> = Vec::new();
+        for part in &mut self.parts {
+            // SAFETY: by contract.
+            let found = unsafe { part.answers(context, snapshot) };
+            if total.is_empty() {
+                total = found;
+                continue;
+            }
+            for (total, found) in total.iter_mut().zip(found) {
+                if let (Found::Rows(total), Found::Rows(found)) = (total, found) {
+                    *total += found;
+                }
+            }
+        }
+        let datum = |found| match found {
+            Found::Rows(rows) => Some(pg_sys::Datum::from(rows as i64)),
+            Found::Value(value) => value,
+        };
+        total.into_iter().map(datum).collect()
+    }
+}
+
+/// What one table gives for an aggregate.
+#[derive(Clone, Copy)]
+enum Found {
+    Rows(u64),
+    Value(Option<pg_sys::Datum>),
+}
+
+impl RunningPart {
+    /// What the table gives for each aggregate.
+    ///
+    /// # Safety
+    /// The context and the snapshot are those of the node.
+    unsafe fn answers(
+        &mut self,
+        context: *mut pg_sys::ExprContext,
+        snapshot: pg_sys::Snapshot,
+    ) -> Vec<Found> {
         // SAFETY: by contract; the relations are open.
         unsafe {
             let keys = self.keys(context);
-            let mut counts: Vec<(Answer, u64)> = Vec::new();
-            let mut answers = Vec::new();
+            let mut known: Vec<(Answer, Found)> = Vec::new();
             for answer in self.plan.answers.clone() {
-                answers.push(match answer {
-                    Answer::First(column, way) => self.first(&keys, snapshot, column, way),
-                    _ => {
-                        let known = counts.iter().find(|(other, _)| *other == answer);
-                        let rows = match known {
-                            Some((_, rows)) => *rows,
-                            None => self.count(&keys, snapshot, answer),
-                        };
-                        counts.push((answer, rows));
-                        Some(pg_sys::Datum::from(rows as i64))
-                    }
-                });
+                let found = match known.iter().find(|(other, _)| *other == answer) {
+                    Some((_, found)) => *found,
+                    None => match answer {
+                        Answer::First(column, way) => {
+                            Found::Value(self.first(&keys, snapshot, column, way))
+                        }
+                        _ => Found::Rows(self.count(&keys, snapshot, answer)),
+                    },
+                };
+                known.push((answer, found));
             }
-            answers
+            known.into_iter().map(|(_, found)| found).collect()
         }
     }
 
@@ -259,7 +302,7 @@ impl Run {
     /// The first value of a column, of the rows that some keys select.
     ///
     /// # Safety
-    /// As [`Run::count`]. The index gives these rows in the order of the column.
+    /// As [`RunningPart::count`]. The index gives these rows in the order of the column.
     unsafe fn first(
         &self,
         keys: &[pg_sys::ScanKeyData],
@@ -306,7 +349,10 @@ impl Run {
             let (mut length, mut by_value) = (0, false);
             let value_type = index.key_types()[column as usize - 1];
             pg_sys::get_typlenbyval(value_type, &mut length, &mut by_value);
-            datumCopy(value, by_value, length.into())
+            pg_sys::ffi::pg_guard_ffi_boundary(
+                #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
+                || datumCopy(value, by_value, length.into()),
+            )
         }
     }
 }
