@@ -56,8 +56,7 @@ pub(crate) unsafe fn count_rows(
         with_code!(index, C => {
             let store: IndexStore<C> = IndexStore::new(index);
             store.read_under(snapshot);
-            let rows = SeenRows::new(table, snapshot);
-            let mut heap = CountedHeap { rows, map: 0, looked_up: 0 };
+            let mut heap = CountedHeap::new(table, snapshot);
             let counted = count_by(&store, &mut heap, keys);
             heap.finish();
             store.release();
@@ -98,7 +97,7 @@ unsafe fn count_by<C: QualCode>(
 }
 
 /// A table whose rows are counted.
-struct CountedHeap {
+pub(super) struct CountedHeap {
     rows: SeenRows,
     /// The page of the visibility map that is pinned; 0: none.
     map: pg_sys::Buffer,
@@ -106,7 +105,16 @@ struct CountedHeap {
 }
 
 impl CountedHeap {
-    fn finish(self) {
+    /// # Safety
+    /// As [`SeenRows::new`].
+    pub(super) unsafe fn new(table: OpenTable, snapshot: pg_sys::Snapshot) -> CountedHeap {
+        // SAFETY: by contract.
+        let rows = unsafe { SeenRows::new(table, snapshot) };
+        CountedHeap { rows, map: 0, looked_up: 0 }
+    }
+
+    /// See [`SeenRows::finish`].
+    pub(super) fn finish(self) {
         self.rows.finish();
         if self.map != 0 {
             // SAFETY: it was pinned here, and is given back once.

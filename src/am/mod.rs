@@ -3,15 +3,18 @@
 //! - [`handler`]: which callbacks there are; [`validate`]: whether an operator class fits them
 //! - `build`: CREATE INDEX and REINDEX; `insert`: one row; `vacuum`: removing dead entries
 //! - `scan`: reading in order, or into a bitmap; `cost`: what the planner is told of it
-//! - [`count`]: how many rows a snapshot sees
+//! - [`count`]: how many rows a snapshot sees; [`groups`]: the same of groups, [`buckets`]: of those
+//!   that a function tells apart
 //! - [`unique_violation`]: the errors of unique indexes
 //! - [`dead_rows`]: which rows are dead, as the table says
 //! - [`serializable`]: predicate locks
 
+pub(crate) mod buckets;
 mod build;
 mod cost;
 pub(crate) mod count;
 mod dead_rows;
+pub(crate) mod groups;
 mod handler;
 mod insert;
 mod scan;

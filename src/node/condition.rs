@@ -109,16 +109,18 @@ impl Conditions {
         }
     }
 
+    /// Whether a column, from 1, is asked for one value.
+    pub(super) fn is_single(&self, column: i32) -> bool {
+        self.list.iter().any(|(condition, _)| {
+            condition.column == column
+                && condition.strategy == pg_sys::BTEqualStrategyNumber as i32
+                && condition.flags == 0
+        })
+    }
+
     /// How many columns from the first on are asked for one value each.
     pub(super) fn single_columns(&self) -> i32 {
-        let is_single = |column: i32| {
-            self.list.iter().any(|(condition, _)| {
-                condition.column == column
-                    && condition.strategy == pg_sys::BTEqualStrategyNumber as i32
-                    && condition.flags == 0
-            })
-        };
-        (1..).take_while(|&column| is_single(column)).count() as i32
+        (1..).take_while(|&column| self.is_single(column)).count() as i32
     }
 
     /// Whether what they ask for is one interval, or a few: no column is asked for anything behind

@@ -6,6 +6,7 @@ mod buffers;
 mod concurrency;
 mod corruption;
 mod counters;
+mod counts;
 mod cursors;
 mod durability;
 mod errors;

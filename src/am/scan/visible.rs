@@ -71,6 +71,8 @@ impl MapPage {
 pub(crate) struct SeenRows {
     table: OpenTable,
     snapshot: pg_sys::Snapshot,
+    /// Where memory for that is taken from.
+    context: pg_sys::MemoryContext,
     /// What the rows are read with, once there is one to read; null until then.
     fetch: *mut pg_sys::IndexFetchTableData,
     slot: *mut pg_sys::TupleTableSlot,
@@ -78,9 +80,11 @@ pub(crate) struct SeenRows {
 
 impl SeenRows {
     /// # Safety
-    /// `snapshot` is an MVCC snapshot, valid as long as this lives.
+    /// `snapshot` is an MVCC snapshot. It, and the current memory context, live as long as this.
     pub(crate) unsafe fn new(table: OpenTable, snapshot: pg_sys::Snapshot) -> SeenRows {
-        SeenRows { table, snapshot, fetch: ptr::null_mut(), slot: ptr::null_mut() }
+        // SAFETY: the context of this process.
+        let context = unsafe { pg_sys::CurrentMemoryContext };
+        SeenRows { table, snapshot, context, fetch: ptr::null_mut(), slot: ptr::null_mut() }
     }
 
     /// The table.
@@ -108,8 +112,11 @@ impl SeenRows {
     }
 
     fn begin(&mut self) {
-        // SAFETY: the table is open; every table access method has this function.
+        // SAFETY: the table is open; every table access method has this function. The context lives
+        // still.
         unsafe {
+            let other = pg_sys::CurrentMemoryContext;
+            pg_sys::CurrentMemoryContext = self.context;
             self.slot = pg_sys::table_slot_create(self.table.raw(), ptr::null_mut());
             if let Some(begin) = self.table.method().index_fetch_begin {
                 let heap = self.table.raw();
@@ -118,6 +125,7 @@ impl SeenRows {
                     || begin(heap),
                 );
             }
+            pg_sys::CurrentMemoryContext = other;
         }
     }
 }

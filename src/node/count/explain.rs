@@ -30,7 +30,8 @@ pub(super) unsafe extern "C-unwind" fn explain(
         let context = pg_sys::set_deparse_context_plan((*explain).deparse_cxt, plan, ancestors);
         let mut counted = Counted::default();
         let mut counts = false;
-        let parts = &run_of(node).parts;
+        let run = run_of(node);
+        let parts = &run.parts;
         // Of several tables, so that each label is there once in its group.
         let groups = parts.len() > 1;
         let (list, one) = (c"Counted Indexes".as_ptr(), c"Counted Index".as_ptr());
@@ -58,6 +59,10 @@ pub(super) unsafe extern "C-unwind" fn explain(
         }
         if groups {
             pg_sys::ExplainCloseGroup(list, list, false, explain);
+        }
+        if let Some(grouping) = &run.grouping {
+            counted = grouping.counted();
+            counts = true;
         }
         if (*explain).analyze && counts {
             show_number(explain, c"Leaves Counted", counted.leaves);

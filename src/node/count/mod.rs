@@ -1,10 +1,13 @@
-//! `SELECT count(*)`: an answer from the index alone, where the table's blocks are all-visible.
+//! `SELECT count(*)`, of all rows or of groups: an answer from the index alone, where the table's
+//! blocks are all-visible.
 //!
-//! - [`query`]: which queries are such; [`path`]: offering a path, and its cost; `plan`: what the
-//!   plan keeps
+//! - [`query`]: which queries are such; [`bucket`]: by which functions they may group; [`groups`]:
+//!   how many groups there are; [`path`]: offering a path, and its cost; `plan`: what the plan keeps
 //! - `state`: carrying it out; `explain`: what EXPLAIN says of it
 
+mod bucket;
 mod explain;
+mod groups;
 mod path;
 mod plan;
 mod query;

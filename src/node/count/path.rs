@@ -4,9 +4,12 @@ use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 
-use super::plan::{Answer, CountPlan, METHODS, Part, Way};
+use super::bucket::Bucket;
+use super::groups::number_of_groups;
+use super::plan::{Answer, CountPlan, Function, Grouping, METHODS, Part, Shown, Way};
 use super::query::{Asked, Query, Table};
 use crate::am::is_index_of_ours;
+use crate::column::key_type::KeyType;
 use crate::node::condition::{Condition, Conditions};
 
 /// CPU cost of a leaf that is counted, in units of `cpu_operator_cost`: that of a page, as
@@ -41,15 +44,19 @@ pub(in crate::node) unsafe fn add_path(
     // SAFETY: by contract.
     unsafe {
         let Some(query) = Query::of(root, input, output) else { return };
-        let aggregates = PgList::<pg_sys::Aggref>::from_pg(query.aggregates);
+        let aggregates = query.aggregates.iter();
         let asked: Option<Vec<Asked>> =
-            aggregates.iter_ptr().map(|aggregate| query.asked(aggregate)).collect();
+            aggregates.map(|&aggregate| query.asked(aggregate)).collect();
         let Some(asked) = asked else { return };
         let ways: Option<Vec<Counting>> =
-            query.tables.iter().map(|table| cheapest(root, table, &asked)).collect();
+            query.tables.iter().map(|table| cheapest(root, &query, table, &asked)).collect();
         let Some(ways) = ways else { return };
-        let is_first = |answer: &Answer| matches!(answer, Answer::First(..));
-        if ways.len() > 1 && ways.iter().any(|way| way.part.answers.iter().any(is_first)) {
+        // Of several tables, groups and first values would have to be put together.
+        let is_added = |way: &Counting| {
+            let is_first = |answer: &Answer| matches!(answer, Answer::First(..));
+            way.grouping.is_none() && !way.part.answers.iter().any(is_first)
+        };
+        if ways.len() > 1 && !ways.iter().all(is_added) {
             return;
         }
         let path = path_of(&query, ways, output);
@@ -60,8 +67,11 @@ pub(in crate::node) unsafe fn add_path(
 /// How the rows of one table are counted.
 struct Counting {
     part: Part,
-    /// What its conditions compare with.
-    values: Vec<*mut pg_sys::Expr>,
+    grouping: Option<Grouping>,
+    /// What its conditions compare with, and the function that tells groups apart.
+    exprs: Vec<*mut pg_sys::Expr>,
+    /// How many rows the result has.
+    groups: f64,
     cost: f64,
 }
 
@@ -71,6 +81,7 @@ struct Counting {
 /// The table is one of the query.
 unsafe fn cheapest(
     root: *mut pg_sys::PlannerInfo,
+    query: &Query,
     table: &Table,
     asked: &[Asked],
 ) -> Option<Counting> {
@@ -79,7 +90,7 @@ unsafe fn cheapest(
         PgList::<pg_sys::IndexOptInfo>::from_pg((*table.rel).indexlist)
             .iter_ptr()
             .filter(|index| is_index_of_ours(*index))
-            .filter_map(|index| way_by(root, table, index, asked))
+            .filter_map(|index| way_by(root, query, table, index, asked))
             .min_by(|one, other| one.cost.total_cmp(&other.cost))
     }
 }
@@ -102,6 +113,7 @@ fn removes_rows_of_old_snapshots() -> bool {
 /// The index is one of the table.
 unsafe fn way_by(
     root: *mut pg_sys::PlannerInfo,
+    query: &Query,
     table: &Table,
     index: *mut pg_sys::IndexOptInfo,
     asked: &[Asked],
@@ -109,19 +121,101 @@ unsafe fn way_by(
     // SAFETY: by contract.
     unsafe {
         let conditions = Conditions::of(root, table.rel, index)?;
+        let (grouping, bucket) = match query.groups.is_empty() {
+            true => (None, None),
+            false => {
+                let (grouping, bucket) = grouping_by(query, table, index, &conditions)?;
+                (Some(grouping), bucket)
+            }
+        };
+        let alike = grouping.as_ref().map_or(conditions.single_columns(), |it| it.alike);
         let answers: Option<Vec<Answer>> =
-            asked.iter().map(|&asked| answer_by(index, table, &conditions, asked)).collect();
+            asked.iter().map(|&asked| answer_by(index, table, &conditions, alike, asked)).collect();
         let answers = answers?;
-        let cost = cost_of(root, table, index, &conditions, &answers);
+        let share = conditions.path.as_ref().map_or(1.0, |path| path.indexselectivity);
+        let groups = match grouping {
+            Some(_) => number_of_groups(root, query, table, bucket.as_ref(), share),
+            None => 1.0,
+        };
+        let cost = cost_of(root, table, index, &conditions, &answers, groups);
         let compared = conditions.list.iter().filter(|(condition, _)| condition.has_value());
-        let values = compared.map(|(_, value)| *value).collect();
+        let function = bucket.map(|bucket| bucket.function);
+        let exprs = compared.map(|(_, value)| *value).chain(function).collect();
         let conditions = conditions.list.iter().map(|(condition, _)| *condition).collect();
         let part = Part { table: table.oid, index: (*index).indexoid, conditions, answers };
-        Some(Counting { part, values, cost })
+        Some(Counting { part, grouping, exprs, groups, cost })
     }
 }
 
-/// How an index answers what one aggregate asks for, if it can.
+/// How an index tells the groups of a query apart, and the function by which it does. `None` if it
+/// cannot.
+///
+/// # Safety
+/// The index is one of the table, the query has groups.
+unsafe fn grouping_by(
+    query: &Query,
+    table: &Table,
+    index: *mut pg_sys::IndexOptInfo,
+    conditions: &Conditions,
+) -> Option<(Grouping, Option<Bucket>)> {
+    // SAFETY: by contract.
+    unsafe {
+        let column_of = |expr| table.column(query.column(expr)?);
+        let mut shown = Vec::new();
+        let mut plain = Vec::new();
+        let mut function: Option<(i32, Bucket)> = None;
+        for &group in &query.groups {
+            if let Some(column) = column_of(group) {
+                let column = key_column(index, column)?;
+                let key_type = *(*index).opcintype.add(column as usize);
+                // 0 and -0 are one group; which of them is shown, the index does not know.
+                KeyType::of_type(key_type).filter(|known| known.decodes_exactly())?;
+                plain.push(column);
+                shown.push(Shown::Column(column));
+                continue;
+            }
+            let bucket = Bucket::of(group, column_of)?;
+            let column = key_column(index, bucket.column)?;
+            let ascends = !*(*index).reverse_sort.add(column as usize);
+            if function.is_some() || !ascends {
+                return None;
+            }
+            shown.push(Shown::Function);
+            function = Some((column, bucket));
+        }
+        let alike = match &function {
+            Some((column, _)) => *column,
+            None => plain.iter().max()? + 1,
+        };
+        let is_told = |column: &i32| plain.contains(column) || conditions.is_single(column + 1);
+        if !(0..alike).all(|column| is_told(&column)) || plain.iter().any(|&own| own >= alike) {
+            return None;
+        }
+        let of_time_zone = function.as_ref().map(|(_, bucket)| bucket.of_time_zone);
+        let kept = of_time_zone.map(|of_time_zone| Function { of_time_zone });
+        let grouping = Grouping { alike, function: kept, shown };
+        Some((grouping, function.map(|(_, bucket)| bucket)))
+    }
+}
+
+/// The column of an index, from 0, that a column of its table is, if that is one of the key.
+///
+/// # Safety
+/// The index is valid.
+unsafe fn key_column(
+    index: *mut pg_sys::IndexOptInfo,
+    attribute: pg_sys::AttrNumber,
+) -> Option<i32> {
+    // SAFETY: by contract.
+    unsafe {
+        let keys = (*index).indexkeys;
+        let attribute = i32::from(attribute);
+        (0..(*index).nkeycolumns).find(|&column| *keys.add(column as usize) == attribute)
+    }
+}
+
+/// How an index answers what one aggregate asks for, if it can. The rows that it is asked for have
+/// the first columns in common, `alike` of them.
 ///
 /// # Safety
 /// The index is one of the table.
@@ -129,16 +223,11 @@ unsafe fn answer_by(
     index: *mut pg_sys::IndexOptInfo,
     table: &Table,
     conditions: &Conditions,
+    alike: i32,
     asked: Asked,
 ) -> Option<Answer> {
     // SAFETY: by contract.
     unsafe {
-        let index = &*index;
-        let key_column = |attribute: pg_sys::AttrNumber| {
-            let attribute = i32::from(attribute);
-            (0..index.nkeycolumns)
-                .find(|&column| *index.indexkeys.add(column as usize) == attribute)
-        };
         match asked {
             Asked::Rows => Some(Answer::Rows),
             Asked::NotNull(named) => {
@@ -146,19 +235,19 @@ unsafe fn answer_by(
                 if table.is_never_null(attribute) {
                     return Some(Answer::Rows);
                 }
-                let column = key_column(attribute)? + 1;
+                let column = key_column(index, attribute)? + 1;
                 let is_told =
                     |condition: &Condition| condition.column == column && !condition.admits_null();
                 let told = conditions.list.iter().any(|(condition, _)| is_told(condition));
                 Some(if told { Answer::Rows } else { Answer::NotNull(column) })
             }
             Asked::First(named, operator) => {
-                let column = key_column(table.column(named)?)?;
-                if column > conditions.single_columns() {
+                let column = key_column(index, table.column(named)?)?;
+                if column > alike {
                     return None;
                 }
-                let family = *index.opfamily.add(column as usize);
-                let descending = *index.reverse_sort.add(column as usize);
+                let family = *(*index).opfamily.add(column as usize);
+                let descending = *(*index).reverse_sort.add(column as usize);
                 let strategy = pg_sys::get_op_opfamily_strategy(operator, family) as u32;
                 let way = match (strategy, descending) {
                     (pg_sys::BTLessStrategyNumber, false)
@@ -184,6 +273,7 @@ unsafe fn cost_of(
     index: *mut pg_sys::IndexOptInfo,
     conditions: &Conditions,
     answers: &[Answer],
+    groups: f64,
 ) -> f64 {
     // SAFETY: by contract; settings of this process.
     unsafe {
@@ -211,17 +301,21 @@ unsafe fn cost_of(
             false => 0.0,
         };
         let looking_up = fetched * costs(rel.reltablespace) + rows * tuple;
-        let mut counts: Vec<Answer> = Vec::new();
-        let mut firsts = 0.0;
-        for &answer in answers {
-            match answer {
-                Answer::First(..) => firsts += 1.0,
-                _ if counts.contains(&answer) => {}
-                _ => counts.push(answer),
+        let is_first = |answer: &&Answer| matches!(answer, Answer::First(..));
+        let firsts = answers.iter().filter(is_first).count() as f64;
+        let columns = answers.iter().filter(|answer| matches!(answer, Answer::NotNull(_)));
+        let counts = 1.0 + columns.count() as f64;
+        // A group is searched for, and so is where it ends, and what is first there.
+        let search = 2.0 * LEAF_CPU_MULTIPLIER * operator;
+        let searching = groups * (1.0 + counts + firsts) * search;
+        let found = match firsts > 0.0 {
+            true => {
+                pg_sys::index_pages_fetched(groups * firsts, rel.pages, index.pages.into(), root)
             }
-        }
-        let first = costs(index.reltablespace) + costs(rel.reltablespace) + tuple;
-        counts.len() as f64 * (reading + looking_up) + firsts * first
+            false => 0.0,
+        };
+        let first = found * costs(rel.reltablespace) + groups * firsts * tuple;
+        counts * (reading + looking_up) + searching + first
     }
 }
 
@@ -242,16 +336,24 @@ unsafe fn path_of(
         path.path.parent = output;
         path.path.pathtarget = (*output).reltarget;
         path.path.parallel_safe = (*output).consider_parallel;
-        path.path.rows = 1.0;
+        path.path.rows = ways.first().map_or(1.0, |way| way.groups);
         path.path.startup_cost = cost;
         path.path.total_cost = cost + (*(*output).reltarget).cost.per_tuple;
         path.flags = pg_sys::CUSTOMPATH_SUPPORT_PROJECTION;
-        let mut values: *mut pg_sys::List = std::ptr::null_mut();
-        for value in ways.iter().flat_map(|way| &way.values) {
-            values = pg_sys::lappend(values, value.cast());
+        let mut exprs: *mut pg_sys::List = std::ptr::null_mut();
+        for expr in ways.iter().flat_map(|way| &way.exprs) {
+            exprs = pg_sys::lappend(exprs, expr.cast());
         }
-        let plan = CountPlan(ways.into_iter().map(|way| way.part).collect());
-        let kept = [plan.stored(), values, query.aggregates];
+        let mut columns: *mut pg_sys::List = std::ptr::null_mut();
+        for &group in &query.groups {
+            columns = pg_sys::lappend(columns, group.cast());
+        }
+        for &aggregate in &query.aggregates {
+            columns = pg_sys::lappend(columns, aggregate.cast());
+        }
+        let grouping = ways.first().and_then(|way| way.grouping.clone());
+        let plan = CountPlan { grouping, parts: ways.into_iter().map(|way| way.part).collect() };
+        let kept = [plan.stored(), exprs, columns, query.having];
         path.custom_private = kept
             .into_iter()
             .fold(std::ptr::null_mut(), |list, part| pg_sys::lappend(list, part.cast()));
@@ -276,15 +378,16 @@ unsafe extern "C-unwind" fn plan_path(
     // SAFETY: by contract; a plan without fields that are set is valid.
     unsafe {
         let part = |index| pg_sys::list_nth((*path).custom_private, index).cast::<pg_sys::List>();
-        let (stored, values, aggregates) = (part(0), part(1), part(2));
+        let (stored, exprs, columns) = (part(0), part(1), part(2));
         let mut plan = PgBox::<pg_sys::CustomScan>::alloc_node(NodeTag::T_CustomScan);
         plan.scan.plan.targetlist = targets;
+        plan.scan.plan.qual = part(3);
         plan.flags = (*path).flags;
-        plan.custom_exprs = values;
+        plan.custom_exprs = exprs;
         plan.custom_private = stored;
-        let aggregates = PgList::<pg_sys::Expr>::from_pg(aggregates);
-        for (aggregate, number) in aggregates.iter_ptr().zip(1..) {
-            let copy = pg_sys::copyObjectImpl(aggregate.cast()).cast();
+        let columns = PgList::<pg_sys::Expr>::from_pg(columns);
+        for (column, number) in columns.iter_ptr().zip(1..) {
+            let copy = pg_sys::copyObjectImpl(column.cast()).cast();
             let entry = pg_sys::makeTargetEntry(copy, number, std::ptr::null_mut(), false);
             plan.custom_scan_tlist = pg_sys::lappend(plan.custom_scan_tlist, entry.cast());
         }

@@ -3,6 +3,7 @@
 use pgrx::pg_sys::{self, NodeTag};
 
 use super::state::create_state;
+use crate::am::buckets::BucketMemory;
 use crate::node::condition::{Condition, STORED};
 
 /// Methods that the core keeps a pointer to.
@@ -55,6 +56,61 @@ impl Answer {
     }
 }
 
+/// How groups of rows are told apart: all have a row of the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Grouping {
+    /// How many columns of the index a group's rows have in common.
+    pub(super) alike: i32,
+    /// How groups are told apart that have these in common: by a function of the next column, which
+    /// is the plan's last expression.
+    pub(super) function: Option<Function>,
+    /// What the rows of the result begin with: columns of the index, from 0, or the function.
+    pub(super) shown: Vec<Shown>,
+}
+
+/// What is known of a function that tells groups apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Function {
+    /// Whether it is one of the session's time zone.
+    pub(super) of_time_zone: bool,
+}
+
+/// A column of the result that groups are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Column(i32),
+    Function,
+}
+
+impl Grouping {
+    /// What is known of its groups at first.
+    pub(super) fn new_memory(&self) -> BucketMemory {
+        BucketMemory::new(self.function.is_some_and(|function| function.of_time_zone))
+    }
+
+    fn stored(&self) -> Vec<i32> {
+        let function = self.function.map_or(0, |function| 1 + i32::from(function.of_time_zone));
+        let shown = self.shown.iter().map(|shown| match shown {
+            Shown::Column(column) => *column,
+            Shown::Function => -1,
+        });
+        [self.alike, function, self.shown.len() as i32].into_iter().chain(shown).collect()
+    }
+
+    /// The grouping at the front of some numbers, and those behind it.
+    fn of_stored(numbers: &[i32]) -> (Option<Grouping>, &[i32]) {
+        let &[alike, function, shown, ref behind @ ..] = numbers else { return (None, numbers) };
+        let (own, behind) = behind.split_at(shown as usize);
+        let shown = own.iter().map(|&column| match column {
+            -1 => Shown::Function,
+            column => Shown::Column(column),
+        });
+        let function = (function > 0).then_some(Function { of_time_zone: function > 1 });
+        let grouping = Grouping { alike, function, shown: shown.collect() };
+        ((!own.is_empty()).then_some(grouping), behind)
+    }
+}
+
 /// How the rows of one table are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
@@ -65,11 +121,15 @@ pub(super) struct Part {
     pub(super) answers: Vec<Answer>,
 }
 
-/// See the file. What the conditions compare columns with is in the plan's expressions. The answers
-/// of a part are those to the aggregates of the plan's target list, in the same order; of several
-/// parts they are added.
+/// See the file. What the conditions compare columns with is in the plan's expressions. Each row of
+/// the result has what groups are told apart by, and the answers to the aggregates. Those of
+/// several parts are added.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CountPlan(pub(super) Vec<Part>);
+pub(super) struct CountPlan {
+    /// Of one part only.
+    pub(super) grouping: Option<Grouping>,
+    pub(super) parts: Vec<Part>,
+}
 
 impl CountPlan {
     /// As a list of integers.
@@ -77,8 +137,8 @@ impl CountPlan {
     /// # Safety
     /// Within a memory context.
     pub(super) unsafe fn stored(&self) -> *mut pg_sys::List {
-        let mut numbers = Vec::new();
-        for part in &self.0 {
+        let mut numbers = self.grouping.as_ref().map_or(vec![0, 0, 0], Grouping::stored);
+        for part in &self.parts {
             numbers.extend([part.table, part.index].map(|oid| oid.to_u32() as i32));
             numbers.extend([part.conditions.len() as i32, part.answers.len() as i32]);
             numbers.extend(part.conditions.iter().flat_map(Condition::stored));
@@ -99,7 +159,7 @@ impl CountPlan {
             debug_assert_eq!((*list).type_, NodeTag::T_IntList);
             (0..(*list).length).map(|index| pg_sys::list_nth_int(list, index)).collect()
         };
-        let mut rest = &numbers[..];
+        let (grouping, mut rest) = Grouping::of_stored(&numbers);
         let mut parts = Vec::new();
         while let &[table, index, conditions, answers, ref behind @ ..] = rest {
             let oid = |number: i32| pg_sys::Oid::from_u32(number as u32);
@@ -113,6 +173,6 @@ impl CountPlan {
             });
             rest = behind;
         }
-        CountPlan(parts)
+        CountPlan { grouping, parts }
     }
 }

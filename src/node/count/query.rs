@@ -1,21 +1,27 @@
 //! Which queries ask how many rows of a table there are, and nothing that an index cannot tell.
 
+use std::ffi::c_void;
+
 use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
+use pgrx::prelude::*;
 
 use crate::am::is_index_of_ours;
 
 /// `Anum_pg_aggregate_aggsortop` of pg_aggregate_d.h.
 const SORT_OPERATOR: pg_sys::AttrNumber = 16;
 
-/// A query that asks for aggregates over the rows of one table, and for no groups.
+/// A query that asks for aggregates over the rows of one table.
 pub(super) struct Query {
     /// The table as the query names it. Its columns are those that the aggregates speak of.
-    named: *mut pg_sys::RelOptInfo,
+    pub(super) named: *mut pg_sys::RelOptInfo,
     /// The tables that have its rows: itself, or its partitions or children.
     pub(super) tables: Vec<Table>,
-    /// The aggregates, each once: a list of `Aggref`.
-    pub(super) aggregates: *mut pg_sys::List,
+    /// What it groups them by, and the aggregates, each once.
+    pub(super) groups: Vec<*mut pg_sys::Expr>,
+    pub(super) aggregates: Vec<*mut pg_sys::Aggref>,
+    /// The conditions on groups: a list, null for none.
+    pub(super) having: *mut pg_sys::List,
 }
 
 /// A table that has rows of the one that a query names.
@@ -53,15 +59,30 @@ impl Query {
             let (parse, rel) = (&*(*root).parse, &*input);
             let is_table = rel.reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL
                 && rel.rtekind == pg_sys::RTEKind::RTE_RELATION;
-            if !is_table || !asks_for_one_row(root, parse) || !rel.lateral_relids.is_null() {
+            if !is_table || !asks_for_aggregates(root, parse) || !rel.lateral_relids.is_null() {
                 return None;
             }
             let mut tables = Vec::new();
             if !add_tables(root, input, &[], &mut tables) || tables.is_empty() {
                 return None;
             }
-            let aggregates = aggregates_of((*(*output).reltarget).exprs)?;
-            Some(Query { named: input, tables, aggregates })
+            let groups =
+                pg_sys::get_sortgrouplist_exprs(parse.groupClause, (*root).processed_tlist);
+            let groups: Vec<_> = PgList::<pg_sys::Expr>::from_pg(groups).iter_ptr().collect();
+            let mut found = Found { groups: &groups, aggregates: Vec::new() };
+            let having = parse.havingQual.cast::<pg_sys::List>();
+            let is_told = [(*(*output).reltarget).exprs, having]
+                .into_iter()
+                .all(|exprs| !look_into(exprs.cast(), (&raw mut found).cast()));
+            let aggregates = found.aggregates;
+            let is_asked = !groups.is_empty() || !aggregates.is_empty();
+            (is_told && is_asked).then_some(Query {
+                named: input,
+                tables,
+                groups,
+                aggregates,
+                having,
+            })
         }
     }
 
@@ -104,7 +125,7 @@ impl Query {
     ///
     /// # Safety
     /// The expression is one of this query.
-    unsafe fn column(&self, expr: *mut pg_sys::Expr) -> Option<pg_sys::AttrNumber> {
+    pub(super) unsafe fn column(&self, expr: *mut pg_sys::Expr) -> Option<pg_sys::AttrNumber> {
         // SAFETY: by contract; a node is what its tag says.
         unsafe {
             let var = expr.cast::<pg_sys::Var>();
@@ -197,18 +218,15 @@ unsafe fn add_tables(
     }
 }
 
-/// Whether a query selects one row of aggregates, which nothing will be asked to find again.
+/// Whether a query selects aggregates, and nothing will be asked to find its rows again.
 ///
 /// # Safety
 /// Called while the planner makes paths for aggregates of this query.
-unsafe fn asks_for_one_row(root: *mut pg_sys::PlannerInfo, parse: &pg_sys::Query) -> bool {
+unsafe fn asks_for_aggregates(root: *mut pg_sys::PlannerInfo, parse: &pg_sys::Query) -> bool {
     // SAFETY: by contract.
     let no_row_marks = unsafe { (*root).rowMarks.is_null() };
     parse.commandType == pg_sys::CmdType::CMD_SELECT
-        && parse.hasAggs
-        && parse.groupClause.is_null()
         && parse.groupingSets.is_null()
-        && parse.havingQual.is_null()
         && parse.rowMarks.is_null()
         && !parse.hasTargetSRFs
         && no_row_marks
@@ -231,26 +249,39 @@ unsafe fn is_heap(table: pg_sys::Oid) -> bool {
     }
 }
 
-/// The aggregates in some expressions, each once. `None` if there is anything beside them that
-/// comes from rows.
+/// What is looked for in the expressions of a query.
+struct Found<'q> {
+    groups: &'q [*mut pg_sys::Expr],
+    aggregates: Vec<*mut pg_sys::Aggref>,
+}
+
+/// Collects the aggregates in an expression. Whether there is anything beside them, and beside what
+/// the query groups by, that comes from rows.
 ///
 /// # Safety
-/// The expressions are those of a query with aggregates.
-unsafe fn aggregates_of(exprs: *mut pg_sys::List) -> Option<*mut pg_sys::List> {
-    let flags = pg_sys::PVC_INCLUDE_AGGREGATES
-        | pg_sys::PVC_RECURSE_WINDOWFUNCS
-        | pg_sys::PVC_RECURSE_PLACEHOLDERS;
-    // SAFETY: by contract; a list is a node.
+/// `node` is null, or valid; `found` is a [`Found`].
+#[pg_guard]
+unsafe extern "C-unwind" fn look_into(node: *mut pg_sys::Node, found: *mut c_void) -> bool {
+    if node.is_null() {
+        return false;
+    }
+    // SAFETY: by contract; a node is what its tag says.
     unsafe {
-        let found = pg_sys::pull_var_clause(exprs.cast(), flags as i32);
-        let mut distinct: *mut pg_sys::List = std::ptr::null_mut();
-        for node in PgList::<pg_sys::Node>::from_pg(found).iter_ptr() {
-            if (*node).type_ != NodeTag::T_Aggref {
-                return None;
-            }
-            distinct = pg_sys::list_append_unique(distinct, node.cast());
+        let known = &mut *found.cast::<Found<'_>>();
+        let equal = |other: *mut pg_sys::Node| pg_sys::equal(node.cast(), other.cast());
+        if known.groups.iter().any(|group| equal(group.cast())) {
+            return false;
         }
-        (!distinct.is_null()).then_some(distinct)
+        match (*node).type_ {
+            NodeTag::T_Aggref => {
+                if !known.aggregates.iter().any(|aggregate| equal(aggregate.cast())) {
+                    known.aggregates.push(node.cast());
+                }
+                false
+            }
+            NodeTag::T_Var | NodeTag::T_PlaceHolderVar | NodeTag::T_GroupingFunc => true,
+            _ => pg_sys::expression_tree_walker(node, Some(look_into), found),
+        }
     }
 }
 

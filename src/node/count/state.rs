@@ -3,13 +3,17 @@
 use std::ffi::c_int;
 
 use learned_index::tree::count::Counted;
+use learned_index::tree::scan::Direction;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use pgrx::{PgList, PgMemoryContexts, check_for_interrupts};
 
 use super::explain::explain;
-use super::plan::{Answer, CountPlan, Part, Way};
+use super::plan::{Answer, CountPlan, Grouping, Part, Shown, Way};
+use crate::am;
+use crate::am::buckets::{BucketMemory, Buckets};
 use crate::am::count::count_rows;
+use crate::am::groups::{Groups, Wanted, groups_of};
 use crate::node::condition::Condition;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::report::carried::carrying;
@@ -18,6 +22,9 @@ unsafe extern "C-unwind" {
     /// Of utils/datum.h, which pgrx does not bind. It may raise an error.
     fn datumCopy(value: pg_sys::Datum, by_value: bool, length: c_int) -> pg_sys::Datum;
 }
+
+/// Calls of a function before what it has allocated is freed.
+const CALLS_BETWEEN_RESETS: u32 = 64;
 
 /// The state of a plan node, as the core sees it; and what we keep beside that.
 #[repr(C)]
@@ -29,8 +36,23 @@ pub(super) struct CountState {
 /// What a node keeps from its beginning to its end. In the memory of the query.
 pub(super) struct Run {
     pub(super) parts: Vec<RunningPart>,
-    /// Whether the row was returned.
+    /// Whether the row was returned, where there is only one.
     is_done: bool,
+    pub(super) grouping: Option<RunningGrouping>,
+}
+
+/// Groups of the rows of the only part.
+pub(super) struct RunningGrouping {
+    plan: Grouping,
+    /// The function that tells groups apart.
+    function: Option<*mut pg_sys::ExprState>,
+    /// What the function allocates.
+    scratch: pg_sys::MemoryContext,
+    memory: BucketMemory,
+    /// From the first row on.
+    groups: Option<Box<dyn Groups>>,
+    /// What was counted by groups that came to their end.
+    pub(super) counted: Counted,
 }
 
 /// The rows of one table.
@@ -107,13 +129,13 @@ unsafe extern "C-unwind" fn begin(
         let custom = (*node).ss.ps.plan.cast::<pg_sys::CustomScan>();
         let plan = CountPlan::of_stored((*custom).custom_private);
         let parent = &raw mut (*node).ss.ps;
-        let values = pg_sys::ExecInitExprList((*custom).custom_exprs, parent);
-        let values = PgList::<pg_sys::ExprState>::from_pg(values);
-        let mut values = values.iter_ptr();
+        let exprs = pg_sys::ExecInitExprList((*custom).custom_exprs, parent);
+        let exprs = PgList::<pg_sys::ExprState>::from_pg(exprs);
+        let mut exprs = exprs.iter_ptr();
         let is_run = flags as u32 & pg_sys::EXEC_FLAG_EXPLAIN_ONLY == 0;
-        let parts = plan.0.into_iter().map(|plan| {
+        let parts = plan.parts.into_iter().map(|plan| {
             let compared = plan.conditions.iter().filter(|condition| condition.has_value());
-            let values = values.by_ref().take(compared.count()).collect();
+            let values = exprs.by_ref().take(compared.count()).collect();
             let (mut table, mut index) = (std::ptr::null_mut(), std::ptr::null_mut());
             if is_run {
                 let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
@@ -122,9 +144,35 @@ unsafe extern "C-unwind" fn begin(
             }
             RunningPart { plan, values, table, index, counted: Counted::default() }
         });
-        let run = Run { parts: parts.collect(), is_done: false };
+        let parts = parts.collect();
         let mut memory = PgMemoryContexts::For((*estate).es_query_cxt);
+        let grouping = plan.grouping.map(|plan| RunningGrouping {
+            memory: plan.new_memory(),
+            function: plan.function.and_then(|_| exprs.next()),
+            plan,
+            scratch: scratch_in((*estate).es_query_cxt),
+            groups: None,
+            counted: Counted::default(),
+        });
+        let run = Run { parts, is_done: false, grouping };
         (*node.cast::<CountState>()).run = memory.leak_and_drop_on_delete(run);
+    }
+}
+
+/// Memory for what a function allocates.
+///
+/// # Safety
+/// The parent is a memory context.
+unsafe fn scratch_in(parent: pg_sys::MemoryContext) -> pg_sys::MemoryContext {
+    // SAFETY: by contract; it is deleted with its parent.
+    unsafe {
+        pg_sys::AllocSetContextCreateExtended(
+            parent,
+            c"groups of a learned index".as_ptr(),
+            pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
+            pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
+            pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
+        )
     }
 }
 
@@ -135,6 +183,7 @@ unsafe extern "C-unwind" fn end(node: *mut pg_sys::CustomScanState) {
     // SAFETY: by contract. The locks stay to the end of the transaction.
     unsafe {
         let no_lock = pg_sys::NoLock as pg_sys::LOCKMODE;
+        run_of(node).begin_again();
         for part in run_of(node).parts.drain(..).filter(|part| !part.table.is_null()) {
             pg_sys::index_close(part.index, no_lock);
             pg_sys::table_close(part.table, no_lock);
@@ -147,10 +196,10 @@ unsafe extern "C-unwind" fn end(node: *mut pg_sys::CustomScanState) {
 #[pg_guard]
 unsafe extern "C-unwind" fn rescan(node: *mut pg_sys::CustomScanState) {
     // SAFETY: by contract.
-    unsafe { run_of(node).is_done = false };
+    unsafe { run_of(node).begin_again() };
 }
 
-/// The only row, the first time.
+/// The next row that meets the conditions on groups.
 ///
 /// # Safety
 /// Called by the core with a node that has begun.
@@ -160,33 +209,79 @@ unsafe extern "C-unwind" fn next(
 ) -> *mut pg_sys::TupleTableSlot {
     // SAFETY: by contract. The slot has as many columns as the plan has answers.
     unsafe {
-        check_for_interrupts!();
         let run = run_of(node);
         let state = &mut (*node).ss;
-        if std::mem::replace(&mut run.is_done, true) {
-            return std::ptr::null_mut();
-        }
         let slot = state.ss_ScanTupleSlot;
         let context = state.ps.ps_ExprContext;
-        pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
-        pg_sys::ExecClearTuple(slot);
-        let mut memory = PgMemoryContexts::For((*context).ecxt_per_tuple_memory);
-        let answers = memory.switch_to(|_| run.answers(context, (*state.ps.state).es_snapshot));
-        for (number, answer) in answers.into_iter().enumerate() {
-            *(*slot).tts_values.add(number) = answer.unwrap_or(pg_sys::Datum::null());
-            *(*slot).tts_isnull.add(number) = answer.is_none();
+        loop {
+            check_for_interrupts!();
+            pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
+            let mut memory = PgMemoryContexts::For((*context).ecxt_per_tuple_memory);
+            let row = memory.switch_to(|_| run.row(context, state.ps.state));
+            let Some(row) = row else { return std::ptr::null_mut() };
+            pg_sys::ExecClearTuple(slot);
+            for (number, value) in row.into_iter().enumerate() {
+                *(*slot).tts_values.add(number) = value.unwrap_or(pg_sys::Datum::null());
+                *(*slot).tts_isnull.add(number) = value.is_none();
+            }
+            pg_sys::ExecStoreVirtualTuple(slot);
+            (*context).ecxt_scantuple = slot;
+            // Expressions around the aggregates may call anything.
+            if !state.ps.qual.is_null() && !carrying(|| pg_sys::ExecQual(state.ps.qual, context)) {
+                if let Some(instrument) = state.ps.instrument.as_mut() {
+                    instrument.nfiltered1 += 1.0;
+                }
+                continue;
+            }
+            return match state.ps.ps_ProjInfo.is_null() {
+                true => slot,
+                false => carrying(|| pg_sys::ExecProject(state.ps.ps_ProjInfo)),
+            };
         }
-        pg_sys::ExecStoreVirtualTuple(slot);
-        if state.ps.ps_ProjInfo.is_null() {
-            return slot;
-        }
-        (*context).ecxt_scantuple = slot;
-        // Expressions around the aggregates may call anything.
-        carrying(|| pg_sys::ExecProject(state.ps.ps_ProjInfo))
     }
 }
 
 impl Run {
+    /// The next row of the result; `None` for NULL in its columns.
+    ///
+    /// # Safety
+    /// The context and the state are those of the node.
+    unsafe fn row(
+        &mut self,
+        context: *mut pg_sys::ExprContext,
+        state: *mut pg_sys::EState,
+    ) -> Option<Vec<Option<pg_sys::Datum>>> {
+        // SAFETY: by contract; the relations are open.
+        unsafe {
+            let snapshot = (*state).es_snapshot;
+            let Some(grouping) = &mut self.grouping else {
+                let was_done = std::mem::replace(&mut self.is_done, true);
+                return (!was_done).then(|| self.answers(context, snapshot));
+            };
+            if grouping.groups.is_none() {
+                let part = self.parts.first()?;
+                let wanted = part.grouping(grouping.plan.alike, &part.keys(context));
+                let mut memory = PgMemoryContexts::For((*state).es_query_cxt);
+                let (index, table) = (OpenIndex::new(part.index), OpenTable::new(part.table));
+                let groups = memory.switch_to(|_| groups_of(index, table, snapshot, &wanted));
+                grouping.groups = Some(groups);
+            }
+            grouping.row(context)
+        }
+    }
+
+    /// Forgets where it is.
+    fn begin_again(&mut self) {
+        self.is_done = false;
+        if let Some(grouping) = &mut self.grouping {
+            grouping.memory = grouping.plan.new_memory();
+            if let Some(groups) = grouping.groups.take() {
+                add(&mut grouping.counted, groups.counted());
+                groups.end();
+            }
+        }
+    }
+
     /// The answers of the plan, `None` for NULL.
     ///
     /// # Safety
@@ -215,6 +310,65 @@ impl Run {
             Found::Value(value) => value,
         };
         total.into_iter().map(datum).collect()
+    }
+}
+
+/// Adds what was counted to what was counted before.
+fn add(total: &mut Counted, counted: Counted) {
+    total.rows += counted.rows;
+    total.leaves += counted.leaves;
+    total.decoded += counted.decoded;
+    total.looked_up += counted.looked_up;
+}
+
+impl RunningGrouping {
+    /// All that was counted, however often the node was asked.
+    pub(super) fn counted(&self) -> Counted {
+        let mut total = self.counted;
+        add(&mut total, self.groups.as_ref().map_or(Counted::default(), |groups| groups.counted()));
+        total
+    }
+
+    /// The row of the next group.
+    ///
+    /// # Safety
+    /// The context is that of the node; the groups were begun.
+    unsafe fn row(
+        &mut self,
+        context: *mut pg_sys::ExprContext,
+    ) -> Option<Vec<Option<pg_sys::Datum>>> {
+        let (function, scratch) = (self.function, self.scratch);
+        let mut calls = 0u32;
+        let mut call = |argument: i64| {
+            let Some(function) = function else { return 0 };
+            // SAFETY: by contract; what the function allocates is not its value.
+            unsafe {
+                calls += 1;
+                if calls.is_multiple_of(CALLS_BETWEEN_RESETS) {
+                    pg_sys::MemoryContextReset(scratch);
+                }
+                (*context).caseValue_datum = pg_sys::Datum::from(argument);
+                (*context).caseValue_isNull = false;
+                let mut is_null = false;
+                let mut memory = PgMemoryContexts::For(scratch);
+                let value =
+                    memory.switch_to(|_| pg_sys::ExecEvalExpr(function, context, &mut is_null));
+                value.value() as i64
+            }
+        };
+        let groups = self.groups.as_mut()?;
+        // SAFETY: by contract.
+        let group = unsafe {
+            match function {
+                None => groups.next(None),
+                Some(_) => groups.next(Some(&mut Buckets::new(&mut call, &mut self.memory))),
+            }
+        }?;
+        let shown = self.plan.shown.iter().map(|shown| match shown {
+            Shown::Column(column) => group.values[*column as usize],
+            Shown::Function => group.bucket,
+        });
+        Some(shown.chain(group.answers).collect())
     }
 }
 
@@ -255,6 +409,27 @@ impl RunningPart {
         }
     }
 
+    /// What each group of its rows is asked for, which have the first columns in common.
+    fn grouping(&self, alike: i32, keys: &[pg_sys::ScanKeyData]) -> am::groups::Grouping {
+        let not_null = |column: i32| {
+            let own = Condition::not_null(column).key(pg_sys::Datum::null(), false);
+            [keys, &[own]].concat()
+        };
+        let wanted = self.plan.answers.iter().map(|answer| match *answer {
+            Answer::Rows => Wanted::Rows,
+            Answer::NotNull(column) => Wanted::Count(not_null(column)),
+            Answer::First(column, way) => {
+                let direction = match way {
+                    Way::Forward => Direction::Forward,
+                    Way::Backward => Direction::Backward,
+                };
+                Wanted::Value(not_null(column), column as usize - 1, direction)
+            }
+        });
+        let columns = alike as usize;
+        am::groups::Grouping { keys: keys.to_vec(), columns, wanted: wanted.collect() }
+    }
+
     /// The keys of the conditions, with the values of now.
     ///
     /// # Safety
@@ -292,10 +467,7 @@ impl RunningPart {
             let (index, table) = (OpenIndex::new(self.index), OpenTable::new(self.table));
             count_rows(index, table, snapshot, &keys)
         };
-        self.counted.rows += counted.rows;
-        self.counted.leaves += counted.leaves;
-        self.counted.decoded += counted.decoded;
-        self.counted.looked_up += counted.looked_up;
+        add(&mut self.counted, counted);
         counted.rows
     }
 

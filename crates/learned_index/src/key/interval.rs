@@ -129,6 +129,15 @@ impl<C: Code> Intervals<C> {
         });
     }
 
+    /// Makes this the keys that both an interval and another set have. Looks at no more of the other
+    /// set than it has to.
+    pub fn set_intersection(&mut self, interval: &Interval<C>, other: &Intervals<C>) {
+        self.list.clear();
+        let from = other.list.partition_point(|other| other.high < interval.low);
+        let both = other.list[from..].iter().map_while(|other| other.intersection(interval));
+        self.list.add_all(both);
+    }
+
     /// Keeps only the keys that the interval has too.
     pub fn intersect(&mut self, interval: &Interval<C>) {
         self.list.retain_mut(|own| match own.intersection(interval) {
@@ -270,6 +279,9 @@ mod tests {
         #[test]
         fn clipping_is_intersection_with_one(a in intervals(), x in keys(), y in keys()) {
             let clip = Interval { low: x.min(y), high: x.max(y) };
+            let mut part = union(&[clip]);
+            part.set_intersection(&clip, &union(&a));
+            assert_is(&part, &oracle(&a).intersection(&oracle(&[clip])).copied().collect());
             let mut set = union(&a);
             set.intersect(&clip);
             assert_is(&set, &oracle(&a).intersection(&oracle(&[clip])).copied().collect());

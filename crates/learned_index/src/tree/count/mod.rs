@@ -119,6 +119,12 @@ impl<C: Code> Default for Count<C> {
 }
 
 impl<C: Code> Count<C> {
+    /// Begins to count other intervals, under the same snapshot.
+    pub fn restart(&mut self) {
+        self.reached = Fence::MIN;
+        self.counted = Counted::default();
+    }
+
     /// What was counted since the count began.
     pub fn counted(&self) -> Counted {
         self.counted

@@ -29,6 +29,7 @@ use crate::corruption::Result;
 use crate::entries::Entries;
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::key::{Code, Intervals, Key, NullClass, Word};
+use crate::partition::partition_point;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 
@@ -38,6 +39,9 @@ const FIRST_PORTION: usize = 64;
 const LARGEST_PORTION: usize = 512;
 /// Entries copied at once after others were passed over.
 const PORTION_AFTER_SKIP: usize = 16;
+
+/// Entries copied at once where the scan was sent.
+const PORTION_AFTER_SEEK: usize = 4;
 
 /// How an entry is known to be that of its row still when it is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,8 @@ enum Stand<C> {
     End,
     /// Before the first entry, where a backward scan ended.
     Start,
+    /// At a position, between the entries on its two sides.
+    From(Fence<C>),
 }
 
 /// A scan over the entries of sorted, disjoint intervals. `P` is the store's pin.
@@ -266,6 +272,28 @@ impl<C: Code, P> Scan<P, C> {
         (self.copied.tids(), self.current)
     }
 
+    /// Goes to a position, whatever was returned before: [`Scan::next`] gives the first entry at or
+    /// after it, or, backward, the last one before it.
+    pub fn seek<S: Store<Pin = P, Code = C>>(
+        &mut self,
+        store: &S,
+        direction: Direction,
+        position: Fence<C>,
+    ) {
+        let before = partition_point(0..self.copied.len(), |index| {
+            self.copied.get(index).is_some_and(|entry| Fence::at(entry) < position)
+        });
+        // Within the portion: everything there is between its first entry and its last.
+        if before > 0 && before < self.copied.len() {
+            let (left, right) = (before - 1, before);
+            self.current = if direction == Direction::Forward { left } else { right };
+            return;
+        }
+        self.forget(store);
+        self.stand = Stand::From(position);
+        self.portion = PORTION_AFTER_SEEK;
+    }
+
     /// Passes over the values before a code, in this direction, none of which the caller wants. The
     /// next one, if it was copied already; otherwise the one that [`Scan::next`] gives.
     pub fn skip_to(&mut self, direction: Direction, code: C) -> Option<Entry<C>> {
@@ -439,6 +467,12 @@ impl<C: Code, P> Scan<P, C> {
                 (Direction::Forward, Stand::End) | (Direction::Backward, Stand::Start) => Ok(false),
                 (Direction::Forward, Stand::At(entry)) => {
                     self.copy_from(store, directory, Fence::past(entry))
+                }
+                (Direction::Forward, Stand::From(position)) => {
+                    self.copy_from(store, directory, position)
+                }
+                (Direction::Backward, Stand::From(position)) => {
+                    self.copy_before(store, directory, position)
                 }
                 (Direction::Forward, _) => match self.copy_point(store, directory) {
                     Ok(None) => self.copy_from(store, directory, Fence::MIN),
