@@ -37,8 +37,12 @@ impl<'a> Generator<'a> {
         Self { table, rng, writes, params: None, applies: true }
     }
 
+    /// Some statements. Those that write come last: others find blocks of the table as VACUUM has
+    /// left them.
     pub(super) fn statements(&mut self, number: usize) -> Vec<Statement> {
-        (0..number).map(|_| self.statement()).collect()
+        let mut statements: Vec<_> = (0..number).map(|_| self.statement()).collect();
+        statements.sort_by_key(|statement| statement.text.contains("DELETE FROM"));
+        statements
     }
 
     fn statement(&mut self) -> Statement {
@@ -212,9 +216,8 @@ impl<'a> Generator<'a> {
     /// A count of what the transaction itself has written.
     fn amid_writes(&mut self) -> Statement {
         let (writes, query) = (self.own_writes(), self.select());
-        let around = |query| format!("SAVEPOINT a; {writes} {query}; ROLLBACK TO a; RELEASE a");
-        let explain = around(format!("{EXPLAIN} {query}"));
-        let text = around(query);
+        let explain = format!("{EXPLAIN} {query}");
+        let text = format!("SAVEPOINT a; {writes} {query}; ROLLBACK TO a; RELEASE a");
         Statement { kind: "amid writes", text, explain, applies: self.applies }
     }
 

@@ -20,6 +20,10 @@ fn assert_round_trip(values: &[u64]) {
         for (index, &value) in values.iter().enumerate() {
             assert_eq!(sequence.get(index), value, "value {index}");
         }
+        let (least, greatest) = sequence.bounds();
+        let are_small = values.iter().all(|value| value >> 63 == 0);
+        let are_within = values.iter().all(|value| (least..=greatest).contains(value));
+        assert!(are_within || !are_small, "beyond {least} and {greatest}");
         for (start, end) in [(0, values.len()), (values.len() / 3, values.len() - values.len() / 4)]
         {
             let mut decoded = vec![0; end - start];

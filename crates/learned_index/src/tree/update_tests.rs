@@ -10,16 +10,17 @@ use rand::{Rng, SeedableRng};
 
 use super::build::{BuildOptions, Builder};
 use super::check::check;
+use super::count::{BLOCKS_OF_PAGE, CodeFilter, Count, CountedTable, MapBytes};
 use super::delta::{Unique, insert, insert_unique};
 use super::directory::Directory;
 use super::merge::{Limits, Step, delta_entries, merge_step};
-use super::scan::{Direction, Guard, Scan};
+use super::scan::{Direction, Guard, Rows, Scan};
 use super::vacuum::bulk_delete;
 use crate::entry::Block;
 use crate::entry::{Entry, Fence, HeapTid};
 use crate::fault::Fault;
 use crate::fault::testing::inject;
-use crate::key::{Key, NullClass, Sample};
+use crate::key::{Interval, Key, NullClass, Sample};
 use crate::model::ModelChoice;
 use crate::page::meta::{Identity, KeyColumn};
 use crate::store::memory::{MemoryPage, MemoryStore};
@@ -36,6 +37,45 @@ struct Live<C = u64> {
     null: Key<C>,
     next_tid: u64,
     reusable: Vec<HeapTid>,
+}
+
+/// A table in which some blocks are not all-visible, and half of the rows of these are hidden.
+struct SomeHidden {
+    choice: u64,
+    blocks: u32,
+}
+
+impl SomeHidden {
+    fn is_clean(&self, block: u32) -> bool {
+        match self.choice % 3 {
+            0 => true,
+            1 => (u64::from(block) ^ self.choice) % 7 != 0,
+            _ => false,
+        }
+    }
+}
+
+impl Rows for SomeHidden {
+    fn sees(&mut self, tid: HeapTid) -> bool {
+        self.is_clean(tid.block()) || tid.offset() % 2 == 0
+    }
+}
+
+impl CountedTable for SomeHidden {
+    fn blocks(&mut self) -> u32 {
+        self.blocks
+    }
+
+    fn read_map(&mut self, page: u32, bytes: &mut MapBytes) {
+        bytes.fill(0);
+        let start = page * BLOCKS_OF_PAGE;
+        for block in start..self.blocks.min(start + BLOCKS_OF_PAGE) {
+            if self.is_clean(block) {
+                let place = block - start;
+                bytes[(place / 4) as usize] |= 1 << (2 * (place % 4));
+            }
+        }
+    }
 }
 
 fn key<C: Sample>(number: u64) -> Key<C> {
@@ -105,6 +145,48 @@ impl<C: Sample> Live<C> {
         assert!(seen == expected, "{} entries instead of {}", seen.len(), expected.len());
     }
 
+    /// Counts with a table of which some blocks, chosen by `choice`, have rows that nobody sees.
+    fn assert_count(&mut self, low: Key<C>, high: Key<C>, choice: u64) {
+        let mut table = SomeHidden { choice, blocks: (self.next_tid / 50) as u32 + 1 };
+        let mut count = Count::default();
+        let interval = [Interval { low, high }];
+        let odd = |code: &C| code.word() % 2 == 1;
+        let filter: CodeFilter<'_, C> = if choice % 4 == 3 { Some(&odd) } else { None };
+        while count.step(&self.store, &mut self.directory, &interval, filter, &mut table).unwrap() {
+        }
+        let is_counted = |entry: &&Entry<C>| {
+            interval[0].contains(entry.key)
+                && filter.is_none_or(|passes| passes(&entry.key.code))
+                && table.sees(entry.tid)
+        };
+        let expected = self.entries.iter().filter(is_counted).count();
+        assert_eq!(count.counted().rows, expected as u64, "from {low:?} to {high:?}");
+    }
+
+    /// Goes to a key from wherever a scan stands.
+    fn assert_seek(&mut self, key: Key<C>) {
+        let mut scan = Scan::new();
+        scan.restart(&self.store, Guard::Nothing);
+        scan.intervals_mut().set(Key::MIN, Key::MAX);
+        for (position, direction) in [
+            (Fence::MIN, Direction::Forward),
+            (Fence::before(key), Direction::Forward),
+            (Fence::after(key), Direction::Forward),
+            (Fence::after(key), Direction::Backward),
+            (Fence::before(key), Direction::Backward),
+            (Fence::MAX, Direction::Backward),
+        ] {
+            scan.seek(&self.store, direction, position);
+            let found = scan.next(&self.store, &mut self.directory, direction).unwrap();
+            let is_before = |entry: &&Entry<C>| Fence::at(**entry) < position;
+            let expected = match direction {
+                Direction::Forward => self.entries.iter().find(|entry| !is_before(entry)),
+                Direction::Backward => self.entries.iter().rev().find(is_before),
+            };
+            assert_eq!(found.as_ref(), expected, "{direction:?} from {position:?}");
+        }
+    }
+
     fn scan(&mut self, low: Key<C>, high: Key<C>, direction: Direction) -> Vec<Entry<C>> {
         let mut scan = Scan::new();
         scan.restart(&self.store, Guard::Pins);
@@ -127,6 +209,9 @@ impl<C: Sample> Live<C> {
         let mut backward = self.scan(low, high, Direction::Backward);
         backward.reverse();
         assert!(backward == expected, "backward {low:?} {high:?}");
+        let choice = expected.len() as u64 + self.next_tid;
+        (choice..choice + 3).for_each(|choice| self.assert_count(low, high, choice));
+        self.assert_seek(low);
     }
 }
 
