@@ -2,13 +2,15 @@
 //! one ends and the next begins, of any such function, by asking it.
 //!
 //! The function is asked for values of the index, and for values between two of them: where it can
-//! be computed for both, it can be computed for these. So it fails for no value that is not there.
+//! be computed for both, it can be computed for these. It may fail for values far from our time
+//! only (`SAFE`), and of these it is asked for none whose row nobody sees. So it fails for no value
+//! that is not there.
 //!
 //! Groups are mostly as wide as the one before. So the end is guessed, and two values say whether
 //! the guess is right; otherwise it is found by bisection.
 //!
-//! A function of the time zone ascends between two changes of the zone's offset only. There a group
-//! may end, and go on later: it comes in pieces.
+//! A function of the time zone ascends between two changes of the zone's offset only. Where clocks
+//! are put back a group may end, and go on later: it comes in pieces.
 
 use learned_index::corruption::Result;
 use pgrx::pg_sys;
@@ -16,8 +18,13 @@ use pgrx::pg_sys;
 /// Seconds from 1970 to 2000, the epochs of `pg_time_t` and of timestamps.
 const EPOCH_DIFFERENCE: i64 = 10_957 * 86_400;
 const USECS_PER_SECOND: i64 = 1_000_000;
-/// Local times of one offset are less than this apart from those of another.
-const LARGEST_CHANGE: i64 = 2 * 86_400 * USECS_PER_SECOND;
+/// No clock is put back by more: POSIX zones have offsets of up to 167 hours.
+const LARGEST_CHANGE: i64 = 14 * 86_400 * USECS_PER_SECOND;
+/// Timestamps for which the functions that groups are made with do not fail: of the years 1 to
+/// 200,000, about. (There are some up to the year 294,276, and down to 4713 BC, where the beginning
+/// of a year or a century is out of range.)
+pub(crate) const SAFE: std::ops::RangeInclusive<i64> =
+    -63_082_281_600 * USECS_PER_SECOND..=6_248_000_000_000 * USECS_PER_SECOND;
 
 /// A function, and what is known of its groups.
 pub(crate) struct Buckets<'f> {
@@ -71,10 +78,22 @@ impl<'f> Buckets<'f> {
         self.memory.of_time_zone
     }
 
-    /// Whether groups before one that begins here are complete: no later argument is in them.
+    /// Whether groups before one that begins here are complete, in a time zone: no later argument
+    /// has an earlier local time.
     pub(crate) fn are_settled_at(&self, argument: i64) -> bool {
-        let long_before = argument.saturating_sub(LARGEST_CHANGE);
-        next_change_of_offset(long_before) > argument
+        let mut at = argument;
+        let mut own_offset = None;
+        while let Some(change) = Change::after(at) {
+            if change.at.saturating_sub(argument) > LARGEST_CHANGE {
+                break;
+            }
+            let own_offset = *own_offset.get_or_insert(change.before);
+            if change.at.saturating_add(change.after) < argument.saturating_add(own_offset) {
+                return false;
+            }
+            at = change.at;
+        }
+        true
     }
 
     /// Of the group, or a piece of it, that begins with an argument in the index: the function's
@@ -82,13 +101,13 @@ impl<'f> Buckets<'f> {
     pub(crate) fn group_of(&mut self, argument: i64, look: Look<'_>) -> Result<(i64, Option<i64>)> {
         let bucket = self.value(argument);
         let border = match self.memory.of_time_zone {
-            true => next_change_of_offset(argument),
-            false => i64::MAX,
+            true => Change::after(argument).map(|change| change.at),
+            false => None,
         };
         let guess = self.guess(argument);
         let end = self.end_of((argument, bucket), guess, border, look)?;
         if let Some(end) = end {
-            if end != guess && end != border {
+            if end != guess && Some(end) != border {
                 self.learn_width(argument, bucket, end);
             }
             self.memory.before = Some((argument, end));
@@ -114,17 +133,21 @@ impl<'f> Buckets<'f> {
         &mut self,
         (argument, bucket): (i64, i64),
         guess: i64,
-        border: i64,
+        border: Option<i64>,
         look: Look<'_>,
     ) -> Result<Option<i64>> {
-        let (mut low, mut next) = (argument, guess);
+        let is_beyond = |value: i64| border.is_some_and(|border| value >= border);
+        let (mut low, mut next) = (argument, Some(guess).filter(|guess| *guess > argument));
         // An argument in the index that is not in the group, or the last one of all.
-        let mut high = loop {
-            let found = if next < border { look(Some(next))? } else { None };
+        let high = loop {
+            let found = match next.filter(|next| !is_beyond(*next)) {
+                Some(next) => look(Some(next))?,
+                None => None,
+            };
             match found {
-                Some(found) if found < border && self.value(found) == bucket => {
+                Some(found) if !is_beyond(found) && self.value(found) == bucket => {
                     low = found;
-                    next = found.saturating_add((found - argument).max(1));
+                    next = found.checked_add((found - argument).max(1));
                 }
                 Some(found) => break found,
                 None => match look(None)? {
@@ -133,14 +156,18 @@ impl<'f> Buckets<'f> {
                 },
             }
         };
-        if high >= border {
-            high = border - 1;
-            if high <= low || self.value(high) == bucket {
-                return Ok(Some(border));
+        let high = match border {
+            Some(border) if high >= border => {
+                let last = border - 1;
+                if last <= low || self.value(last) == bucket {
+                    return Ok(Some(border));
+                }
+                last
             }
-        } else if self.value(high) == bucket {
-            return Ok(None);
-        }
+            _ if self.value(high) == bucket => return Ok(None),
+            _ => high,
+        };
+        let (mut low, mut high) = (low, high);
         for probe in [guess, guess.saturating_sub(1)] {
             if low < probe && probe < high {
                 match self.value(probe) == bucket {
@@ -169,7 +196,8 @@ impl<'f> Buckets<'f> {
     /// be found: behind an argument of the group before.
     fn learn_width(&mut self, argument: i64, bucket: i64, end: i64) {
         let Some((before, _)) = self.memory.before else { return };
-        let is_one_way = !self.memory.of_time_zone || next_change_of_offset(before) > argument;
+        let change = Change::after(before).filter(|_| self.memory.of_time_zone);
+        let is_one_way = change.is_none_or(|change| change.at > argument);
         if before < argument && is_one_way {
             let start = self.bisect(before, argument, |value| value != bucket);
             self.memory.width = end.checked_sub(start).filter(|width| *width > 0);
@@ -177,26 +205,62 @@ impl<'f> Buckets<'f> {
     }
 }
 
-/// When the session's time zone changes its offset from UTC, after a timestamp; `i64::MAX` if it
-/// does not.
-fn next_change_of_offset(timestamp: i64) -> i64 {
-    let from = timestamp.div_euclid(USECS_PER_SECOND) + EPOCH_DIFFERENCE;
-    let (mut before, mut after, mut boundary) = (0, 0, 0);
-    let (mut before_is_dst, mut after_is_dst) = (0, 0);
-    // SAFETY: the session's time zone is valid; the function only reads it.
-    let found = unsafe {
-        pg_sys::pg_next_dst_boundary(
-            &from,
-            &mut before,
-            &mut before_is_dst,
-            &mut boundary,
-            &mut after,
-            &mut after_is_dst,
-            pg_sys::session_timezone,
-        )
-    };
-    match found {
-        1 => (boundary - EPOCH_DIFFERENCE).saturating_mul(USECS_PER_SECOND),
-        _ => i64::MAX,
+/// A change of the offset of the session's time zone from UTC, in microseconds.
+struct Change {
+    /// When it takes effect.
+    at: i64,
+    /// Local time less UTC, before and after.
+    before: i64,
+    after: i64,
+}
+
+impl Change {
+    /// The first change after a timestamp.
+    fn after(timestamp: i64) -> Option<Change> {
+        let from = timestamp.div_euclid(USECS_PER_SECOND) + EPOCH_DIFFERENCE;
+        let (mut before, mut after, mut at) = (0, 0, 0);
+        let (mut before_is_dst, mut after_is_dst) = (0, 0);
+        // SAFETY: the session's time zone is valid; the function only reads it.
+        let found = unsafe {
+            pg_sys::pg_next_dst_boundary(
+                &from,
+                &mut before,
+                &mut before_is_dst,
+                &mut at,
+                &mut after,
+                &mut after_is_dst,
+                pg_sys::session_timezone,
+            )
+        };
+        (found == 1).then(|| Change {
+            at: (at - EPOCH_DIFFERENCE).saturating_mul(USECS_PER_SECOND),
+            before: before * USECS_PER_SECOND,
+            after: after * USECS_PER_SECOND,
+        })
+    }
+}
+
+/// The session's time zone is another one as long as this lives: that of when a query began.
+pub(crate) struct InTimeZone {
+    own: *mut pg_sys::pg_tz,
+}
+
+impl InTimeZone {
+    /// # Safety
+    /// The time zone is one that the session has had: they are kept as long as it lives.
+    pub(crate) unsafe fn of(zone: *mut pg_sys::pg_tz) -> InTimeZone {
+        // SAFETY: a variable of this process.
+        unsafe {
+            let own = pg_sys::session_timezone;
+            pg_sys::session_timezone = zone;
+            InTimeZone { own }
+        }
+    }
+}
+
+impl Drop for InTimeZone {
+    fn drop(&mut self) {
+        // SAFETY: what it was before.
+        unsafe { pg_sys::session_timezone = self.own };
     }
 }

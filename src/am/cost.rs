@@ -222,10 +222,18 @@ unsafe fn single_values(
 ///
 /// # Safety
 /// As [`single_values`].
-unsafe fn array_length(_root: *mut pg_sys::PlannerInfo, array: &pg_sys::ScalarArrayOpExpr) -> f64 {
+unsafe fn array_length(root: *mut pg_sys::PlannerInfo, array: &pg_sys::ScalarArrayOpExpr) -> f64 {
     // SAFETY: by contract; the second argument is the array.
+    unsafe { elements_of(root, pg_sys::list_nth(array.args, 1).cast()) }
+}
+
+/// How many elements the core expects of an expression for an array.
+///
+/// # Safety
+/// The expression is one of a query that is planned.
+pub(crate) unsafe fn elements_of(_root: *mut pg_sys::PlannerInfo, array: *mut pg_sys::Node) -> f64 {
+    // SAFETY: by contract.
     unsafe {
-        let array = pg_sys::list_nth(array.args, 1).cast::<pg_sys::Node>();
         #[cfg(any(feature = "pg15", feature = "pg16"))]
         let length = f64::from(pg_sys::estimate_array_length(array));
         #[cfg(any(feature = "pg17", feature = "pg18"))]
@@ -239,7 +247,7 @@ unsafe fn array_length(_root: *mut pg_sys::PlannerInfo, array: &pg_sys::ScalarAr
 ///
 /// # Safety
 /// The index is one of a relation of this query.
-unsafe fn heap_correlation(
+pub(crate) unsafe fn heap_correlation(
     root: *mut pg_sys::PlannerInfo,
     index: &pg_sys::IndexOptInfo,
 ) -> Option<f64> {

@@ -10,7 +10,7 @@ use learned_index::page::PAGE_SIZE;
 use learned_index::tree::count::{
     BLOCKS_OF_PAGE, CodeFilter, Count, Counted, CountedTable, MAP_BYTES, MapBytes,
 };
-use learned_index::tree::scan::Rows;
+use learned_index::tree::scan::{Direction, Rows};
 use pgrx::check_for_interrupts;
 use pgrx::prelude::*;
 
@@ -85,8 +85,9 @@ unsafe fn count_by<C: QualCode>(
     }
     let directory = session::directory_of(store)?;
     let passes = |code: &C| filter.passes(code);
-    let filter: CodeFilter<'_, C> = if filter.asks() { Some(&passes) } else { None };
-    let mut count = Count::default();
+    let next = |code: C| filter.next_to(code, Direction::Forward);
+    let filter = filter.asks().then_some(CodeFilter { passes: &passes, next: &next });
+    let mut count = Count::looking_up(rows_at_once());
     loop {
         check_for_interrupts!();
         let directory = &mut directory.borrow_mut();
@@ -94,6 +95,14 @@ unsafe fn count_by<C: QualCode>(
             return Ok(count.counted());
         }
     }
+}
+
+/// How many rows a session looks up together, in the order of the table: as many as it has memory
+/// for to sort.
+pub(crate) fn rows_at_once() -> usize {
+    // SAFETY: a setting of this process, in kilobytes.
+    let kilobytes = unsafe { pg_sys::work_mem };
+    kilobytes as usize * 1024 / size_of::<HeapTid>()
 }
 
 /// A table whose rows are counted.

@@ -19,8 +19,8 @@ use learned_index::tree::scan::{Direction, Guard, Rows, Scan};
 use pgrx::check_for_interrupts;
 use pgrx::prelude::*;
 
-use super::buckets::Buckets;
-use super::count::CountedHeap;
+use super::buckets::{Buckets, SAFE};
+use super::count::{CountedHeap, rows_at_once};
 use super::scan::count_use;
 use super::scan::quals::{Filter, QualCode};
 use super::serializable::lock_table_if_serializable;
@@ -72,6 +72,8 @@ pub(crate) struct Grouping {
     pub(crate) keys: Vec<pg_sys::ScanKeyData>,
     /// How many columns of the index a group's rows have in common.
     pub(crate) columns: usize,
+    /// Whether a function of the next column tells the groups apart that have these in common.
+    pub(crate) by_function: bool,
     pub(crate) wanted: Vec<Wanted>,
 }
 
@@ -214,6 +216,8 @@ struct Grouper<C: GroupCode> {
     alike: usize,
     /// The least and the greatest finite value of the column behind these, if it is one of numbers.
     finite: (i64, i64),
+    /// Whether the function of that column may fail for some values.
+    may_fail: bool,
     /// What the group before began with.
     prefix: Option<C>,
     tasks: Vec<Task<C>>,
@@ -237,6 +241,8 @@ impl<C: GroupCode> Grouper<C> {
         // SAFETY: by contract.
         unsafe {
             let columns = <C as IndexCode>::Columns::of_index(index);
+            let column = columns.columns().get(grouping.columns).copied().unwrap_or(NO_COLUMN);
+            let key_type = KeyType::of_number(column.key_type).filter(|_| grouping.by_function);
             let store: IndexStore<C> = IndexStore::new(index);
             store.read_under(snapshot);
             let selected = Selected::by(&grouping.keys, &columns);
@@ -255,13 +261,12 @@ impl<C: GroupCode> Grouper<C> {
                 heap: CountedHeap::new(table, snapshot),
                 scan: scan_of(&store, &selected),
                 selected,
-                count: Count::default(),
+                count: Count::looking_up(rows_at_once()),
                 counted: Counted::default(),
                 part: Intervals::new(),
                 alike: grouping.columns,
-                finite: finite_of(
-                    columns.columns().get(grouping.columns).copied().unwrap_or(NO_COLUMN).key_type,
-                ),
+                finite: finite_of(key_type),
+                may_fail: matches!(key_type, Some(KeyType::Timestamp | KeyType::TimestampTz)),
                 prefix: None,
                 tasks,
                 reached: Some(Fence::MIN),
@@ -282,15 +287,32 @@ impl<C: GroupCode> Grouper<C> {
         Ok(directory)
     }
 
-    /// The first entry at or after a position that the conditions select, whoever sees it.
-    fn first_from(
+    /// The first entry at or after a position that the conditions select, or, backward, the last one
+    /// before it. Whoever sees it; but if a function may fail for it, the snapshot does.
+    fn entry_from(
         &mut self,
         directory: &mut Directory<C>,
         position: Fence<C>,
+        direction: Direction,
     ) -> Result<Option<Entry<C>>> {
-        let Grouper { store, scan, selected, .. } = self;
-        scan.seek(store, Direction::Forward, position);
-        next_passing(scan, &selected.filter, store, directory, Direction::Forward)
+        self.scan.seek(&self.store, direction, position);
+        loop {
+            let Grouper { store, scan, selected, .. } = self;
+            let found = next_passing(scan, &selected.filter, store, directory, direction)?;
+            let Some(entry) = found else { return Ok(None) };
+            if self.is_safe(entry.key) || self.heap.sees(entry.tid) {
+                return Ok(Some(entry));
+            }
+            check_for_interrupts!();
+        }
+    }
+
+    /// Whether the function that tells groups apart, if there is one, can be asked for a key.
+    fn is_safe(&self, key: Key<C>) -> bool {
+        !self.may_fail
+            || self
+                .argument_of(key)
+                .is_none_or(|argument| SAFE.contains(&argument) || self.is_infinite(argument))
     }
 
     /// The next group, or piece of one, that may have rows: its first key, its last key, and the
@@ -301,7 +323,8 @@ impl<C: GroupCode> Grouper<C> {
         buckets: Option<&mut Buckets<'_>>,
     ) -> Result<Option<(Interval<C>, Option<i64>)>> {
         let Some(reached) = self.reached else { return Ok(None) };
-        let Some(Entry { key, .. }) = self.first_from(directory, reached)? else {
+        let found = self.entry_from(directory, reached, Direction::Forward)?;
+        let Some(Entry { key, .. }) = found else {
             self.reached = None;
             return Ok(None);
         };
@@ -356,8 +379,14 @@ impl<C: GroupCode> Grouper<C> {
         let mut look = |from: Option<i64>| {
             let entry = match from {
                 Some(from) if self.is_infinite(from) => return Ok(None),
-                Some(from) => self.first_from(directory, Fence::before(Key::value(at(from))))?,
-                None => self.last_up_to(directory, greatest)?,
+                Some(from) => {
+                    let position = Fence::before(Key::value(at(from)));
+                    self.entry_from(directory, position, Direction::Forward)?
+                }
+                None => {
+                    let position = Fence::after(greatest);
+                    self.entry_from(directory, position, Direction::Backward)?
+                }
             };
             let same = entry.filter(|entry| entry.key <= greatest);
             Ok(same.and_then(|entry| self.argument_of(entry.key)))
@@ -374,17 +403,6 @@ impl<C: GroupCode> Grouper<C> {
     /// Whether a key begins otherwise than the one before.
     fn is_first_of_prefix(&self, key: Key<C>) -> bool {
         self.prefix != Some(key.code.last_alike(&self.columns, self.alike))
-    }
-
-    /// The last entry up to a key that the conditions select, whoever sees it.
-    fn last_up_to(
-        &mut self,
-        directory: &mut Directory<C>,
-        last: Key<C>,
-    ) -> Result<Option<Entry<C>>> {
-        let Grouper { store, scan, selected, .. } = self;
-        scan.seek(store, Direction::Backward, Fence::after(last));
-        next_passing(scan, &selected.filter, store, directory, Direction::Backward)
     }
 
     /// What is wanted of the keys from one to another. `None` if the snapshot sees no row there.
@@ -470,8 +488,7 @@ impl<C: GroupCode> Grouper<C> {
             alike(other) != own || by_null || (is_settled && is_before(other))
         };
         self.complete = self.pending.iter().take_while(is_complete).count();
-        let rest = self.pending.range(self.complete..);
-        let place = self.complete + rest.take_while(|other| is_before(other)).count();
+        let place = self.pending.partition_point(|other| alike(other) != own || is_before(other));
         match self.pending.get_mut(place).filter(|other| other.bucket == bucket) {
             Some(same) => same.add(&piece),
             None => self.pending.insert(place, piece),
@@ -488,7 +505,9 @@ impl<C: GroupCode> Grouper<C> {
         let selected = selected.unwrap_or(&self.selected);
         self.part.set_intersection(&group, &selected.intervals);
         let passes = |code: &C| selected.filter.passes(code);
-        let filter: CodeFilter<'_, C> = if selected.filter.asks() { Some(&passes) } else { None };
+        let next = |code: C| selected.filter.next_to(code, Direction::Forward);
+        let filter = CodeFilter { passes: &passes, next: &next };
+        let filter = selected.filter.asks().then_some(filter);
         self.count.restart();
         let (part, heap) = (self.part.as_slice(), &mut self.heap);
         while self.count.step(&self.store, directory, part, filter, heap)? {
@@ -531,8 +550,8 @@ impl<C: GroupCode> Grouper<C> {
 }
 
 /// The least and the greatest value of a type of numbers, infinities apart.
-fn finite_of(key_type: u8) -> (i64, i64) {
-    match KeyType::of_number(key_type) {
+fn finite_of(key_type: Option<KeyType>) -> (i64, i64) {
+    match key_type {
         Some(KeyType::Int2) => (i16::MIN.into(), i16::MAX.into()),
         Some(KeyType::Int4) => (i32::MIN.into(), i32::MAX.into()),
         Some(KeyType::Date) => (i64::from(i32::MIN) + 1, i64::from(i32::MAX) - 1),

@@ -25,6 +25,8 @@ mod unique_violation;
 mod vacuum;
 mod validate;
 
+pub(crate) use cost::{elements_of, heap_correlation};
+
 use pgrx::pg_sys;
 
 /// Whether the planner speaks of an index of this access method.

@@ -4,6 +4,7 @@ use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 
 use crate::am::count::is_told_by_codes;
+use crate::am::elements_of;
 
 /// The conditions of a query on the rows of a table, as far as an index can tell which rows meet
 /// them: all of them, and exactly.
@@ -94,6 +95,10 @@ impl Conditions {
             // Less those that the predicate of a partial index implies.
             let asked = PgList::<pg_sys::RestrictInfo>::from_pg((*index).indrestrictinfo);
             if asked.is_empty() {
+                // Of a table that was proven to have no rows, the planner does not say.
+                if (*index).indpred.is_null() && !(*rel).baserestrictinfo.is_null() {
+                    return None;
+                }
                 return Some(Conditions { list: Vec::new(), path: std::ptr::null_mut() });
             }
             let path = core_path(root, rel, index, &asked)?;
@@ -121,6 +126,26 @@ impl Conditions {
     /// How many columns from the first on are asked for one value each.
     pub(super) fn single_columns(&self) -> i32 {
         (1..).take_while(|&column| self.is_single(column)).count() as i32
+    }
+
+    /// Whether all values that they compare with are known before the query begins.
+    pub(super) fn are_constant(&self) -> bool {
+        // SAFETY: the values are valid nodes.
+        let is_constant = |value: *mut pg_sys::Expr| unsafe {
+            value.is_null() || (*value).type_ == NodeTag::T_Const
+        };
+        self.list.iter().all(|(_, value)| is_constant(*value))
+    }
+
+    /// How many values, or combinations of values, lists ask for.
+    ///
+    /// # Safety
+    /// Called while the planner makes paths for this query.
+    pub(super) unsafe fn searches(&self, root: *mut pg_sys::PlannerInfo) -> f64 {
+        let is_list = |condition: &Condition| condition.flags & pg_sys::SK_SEARCHARRAY as i32 != 0;
+        let lists = self.list.iter().filter(|(condition, _)| is_list(condition));
+        // SAFETY: by contract.
+        lists.map(|(_, value)| unsafe { elements_of(root, value.cast()) }).product()
     }
 
     /// Whether what they ask for is one interval, or a few: no column is asked for anything behind

@@ -4,6 +4,8 @@ use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 
+use super::groups::width_of;
+
 /// A function of a column of the index.
 pub(super) struct Bucket {
     /// The column of the table.
@@ -72,6 +74,8 @@ impl Bucket {
             if !others.all(|other| is_constant(other)) {
                 return None;
             }
+            // One that fails for all arguments does so for rows only: the core sees to that.
+            width_of(expr)?;
             let function = with_place(expr, argument);
             Some(Bucket { column, function, of_time_zone })
         }

@@ -3,13 +3,14 @@
 //!
 //! - [`query`]: which queries are such; [`bucket`]: by which functions they may group; [`groups`]:
 //!   how many groups there are; [`path`]: offering a path, and its cost; `plan`: what the plan keeps
-//! - `state`: carrying it out; `explain`: what EXPLAIN says of it
+//! - `state`: carrying it out; `privilege`: who may; `explain`: what EXPLAIN says of it
 
 mod bucket;
 mod explain;
 mod groups;
 mod path;
 mod plan;
+mod privilege;
 mod query;
 mod state;
 

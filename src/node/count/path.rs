@@ -8,13 +8,18 @@ use super::bucket::Bucket;
 use super::groups::number_of_groups;
 use super::plan::{Answer, CountPlan, Function, Grouping, METHODS, Part, Shown, Way};
 use super::query::{Asked, Query, Table};
-use crate::am::is_index_of_ours;
+use crate::am::count::rows_at_once;
+use crate::am::{heap_correlation, is_index_of_ours};
 use crate::column::key_type::KeyType;
 use crate::node::condition::{Condition, Conditions};
 
 /// CPU cost of a leaf that is counted, in units of `cpu_operator_cost`: that of a page, as
 /// selfuncs.c has it.
 const LEAF_CPU_MULTIPLIER: f64 = 50.0;
+
+/// CPU cost of looking a row up, in units of `cpu_tuple_cost`: it is found by its heap TID, and
+/// that was sorted before.
+const LOOK_UP: f64 = 3.0;
 
 /// Methods that the core keeps a pointer to.
 struct PathMethods(pg_sys::CustomPathMethods);
@@ -95,6 +100,19 @@ unsafe fn cheapest(
     }
 }
 
+/// Whether all queries of the transaction have one snapshot: `IsolationUsesXactSnapshot` of xact.h.
+fn has_one_snapshot() -> bool {
+    // SAFETY: the level is this session's own.
+    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 }
+}
+
+/// Whether the transaction is serializable. A count locks the whole table then, which a scan of the
+/// rows that meet some conditions does not.
+fn is_serializable() -> bool {
+    // SAFETY: the level is this session's own.
+    unsafe { pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32 }
+}
+
 /// Whether VACUUM removes rows that old snapshots see, which are to be met by an error then. It is
 /// raised for pages, and a count looks at few of them.
 fn removes_rows_of_old_snapshots() -> bool {
@@ -121,6 +139,12 @@ unsafe fn way_by(
     // SAFETY: by contract.
     unsafe {
         let conditions = Conditions::of(root, table.rel, index)?;
+        // Of partitions, the core leaves out those that cannot have rows, also by values that are
+        // known only when the query runs.
+        let all_run = query.tables.len() == 1 || conditions.are_constant();
+        if !all_run || (is_serializable() && !conditions.list.is_empty()) {
+            return None;
+        }
         let (grouping, bucket) = match query.groups.is_empty() {
             true => (None, None),
             false => {
@@ -232,7 +256,8 @@ unsafe fn answer_by(
             Asked::Rows => Some(Answer::Rows),
             Asked::NotNull(named) => {
                 let attribute = table.column(named)?;
-                if table.is_never_null(attribute) {
+                // A transaction with one snapshot may see rows from before the declaration.
+                if table.is_never_null(attribute) && !has_one_snapshot() {
                     return Some(Answer::Rows);
                 }
                 let column = key_column(index, attribute)? + 1;
@@ -290,17 +315,17 @@ unsafe fn cost_of(
         if !conditions.are_intervals()
             && let Some(path) = conditions.path.as_ref()
         {
-            // Entry by entry.
+            // As a scan that skips what the conditions do not want.
             reading = path.indextotalcost;
         }
-        let hidden = (1.0 - rel.allvisfrac).clamp(0.0, 1.0);
-        let rows = (share * index.tuples * hidden).ceil();
-        let blocks = (f64::from(rel.pages) * hidden).ceil() as pg_sys::BlockNumber;
-        let fetched = match rows > 0.0 && blocks > 0 {
-            true => pg_sys::index_pages_fetched(rows, blocks, index.pages.into(), root),
-            false => 0.0,
-        };
-        let looking_up = fetched * costs(rel.reltablespace) + rows * tuple;
+        let searches = conditions.searches(root);
+        if searches > 1.0 {
+            let pages =
+                pg_sys::index_pages_fetched(searches, index.pages, index.pages.into(), root);
+            reading = reading.max(pages * costs(index.reltablespace));
+            reading += searches * LEAF_CPU_MULTIPLIER * operator;
+        }
+        let looking_up = cost_of_rows(root, rel, index, share);
         let is_first = |answer: &&Answer| matches!(answer, Answer::First(..));
         let firsts = answers.iter().filter(is_first).count() as f64;
         let columns = answers.iter().filter(|answer| matches!(answer, Answer::NotNull(_)));
@@ -319,6 +344,38 @@ unsafe fn cost_of(
     }
 }
 
+/// What it costs to look up the rows, of a share of all, whose blocks are not all-visible. They are
+/// sorted as far as there is memory for: then each block is read once each time.
+///
+/// # Safety
+/// The index is one of the table.
+unsafe fn cost_of_rows(
+    root: *mut pg_sys::PlannerInfo,
+    rel: &pg_sys::RelOptInfo,
+    index: &pg_sys::IndexOptInfo,
+    share: f64,
+) -> f64 {
+    // SAFETY: by contract; settings of this process.
+    unsafe {
+        let hidden = (1.0 - rel.allvisfrac).clamp(0.0, 1.0);
+        let rows = (share * index.tuples * hidden).ceil();
+        let blocks = (f64::from(rel.pages) * hidden).ceil() as pg_sys::BlockNumber;
+        if rows < 1.0 || blocks == 0 {
+            return 0.0;
+        }
+        let (mut random, mut sequential) = (0.0, 0.0);
+        pg_sys::get_tablespace_page_costs(rel.reltablespace, &mut random, &mut sequential);
+        let times = (rows / rows_at_once() as f64).ceil();
+        let together = rows / times;
+        let pages = index.pages.into();
+        let most = times * pg_sys::index_pages_fetched(together, blocks, pages, root) * random;
+        let least = (share * f64::from(blocks)).ceil() * sequential;
+        // As `cost_index` has it, by how well the index follows the order of the table.
+        let follows = heap_correlation(root, index).unwrap_or(0.0).powi(2);
+        most + follows * (least.min(most) - most) + rows * LOOK_UP * pg_sys::cpu_tuple_cost
+    }
+}
+
 /// A path with its plan.
 ///
 /// # Safety
@@ -330,15 +387,18 @@ unsafe fn path_of(
 ) -> *mut pg_sys::CustomPath {
     // SAFETY: by contract; a path without fields that are set is valid.
     unsafe {
-        let cost = ways.iter().map(|way| way.cost).sum();
+        let cost: f64 = ways.iter().map(|way| way.cost).sum();
         let mut path = PgBox::<pg_sys::CustomPath>::alloc_node(NodeTag::T_CustomPath);
         path.path.pathtype = NodeTag::T_CustomScan;
         path.path.parent = output;
         path.path.pathtarget = (*output).reltarget;
         path.path.parallel_safe = (*output).consider_parallel;
         path.path.rows = ways.first().map_or(1.0, |way| way.groups);
-        path.path.startup_cost = cost;
-        path.path.total_cost = cost + (*(*output).reltarget).cost.per_tuple;
+        // Groups come one after the other.
+        let target = (*(*output).reltarget).cost;
+        let first = if query.groups.is_empty() { cost } else { cost / path.path.rows.max(1.0) };
+        path.path.startup_cost = first + target.startup;
+        path.path.total_cost = cost + target.startup + target.per_tuple * path.path.rows;
         path.flags = pg_sys::CUSTOMPATH_SUPPORT_PROJECTION;
         let mut exprs: *mut pg_sys::List = std::ptr::null_mut();
         for expr in ways.iter().flat_map(|way| &way.exprs) {

@@ -59,7 +59,11 @@ impl Query {
             let (parse, rel) = (&*(*root).parse, &*input);
             let is_table = rel.reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL
                 && rel.rtekind == pg_sys::RTEKind::RTE_RELATION;
-            if !is_table || !asks_for_aggregates(root, parse) || !rel.lateral_relids.is_null() {
+            if !is_table
+                || !asks_for_aggregates(root, parse)
+                || !rel.lateral_relids.is_null()
+                || pg_sys::is_dummy_rel(input)
+            {
                 return None;
             }
             let mut tables = Vec::new();
@@ -153,7 +157,8 @@ impl Table {
         })
     }
 
-    /// Whether a column is declared NOT NULL, and has no NULLs.
+    /// Whether a column is declared NOT NULL. It has no NULLs then, but for a snapshot that is older
+    /// than the declaration.
     #[cfg(any(feature = "pg17", feature = "pg18"))]
     pub(super) fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
         // SAFETY: the planner's own.

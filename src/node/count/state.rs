@@ -10,8 +10,9 @@ use pgrx::{PgList, PgMemoryContexts, check_for_interrupts};
 
 use super::explain::explain;
 use super::plan::{Answer, CountPlan, Grouping, Part, Shown, Way};
+use super::privilege;
 use crate::am;
-use crate::am::buckets::{BucketMemory, Buckets};
+use crate::am::buckets::{BucketMemory, Buckets, InTimeZone};
 use crate::am::count::count_rows;
 use crate::am::groups::{Groups, Wanted, groups_of};
 use crate::node::condition::Condition;
@@ -49,6 +50,8 @@ pub(super) struct RunningGrouping {
     /// What the function allocates.
     scratch: pg_sys::MemoryContext,
     memory: BucketMemory,
+    /// The session's time zone when the first row was asked for.
+    zone: *mut pg_sys::pg_tz,
     /// From the first row on.
     groups: Option<Box<dyn Groups>>,
     /// What was counted by groups that came to their end.
@@ -127,6 +130,7 @@ unsafe extern "C-unwind" fn begin(
     // own.
     unsafe {
         let custom = (*node).ss.ps.plan.cast::<pg_sys::CustomScan>();
+        privilege::check((*custom).custom_scan_tlist);
         let plan = CountPlan::of_stored((*custom).custom_private);
         let parent = &raw mut (*node).ss.ps;
         let exprs = pg_sys::ExecInitExprList((*custom).custom_exprs, parent);
@@ -151,6 +155,7 @@ unsafe extern "C-unwind" fn begin(
             function: plan.function.and_then(|_| exprs.next()),
             plan,
             scratch: scratch_in((*estate).es_query_cxt),
+            zone: std::ptr::null_mut(),
             groups: None,
             counted: Counted::default(),
         });
@@ -260,11 +265,12 @@ impl Run {
             };
             if grouping.groups.is_none() {
                 let part = self.parts.first()?;
-                let wanted = part.grouping(grouping.plan.alike, &part.keys(context));
+                let wanted = part.grouping(&grouping.plan, &part.keys(context));
                 let mut memory = PgMemoryContexts::For((*state).es_query_cxt);
                 let (index, table) = (OpenIndex::new(part.index), OpenTable::new(part.table));
                 let groups = memory.switch_to(|_| groups_of(index, table, snapshot, &wanted));
                 grouping.groups = Some(groups);
+                grouping.zone = pg_sys::session_timezone;
             }
             grouping.row(context)
         }
@@ -357,8 +363,9 @@ impl RunningGrouping {
             }
         };
         let groups = self.groups.as_mut()?;
-        // SAFETY: by contract.
+        // SAFETY: by contract. As if all rows had been looked at when the first was asked for.
         let group = unsafe {
+            let _zone = InTimeZone::of(self.zone);
             match function {
                 None => groups.next(None),
                 Some(_) => groups.next(Some(&mut Buckets::new(&mut call, &mut self.memory))),
@@ -410,7 +417,7 @@ impl RunningPart {
     }
 
     /// What each group of its rows is asked for, which have the first columns in common.
-    fn grouping(&self, alike: i32, keys: &[pg_sys::ScanKeyData]) -> am::groups::Grouping {
+    fn grouping(&self, plan: &Grouping, keys: &[pg_sys::ScanKeyData]) -> am::groups::Grouping {
         let not_null = |column: i32| {
             let own = Condition::not_null(column).key(pg_sys::Datum::null(), false);
             [keys, &[own]].concat()
@@ -426,8 +433,12 @@ impl RunningPart {
                 Wanted::Value(not_null(column), column as usize - 1, direction)
             }
         });
-        let columns = alike as usize;
-        am::groups::Grouping { keys: keys.to_vec(), columns, wanted: wanted.collect() }
+        am::groups::Grouping {
+            keys: keys.to_vec(),
+            columns: plan.alike as usize,
+            by_function: plan.function.is_some(),
+            wanted: wanted.collect(),
+        }
     }
 
     /// The keys of the conditions, with the values of now.

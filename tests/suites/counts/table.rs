@@ -105,8 +105,8 @@ impl Column {
 /// Of the two zeros, which are equal, the one: an aggregate may return either.
 fn one_zero(key: Key) -> Key {
     match key {
-        Key::Float(0.0) => Key::Float(0.0),
-        key => key,
+        Key::Float(number) => Key::Float(number + 0.0),
+        Key::Int(_) => key,
     }
 }
 

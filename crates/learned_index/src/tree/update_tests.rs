@@ -151,12 +151,13 @@ impl<C: Sample> Live<C> {
         let mut count = Count::default();
         let interval = [Interval { low, high }];
         let odd = |code: &C| code.word() % 2 == 1;
-        let filter: CodeFilter<'_, C> = if choice % 4 == 3 { Some(&odd) } else { None };
+        let filter = CodeFilter { passes: &odd, next: &|code: C| code.next() };
+        let filter = (choice % 4 == 3).then_some(filter);
         while count.step(&self.store, &mut self.directory, &interval, filter, &mut table).unwrap() {
         }
         let is_counted = |entry: &&Entry<C>| {
             interval[0].contains(entry.key)
-                && filter.is_none_or(|passes| passes(&entry.key.code))
+                && filter.is_none_or(|filter| (filter.passes)(&entry.key.code))
                 && table.sees(entry.tid)
         };
         let expected = self.entries.iter().filter(is_counted).count();

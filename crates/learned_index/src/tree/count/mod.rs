@@ -15,6 +15,9 @@
 //!    was done by the time that the map was read, it says so; if it was done later, the snapshot,
 //!    which is older, still sees the row. Whoever inserts a row clears the bit before the entry
 //!    comes into a delta tree, and so before any merge could bring it into a leaf under this word.
+//!    The leaves of a new index have the rows that were there before, and nobody uses it with a
+//!    snapshot for which that would be too many or too few. (Blocks that COPY FREEZE has written
+//!    are all-visible too early, for every kind of scan.)
 //!
 //! So of a leaf without hidden rows, the entries less the tombstones are the answer. Other leaves
 //! are looked at block by block, and then entry by entry; an entry in a heap block that the map
@@ -29,7 +32,7 @@
 //!
 //! - this file: the way through the leaves and the delta trees; `map`: the visibility map
 //!
-//! A count is in no portion of a scan, and locks nothing for serializable transactions.
+//! A count takes no predicate locks: its caller locks the table for a serializable transaction.
 
 mod map;
 
@@ -45,7 +48,7 @@ use crate::corruption::{Result, ensure_that};
 use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence, HeapTid, Side};
 use crate::fault::{Fault, injected};
-use crate::key::{Code, Interval, Word};
+use crate::key::{Code, Interval, Key, NullClass, Word};
 use crate::memory::Add;
 use crate::page::PageBytes;
 use crate::page::leaf::Leaf;
@@ -54,12 +57,15 @@ use crate::store::Store;
 use map::Map;
 pub use map::{BLOCKS_OF_PAGE, MAP_BYTES, MapBytes};
 
-/// Leaves that are counted in one step.
+/// Leaves that are counted in one step, where all entries of an interval are.
 const LEAVES_AT_ONCE: usize = 64;
 /// Leaves that are asked for ahead of the one that is read.
 const LEAVES_AHEAD: usize = 16;
-/// Entries after which a step ends: of delta trees, and of rows to look up.
+/// Entries of delta trees after which a step ends.
 const ENTRIES_AT_ONCE: usize = 8192;
+/// Rows to look up after which a step ends; and that are looked up together, unless the caller has
+/// memory for more.
+const ROWS_AT_ONCE: usize = 8192;
 
 /// What a table says of its rows, to a count under a snapshot.
 pub trait CountedTable: Rows {
@@ -94,13 +100,35 @@ pub struct Count<C = Word> {
     step: Counted,
     fresh: Vec<Entry<C>>,
     doubtful: Vec<HeapTid>,
+    /// Rows of earlier steps that are to be looked up, and how many are looked up together.
+    waiting: Vec<HeapTid>,
+    at_once: usize,
     /// Memory for what is decoded.
     tids: Vec<HeapTid>,
     entries: Entries<C>,
 }
 
-/// Whether an entry with this code is counted.
-pub type CodeFilter<'f, C> = Option<&'f dyn Fn(&C) -> bool>;
+/// What is counted of the entries of the intervals.
+#[derive(Clone, Copy)]
+pub struct CodeFilter<'f, C> {
+    /// Whether an entry with this code is.
+    pub passes: &'f dyn Fn(&C) -> bool,
+    /// Of a code that does not pass, the first behind it that does, if there is one.
+    pub next: &'f dyn Fn(C) -> Option<C>,
+}
+
+impl<C: Code> CodeFilter<'_, C> {
+    /// The first position at or after one where entries may pass.
+    fn first_from(&self, position: Fence<C>) -> Fence<C> {
+        if position.class != NullClass::Value as u8 || (self.passes)(&position.code) {
+            return position;
+        }
+        match (self.next)(position.code) {
+            Some(code) => position.max(Fence::before(Key::value(code))),
+            None => position.end_of_class(),
+        }
+    }
+}
 
 impl<C: Code> Default for Count<C> {
     fn default() -> Count<C> {
@@ -112,6 +140,8 @@ impl<C: Code> Default for Count<C> {
             step: Counted::default(),
             fresh: Vec::new(),
             doubtful: Vec::new(),
+            waiting: Vec::new(),
+            at_once: ROWS_AT_ONCE,
             tids: Vec::new(),
             entries: Entries::default(),
         }
@@ -119,6 +149,12 @@ impl<C: Code> Default for Count<C> {
 }
 
 impl<C: Code> Count<C> {
+    /// One that looks up so many rows together, if there are so many, in the order of the table:
+    /// each takes 8 bytes until then.
+    pub fn looking_up(rows: usize) -> Count<C> {
+        Count { at_once: rows.max(ROWS_AT_ONCE), ..Count::default() }
+    }
+
     /// Begins to count other intervals, under the same snapshot.
     pub fn restart(&mut self) {
         self.reached = Fence::MIN;
@@ -140,7 +176,7 @@ impl<C: Code> Count<C> {
         store: &S,
         directory: &mut Directory<C>,
         intervals: &[Interval<C>],
-        filter: CodeFilter<'_, C>,
+        filter: Option<CodeFilter<'_, C>>,
         table: &mut impl CountedTable,
     ) -> Result<bool> {
         loop {
@@ -151,26 +187,39 @@ impl<C: Code> Count<C> {
             match self.try_step(store, directory, intervals, filter, table) {
                 Err(Interruption::Corrupted(corruption)) => return Err(corruption),
                 Err(Interruption::Changed) => {}
-                Ok(None) => return Ok(false),
+                Ok(None) => {
+                    self.look_up(table);
+                    return Ok(false);
+                }
                 Ok(Some(reached)) => {
                     self.reached = reached;
-                    self.look_up(table);
+                    self.add_step();
+                    if self.waiting.len() >= self.at_once {
+                        self.look_up(table);
+                    }
                     return Ok(true);
                 }
             }
         }
     }
 
-    /// Looks up what the leaves and the map did not tell, and adds what the step has found.
-    fn look_up(&mut self, table: &mut impl CountedTable) {
-        self.doubtful.add_all(self.fresh.iter().map(|entry| entry.tid));
-        // Neighbours in the table are read together.
-        self.doubtful.sort_unstable();
-        let seen = self.doubtful.iter().filter(|&&tid| table.sees(tid)).count();
-        self.counted.rows += self.step.rows + seen as u64;
+    /// Adds what the step has found.
+    fn add_step(&mut self) {
+        self.counted.rows += self.step.rows;
         self.counted.leaves += self.step.leaves;
         self.counted.decoded += self.step.decoded;
-        self.counted.looked_up += self.doubtful.len() as u64;
+        self.waiting.add_all(self.doubtful.drain(..));
+        self.waiting.add_all(self.fresh.drain(..).map(|entry| entry.tid));
+    }
+
+    /// Looks up what the leaves and the map did not tell.
+    fn look_up(&mut self, table: &mut impl CountedTable) {
+        // Neighbours in the table are read together.
+        self.waiting.sort_unstable();
+        let seen = self.waiting.iter().filter(|&&tid| table.sees(tid)).count();
+        self.counted.rows += seen as u64;
+        self.counted.looked_up += self.waiting.len() as u64;
+        self.waiting.clear();
     }
 
     /// One step under one state. Returns up to where everything is counted then; `None` if that was
@@ -180,12 +229,19 @@ impl<C: Code> Count<C> {
         store: &S,
         directory: &mut Directory<C>,
         intervals: &[Interval<C>],
-        filter: CodeFilter<'_, C>,
+        filter: Option<CodeFilter<'_, C>>,
         table: &mut impl CountedTable,
     ) -> Attempt<Option<Fence<C>>> {
         let done = intervals.partition_point(|i| Fence::after(i.high) <= self.reached);
         let Some(interval) = intervals.get(done) else { return Ok(None) };
-        let from = self.reached.max(Fence::before(interval.low));
+        let mut from = self.reached.max(Fence::before(interval.low));
+        let mut bound = Fence::after(interval.high);
+        if let Some(filter) = filter {
+            from = filter.first_from(from);
+            if from >= bound {
+                return Ok(Some(bound));
+            }
+        }
         let word = directory.state().word;
         if self.word != Some(word) && !(self.word.is_some() && injected(Fault::KeepMap)) {
             self.map.begin(table);
@@ -193,8 +249,8 @@ impl<C: Code> Count<C> {
         }
         let (leaf, leaves) = (directory.route(store, from)?, directory.leaves());
         let first = leaf.map_or(0, |leaf| leaf.ordinal);
-        let stop = leaves.min(first + LEAVES_AT_ONCE);
-        let mut bound = Fence::after(interval.high);
+        // Behind a leaf, a filter may want nothing of the next ones.
+        let stop = leaves.min(first + if filter.is_some() { 1 } else { LEAVES_AT_ONCE });
         if stop < leaves {
             directory.leaf(store, stop)?;
             bound = bound.min(directory.low(store, stop)?);
@@ -211,7 +267,7 @@ impl<C: Code> Count<C> {
             self.ask_ahead(store, directory, at.ordinal, stop)?;
             let asked = (position, bound);
             position = self.count_leaf(store, directory, at, asked, filter, table)?;
-            if self.doubtful.len() >= ENTRIES_AT_ONCE {
+            if self.doubtful.len() >= ROWS_AT_ONCE {
                 bound = bound.min(position);
             }
             if at.ordinal + 1 < leaves && position < bound {
@@ -220,7 +276,7 @@ impl<C: Code> Count<C> {
         }
         ensure_that(leaf.is_none() || position >= bound, "leaves up to the end")?;
         self.fresh.retain(|&entry| {
-            Fence::at(entry) < bound && filter.is_none_or(|passes| passes(&entry.key.code))
+            Fence::at(entry) < bound && filter.is_none_or(|filter| (filter.passes)(&entry.key.code))
         });
         Ok(Some(bound))
     }
@@ -285,7 +341,7 @@ impl<C: Code> Count<C> {
         directory: &mut Directory<C>,
         at: LeafRef,
         (from, bound): (Fence<C>, Fence<C>),
-        filter: CodeFilter<'_, C>,
+        filter: Option<CodeFilter<'_, C>>,
         table: &mut impl CountedTable,
     ) -> Attempt<Fence<C>> {
         let word = directory.state().word;
@@ -325,7 +381,7 @@ impl<C: Code> Count<C> {
         word: u64,
         open: &OpenLeaf<P, C>,
         slots: Range<usize>,
-        filter: CodeFilter<'_, C>,
+        filter: Option<CodeFilter<'_, C>>,
     ) -> Attempt<()> {
         let leaf = open.view();
         self.step.leaves += 1;
@@ -347,7 +403,7 @@ impl<C: Code> Count<C> {
         };
         match filter {
             None => self.count_blocks(&leaf, slots, dead.as_ref()),
-            Some(passes) => self.count_entries(&leaf, slots, dead.as_ref(), passes),
+            Some(filter) => self.count_entries(&leaf, slots, dead.as_ref(), filter.passes),
         }
     }
 

@@ -65,7 +65,9 @@ impl<C: Sample> World<C> {
             let mut table = Snapshot { heap: &self.heap, snapshot };
             // As if there were conditions that intervals do not express.
             let even = |code: &C| code.word() % 2 == 0;
-            let filter: CodeFilter<'_, C> = if random.one_in(4) { Some(&even) } else { None };
+            let next = |code: C| code.next();
+            let filter = CodeFilter { passes: &even, next: &next };
+            let filter = random.one_in(4).then_some(filter);
             let mut count = Count::default();
             let mut step = |count: &mut Count<C>| {
                 count.step(&self.store, &mut directory, sorted.as_slice(), filter, &mut table)
@@ -75,7 +77,8 @@ impl<C: Sample> World<C> {
             }
             let expected = self.heap.alive_between(snapshot, snapshot);
             let expected = expected.iter().filter(|entry| {
-                sorted.contains(entry.key) && filter.is_none_or(|passes| passes(&entry.key.code))
+                sorted.contains(entry.key)
+                    && filter.is_none_or(|filter| (filter.passes)(&entry.key.code))
             });
             assert_eq!(count.counted().rows, expected.count() as u64, "{intervals:?}");
             self.heap.release_snapshot(snapshot);
