@@ -3,6 +3,7 @@
 
 mod apply;
 mod cancel;
+mod counts;
 mod crash;
 mod inserts;
 mod removal;

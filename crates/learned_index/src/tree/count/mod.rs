@@ -255,9 +255,10 @@ impl<C: Code> Count<C> {
             directory.leaf(store, stop)?;
             bound = bound.min(directory.low(store, stop)?);
         }
-        if self.map.unread() <= stop - first {
+        if self.map.unread() > 0 && self.map.unread() <= stop - first {
             stop_at(StopPoint::CountBeforeMap);
             self.map.read_all(table);
+            stop_at(StopPoint::CountBeforeLeaf);
         }
         for which in [Which::Active, Which::Frozen] {
             bound = self.collect_fresh(store, directory, which, (from, bound))?;
