@@ -27,7 +27,8 @@ fn begin_serializable(cluster: &Cluster) -> Client {
 fn write_skew(cluster: &Cluster, query: &str, writes: [&str; 2]) -> usize {
     let mut clients = [(); 2].map(|()| begin_serializable(cluster));
     let counts = clients.each_mut().map(|client| {
-        assert_node(client, query, true);
+        // With conditions a scan locks less.
+        assert_node(client, query, !query.contains("WHERE"));
         client.query_one(query, &[]).unwrap().get::<_, i64>(0)
     });
     assert_eq!(counts[0], counts[1], "{query}");

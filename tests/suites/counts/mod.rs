@@ -8,7 +8,7 @@
 mod beside;
 mod differential;
 mod isolation;
-mod snapshot;
+pub(crate) mod snapshot;
 mod standby;
-mod statements;
+pub(crate) mod statements;
 mod table;

@@ -8,7 +8,7 @@ use server_tests::{Script, is_learned};
 use super::statements::Statement;
 
 /// The rows of a statement, as text.
-type Rows = Vec<Vec<Option<String>>>;
+pub(crate) type Rows = Vec<Vec<Option<String>>>;
 
 /// Statements that are sent together, which takes less time than to wait for each.
 const STATEMENTS_AT_ONCE: usize = 10;
@@ -18,11 +18,11 @@ const SCANS: [&str; 4] = ["seqscan", "indexscan", "indexonlyscan", "bitmapscan"]
 
 /// What was compared, and how it was answered.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) statements: u64,
+pub(crate) struct Tally {
+    pub(crate) statements: u64,
     /// Those that the node could answer, and those that it did.
-    could: u64,
-    used: u64,
+    pub(crate) could: u64,
+    pub(crate) used: u64,
     /// Of those that it did: by leaves alone, with entries decoded, with rows looked up.
     leaves_alone: u64,
     decoded: u64,
@@ -32,7 +32,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, other: &Tally) {
+    pub(crate) fn add(&mut self, other: &Tally) {
         self.statements += other.statements;
         self.could += other.could;
         self.used += other.used;
@@ -46,7 +46,7 @@ impl Tally {
     }
 
     /// Asserts that the node answered most of what it could.
-    pub(super) fn assert_used(&self, name: &str) {
+    pub(crate) fn assert_used(&self, name: &str) {
         let Tally { statements, could, used, leaves_alone, decoded, looked_up, kinds } = self;
         println!(
             "{name}: {statements} statements; LearnedCount answered {used} of {could} that it \
@@ -59,7 +59,7 @@ impl Tally {
     }
 
     /// Asserts besides that it answered statements of every kind, in each of its ways.
-    pub(super) fn assert_exhaustive(&self, name: &str) {
+    pub(crate) fn assert_exhaustive(&self, name: &str) {
         self.assert_used(name);
         let Tally { leaves_alone, decoded, looked_up, kinds, .. } = self;
         if is_learned() {
@@ -69,7 +69,7 @@ impl Tally {
         }
     }
 
-    fn note(&mut self, statement: &Statement, plan: &str) {
+    pub(crate) fn note(&mut self, statement: &Statement, plan: &str) {
         self.statements += 1;
         // The planner knows that there are no rows.
         if plan.contains("One-Time Filter: false") {
@@ -95,7 +95,7 @@ impl Tally {
 }
 
 /// Turns the node and other scans on or off, to the end of the transaction.
-fn switch(client: &mut Client, node: bool) -> Result<(), Error> {
+pub(crate) fn switch(client: &mut Client, node: bool) -> Result<(), Error> {
     let on = |is_on: bool| if is_on { "on" } else { "off" };
     let mut switches = format!("SET LOCAL omendb_learned.enable_count = {};", on(node));
     for scan in SCANS {
@@ -145,7 +145,7 @@ fn compare_within(
 }
 
 /// The rows of each of some statements.
-fn answers(client: &mut Client, texts: &[&str], context: &str) -> Result<Vec<Rows>, Error> {
+pub(crate) fn answers(client: &mut Client, texts: &[&str], context: &str) -> Result<Vec<Rows>, Error> {
     let mut answers = Vec::new();
     for texts in texts.chunks(STATEMENTS_AT_ONCE) {
         let all = texts.join(&format!("; SELECT '{NEXT}'; "));
