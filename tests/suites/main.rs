@@ -7,6 +7,7 @@ mod concurrency;
 mod corruption;
 mod counters;
 mod counts;
+mod counts_by_group;
 mod cursors;
 mod durability;
 mod errors;

@@ -145,7 +145,11 @@ fn compare_within(
 }
 
 /// The rows of each of some statements.
-pub(crate) fn answers(client: &mut Client, texts: &[&str], context: &str) -> Result<Vec<Rows>, Error> {
+pub(crate) fn answers(
+    client: &mut Client,
+    texts: &[&str],
+    context: &str,
+) -> Result<Vec<Rows>, Error> {
     let mut answers = Vec::new();
     for texts in texts.chunks(STATEMENTS_AT_ONCE) {
         let all = texts.join(&format!("; SELECT '{NEXT}'; "));
