@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 /// The groups of figures, with their headings in the report.
-pub const GROUPS: [(&str, &str); 13] = [
+pub const GROUPS: [(&str, &str); 14] = [
     ("build", "Building"),
     ("space", "Space"),
     ("point probes", "Point probes"),
     ("ranges", "Ranges"),
     ("composite", "Keys of several columns, and columns beside them"),
+    ("counts", "Counts"),
     ("routing", "What the model and dense pages contribute"),
     ("neighbours", "Hash and BRIN"),
     ("model", "The model alone"),

@@ -42,6 +42,8 @@ pub(crate) struct BucketMemory {
     width: Option<i64>,
     /// An argument of the group before, and where that ended.
     before: Option<(i64, i64)>,
+    /// A timestamp, and the first change of the time zone's offset after it, if there is one.
+    change: Option<(i64, Option<Change>)>,
 }
 
 /// Finds the first argument in the index at or after one; or the last one of all. Of those that
@@ -52,6 +54,19 @@ impl BucketMemory {
     /// Nothing yet.
     pub(crate) fn new(of_time_zone: bool) -> BucketMemory {
         BucketMemory { of_time_zone, ..BucketMemory::default() }
+    }
+
+    /// The first change of the time zone's offset after a timestamp.
+    fn change_after(&mut self, timestamp: i64) -> Option<Change> {
+        if let Some((from, change)) = self.change
+            && from <= timestamp
+            && change.is_none_or(|change| timestamp < change.at)
+        {
+            return change;
+        }
+        let change = Change::after(timestamp);
+        self.change = Some((timestamp, change));
+        change
     }
 }
 
@@ -80,18 +95,18 @@ impl<'f> Buckets<'f> {
 
     /// Whether groups before one that begins here are complete, in a time zone: no later argument
     /// has an earlier local time.
-    pub(crate) fn are_settled_at(&self, argument: i64) -> bool {
-        let mut at = argument;
-        let mut own_offset = None;
-        while let Some(change) = Change::after(at) {
+    pub(crate) fn are_settled_at(&mut self, argument: i64) -> bool {
+        let mut next = self.memory.change_after(argument);
+        let Some(first) = next else { return true };
+        let local = argument.saturating_add(first.before);
+        while let Some(change) = next {
             if change.at.saturating_sub(argument) > LARGEST_CHANGE {
                 break;
             }
-            let own_offset = *own_offset.get_or_insert(change.before);
-            if change.at.saturating_add(change.after) < argument.saturating_add(own_offset) {
+            if change.at.saturating_add(change.after) < local {
                 return false;
             }
-            at = change.at;
+            next = Change::after(change.at);
         }
         true
     }
@@ -101,7 +116,7 @@ impl<'f> Buckets<'f> {
     pub(crate) fn group_of(&mut self, argument: i64, look: Look<'_>) -> Result<(i64, Option<i64>)> {
         let bucket = self.value(argument);
         let border = match self.memory.of_time_zone {
-            true => Change::after(argument).map(|change| change.at),
+            true => self.memory.change_after(argument).map(|change| change.at),
             false => None,
         };
         let guess = self.guess(argument);
@@ -206,6 +221,7 @@ impl<'f> Buckets<'f> {
 }
 
 /// A change of the offset of the session's time zone from UTC, in microseconds.
+#[derive(Clone, Copy, Debug)]
 struct Change {
     /// When it takes effect.
     at: i64,

@@ -287,7 +287,7 @@ impl<C: GroupCode> Grouper<C> {
         Ok(directory)
     }
 
-    /// The first entry at or after a position that the conditions select, or, backward, the last one
+    /// The first entry at or after a position that the conditions select, or, backward, the last
     /// before it. Whoever sees it; but if a function may fail for it, the snapshot does.
     fn entry_from(
         &mut self,
@@ -460,7 +460,7 @@ impl<C: GroupCode> Grouper<C> {
                 self.complete = self.pending.len();
                 break;
             };
-            match buckets.as_deref() {
+            match buckets.as_deref_mut() {
                 Some(buckets) if buckets.come_in_pieces() => self.put_in_place(piece, buckets),
                 _ => return Ok(Some(piece)),
             }
@@ -470,7 +470,7 @@ impl<C: GroupCode> Grouper<C> {
     }
 
     /// Puts a piece among the groups that wait for others, and sees which of these wait no more.
-    fn put_in_place(&mut self, piece: Piece<C>, buckets: &Buckets<'_>) {
+    fn put_in_place(&mut self, piece: Piece<C>, buckets: &mut Buckets<'_>) {
         let alike = |piece: &Piece<C>| {
             let Key { class, code } = piece.first;
             (class, code.last_alike(&self.columns, self.alike))

@@ -3,8 +3,8 @@
 //! - [`handler`]: which callbacks there are; [`validate`]: whether an operator class fits them
 //! - `build`: CREATE INDEX and REINDEX; `insert`: one row; `vacuum`: removing dead entries
 //! - `scan`: reading in order, or into a bitmap; `cost`: what the planner is told of it
-//! - [`count`]: how many rows a snapshot sees; [`groups`]: the same of groups, [`buckets`]: of those
-//!   that a function tells apart
+//! - [`count`]: how many rows a snapshot sees; [`groups`]: the same of groups, and [`buckets`]: of
+//!   those that a function tells apart
 //! - [`unique_violation`]: the errors of unique indexes
 //! - [`dead_rows`]: which rows are dead, as the table says
 //! - [`serializable`]: predicate locks

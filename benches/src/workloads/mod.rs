@@ -2,6 +2,7 @@
 
 mod build;
 mod composite;
+mod counts;
 mod deletes;
 mod memory;
 mod model;
@@ -24,8 +25,9 @@ use crate::options::Options;
 use crate::table::Table;
 
 /// Groups that make tables of their own: group, name, function.
-const OTHERS: [(&str, &str, Measure); 6] = [
+const OTHERS: [(&str, &str, Measure); 7] = [
     (composite::GROUP, "keys of several columns", composite::run),
+    (counts::GROUP, "counts", counts::run),
     (model::GROUP, "the model alone", model::run),
     ("writes", "writes", writes::run),
     ("writes", "delta", writes::delta),

@@ -4,7 +4,7 @@ use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 
-use super::groups::width_of;
+use super::width::width_of;
 
 /// A function of a column of the index.
 pub(super) struct Bucket {

@@ -7,7 +7,7 @@ use pgrx::PgList;
 use pgrx::prelude::*;
 
 use super::plan::{Answer, Part};
-use super::state::run_of;
+use super::run::run_of;
 use crate::node::condition::Condition;
 use crate::report::carried::carrying;
 

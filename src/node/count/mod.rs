@@ -1,9 +1,11 @@
 //! `SELECT count(*)`, of all rows or of groups: an answer from the index alone, where the table's
 //! blocks are all-visible.
 //!
-//! - [`query`]: which queries are such; [`bucket`]: by which functions they may group; [`groups`]:
-//!   how many groups there are; [`path`]: offering a path, and its cost; `plan`: what the plan keeps
-//! - `state`: carrying it out; `privilege`: who may; `explain`: what EXPLAIN says of it
+//! - [`query`]: which queries are such; [`bucket`]: by which functions they may group
+//! - [`path`]: offering a path, and its cost; [`groups`]: how many groups there are, and `width`:
+//!   how wide they are; `plan`: what the plan keeps
+//! - `state`: what the core calls to carry it out; `run`: carrying it out; `privilege`: who may;
+//!   `explain`: what EXPLAIN says of it
 
 mod bucket;
 mod explain;
@@ -12,7 +14,9 @@ mod path;
 mod plan;
 mod privilege;
 mod query;
+mod run;
 mod state;
+mod width;
 
 pub(super) use path::add_path;
 
@@ -32,5 +36,5 @@ pub(super) fn register() {
         GucFlags::EXPLAIN,
     );
     // SAFETY: the methods live as long as the process does.
-    unsafe { pg_sys::RegisterCustomScanMethods(&raw const plan::METHODS.0) };
+    unsafe { pg_sys::RegisterCustomScanMethods(&raw const state::SCAN_METHODS.0) };
 }

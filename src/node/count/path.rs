@@ -6,8 +6,9 @@ use pgrx::prelude::*;
 
 use super::bucket::Bucket;
 use super::groups::number_of_groups;
-use super::plan::{Answer, CountPlan, Function, Grouping, METHODS, Part, Shown, Way};
+use super::plan::{Answer, CountPlan, Function, Grouping, Part, Shown, Way};
 use super::query::{Asked, Query, Table};
+use super::state::SCAN_METHODS;
 use crate::am::count::rows_at_once;
 use crate::am::{heap_correlation, is_index_of_ours};
 use crate::column::key_type::KeyType;
@@ -287,8 +288,8 @@ unsafe fn answer_by(
     }
 }
 
-/// What it costs to count the rows of a table by an index: its leaves, once for each count, and rows that are
-/// looked up because their blocks are not all-visible.
+/// What it costs to count the rows of a table by an index: its leaves, once for each count, rows
+/// that are looked up because their blocks are not all-visible, and the search for each group.
 ///
 /// # Safety
 /// The index is one of the table.
@@ -451,7 +452,7 @@ unsafe extern "C-unwind" fn plan_path(
             let entry = pg_sys::makeTargetEntry(copy, number, std::ptr::null_mut(), false);
             plan.custom_scan_tlist = pg_sys::lappend(plan.custom_scan_tlist, entry.cast());
         }
-        plan.methods = &raw const METHODS.0;
+        plan.methods = &raw const SCAN_METHODS.0;
         plan.into_pg().cast()
     }
 }

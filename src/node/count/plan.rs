@@ -2,21 +2,8 @@
 
 use pgrx::pg_sys::{self, NodeTag};
 
-use super::state::create_state;
 use crate::am::buckets::BucketMemory;
 use crate::node::condition::{Condition, STORED};
-
-/// Methods that the core keeps a pointer to.
-pub(super) struct Methods(pub(super) pg_sys::CustomScanMethods);
-
-// SAFETY: names and functions, which nobody changes.
-unsafe impl Sync for Methods {}
-
-/// Those of the plan node.
-pub(super) static METHODS: Methods = Methods(pg_sys::CustomScanMethods {
-    CustomName: c"LearnedCount".as_ptr(),
-    CreateCustomScanState: Some(create_state),
-});
 
 /// How one aggregate is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

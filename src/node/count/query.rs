@@ -157,8 +157,8 @@ impl Table {
         })
     }
 
-    /// Whether a column is declared NOT NULL. It has no NULLs then, but for a snapshot that is older
-    /// than the declaration.
+    /// Whether a column is declared NOT NULL. It has no NULLs then, but for a snapshot that is
+    /// older than the declaration.
     #[cfg(any(feature = "pg17", feature = "pg18"))]
     pub(super) fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
         // SAFETY: the planner's own.

@@ -129,8 +129,8 @@ impl<C: Code> Intervals<C> {
         });
     }
 
-    /// Makes this the keys that both an interval and another set have. Looks at no more of the other
-    /// set than it has to.
+    /// Makes this the keys that both an interval and another set have. Looks at no more of that set
+    /// than it has to.
     pub fn set_intersection(&mut self, interval: &Interval<C>, other: &Intervals<C>) {
         self.list.clear();
         let from = other.list.partition_point(|other| other.high < interval.low);
