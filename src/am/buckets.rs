@@ -42,6 +42,8 @@ pub(crate) struct BucketMemory {
     width: Option<i64>,
     /// An argument of the group before, and where that ended.
     before: Option<(i64, i64)>,
+    /// The function's value for an argument behind the group before.
+    next: Option<(i64, i64)>,
     /// A timestamp, and the first change of the time zone's offset after it, if there is one.
     change: Option<(i64, Option<Change>)>,
 }
@@ -114,7 +116,10 @@ impl<'f> Buckets<'f> {
     /// Of the group, or a piece of it, that begins with an argument in the index: the function's
     /// value, and the first argument behind it; `None` if all that follow are in it.
     pub(crate) fn group_of(&mut self, argument: i64, look: Look<'_>) -> Result<(i64, Option<i64>)> {
-        let bucket = self.value(argument);
+        let bucket = match self.memory.next {
+            Some((next, bucket)) if next == argument => bucket,
+            _ => self.value(argument),
+        };
         let border = match self.memory.of_time_zone {
             true => self.memory.change_after(argument).map(|change| change.at),
             false => None,
@@ -160,11 +165,16 @@ impl<'f> Buckets<'f> {
                 None => None,
             };
             match found {
-                Some(found) if !is_beyond(found) && self.value(found) == bucket => {
+                Some(found) if is_beyond(found) => break found,
+                Some(found) => {
+                    let other = self.value(found);
+                    if other != bucket {
+                        self.memory.next = Some((found, other));
+                        break found;
+                    }
                     low = found;
                     next = found.checked_add((found - argument).max(1));
                 }
-                Some(found) => break found,
                 None => match look(None)? {
                     Some(last) if last > low => break last,
                     _ => return Ok(None),
@@ -179,6 +189,7 @@ impl<'f> Buckets<'f> {
                 }
                 last
             }
+            _ if self.memory.next.is_some_and(|(next, _)| next == high) => high,
             _ if self.value(high) == bucket => return Ok(None),
             _ => high,
         };

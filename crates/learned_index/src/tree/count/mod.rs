@@ -265,7 +265,7 @@ impl<C: Code> Count<C> {
         }
         let (mut next, mut position) = (leaf, from);
         while let Some(at) = next.take_if(|_| position < bound) {
-            self.ask_ahead(store, directory, at.ordinal, stop)?;
+            self.ask_ahead(store, directory, (at.ordinal, stop), bound)?;
             let asked = (position, bound);
             position = self.count_leaf(store, directory, at, asked, filter, table)?;
             if self.doubtful.len() >= ROWS_AT_ONCE {
@@ -282,19 +282,22 @@ impl<C: Code> Count<C> {
         Ok(Some(bound))
     }
 
-    /// Asks for leaves that come soon, where they are to be read from disk.
+    /// Asks for leaves that come soon, up to a position, where they are to be read from disk.
     fn ask_ahead<S: Store<Code = C>>(
         &self,
         store: &S,
         directory: &mut Directory<C>,
-        ordinal: usize,
-        stop: usize,
+        (ordinal, stop): (usize, usize),
+        bound: Fence<C>,
     ) -> Attempt<()> {
         if !ordinal.is_multiple_of(LEAVES_AHEAD) || !directory.is_resident() {
             return Ok(());
         }
         for ahead in ordinal + 1..stop.min(ordinal + 1 + 2 * LEAVES_AHEAD) {
             let leaf = directory.leaf(store, ahead)?;
+            if directory.low(store, ahead)? >= bound {
+                break;
+            }
             if leaf.hint == 0 {
                 directory.remember_hint(leaf, store.prefetch(leaf.block));
             }

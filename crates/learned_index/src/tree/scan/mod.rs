@@ -115,6 +115,8 @@ pub struct Scan<P, C = Word> {
     exhausted: Option<Direction>,
     /// Up to where the portion is complete, in the direction in which it was copied.
     reached: Fence<C>,
+    /// From where on a portion that was copied forward is complete.
+    begin: Fence<C>,
     /// Keys of a list before this one have been asked for.
     asked: usize,
     /// The interval that was looked for last.
@@ -143,6 +145,7 @@ impl<C: Code, P> Default for Scan<P, C> {
             merged: Entries::default(),
             exhausted: None,
             reached: Fence::MIN,
+            begin: Fence::MAX,
             asked: 0,
             interval: 0,
             leaves: 1,
@@ -283,10 +286,14 @@ impl<C: Code, P> Scan<P, C> {
         let before = partition_point(0..self.copied.len(), |index| {
             self.copied.get(index).is_some_and(|entry| Fence::at(entry) < position)
         });
-        // Within the portion: everything there is between its first entry and its last.
-        if before > 0 && before < self.copied.len() {
-            let (left, right) = (before - 1, before);
-            self.current = if direction == Direction::Forward { left } else { right };
+        // Within the portion: everything there is between its first entry, or where it begins, and
+        // its last.
+        let after_first = before > 0 || (direction == Direction::Forward && self.begin <= position);
+        if after_first && before < self.copied.len() {
+            self.current = match direction {
+                Direction::Forward => before.wrapping_sub(1),
+                Direction::Backward => before,
+            };
             return;
         }
         self.forget(store);
@@ -460,6 +467,10 @@ impl<C: Code, P> Scan<P, C> {
             self.kills.word = directory.state().word;
             self.copied.clear();
             self.current = 0;
+            self.begin = match (direction, stand) {
+                (Direction::Forward, Stand::From(position)) => position,
+                _ => Fence::MAX,
+            };
             if self.guard == Guard::Checks {
                 self.fresh.clear();
             }
