@@ -173,7 +173,7 @@ impl<'f> Buckets<'f> {
                         break found;
                     }
                     low = found;
-                    next = found.checked_add((found - argument).max(1));
+                    next = found.checked_add(found.saturating_sub(argument).max(1));
                 }
                 None => match look(None)? {
                     Some(last) if last > low => break last,
@@ -189,7 +189,9 @@ impl<'f> Buckets<'f> {
                 }
                 last
             }
-            _ if self.memory.next.is_some_and(|(next, _)| next == high) => high,
+            _ if self.memory.next.is_some_and(|(next, other)| next == high && other != bucket) => {
+                high
+            }
             _ if self.value(high) == bucket => return Ok(None),
             _ => high,
         };
@@ -259,11 +261,10 @@ impl Change {
                 pg_sys::session_timezone,
             )
         };
-        (found == 1).then(|| Change {
-            at: (at - EPOCH_DIFFERENCE).saturating_mul(USECS_PER_SECOND),
-            before: before * USECS_PER_SECOND,
-            after: after * USECS_PER_SECOND,
-        })
+        // Beyond all timestamps there is none of interest.
+        let at = at.checked_sub(EPOCH_DIFFERENCE)?.checked_mul(USECS_PER_SECOND)?;
+        let (before, after) = (before * USECS_PER_SECOND, after * USECS_PER_SECOND);
+        (found == 1 && at > timestamp).then_some(Change { at, before, after })
     }
 }
 

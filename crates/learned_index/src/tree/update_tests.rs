@@ -49,7 +49,7 @@ impl SomeHidden {
     fn is_clean(&self, block: u32) -> bool {
         match self.choice % 3 {
             0 => true,
-            1 => (u64::from(block) ^ self.choice) % 7 != 0,
+            1 => !(u64::from(block) ^ self.choice).is_multiple_of(7),
             _ => false,
         }
     }
@@ -57,7 +57,7 @@ impl SomeHidden {
 
 impl Rows for SomeHidden {
     fn sees(&mut self, tid: HeapTid) -> bool {
-        self.is_clean(tid.block()) || tid.offset() % 2 == 0
+        self.is_clean(tid.block()) || tid.offset().is_multiple_of(2)
     }
 }
 

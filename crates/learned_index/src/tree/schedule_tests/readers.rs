@@ -64,7 +64,7 @@ impl<C: Sample> World<C> {
             let snapshot = self.heap.take_snapshot();
             let mut table = Snapshot { heap: &self.heap, snapshot };
             // As if there were conditions that intervals do not express.
-            let even = |code: &C| code.word() % 2 == 0;
+            let even = |code: &C| code.word().is_multiple_of(2);
             let next = |code: C| code.next();
             let filter = CodeFilter { passes: &even, next: &next };
             let filter = random.one_in(4).then_some(filter);
