@@ -9,6 +9,8 @@
 //! - [`dead_rows`]: which rows are dead, as the table says
 //! - [`serializable`]: predicate locks
 
+#[cfg(any(test, feature = "pg_test"))]
+mod bucket_tests;
 pub(crate) mod buckets;
 mod build;
 mod cost;

@@ -163,3 +163,50 @@ impl CountPlan {
         CountPlan { grouping, parts }
     }
 }
+
+#[cfg(any(test, feature = "pg_test"))]
+#[pgrx::pg_schema]
+mod tests {
+    use pgrx::prelude::*;
+
+    use super::*;
+
+    #[pg_test]
+    fn a_plan_comes_back_as_it_was() {
+        let oid = pg_sys::Oid::from_u32;
+        let compared = Condition {
+            column: 2,
+            flags: pg_sys::SK_SEARCHARRAY as i32,
+            strategy: 3,
+            value_type: oid(4_000_000_000),
+            operator: oid(96),
+        };
+        let answers = vec![
+            Answer::Rows,
+            Answer::NotNull(3),
+            Answer::First(1, Way::Forward),
+            Answer::First(8, Way::Backward),
+        ];
+        let part = |table: u32, conditions, answers| Part {
+            table: oid(table),
+            index: oid(u32::MAX),
+            conditions,
+            answers,
+        };
+        let whole = part(7, vec![compared, Condition::not_null(1)], answers);
+        let grouping = |of_time_zone| Grouping {
+            alike: 1,
+            function: Some(Function { of_time_zone }),
+            shown: vec![Shown::Column(0), Shown::Function],
+        };
+        let plain = Grouping { function: None, shown: vec![Shown::Column(3)], alike: 4 };
+        for grouping in [None, Some(grouping(false)), Some(grouping(true)), Some(plain)] {
+            for parts in [vec![whole.clone()], vec![whole.clone(), part(9, vec![], vec![])]] {
+                let plan = CountPlan { grouping: grouping.clone(), parts };
+                // SAFETY: within a memory context; the list is the one that was made.
+                let back = unsafe { CountPlan::of_stored(plan.stored()) };
+                assert_eq!(back, plan);
+            }
+        }
+    }
+}

@@ -25,7 +25,8 @@ pub(super) unsafe fn check(targets: *mut pg_sys::List) {
 unsafe fn check_function(function: pg_sys::Oid) {
     // SAFETY: by contract.
     unsafe {
-        let (user, execute) = (pg_sys::GetUserId(), pg_sys::ACL_EXECUTE.into());
+        let execute = pg_sys::ACL_EXECUTE as pg_sys::AclMode;
+        let user = pg_sys::GetUserId();
         #[cfg(feature = "pg15")]
         let result = pg_sys::pg_proc_aclcheck(function, user, execute);
         #[cfg(not(feature = "pg15"))]

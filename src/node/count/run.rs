@@ -70,7 +70,7 @@ pub(super) struct RunningPart {
 /// What a node has begun with.
 ///
 /// # Safety
-/// `node` is one of ours, after [`begin`].
+/// `node` is one of ours, after it was begun.
 pub(super) unsafe fn run_of<'n>(node: *mut pg_sys::CustomScanState) -> &'n mut Run {
     // SAFETY: by contract: the state was made by `create_state`.
     unsafe { &mut *(*node.cast::<CountState>()).run }

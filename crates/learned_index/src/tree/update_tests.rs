@@ -210,9 +210,10 @@ impl<C: Sample> Live<C> {
         let mut backward = self.scan(low, high, Direction::Backward);
         backward.reverse();
         assert!(backward == expected, "backward {low:?} {high:?}");
-        let choice = expected.len() as u64 + self.next_tid;
-        (choice..choice + 3).for_each(|choice| self.assert_count(low, high, choice));
-        self.assert_seek(low);
+        self.assert_count(low, high, expected.len() as u64 + self.next_tid);
+        if expected.len() % 4 == 1 {
+            self.assert_seek(low);
+        }
     }
 }
 
