@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use postgres::Client;
-use server_tests::Script;
+use postgres::{Client, SimpleQueryMessage};
+use server_tests::{Script, plan_of};
 
 use crate::Result;
 use crate::bench::Bench;
@@ -98,8 +98,16 @@ fn ask(
     (what, query, target): (&str, &str, f64),
 ) -> Result<()> {
     client.script("SET timezone = 'UTC'; SET max_parallel_workers_per_gather = 2")?;
+    let of = |method: &str| query.replace("FROM t", &format!("FROM t_{method}"));
+    let plan = plan_of(client, &of("learned"));
+    if !plan.contains("LearnedCount") {
+        return Err(format!("{what}: not counted by the index:\n{plan}").into());
+    }
+    if answer(client, &of("btree"))? != answer(client, &of("learned"))? {
+        return Err(format!("{what}: the indexes give other answers").into());
+    }
     let found = alternate(bench.options.rounds, |side, _| {
-        let query = query.replace("FROM t", &format!("FROM t_{}", side.method()));
+        let query = of(side.method());
         let started = Instant::now();
         client.query(&query, &[])?;
         Ok(started.elapsed().as_secs_f64() * 1e3)
@@ -107,4 +115,16 @@ fn ask(
     let pairs = found.pairs(|took| *took);
     bench.add(pairs.figure(GROUP, table, what, "ms", "btree").with_target(target));
     Ok(())
+}
+
+/// The rows of an answer, as text.
+fn answer(client: &mut Client, query: &str) -> Result<Vec<Vec<Option<String>>>> {
+    let messages = client.simple_query(query)?;
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+        }
+        _ => None,
+    });
+    Ok(rows.collect())
 }

@@ -146,17 +146,16 @@ unsafe fn way_by(
         if !all_run || (is_serializable() && !conditions.list.is_empty()) {
             return None;
         }
-        let (grouping, bucket) = match query.groups.is_empty() {
-            true => (None, None),
-            false => {
+        let (grouping, bucket) = match query.has_groups() {
+            false => (None, None),
+            true => {
                 let (grouping, bucket) = grouping_by(query, table, index, &conditions)?;
                 (Some(grouping), bucket)
             }
         };
         let alike = grouping.as_ref().map_or(conditions.single_columns(), |it| it.alike);
-        let answers: Option<Vec<Answer>> =
-            asked.iter().map(|&asked| answer_by(index, table, &conditions, alike, asked)).collect();
-        let answers = answers?;
+        let answer = |&asked: &Asked| answer_by(query, index, table, &conditions, alike, asked);
+        let answers = asked.iter().map(answer).collect::<Option<Vec<Answer>>>()?;
         let share = conditions.path.as_ref().map_or(1.0, |path| path.indexselectivity);
         let groups = match grouping {
             Some(_) => number_of_groups(root, query, table, bucket.as_ref(), share),
@@ -192,9 +191,8 @@ unsafe fn grouping_by(
         for &group in &query.groups {
             if let Some(column) = column_of(group) {
                 let column = key_column(index, column)?;
-                let key_type = *(*index).opcintype.add(column as usize);
                 // 0 and -0 are one group; which of them is shown, the index does not know.
-                KeyType::of_type(key_type).filter(|known| known.decodes_exactly())?;
+                is_exact(index, column).then_some(())?;
                 plain.push(column);
                 shown.push(Shown::Column(column));
                 continue;
@@ -239,12 +237,23 @@ unsafe fn key_column(
     }
 }
 
+/// Whether an index tells all of the values of a column, from 0.
+///
+/// # Safety
+/// The index is valid, and has the column.
+unsafe fn is_exact(index: *mut pg_sys::IndexOptInfo, column: i32) -> bool {
+    // SAFETY: by contract.
+    let key_type = unsafe { *(*index).opcintype.add(column as usize) };
+    KeyType::of_type(key_type).is_some_and(KeyType::decodes_exactly)
+}
+
 /// How an index answers what one aggregate asks for, if it can. The rows that it is asked for have
 /// the first columns in common, `alike` of them.
 ///
 /// # Safety
 /// The index is one of the table.
 unsafe fn answer_by(
+    query: &Query,
     index: *mut pg_sys::IndexOptInfo,
     table: &Table,
     conditions: &Conditions,
@@ -269,7 +278,7 @@ unsafe fn answer_by(
             }
             Asked::First(named, operator) => {
                 let column = key_column(index, table.column(named)?)?;
-                if column > alike {
+                if column > alike || (query.has_groups() && !is_exact(index, column)) {
                     return None;
                 }
                 let family = *(*index).opfamily.add(column as usize);
@@ -397,7 +406,7 @@ unsafe fn path_of(
         path.path.rows = ways.first().map_or(1.0, |way| way.groups);
         // Groups come one after the other.
         let target = (*(*output).reltarget).cost;
-        let first = if query.groups.is_empty() { cost } else { cost / path.path.rows.max(1.0) };
+        let first = if query.has_groups() { cost / path.path.rows.max(1.0) } else { cost };
         path.path.startup_cost = first + target.startup;
         path.path.total_cost = cost + target.startup + target.per_tuple * path.path.rows;
         path.flags = pg_sys::CUSTOMPATH_SUPPORT_PROJECTION;

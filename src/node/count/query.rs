@@ -90,6 +90,11 @@ impl Query {
         }
     }
 
+    /// Whether it groups the rows.
+    pub(super) fn has_groups(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
     /// What an aggregate asks for, if that is something that an index can tell.
     ///
     /// # Safety
