@@ -61,6 +61,10 @@ pub(super) unsafe extern "C-unwind" fn explain(
             pg_sys::ExplainCloseGroup(list, list, false, explain);
         }
         if let Some(grouping) = &run.grouping {
+            let keys = group_keys((*custom).custom_scan_tlist, grouping.columns(), context);
+            if let Ok(text) = CString::new(keys) {
+                show_text(explain, c"Group Key", text.as_ptr());
+            }
             counted = grouping.counted();
             counts = true;
         }
@@ -93,6 +97,26 @@ unsafe fn show_number(explain: *mut pg_sys::ExplainState, label: &CStr, number: 
     // SAFETY: by contract.
     unsafe {
         pg_sys::ExplainPropertyUInteger(label.as_ptr(), std::ptr::null(), number, explain);
+    }
+}
+
+/// What groups are told apart by, as SQL: the first columns of the plan's rows.
+///
+/// # Safety
+/// The targets are those of the plan, the context is for its expressions.
+unsafe fn group_keys(
+    targets: *mut pg_sys::List,
+    columns: usize,
+    context: *mut pg_sys::List,
+) -> String {
+    // SAFETY: by contract.
+    unsafe {
+        let targets = PgList::<pg_sys::TargetEntry>::from_pg(targets);
+        let shown = targets.iter_ptr().take(columns).map(|target| {
+            let expr = (*target).expr.cast();
+            carrying(|| text_of(pg_sys::deparse_expression(expr, context, false, false)))
+        });
+        shown.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -238,6 +238,11 @@ impl RunningGrouping {
         total
     }
 
+    /// How many columns of its rows tell groups apart.
+    pub(super) fn columns(&self) -> usize {
+        self.plan.shown.len()
+    }
+
     /// The row of the next group.
     ///
     /// # Safety
