@@ -224,8 +224,8 @@ impl<'f> Buckets<'f> {
     /// be found: behind an argument of the group before.
     fn learn_width(&mut self, argument: i64, bucket: i64, end: i64) {
         let Some((before, _)) = self.memory.before else { return };
-        let change = Change::after(before).filter(|_| self.memory.of_time_zone);
-        let is_one_way = change.is_none_or(|change| change.at > argument);
+        let is_one_way = !self.memory.of_time_zone
+            || Change::after(before).is_none_or(|change| change.at > argument);
         if before < argument && is_one_way {
             let start = self.bisect(before, argument, |value| value != bucket);
             self.memory.width = end.checked_sub(start).filter(|width| *width > 0);

@@ -77,11 +77,7 @@ unsafe fn count_by<C: QualCode>(
     // SAFETY: by contract.
     let recheck = unsafe { C::set_intervals(keys, &columns, &mut intervals, &mut filter) };
     if recheck {
-        refuse(
-            PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-            format!("cannot count by index \"{}\" alone", store.index().name()),
-            "Please report this. SET omendb_learned.enable_count = off avoids it.",
-        );
+        refuse_inexact(store.index());
     }
     let directory = session::directory_of(store)?;
     let passes = |code: &C| filter.passes(code);
@@ -95,6 +91,16 @@ unsafe fn count_by<C: QualCode>(
             return Ok(count.counted());
         }
     }
+}
+
+/// Raises the error that conditions are not told by codes, which the planner has seen to.
+#[cold]
+pub(super) fn refuse_inexact(index: OpenIndex) -> ! {
+    refuse(
+        PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+        format!("cannot count by index \"{}\" alone", index.name()),
+        "Please report this. SET omendb_learned.enable_count = off avoids it.",
+    )
 }
 
 /// How many rows a session looks up together, in the order of the table: as many as it has memory

@@ -20,7 +20,7 @@ use pgrx::check_for_interrupts;
 use pgrx::prelude::*;
 
 use super::buckets::{Buckets, SAFE};
-use super::count::{CountedHeap, rows_at_once};
+use super::count::{CountedHeap, refuse_inexact, rows_at_once};
 use super::scan::count_use;
 use super::scan::quals::{Filter, QualCode};
 use super::serializable::lock_table_if_serializable;
@@ -55,7 +55,7 @@ pub(crate) struct Group {
 
 /// Groups of the rows of a table.
 pub(crate) trait Groups {
-    /// The next one. None comes twice.
+    /// The next one; `None` behind the last. No group comes twice.
     ///
     /// # Safety
     /// The relations are open still, and the snapshot is valid.
@@ -100,6 +100,8 @@ pub(crate) unsafe fn groups_of(
 pub(crate) trait GroupCode: QualCode {
     /// The greatest code with the same values in the first columns.
     fn last_alike(self, columns: &Self::Columns, count: usize) -> Self;
+    /// The value of a column, from 0, of a type whose values are numbers; `None` for NULL.
+    fn number(self, columns: &Self::Columns, column: usize) -> Option<i64>;
     /// The least code with the same values before a column, from 0, and this one in it.
     ///
     /// # Safety
@@ -117,6 +119,10 @@ impl GroupCode for Word {
         if count == 0 { Word::MAX } else { self }
     }
 
+    fn number(self, column: &Column, _: usize) -> Option<i64> {
+        Some(column.key_type.decode(column.in_order(self)).value() as i64)
+    }
+
     unsafe fn with_value(self, column: &Column, _: usize, value: pg_sys::Datum) -> Word {
         // SAFETY: by contract.
         unsafe { column.code(value) }
@@ -128,6 +134,11 @@ impl<const L: usize> GroupCode for [Word; L] {
         let end = columns.parts()[..count].last().map_or(0, |part| part.end());
         self[end..].fill(Word::MAX);
         self
+    }
+
+    fn number(self, columns: &Columns<L>, column: usize) -> Option<i64> {
+        let part = columns.parts()[column];
+        part.value(part.take(&self)).map(|value| value.value() as i64)
     }
 
     unsafe fn with_value(
@@ -153,10 +164,16 @@ struct Selected<C: QualCode> {
 impl<C: QualCode> Selected<C> {
     /// # Safety
     /// The keys are those of a scan on an index of these columns, whose codes tell all of them.
-    unsafe fn by(keys: &[pg_sys::ScanKeyData], columns: &C::Columns) -> Selected<C> {
+    unsafe fn by(
+        index: OpenIndex,
+        keys: &[pg_sys::ScanKeyData],
+        columns: &C::Columns,
+    ) -> Selected<C> {
         let (mut intervals, mut filter) = (Intervals::new(), C::Filter::default());
         // SAFETY: by contract.
-        unsafe { C::set_intervals(keys, columns, &mut intervals, &mut filter) };
+        if unsafe { C::set_intervals(keys, columns, &mut intervals, &mut filter) } {
+            refuse_inexact(index);
+        }
         Selected { intervals, filter }
     }
 }
@@ -245,12 +262,12 @@ impl<C: GroupCode> Grouper<C> {
             let key_type = KeyType::of_number(column.key_type).filter(|_| grouping.by_function);
             let store: IndexStore<C> = IndexStore::new(index);
             store.read_under(snapshot);
-            let selected = Selected::by(&grouping.keys, &columns);
+            let selected = Selected::by(index, &grouping.keys, &columns);
             let task = |wanted: &Wanted| match wanted {
                 Wanted::Rows => Task::Rows,
-                Wanted::Count(keys) => Task::Count(Selected::by(keys, &columns)),
+                Wanted::Count(keys) => Task::Count(Selected::by(index, keys, &columns)),
                 Wanted::Value(keys, column, direction) => {
-                    let selected = Selected::by(keys, &columns);
+                    let selected = Selected::by(index, keys, &columns);
                     let scan = Box::new(scan_of(&store, &selected));
                     Task::Value(selected, *column, *direction, scan)
                 }
@@ -351,7 +368,10 @@ impl<C: GroupCode> Grouper<C> {
 
     /// The argument of the function that tells groups apart; `None` for NULL.
     fn argument_of(&self, key: Key<C>) -> Option<i64> {
-        self.columns.values(key)[self.alike].map(|value| value.value() as i64)
+        match key.class {
+            NullClass::Value => key.code.number(&self.columns, self.alike),
+            _ => None,
+        }
     }
 
     fn is_infinite(&self, argument: i64) -> bool {

@@ -163,6 +163,11 @@ impl Part {
         })
     }
 
+    /// The value that this stands for, `None` of NULL; as [`KeyType::decode`] has it.
+    pub(crate) fn value(&self, code: PartCode) -> Option<pg_sys::Datum> {
+        self.words_of(code).map(|words| decode(self.key_type, words))
+    }
+
     /// What stands for a value.
     ///
     /// # Safety
@@ -452,10 +457,8 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
     }
 
     fn values(&self, key: Key<[Word; L]>) -> Vec<Option<pg_sys::Datum>> {
-        let value = |part: &Part| {
-            let words = part.words_of(part.take(&key.code))?;
-            Some(decode(part.key_type, words)).filter(|_| key.class == NullClass::Value)
-        };
+        let is_value = key.class == NullClass::Value;
+        let value = |part: &Part| part.value(part.take(&key.code)).filter(|_| is_value);
         self.parts().iter().map(value).collect()
     }
 

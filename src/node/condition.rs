@@ -148,6 +148,31 @@ impl Conditions {
         lists.map(|(_, value)| unsafe { elements_of(root, value.cast()) }).product()
     }
 
+    /// The share of a table's rows that meets the conditions on one column, from 0.
+    ///
+    /// # Safety
+    /// Called while the planner makes paths for this query; the table is one of it.
+    pub(super) unsafe fn share_of(
+        &self,
+        root: *mut pg_sys::PlannerInfo,
+        rel: *mut pg_sys::RelOptInfo,
+        column: i32,
+    ) -> f64 {
+        // SAFETY: by contract; the path is valid.
+        unsafe {
+            let Some(path) = self.path.as_ref() else { return 1.0 };
+            let mut own: *mut pg_sys::List = std::ptr::null_mut();
+            for clause in PgList::<pg_sys::IndexClause>::from_pg(path.indexclauses).iter_ptr() {
+                if i32::from((*clause).indexcol) == column {
+                    own = pg_sys::lappend(own, (*clause).rinfo.cast());
+                }
+            }
+            let number = (*rel).relid as i32;
+            let inner = pg_sys::JoinType::JOIN_INNER;
+            pg_sys::clauselist_selectivity(root, own, number, inner, std::ptr::null_mut())
+        }
+    }
+
     /// Whether what they ask for is one interval, or a few: no column is asked for anything behind
     /// one that is not asked for one value.
     pub(super) fn are_intervals(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! The core takes a function of a column for as many groups as the column has values, unless
 //! ANALYZE was told to look at the function. How wide the groups of our functions are is known, and
-//! ANALYZE knows how far the column's values reach.
+//! ANALYZE knows how far the column's values reach. They are taken to lie there evenly.
 
 use pgrx::pg_sys;
 
@@ -10,7 +10,8 @@ use super::bucket::Bucket;
 use super::query::{Query, Table};
 use super::width::width_of;
 
-/// How many groups are expected of a query, of whose rows an index finds a share.
+/// How many groups are expected of a query. `share`: of the values of the function's column, how
+/// many the conditions on that column leave.
 ///
 /// # Safety
 /// Called while the planner makes paths for this query; the table is one of it.

@@ -156,9 +156,11 @@ unsafe fn way_by(
         let alike = grouping.as_ref().map_or(conditions.single_columns(), |it| it.alike);
         let answer = |&asked: &Asked| answer_by(query, index, table, &conditions, alike, asked);
         let answers = asked.iter().map(answer).collect::<Option<Vec<Answer>>>()?;
-        let share = conditions.path.as_ref().map_or(1.0, |path| path.indexselectivity);
-        let groups = match grouping {
-            Some(_) => number_of_groups(root, query, table, bucket.as_ref(), share),
+        let groups = match &grouping {
+            Some(grouping) => {
+                let share = conditions.share_of(root, table.rel, grouping.alike);
+                number_of_groups(root, query, table, bucket.as_ref(), share)
+            }
             None => 1.0,
         };
         let cost = cost_of(root, table, index, &conditions, &answers, groups);

@@ -60,7 +60,7 @@ impl Query {
             let is_table = rel.reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL
                 && rel.rtekind == pg_sys::RTEKind::RTE_RELATION;
             if !is_table
-                || !asks_for_aggregates(root, parse)
+                || !is_plain_select(root, parse)
                 || !rel.lateral_relids.is_null()
                 || pg_sys::is_dummy_rel(input)
             {
@@ -228,11 +228,12 @@ unsafe fn add_tables(
     }
 }
 
-/// Whether a query selects aggregates, and nothing will be asked to find its rows again.
+/// Whether a query is a plain SELECT that may have groups, and nothing will be asked to find its
+/// rows again.
 ///
 /// # Safety
 /// Called while the planner makes paths for aggregates of this query.
-unsafe fn asks_for_aggregates(root: *mut pg_sys::PlannerInfo, parse: &pg_sys::Query) -> bool {
+unsafe fn is_plain_select(root: *mut pg_sys::PlannerInfo, parse: &pg_sys::Query) -> bool {
     // SAFETY: by contract.
     let no_row_marks = unsafe { (*root).rowMarks.is_null() };
     parse.commandType == pg_sys::CmdType::CMD_SELECT

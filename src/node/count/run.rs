@@ -44,8 +44,9 @@ pub(super) struct RunningGrouping {
     plan: Grouping,
     /// The function that tells groups apart.
     function: Option<*mut pg_sys::ExprState>,
-    /// What the function allocates.
+    /// What the function allocates, and its calls since that was freed.
     scratch: pg_sys::MemoryContext,
+    calls: u32,
     memory: BucketMemory,
     /// The session's time zone when the first row was asked for.
     zone: *mut pg_sys::pg_tz,
@@ -127,6 +128,7 @@ impl Run {
             plan,
             // SAFETY: by contract.
             scratch: unsafe { scratch_in(context) },
+            calls: 0,
             zone: std::ptr::null_mut(),
             groups: None,
             counted: Counted::default(),
@@ -252,13 +254,14 @@ impl RunningGrouping {
         context: *mut pg_sys::ExprContext,
     ) -> Option<Vec<Option<pg_sys::Datum>>> {
         let (function, scratch) = (self.function, self.scratch);
-        let mut calls = 0u32;
+        let calls = &mut self.calls;
         let mut call = |argument: i64| {
             let Some(function) = function else { return 0 };
             // SAFETY: by contract; what the function allocates is not its value.
             unsafe {
-                calls += 1;
-                if calls.is_multiple_of(CALLS_BETWEEN_RESETS) {
+                *calls += 1;
+                if *calls == CALLS_BETWEEN_RESETS {
+                    *calls = 0;
                     pg_sys::MemoryContextReset(scratch);
                 }
                 (*context).caseValue_datum = pg_sys::Datum::from(argument);

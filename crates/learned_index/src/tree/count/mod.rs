@@ -80,7 +80,7 @@ pub trait CountedTable: Rows {
 pub struct Counted {
     /// Rows that the snapshot sees.
     pub rows: u64,
-    /// Leaves that were read.
+    /// Reads of leaves.
     pub leaves: u64,
     /// Entries of leaves that were looked at one by one.
     pub decoded: u64,

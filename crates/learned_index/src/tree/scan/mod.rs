@@ -307,8 +307,9 @@ impl<C: Code, P> Scan<P, C> {
         let (codes, at) = (self.copied.codes(), self.current);
         let behind = match direction {
             Direction::Forward => {
-                let rest = codes.get(at + 1..).unwrap_or(&[]);
-                at + 1 + rest.partition_point(|&other| other < code)
+                let next = at.wrapping_add(1);
+                let rest = codes.get(next..).unwrap_or(&[]);
+                next + rest.partition_point(|&other| other < code)
             }
             Direction::Backward => {
                 let before = codes.get(..at).unwrap_or(&[]);
