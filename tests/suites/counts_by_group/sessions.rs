@@ -91,3 +91,40 @@ fn rows_that_are_fetched_first_are_groups_of_the_whole_answer() {
         client.script("ROLLBACK").unwrap();
     }
 }
+
+/// Of the functions that tell groups apart, some allocate at each call.
+#[test]
+fn however_many_groups_there_are_they_take_no_memory() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .script(&format!(
+            "CREATE TABLE s (d uuid, ts timestamp NOT NULL);
+             INSERT INTO s SELECT gen_random_uuid(), '2024-01-01'::timestamp + i * interval '1 s'
+                 FROM generate_series(1, 20000) i;
+             CREATE INDEX ON s USING {0} (ts); CREATE INDEX ON s USING {0} (d, ts);
+             VACUUM ANALYZE s; BEGIN",
+            access_method()
+        ))
+        .unwrap();
+    switch(&mut client, true).unwrap();
+    for columns in ["date_trunc('second', ts)", "d, date_trunc('day', ts)"] {
+        let query = format!("SELECT {columns}, count(*), max(ts) FROM s GROUP BY {columns}");
+        let plan = plan_of(&mut client, &query);
+        if !is_learned() {
+            continue;
+        }
+        assert!(plan.contains("LearnedCount"), "{plan}");
+        client.script(&format!("DECLARE c NO SCROLL CURSOR FOR {query}; MOVE 10 FROM c")).unwrap();
+        let used = |client: &mut Client| -> i64 {
+            let all = "SELECT sum(used_bytes)::int8 FROM pg_backend_memory_contexts";
+            client.query_one(all, &[]).unwrap().get(0)
+        };
+        used(&mut client);
+        let before = used(&mut client);
+        client.script("MOVE 19000 FROM c").unwrap();
+        let more = used(&mut client) - before;
+        assert!(more < 200_000, "{more} bytes more after 19,000 groups of {columns}");
+        client.script("CLOSE c").unwrap();
+    }
+}
