@@ -54,6 +54,11 @@ SELECT d, ts::date, count(*) FROM r WHERE d < 2 GROUP BY 2, 1 HAVING count(*) > 
 SELECT ts::date, count(*) FROM r WHERE d = 2 GROUP BY 1 ORDER BY 1 LIMIT 2;
 SELECT steps('SELECT ts::date, count(*) FROM r WHERE d = 2 GROUP BY 1');
 SELECT d FROM r GROUP BY d ORDER BY d DESC;
+SELECT steps('SELECT DISTINCT d FROM r');
+SELECT DISTINCT d FROM r ORDER BY d DESC;
+SELECT DISTINCT date_trunc('day', ts) AS day, d FROM r WHERE d = 1 AND ts < '2025-03-03' ORDER BY day;
+SELECT is_counted('SELECT DISTINCT d, ts FROM r'), is_counted('SELECT DISTINCT d, v FROM r'),
+    is_counted('SELECT DISTINCT ON (d) d, ts FROM r ORDER BY d, ts DESC');
 CREATE TABLE k (k int8);
 INSERT INTO k VALUES (-9223372036854775808), (-11), (-10), (-9), (-1), (0), (9), (10), (9223372036854775807), (NULL);
 CREATE INDEX k_k ON k USING learned (k);

@@ -46,8 +46,11 @@ unsafe extern "C-unwind" fn create_upper_paths(
                 );
             });
         }
-        if stage == pg_sys::UpperRelationKind::UPPERREL_GROUP_AGG {
-            count::add_path(root, input, output);
-        }
+        let what = match stage {
+            pg_sys::UpperRelationKind::UPPERREL_GROUP_AGG => count::Stage::Groups,
+            pg_sys::UpperRelationKind::UPPERREL_DISTINCT => count::Stage::Distinct,
+            _ => return,
+        };
+        count::add_path(root, input, output, what);
     }
 }

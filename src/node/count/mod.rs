@@ -19,6 +19,7 @@ mod state;
 mod width;
 
 pub(super) use path::add_path;
+pub(super) use query::Stage;
 
 use pgrx::pg_sys;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};

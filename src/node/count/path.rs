@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use super::bucket::Bucket;
 use super::groups::number_of_groups;
 use super::plan::{Answer, CountPlan, Function, Grouping, Part, Shown, Way};
-use super::query::{Asked, Query, Table};
+use super::query::{Asked, Query, Stage, Table};
 use super::state::SCAN_METHODS;
 use crate::am::count::rows_at_once;
 use crate::am::{heap_correlation, is_index_of_ours};
@@ -43,13 +43,14 @@ pub(in crate::node) unsafe fn add_path(
     root: *mut pg_sys::PlannerInfo,
     input: *mut pg_sys::RelOptInfo,
     output: *mut pg_sys::RelOptInfo,
+    stage: Stage,
 ) {
     if !super::ENABLED.get() || removes_rows_of_old_snapshots() {
         return;
     }
     // SAFETY: by contract.
     unsafe {
-        let Some(query) = Query::of(root, input, output) else { return };
+        let Some(query) = Query::of(root, input, output, stage) else { return };
         let aggregates = query.aggregates.iter();
         let asked: Option<Vec<Asked>> =
             aggregates.map(|&aggregate| query.asked(aggregate)).collect();
@@ -403,11 +404,11 @@ unsafe fn path_of(
         let mut path = PgBox::<pg_sys::CustomPath>::alloc_node(NodeTag::T_CustomPath);
         path.path.pathtype = NodeTag::T_CustomScan;
         path.path.parent = output;
-        path.path.pathtarget = (*output).reltarget;
+        path.path.pathtarget = query.target;
         path.path.parallel_safe = (*output).consider_parallel;
         path.path.rows = ways.first().map_or(1.0, |way| way.groups);
         // Groups come one after the other.
-        let target = (*(*output).reltarget).cost;
+        let target = (*query.target).cost;
         let first = if query.has_groups() { cost / path.path.rows.max(1.0) } else { cost };
         path.path.startup_cost = first + target.startup;
         path.path.total_cost = cost + target.startup + target.per_tuple * path.path.rows;

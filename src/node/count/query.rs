@@ -11,12 +11,23 @@ use crate::am::is_index_of_ours;
 /// `Anum_pg_aggregate_aggsortop` of pg_aggregate_d.h.
 const SORT_OPERATOR: pg_sys::AttrNumber = 16;
 
+/// Where the planner offers paths to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::node) enum Stage {
+    /// For aggregates, and for groups.
+    Groups,
+    /// For `SELECT DISTINCT`: each row of the result is a group without aggregates.
+    Distinct,
+}
+
 /// A query that asks for aggregates over the rows of one table.
 pub(super) struct Query {
     /// The table as the query names it. Its columns are those that the aggregates speak of.
     pub(super) named: *mut pg_sys::RelOptInfo,
     /// The tables that have its rows: itself, or its partitions or children.
     pub(super) tables: Vec<Table>,
+    /// What the rows of the result have.
+    pub(super) target: *mut pg_sys::PathTarget,
     /// What it groups them by, and the aggregates, each once.
     pub(super) groups: Vec<*mut pg_sys::Expr>,
     pub(super) aggregates: Vec<*mut pg_sys::Aggref>,
@@ -53,6 +64,7 @@ impl Query {
         root: *mut pg_sys::PlannerInfo,
         input: *mut pg_sys::RelOptInfo,
         output: *mut pg_sys::RelOptInfo,
+        stage: Stage,
     ) -> Option<Query> {
         // SAFETY: by contract.
         unsafe {
@@ -70,12 +82,19 @@ impl Query {
             if !add_tables(root, input, &[], &mut tables) || tables.is_empty() {
                 return None;
             }
-            let groups =
-                pg_sys::get_sortgrouplist_exprs(parse.groupClause, (*root).processed_tlist);
+            let (clause, target) = match stage {
+                Stage::Groups => (parse.groupClause, (*output).reltarget),
+                Stage::Distinct if asks_for_distinct_rows(parse) => {
+                    let stage = pg_sys::UpperRelationKind::UPPERREL_DISTINCT as usize;
+                    (parse.distinctClause, (*root).upper_targets[stage])
+                }
+                Stage::Distinct => return None,
+            };
+            let groups = pg_sys::get_sortgrouplist_exprs(clause, (*root).processed_tlist);
             let groups: Vec<_> = PgList::<pg_sys::Expr>::from_pg(groups).iter_ptr().collect();
             let mut found = Found { groups: &groups, aggregates: Vec::new() };
             let having = parse.havingQual.cast::<pg_sys::List>();
-            let is_told = [(*(*output).reltarget).exprs, having]
+            let is_told = [(*target).exprs, having]
                 .into_iter()
                 .all(|exprs| !look_into(exprs.cast(), (&raw mut found).cast()));
             let aggregates = found.aggregates;
@@ -83,6 +102,7 @@ impl Query {
             (is_told && is_asked).then_some(Query {
                 named: input,
                 tables,
+                target,
                 groups,
                 aggregates,
                 having,
@@ -241,6 +261,16 @@ unsafe fn is_plain_select(root: *mut pg_sys::PlannerInfo, parse: &pg_sys::Query)
         && parse.rowMarks.is_null()
         && !parse.hasTargetSRFs
         && no_row_marks
+}
+
+/// Whether a query asks for distinct rows of a table, and not for aggregates of them.
+fn asks_for_distinct_rows(parse: &pg_sys::Query) -> bool {
+    !parse.distinctClause.is_null()
+        && !parse.hasDistinctOn
+        && !parse.hasAggs
+        && !parse.hasWindowFuncs
+        && parse.groupClause.is_null()
+        && parse.havingQual.is_null()
 }
 
 /// Whether a table's access method is heap: what a visibility map says is known of no other.

@@ -100,7 +100,18 @@ impl<'a> Generator<'a> {
 
     fn select(&mut self) -> Query {
         let grouping = Grouping::random(self.table, self.rng);
+        if self.rng.random_bool(0.08) {
+            return self.distinct(&grouping);
+        }
         self.select_by(&grouping, Vec::new())
+    }
+
+    /// The groups alone.
+    fn distinct(&mut self, grouping: &Grouping) -> Query {
+        self.applies &= grouping.applies;
+        let (shown, conditions) = (named(&grouping.exprs), self.conditions(grouping));
+        let text = format!("SELECT DISTINCT {} FROM t{}", shown.join(", "), filter(&conditions));
+        Query { text, width: grouping.exprs.len() }
     }
 
     /// A query by some groups, of rows that meet some conditions and others.
@@ -112,8 +123,7 @@ impl<'a> Generator<'a> {
         let mut shown = self.shown(grouping);
         shown.extend(aggregates);
         let distinct = if self.rng.random_bool(0.08) { "DISTINCT " } else { "" };
-        let named: Vec<_> =
-            shown.iter().enumerate().map(|(number, one)| format!("{one} AS x{number}")).collect();
+        let named = named(&shown);
         let text = format!(
             "SELECT {distinct}{} FROM t{} GROUP BY {}{having}",
             named.join(", "),
@@ -413,6 +423,11 @@ impl<'a> Generator<'a> {
         let text = query.text.replacen(" FROM t", &format!("{sum} FROM t"), 1);
         self.plain("beyond", Query { text, width }.ordered())
     }
+}
+
+/// Columns of a query, with names.
+fn named(shown: &[String]) -> Vec<String> {
+    shown.iter().enumerate().map(|(number, one)| format!("{one} AS x{number}")).collect()
 }
 
 fn filter(conditions: &[String]) -> String {
