@@ -3,6 +3,9 @@
 //! How, and why that is right: `tree/count` of the pure crate. What is asked of the index are keys
 //! of a scan; what they select must be told by codes alone, see [`is_told_by_codes`].
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use learned_index::corruption::Result;
 use learned_index::entry::HeapTid;
 use learned_index::key::Intervals;
@@ -10,6 +13,7 @@ use learned_index::page::PAGE_SIZE;
 use learned_index::tree::count::{
     BLOCKS_OF_PAGE, CodeFilter, Count, Counted, CountedTable, MAP_BYTES, MapBytes,
 };
+use learned_index::tree::directory::Directory;
 use learned_index::tree::scan::{Direction, Rows};
 use pgrx::check_for_interrupts;
 use pgrx::prelude::*;
@@ -19,7 +23,7 @@ use super::scan::quals::{Filter, QualCode};
 use super::scan::visible::{SeenRows, visibilitymap_get_status};
 use super::serializable::lock_table_if_serializable;
 use crate::column::KeyColumns;
-use crate::column::code::with_code;
+use crate::column::code::{IndexCode, with_code};
 use crate::column::key_type::KeyType;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::report::refuse;
@@ -38,58 +42,101 @@ pub(crate) fn is_told_by_codes(column: pg_sys::Oid, value: pg_sys::Oid) -> bool 
     !(local && value_type == KeyType::TimestampTz)
 }
 
-/// How many rows a snapshot sees that some keys select.
+/// Counts the rows of a table that a snapshot sees.
+pub(crate) trait Counter {
+    /// How many of them some keys select.
+    ///
+    /// # Safety
+    /// The relations are open still, and the snapshot is valid. The keys are those of a scan of the
+    /// index.
+    unsafe fn count(&mut self, keys: &[pg_sys::ScanKeyData]) -> Counted;
+    /// Gives back what is held.
+    fn end(self: Box<Self>);
+}
+
+/// Begins to count, any number of times under one snapshot.
 ///
 /// # Safety
 /// The relations are open, and the index is one on the table. The snapshot is an MVCC snapshot, and
-/// registered or active. The keys are those of a scan of the index.
-pub(crate) unsafe fn count_rows(
+/// registered or active. They, and what the current memory context has, live as long as this.
+pub(crate) unsafe fn counter_of(
     index: OpenIndex,
     table: OpenTable,
     snapshot: pg_sys::Snapshot,
-    keys: &[pg_sys::ScanKeyData],
-) -> Counted {
+) -> Box<dyn Counter> {
     // SAFETY: by contract.
     unsafe {
         lock_table_if_serializable(index, table, snapshot);
-        count_use(index.raw());
         with_code!(index, C => {
             let store: IndexStore<C> = IndexStore::new(index);
             store.read_under(snapshot);
-            let mut heap = CountedHeap::new(table, snapshot);
-            let counted = count_by(&store, &mut heap, keys);
-            heap.finish();
-            store.release();
-            counted.unwrap_or_else(|corruption| index.raise_corruption(corruption))
+            let columns = <C as IndexCode>::Columns::of_index(index);
+            let heap = CountedHeap::new(table, snapshot);
+            let (directory, count) = (None, Count::looking_up(rows_at_once()));
+            let (intervals, filter) = (Intervals::new(), <C as QualCode>::Filter::default());
+            Box::new(IndexCounter { store, columns, directory, heap, count, intervals, filter })
         })
     }
 }
 
-/// # Safety
-/// As [`count_rows`].
-unsafe fn count_by<C: QualCode>(
-    store: &IndexStore<C>,
-    heap: &mut CountedHeap,
-    keys: &[pg_sys::ScanKeyData],
-) -> Result<Counted> {
-    let columns = C::Columns::of_index(store.index());
-    let (mut intervals, mut filter) = (Intervals::new(), C::Filter::default());
-    // SAFETY: by contract.
-    let recheck = unsafe { C::set_intervals(keys, &columns, &mut intervals, &mut filter) };
-    if recheck {
-        refuse_inexact(store.index());
-    }
-    let directory = session::directory_of(store)?;
-    let passes = |code: &C| filter.passes(code);
-    let next = |code: C| filter.next_to(code, Direction::Forward);
-    let filter = filter.asks().then_some(CodeFilter { passes: &passes, next: &next });
-    let mut count = Count::looking_up(rows_at_once());
-    loop {
-        check_for_interrupts!();
-        let directory = &mut directory.borrow_mut();
-        if !count.step(store, directory, intervals.as_slice(), filter, heap)? {
-            return Ok(count.counted());
+/// See [`Counter`]. What was read of the visibility map is kept from count to count.
+struct IndexCounter<C: QualCode> {
+    store: IndexStore<C>,
+    columns: C::Columns,
+    directory: Option<Rc<RefCell<Directory<C>>>>,
+    heap: CountedHeap,
+    count: Count<C>,
+    /// What is counted: memory kept from count to count.
+    intervals: Intervals<C>,
+    filter: C::Filter,
+}
+
+impl<C: QualCode> IndexCounter<C> {
+    fn count_intervals(&mut self) -> Result<Counted> {
+        let directory = match &self.directory {
+            Some(directory) => directory.clone(),
+            None => {
+                let directory = session::directory_of(&self.store)?;
+                self.directory = Some(directory.clone());
+                directory
+            }
+        };
+        let passes = |code: &C| self.filter.passes(code);
+        let next = |code: C| self.filter.next_to(code, Direction::Forward);
+        let filter = CodeFilter { passes: &passes, next: &next };
+        let filter = self.filter.asks().then_some(filter);
+        let (store, intervals) = (&self.store, self.intervals.as_slice());
+        self.count.restart();
+        loop {
+            check_for_interrupts!();
+            let directory = &mut directory.borrow_mut();
+            if !self.count.step(store, directory, intervals, filter, &mut self.heap)? {
+                return Ok(self.count.counted());
+            }
         }
+    }
+}
+
+impl<C: QualCode> Counter for IndexCounter<C> {
+    unsafe fn count(&mut self, keys: &[pg_sys::ScanKeyData]) -> Counted {
+        let index = self.store.index();
+        self.filter = C::Filter::default();
+        // SAFETY: by contract.
+        let recheck = unsafe {
+            count_use(index.raw());
+            C::set_intervals(keys, &self.columns, &mut self.intervals, &mut self.filter)
+        };
+        if recheck {
+            refuse_inexact(index);
+        }
+        let counted = self.count_intervals();
+        self.store.rest();
+        counted.unwrap_or_else(|corruption| index.raise_corruption(corruption))
+    }
+
+    fn end(self: Box<Self>) {
+        self.heap.finish();
+        self.store.release();
     }
 }
 

@@ -80,8 +80,7 @@ pub(crate) struct Grouping {
 /// Begins to look for groups.
 ///
 /// # Safety
-/// As [`super::count::count_rows`]; and what the current memory context has lives as long as the
-/// groups are looked for.
+/// As [`super::count::counter_of`].
 pub(crate) unsafe fn groups_of(
     index: OpenIndex,
     table: OpenTable,

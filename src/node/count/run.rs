@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 use super::plan::{Answer, CountPlan, Grouping, Part, Shown, Way};
 use crate::am;
 use crate::am::buckets::{BucketMemory, Buckets, InTimeZone};
-use crate::am::count::count_rows;
+use crate::am::count::{Counter, counter_of};
 use crate::am::groups::{Groups, Wanted, groups_of};
 use crate::node::condition::Condition;
 use crate::relation::{OpenIndex, OpenTable};
@@ -64,6 +64,8 @@ pub(super) struct RunningPart {
     /// Null if nothing is to be carried out.
     table: pg_sys::Relation,
     index: pg_sys::Relation,
+    /// From the first count on.
+    counter: Option<Box<dyn Counter>>,
     /// All that was counted, however often the node was asked.
     pub(super) counted: Counted,
 }
@@ -120,7 +122,8 @@ impl Run {
                     index = pg_sys::index_open(plan.index, lock);
                 }
             }
-            parts.push(RunningPart { plan, values, table, index, counted: Counted::default() });
+            let (counter, counted) = (None, Counted::default());
+            parts.push(RunningPart { plan, values, table, index, counter, counted });
         }
         let grouping = plan.grouping.map(|plan| RunningGrouping {
             memory: plan.new_memory(),
@@ -144,6 +147,9 @@ impl Run {
         self.begin_again();
         let no_lock = pg_sys::NoLock as pg_sys::LOCKMODE;
         for part in self.parts.drain(..).filter(|part| !part.table.is_null()) {
+            if let Some(counter) = part.counter {
+                counter.end();
+            }
             // SAFETY: they were opened in the beginning.
             unsafe {
                 pg_sys::index_close(part.index, no_lock);
@@ -166,7 +172,7 @@ impl Run {
             let snapshot = (*state).es_snapshot;
             let Some(grouping) = &mut self.grouping else {
                 let was_done = std::mem::replace(&mut self.is_done, true);
-                return (!was_done).then(|| self.answers(context, snapshot));
+                return (!was_done).then(|| self.answers(context, state));
             };
             if grouping.groups.is_none() {
                 let part = self.parts.first()?;
@@ -196,16 +202,16 @@ impl Run {
     /// The answers of the plan, `None` for NULL.
     ///
     /// # Safety
-    /// The context and the snapshot are those of the node.
+    /// The context and the state are those of the node.
     unsafe fn answers(
         &mut self,
         context: *mut pg_sys::ExprContext,
-        snapshot: pg_sys::Snapshot,
+        state: *mut pg_sys::EState,
     ) -> Vec<Option<pg_sys::Datum>> {
         let mut total: Vec<Found> = Vec::new();
         for part in &mut self.parts {
             // SAFETY: by contract.
-            let found = unsafe { part.answers(context, snapshot) };
+            let found = unsafe { part.answers(context, state) };
             if total.is_empty() {
                 total = found;
                 continue;
@@ -301,11 +307,11 @@ impl RunningPart {
     /// What the table gives for each aggregate.
     ///
     /// # Safety
-    /// The context and the snapshot are those of the node.
+    /// The context and the state are those of the node.
     unsafe fn answers(
         &mut self,
         context: *mut pg_sys::ExprContext,
-        snapshot: pg_sys::Snapshot,
+        state: *mut pg_sys::EState,
     ) -> Vec<Found> {
         // SAFETY: by contract; the relations are open.
         unsafe {
@@ -316,9 +322,9 @@ impl RunningPart {
                     Some((_, found)) => *found,
                     None => match answer {
                         Answer::First(column, way) => {
-                            Found::Value(self.first(&keys, snapshot, column, way))
+                            Found::Value(self.first(&keys, (*state).es_snapshot, column, way))
                         }
-                        _ => Found::Rows(self.count(&keys, snapshot, answer)),
+                        _ => Found::Rows(self.count(&keys, state, answer)),
                     },
                 };
                 known.push((answer, found));
@@ -373,22 +379,29 @@ impl RunningPart {
     /// Counts the rows that some keys select, and that have a value where the answer needs it.
     ///
     /// # Safety
-    /// The relations are open, the snapshot is that of the query.
+    /// The relations are open, the state is that of the node.
     unsafe fn count(
         &mut self,
         keys: &[pg_sys::ScanKeyData],
-        snapshot: pg_sys::Snapshot,
+        state: *mut pg_sys::EState,
         answer: Answer,
     ) -> u64 {
         let mut keys = keys.to_vec();
         if let Answer::NotNull(column) = answer {
             keys.push(Condition::not_null(column).key(pg_sys::Datum::null(), false));
         }
-        // SAFETY: by contract.
-        let counted = unsafe {
-            let (index, table) = (OpenIndex::new(self.index), OpenTable::new(self.table));
-            count_rows(index, table, snapshot, &keys)
+        let (index, table) = (self.index, self.table);
+        let begin = || {
+            // SAFETY: by contract.
+            unsafe {
+                let mut memory = PgMemoryContexts::For((*state).es_query_cxt);
+                let (index, table) = (OpenIndex::new(index), OpenTable::new(table));
+                memory.switch_to(|_| counter_of(index, table, (*state).es_snapshot))
+            }
         };
+        let counter = self.counter.get_or_insert_with(begin);
+        // SAFETY: by contract.
+        let counted = unsafe { counter.count(&keys) };
         add(&mut self.counted, counted);
         counted.rows
     }
@@ -396,7 +409,7 @@ impl RunningPart {
     /// The first value of a column, of the rows that some keys select.
     ///
     /// # Safety
-    /// As [`RunningPart::count`]. The index gives these rows in the order of the column.
+    /// The relations are open, the snapshot is that of the query. The index gives these rows in the order of the column.
     unsafe fn first(
         &self,
         keys: &[pg_sys::ScanKeyData],
