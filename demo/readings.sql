@@ -22,4 +22,9 @@ CALL compare('readings', 'one range of a million rows, row fetched',
 CALL compare('readings', '20,000 times the last reading before',
     'SELECT sum(value) FROM (SELECT k FROM readings_probes LIMIT 20000) p,
         LATERAL (SELECT value FROM {t} t WHERE t.k < p.k ORDER BY t.k DESC LIMIT 1) t');
+CALL compare('readings', 'count of a million rows',
+    'SELECT count(*) FROM {t} t WHERE t.k >= ''2024-02-01'' AND t.k < ''2024-02-12 13:46:40''', counts => true);
+CALL compare('readings', 'counts of each hour of a month',
+    'SELECT sum(n) FROM (SELECT date_trunc(''hour'', k) AS hour, count(*) AS n FROM {t} t
+        WHERE t.k >= ''2024-02-01'' AND t.k < ''2024-03-01'' GROUP BY 1) h', counts => true);
 CALL pages('readings', 'readings_probes');

@@ -97,7 +97,10 @@ fn ask(
     table: &Table,
     (what, query, target): (&str, &str, f64),
 ) -> Result<()> {
-    client.script("SET timezone = 'UTC'; SET max_parallel_workers_per_gather = 2")?;
+    client.script(
+        "SET timezone = 'UTC'; SET max_parallel_workers_per_gather = 2; \
+         SET omendb_learned.enable_count = on",
+    )?;
     let of = |method: &str| query.replace("FROM t", &format!("FROM t_{method}"));
     let plan = plan_of(client, &of("learned"));
     if !plan.contains("LearnedCount") {
