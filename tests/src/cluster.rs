@@ -14,6 +14,7 @@ const SETTINGS: &str = "
 listen_addresses = ''
 fsync = off
 autovacuum = off
+omendb_learned.enable_count = off
 shared_buffers = 256MB
 max_wal_size = 4GB
 jit = off
