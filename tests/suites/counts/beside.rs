@@ -158,8 +158,9 @@ pub(super) fn pair_counter<'a>(
     let mut client = writers::session(cluster);
     client
         .script(
-            "SET enable_seqscan = off; SET enable_indexonlyscan = off; \
-                 SET enable_indexscan = off; SET enable_bitmapscan = off",
+            "SET omendb_learned.enable_count = on; SET enable_seqscan = off; \
+                 SET enable_indexonlyscan = off; SET enable_indexscan = off; \
+                 SET enable_bitmapscan = off",
         )
         .unwrap();
     let mut rng = StdRng::seed_from_u64(seed().wrapping_add(200 + number));
