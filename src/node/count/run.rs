@@ -409,7 +409,8 @@ impl RunningPart {
     /// The first value of a column, of the rows that some keys select.
     ///
     /// # Safety
-    /// The relations are open, the snapshot is that of the query. The index gives these rows in the order of the column.
+    /// The relations are open, the snapshot is that of the query. The index gives these rows in the
+    /// order of the column.
     unsafe fn first(
         &self,
         keys: &[pg_sys::ScanKeyData],

@@ -4,7 +4,8 @@ use postgres::Client;
 use postgres::error::SqlState;
 use server_tests::{Cluster, Script, access_method, is_learned, plan_of};
 
-const NO_SCANS: &str = "SET omendb_learned.enable_count = on; SET enable_seqscan = off; SET enable_indexscan = off; \
+const NO_SCANS: &str = "SET omendb_learned.enable_count = on; SET enable_seqscan = off; \
+                        SET enable_indexscan = off; \
                         SET enable_indexonlyscan = off; SET enable_bitmapscan = off";
 
 /// Fails unless the node answers, or does not, as expected; an index of another kind has none.
