@@ -304,7 +304,8 @@ impl<C: GroupCode> Grouper<C> {
     }
 
     /// The first entry at or after a position that the conditions select, or, backward, the last
-    /// before it. Whoever sees it; but if a function may fail for it, the snapshot does.
+    /// before it. The snapshot need not see its row, unless the function that tells groups apart
+    /// could fail for its value.
     fn entry_from(
         &mut self,
         directory: &mut Directory<C>,

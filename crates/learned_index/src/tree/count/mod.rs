@@ -10,14 +10,15 @@
 //!    the entry was there when the map was read, and had no tombstone.
 //! 2. VACUUM gives a heap TID away only after all entries that have it are gone. So when the map
 //!    was read, the TID was still that of the entry's row.
-//! 3. An all-visible block has no dead line pointer, and nothing but rows that every snapshot sees,
-//!    those included that were taken before. Whoever deletes a row clears the bit first: if that
-//!    was done by the time that the map was read, it says so; if it was done later, the snapshot,
-//!    which is older, still sees the row. Whoever inserts a row clears the bit before the entry
-//!    comes into a delta tree, and so before any merge could bring it into a leaf under this word.
-//!    The leaves of a new index have the rows that were there before, and nobody uses it with a
-//!    snapshot for which that would be too many or too few. (Blocks that COPY FREEZE has written
-//!    are all-visible too early, for every kind of scan.)
+//! 3. An all-visible block has no dead line pointer, and only rows that every snapshot sees, old
+//!    snapshots included. A transaction that deletes a row clears the block's bit first. If it did
+//!    so before the map was read, the map says that the block is not all-visible; if it did so
+//!    later, the snapshot is older than the deletion, and still sees the row. A transaction that
+//!    inserts a row clears the bit before it puts the entry into a delta tree, so before any merge
+//!    could bring the entry into a leaf under this word. The leaves of a new index have the rows
+//!    that the table had before, and PostgreSQL does not use the index with a snapshot for which
+//!    that would be too many or too few. (Blocks that COPY FREEZE has written are all-visible too
+//!    early, for every kind of scan.)
 //!
 //! So of a leaf without hidden rows, the entries less the tombstones are the answer. Other leaves
 //! are looked at block by block, and then entry by entry; an entry in a heap block that the map
@@ -149,8 +150,8 @@ impl<C: Code> Default for Count<C> {
 }
 
 impl<C: Code> Count<C> {
-    /// One that looks up so many rows together, if there are so many, in the order of the table:
-    /// each takes 8 bytes until then.
+    /// A count that collects up to `rows` doubtful rows, 8 bytes each, before it sorts them in the
+    /// order of the table and looks them up; 8192 if `rows` is less.
     pub fn looking_up(rows: usize) -> Count<C> {
         Count { at_once: rows.max(ROWS_AT_ONCE), ..Count::default() }
     }
@@ -361,12 +362,12 @@ impl<C: Code> Count<C> {
             if !self.map.is_clean() && !slots.is_empty() {
                 let blocks = heap_blocks(&leaf, &slots)?;
                 if !self.map.has_read(&blocks) {
-                    let first_look = open.copied();
+                    let first_look = injected(Fault::MapAfterLeaf).then(|| open.copied());
                     drop(open);
                     stop_at(StopPoint::CountBeforeMap);
                     self.map.read(&blocks, table);
                     stop_at(StopPoint::CountBeforeLeaf);
-                    if injected(Fault::MapAfterLeaf) {
+                    if let Some(first_look) = first_look {
                         self.count_slots(store, word, &first_look, slots, filter)?;
                         return Ok(bound);
                     }
