@@ -13,11 +13,9 @@
 //! are put back a group may end, and go on later: it comes in pieces.
 
 use learned_index::corruption::Result;
-use pgrx::pg_sys;
 
-/// Seconds from 1970 to 2000, the epochs of `pg_time_t` and of timestamps.
-const EPOCH_DIFFERENCE: i64 = 10_957 * 86_400;
-const USECS_PER_SECOND: i64 = 1_000_000;
+use super::time_zone::{EPOCH_DIFFERENCE, Offsets, USECS_PER_SECOND};
+
 /// No clock is put back by more: POSIX zones have offsets of up to 167 hours.
 const LARGEST_CHANGE: i64 = 14 * 86_400 * USECS_PER_SECOND;
 /// Timestamps for which the functions that groups are made with do not fail: of the years 1 to
@@ -247,48 +245,11 @@ impl Change {
     /// The first change after a timestamp.
     fn after(timestamp: i64) -> Option<Change> {
         let from = timestamp.div_euclid(USECS_PER_SECOND) + EPOCH_DIFFERENCE;
-        let (mut before, mut after, mut at) = (0, 0, 0);
-        let (mut before_is_dst, mut after_is_dst) = (0, 0);
-        // SAFETY: the session's time zone is valid; the function only reads it.
-        let found = unsafe {
-            pg_sys::pg_next_dst_boundary(
-                &from,
-                &mut before,
-                &mut before_is_dst,
-                &mut at,
-                &mut after,
-                &mut after_is_dst,
-                pg_sys::session_timezone,
-            )
-        };
+        let Offsets { before, change } = Offsets::around(from);
+        let (at, after) = change?;
         // Beyond all timestamps there is none of interest.
         let at = at.checked_sub(EPOCH_DIFFERENCE)?.checked_mul(USECS_PER_SECOND)?;
         let (before, after) = (before * USECS_PER_SECOND, after * USECS_PER_SECOND);
-        (found == 1 && at > timestamp).then_some(Change { at, before, after })
-    }
-}
-
-/// The session's time zone is another one as long as this lives: that of when a query began.
-pub(crate) struct InTimeZone {
-    own: *mut pg_sys::pg_tz,
-}
-
-impl InTimeZone {
-    /// # Safety
-    /// The time zone is one that the session has had: they are kept as long as it lives.
-    pub(crate) unsafe fn of(zone: *mut pg_sys::pg_tz) -> InTimeZone {
-        // SAFETY: a variable of this process.
-        unsafe {
-            let own = pg_sys::session_timezone;
-            pg_sys::session_timezone = zone;
-            InTimeZone { own }
-        }
-    }
-}
-
-impl Drop for InTimeZone {
-    fn drop(&mut self) {
-        // SAFETY: what it was before.
-        unsafe { pg_sys::session_timezone = self.own };
+        (at > timestamp).then_some(Change { at, before, after })
     }
 }

@@ -93,14 +93,7 @@ struct IndexCounter<C: QualCode> {
 
 impl<C: QualCode> IndexCounter<C> {
     fn count_intervals(&mut self) -> Result<Counted> {
-        let directory = match &self.directory {
-            Some(directory) => directory.clone(),
-            None => {
-                let directory = session::directory_of(&self.store)?;
-                self.directory = Some(directory.clone());
-                directory
-            }
-        };
+        let directory = session::directory_once(&mut self.directory, &self.store)?;
         let passes = |code: &C| self.filter.passes(code);
         let next = |code: C| self.filter.next_to(code, Direction::Forward);
         let filter = CodeFilter { passes: &passes, next: &next };

@@ -294,15 +294,6 @@ impl<C: GroupCode> Grouper<C> {
         }
     }
 
-    fn directory(&mut self) -> Result<Rc<RefCell<Directory<C>>>> {
-        if let Some(directory) = &self.directory {
-            return Ok(directory.clone());
-        }
-        let directory = session::directory_of(&self.store)?;
-        self.directory = Some(directory.clone());
-        Ok(directory)
-    }
-
     /// The first entry at or after a position that the conditions select, or, backward, the last
     /// before it. The snapshot need not see its row, unless the function that tells groups apart
     /// could fail for its value.
@@ -613,8 +604,8 @@ fn next_passing<C: QualCode>(
 
 impl<C: GroupCode> Groups for Grouper<C> {
     unsafe fn next(&mut self, buckets: Option<&mut Buckets<'_>>) -> Option<Group> {
-        let found =
-            self.directory().and_then(|directory| self.group(&mut directory.borrow_mut(), buckets));
+        let found = session::directory_once(&mut self.directory, &self.store)
+            .and_then(|directory| self.group(&mut directory.borrow_mut(), buckets));
         self.store.rest();
         let found =
             found.unwrap_or_else(|corruption| self.store.index().raise_corruption(corruption));

@@ -5,6 +5,7 @@
 //! - `scan`: reading in order, or into a bitmap; `cost`: what the planner is told of it
 //! - [`count`]: how many rows a snapshot sees; [`groups`]: the same of groups, and [`buckets`]: of
 //!   those that a function tells apart
+//! - [`time_zone`]: offsets of the session's time zone, and when they change
 //! - [`unique_violation`]: the errors of unique indexes
 //! - [`dead_rows`]: which rows are dead, as the table says
 //! - [`serializable`]: predicate locks
@@ -23,6 +24,7 @@ mod scan;
 mod serializable;
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
+pub(crate) mod time_zone;
 mod unique_violation;
 mod vacuum;
 mod validate;

@@ -124,6 +124,18 @@ pub(crate) fn directory_of<C: IndexCode>(
     Ok(directory)
 }
 
+/// The directory of an open index, looked up once: as long as the index is open it is not rebuilt.
+#[inline]
+pub(crate) fn directory_once<C: IndexCode>(
+    known: &mut Option<Rc<RefCell<Directory<C>>>>,
+    store: &IndexStore<C>,
+) -> Result<Rc<RefCell<Directory<C>>>> {
+    if let Some(directory) = known {
+        return Ok(directory.clone());
+    }
+    Ok(known.insert(directory_of(store)?).clone())
+}
+
 /// What is known of an index, and that it was used now.
 #[inline]
 fn recall(key: &File, now: u64) -> Option<(Rc<dyn AnyDirectory>, Hint)> {

@@ -278,16 +278,6 @@ impl<C: QualCode> OpenScan<C> {
         }
     }
 
-    /// The directory, looked up once per scan: the index is not rebuilt while it is open.
-    fn directory(&mut self) -> Result<Rc<RefCell<Directory<C>>>> {
-        if let Some(directory) = &self.directory {
-            return Ok(directory.clone());
-        }
-        let directory = session::directory_of(&self.store)?;
-        self.directory = Some(directory.clone());
-        Ok(directory)
-    }
-
     /// The next entry, where more entries have to be copied first.
     ///
     /// # Safety
@@ -377,7 +367,7 @@ impl<C: QualCode> OpenScan<C> {
                 self.counted = true;
                 count_search(scan);
             }
-            let directory = self.directory()?;
+            let directory = session::directory_once(&mut self.directory, &self.store)?;
             if directory.borrow().leaves() == 0 {
                 self.store.test_age_of_metapage();
             }

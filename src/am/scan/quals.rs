@@ -11,14 +11,12 @@ use learned_index::memory::with_room;
 use learned_index::tree::scan::Direction;
 use pgrx::prelude::*;
 
+use crate::am::time_zone::{EPOCH_DIFFERENCE, Offsets, USECS_PER_SECOND};
 use crate::column::Column;
 use crate::column::code::IndexCode;
 use crate::column::key_type::{KeyType, type_name};
 use crate::report::refuse;
 
-/// Seconds from 1970 to 2000, the epochs of `pg_time_t` and of timestamps.
-const EPOCH_DIFFERENCE: i64 = 10_957 * 86_400;
-const USECS_PER_SECOND: i64 = 1_000_000;
 /// The core converts a local time by the offset in force a day before it (read as UTC), or by the
 /// one after the first transition from then on. Local times are at most one offset away from their
 /// instant, and the transition at most two from it. POSIX zones have offsets of up to 167 hours;
@@ -346,27 +344,12 @@ fn offsets_within(seconds: i64, near: i64) -> OffsetRange {
         offsets.greatest = offsets.greatest.max(offset);
     };
     loop {
-        let (mut before, mut after, mut boundary) = (0, 0, 0);
-        let (mut before_is_dst, mut after_is_dst) = (0, 0);
-        // SAFETY: the session's time zone is valid; the function only reads it.
-        let found = unsafe {
-            pg_sys::pg_next_dst_boundary(
-                &from,
-                &mut before,
-                &mut before_is_dst,
-                &mut boundary,
-                &mut after,
-                &mut after_is_dst,
-                pg_sys::session_timezone,
-            )
-        };
         // A time that the zone's rules do not reach is converted with offset 0.
-        include(if found < 0 { 0 } else { before });
-        if found <= 0 || boundary > end {
-            break;
-        }
+        let Offsets { before, change } = Offsets::around(from);
+        include(before);
+        let Some((at, after)) = change.filter(|&(at, _)| at <= end) else { break };
         include(after);
-        from = boundary;
+        from = at;
     }
     offsets
 }

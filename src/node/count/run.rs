@@ -9,9 +9,10 @@ use pgrx::pg_sys;
 
 use super::plan::{Answer, CountPlan, Grouping, Part, Shown, Way};
 use crate::am;
-use crate::am::buckets::{BucketMemory, Buckets, InTimeZone};
+use crate::am::buckets::{BucketMemory, Buckets};
 use crate::am::count::{Counter, counter_of};
 use crate::am::groups::{Groups, Wanted, groups_of};
+use crate::am::time_zone::InTimeZone;
 use crate::node::condition::Condition;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::report::carried::carrying;

@@ -359,41 +359,47 @@ impl<C: Code> Count<C> {
             let start = if from == leaf.low() { 0 } else { leaf.slot_of(from)? };
             let end = if bound == leaf.high() { leaf.entries() } else { leaf.slot_of(bound)? };
             let slots = start..end.max(start);
-            if !self.map.is_clean() && !slots.is_empty() {
-                let blocks = heap_blocks(&leaf, &slots)?;
-                if !self.map.has_read(&blocks) {
-                    let first_look = injected(Fault::MapAfterLeaf).then(|| open.copied());
-                    drop(open);
-                    stop_at(StopPoint::CountBeforeMap);
-                    self.map.read(&blocks, table);
-                    stop_at(StopPoint::CountBeforeLeaf);
-                    if let Some(first_look) = first_look {
-                        self.count_slots(store, word, &first_look, slots, filter)?;
-                        return Ok(bound);
-                    }
-                    continue;
-                }
+            if slots.is_empty() {
+                self.step.leaves += 1;
+                return Ok(bound);
             }
-            self.count_slots(store, word, &open, slots, filter)?;
-            return Ok(bound);
+            if self.map.is_clean() {
+                self.count_slots(store, word, &open, slots, true, filter)?;
+                return Ok(bound);
+            }
+            let blocks = heap_blocks(&leaf, &slots)?;
+            if self.map.has_read(&blocks) {
+                let is_clean = self.map.are_clean(&blocks);
+                self.count_slots(store, word, &open, slots, is_clean, filter)?;
+                return Ok(bound);
+            }
+            let first_look = injected(Fault::MapAfterLeaf).then(|| open.copied());
+            drop(open);
+            stop_at(StopPoint::CountBeforeMap);
+            self.map.read(&blocks, table);
+            stop_at(StopPoint::CountBeforeLeaf);
+            if let Some(first_look) = first_look {
+                let is_clean = self.map.are_clean(&blocks);
+                self.count_slots(store, word, &first_look, slots, is_clean, filter)?;
+                return Ok(bound);
+            }
         }
     }
 
-    /// Counts the entries of some slots of a leaf, which is locked.
+    /// Counts the entries of some slots of a leaf, which is locked. `is_clean` says whether the
+    /// map tells that everybody sees the rows of all of them.
     fn count_slots<S: Store<Code = C>, P: Deref<Target = PageBytes>>(
         &mut self,
         store: &S,
         word: u64,
         open: &OpenLeaf<P, C>,
         slots: Range<usize>,
+        is_clean: bool,
         filter: Option<CodeFilter<'_, C>>,
     ) -> Attempt<()> {
         let leaf = open.view();
         self.step.leaves += 1;
-        if slots.is_empty() {
-            return Ok(());
-        }
-        if filter.is_none() && (self.map.is_clean() || self.is_clean(&leaf, &slots)?) {
+        if filter.is_none() && is_clean {
             let dead = match leaf.tombstones() {
                 0 => 0,
                 all if slots.len() == leaf.entries() => all,
@@ -410,11 +416,6 @@ impl<C: Code> Count<C> {
             None => self.count_blocks(&leaf, slots, dead.as_ref()),
             Some(filter) => self.count_entries(&leaf, slots, dead.as_ref(), filter.passes),
         }
-    }
-
-    /// Whether everybody sees the rows of all slots of a range, as far as the map tells.
-    fn is_clean(&self, leaf: &Leaf<'_, C>, slots: &Range<usize>) -> Result<bool> {
-        Ok(self.map.are_clean(&heap_blocks(leaf, slots)?))
     }
 
     /// Counts the entries of some slots block by block.
