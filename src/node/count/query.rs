@@ -40,7 +40,7 @@ pub(super) struct Table {
     /// The table, as the planner knows it.
     pub(super) rel: *mut pg_sys::RelOptInfo,
     pub(super) oid: pg_sys::Oid,
-    /// How it came to be asked for columns of the one that the query names: from there on.
+    /// The steps of inheritance from the table that the query names down to this one.
     descent: Vec<*mut pg_sys::AppendRelInfo>,
 }
 

@@ -116,8 +116,8 @@ impl Run {
             let (mut table, mut index) = (std::ptr::null_mut(), std::ptr::null_mut());
             if is_run {
                 let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
-                // SAFETY: by contract. Whoever has the plan holds such locks; a parallel worker
-                // takes its own.
+                // SAFETY: by contract. The session that runs the plan holds such locks; a parallel
+                // worker takes its own.
                 unsafe {
                     table = pg_sys::table_open(plan.table, lock);
                     index = pg_sys::index_open(plan.index, lock);

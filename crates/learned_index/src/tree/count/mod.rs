@@ -109,12 +109,12 @@ pub struct Count<C = Word> {
     entries: Entries<C>,
 }
 
-/// What is counted of the entries of the intervals.
+/// Which entries of the intervals are counted.
 #[derive(Clone, Copy)]
 pub struct CodeFilter<'f, C> {
-    /// Whether an entry with this code is.
+    /// Whether entries with a code are counted.
     pub passes: &'f dyn Fn(&C) -> bool,
-    /// Of a code that does not pass, the first behind it that does, if there is one.
+    /// For a code that does not pass, the first greater one that does, if there is one.
     pub next: &'f dyn Fn(C) -> Option<C>,
 }
 
