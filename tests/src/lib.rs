@@ -26,8 +26,8 @@ pub use jobs::{Job, run_together, test_duration};
 pub use memory::Footprint;
 pub use memory_limit::limit_memory;
 pub use method::{
-    Checked, LEFT_UNMERGED, access_method, check, is_arbiter, is_learned, learned_options,
-    major_version, retrain, serves_equality, try_check, try_retrain,
+    Checked, LEFT_UNMERGED, access_method, check, check_all, is_arbiter, is_learned,
+    learned_options, major_version, retrain, retrain_all, serves_equality, try_check, try_retrain,
 };
 pub use plan::{assert_plan, buffers, plan_of};
 pub use standby::wait_until;

@@ -68,6 +68,20 @@ pub fn retrain(client: &mut Client, index: &str) {
     }
 }
 
+/// [`retrain`] of every learned index of the database.
+pub fn retrain_all(client: &mut Client) {
+    for index in learned_indexes(client) {
+        retrain(client, &index);
+    }
+}
+
+/// The learned indexes that have entries: not those of partitioned tables.
+fn learned_indexes(client: &mut Client) -> Vec<String> {
+    let indexes = "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_am a ON a.oid = relam
+                   WHERE amname = 'learned' AND relkind = 'i'";
+    client.query(indexes, &[]).unwrap().iter().map(|row| row.get(0)).collect()
+}
+
 /// What `learned_check` counts in an index.
 #[derive(Debug)]
 pub struct Checked {
@@ -101,4 +115,11 @@ pub fn try_check(client: &mut Client, index: &str) -> Result<Checked, postgres::
 /// The same for an index that must be whole. Does nothing to an index of another access method.
 pub fn check(client: &mut Client, index: &str) -> Checked {
     try_check(client, index).unwrap_or_else(|error| panic!("{index}: {error:?}"))
+}
+
+/// [`check`] of every learned index of the database.
+pub fn check_all(client: &mut Client) {
+    for index in learned_indexes(client) {
+        check(client, &index);
+    }
 }

@@ -4,7 +4,7 @@
 use postgres::Client;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use server_tests::{Cluster, Script, SqlType, access_method, major_version, seed};
+use server_tests::{Cluster, Script, SqlType, access_method, check_all, major_version, seed};
 
 use super::snapshot::{Tally, compare};
 use super::statements::Generator;
@@ -54,7 +54,7 @@ fn differ(client: &mut Client, shape: Shape, rng: &mut StdRng) -> Tally {
             tally.add(&compare(client, &begin, &statements, &context).unwrap());
         }
     }
-    Table::check(client);
+    check_all(client);
     tally
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use postgres::Client;
 use rand::Rng;
 use rand::rngs::StdRng;
-use server_tests::{Key, Script, SqlType, access_method, check, learned_options, retrain};
+use server_tests::{Key, Script, SqlType, access_method, learned_options, retrain_all};
 
 /// A column of the key.
 #[derive(Clone, Debug)]
@@ -324,24 +324,4 @@ impl Table {
         };
         format!("UPDATE t SET {} = {value} WHERE {rows}", column.name)
     }
-
-    /// Has each index check itself.
-    pub(super) fn check(client: &mut Client) {
-        for index in indexes(client) {
-            check(client, &index);
-        }
-    }
-}
-
-fn retrain_all(client: &mut Client) {
-    for index in indexes(client) {
-        retrain(client, &index);
-    }
-}
-
-/// The learned indexes that have entries.
-fn indexes(client: &mut Client) -> Vec<String> {
-    let indexes = "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_am a ON a.oid = relam
-                   WHERE amname = 'learned' AND relkind = 'i'";
-    client.query(indexes, &[]).unwrap().iter().map(|row| row.get(0)).collect()
 }

@@ -4,7 +4,7 @@
 use postgres::Client;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use server_tests::{Cluster, Script, SqlType, access_method, is_learned, seed};
+use server_tests::{Cluster, Script, SqlType, access_method, check_all, is_learned, seed};
 
 use super::both_ways::{compare, single};
 use super::statements::Generator;
@@ -93,7 +93,7 @@ fn differ(client: &mut Client, shape: &Shape, own_zone: Option<&str>, rng: &mut 
         let statements = Generator::new(&table, zone, rng).statements(statements);
         tally.add(&compare(client, &begin, &statements, &context));
     }
-    Table::check(client);
+    check_all(client);
     tally
 }
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use postgres::Client;
 use rand::Rng;
 use rand::rngs::StdRng;
-use server_tests::{Key, Script, SqlType, access_method, check, learned_options, retrain};
+use server_tests::{Key, Script, SqlType, access_method, learned_options, retrain_all};
 
 use super::values::{Spread, pool};
 
@@ -230,13 +230,6 @@ impl Table {
              UPDATE t SET note = 5 WHERE id {rows} AND id % 3 = 1;"
         )
     }
-
-    /// Has each index check itself.
-    pub(super) fn check(client: &mut Client) {
-        for index in indexes(client) {
-            check(client, &index);
-        }
-    }
 }
 
 impl Column {
@@ -263,17 +256,4 @@ impl Column {
     pub(super) fn is_descending(&self) -> bool {
         self.order.contains("DESC")
     }
-}
-
-fn retrain_all(client: &mut Client) {
-    for index in indexes(client) {
-        retrain(client, &index);
-    }
-}
-
-/// The learned indexes that have entries.
-fn indexes(client: &mut Client) -> Vec<String> {
-    let indexes = "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_am a ON a.oid = relam
-                   WHERE amname = 'learned' AND relkind = 'i'";
-    client.query(indexes, &[]).unwrap().iter().map(|row| row.get(0)).collect()
 }
