@@ -14,13 +14,14 @@ use learned_index::tree::count::{
     BLOCKS_OF_PAGE, CodeFilter, Count, Counted, CountedTable, MAP_BYTES, MapBytes,
 };
 use learned_index::tree::directory::Directory;
-use learned_index::tree::scan::{Direction, Rows};
+use learned_index::tree::scan::{Direction, Rows, Visibility};
 use pgrx::check_for_interrupts;
 use pgrx::prelude::*;
 
+use super::aggregate::{Aggregate, Aggregates};
 use super::scan::count_use;
 use super::scan::quals::{Filter, QualCode};
-use super::scan::visible::{SeenRows, visibilitymap_get_status};
+use super::scan::visible::{MapPage, SeenRows};
 use super::serializable::lock_table_if_serializable;
 use crate::column::KeyColumns;
 use crate::column::code::{IndexCode, with_code};
@@ -31,7 +32,7 @@ use crate::storage::buffers::IndexStore;
 use crate::storage::session;
 
 /// Rows that are looked up before the session looks for interrupts.
-const BETWEEN_INTERRUPTS: u32 = 256;
+const BETWEEN_INTERRUPTS: u64 = 256;
 
 /// Whether codes tell which values of a column compare so with one of another type: of dates and
 /// timestamps and an instant, they do not in the hours around a change of the time zone's offset.
@@ -50,6 +51,16 @@ pub(crate) trait Counter {
     /// The relations are open still, and the snapshot is valid. The keys are those of a scan of the
     /// index.
     unsafe fn count(&mut self, keys: &[pg_sys::ScanKeyData]) -> Counted;
+    /// Aggregates over them, each of a column of the index, from 0; `None` for NULL. And what was
+    /// read. The results are in the current memory context.
+    ///
+    /// # Safety
+    /// As [`Counter::count`].
+    unsafe fn aggregate(
+        &mut self,
+        keys: &[pg_sys::ScanKeyData],
+        aggregates: &[(usize, Aggregate)],
+    ) -> (Vec<Option<pg_sys::Datum>>, Counted);
     /// Gives back what is held.
     fn end(self: Box<Self>);
 }
@@ -73,8 +84,8 @@ pub(crate) unsafe fn counter_of(
             let columns = <C as IndexCode>::Columns::of_index(index);
             let heap = CountedHeap::new(table, snapshot);
             let (directory, count) = (None, Count::looking_up(rows_at_once()));
-            let (intervals, filter) = (Intervals::new(), <C as QualCode>::Filter::default());
-            Box::new(IndexCounter { store, columns, directory, heap, count, intervals, filter })
+            let selected = Selected::<C>::default();
+            Box::new(IndexCounter { store, columns, directory, heap, count, selected })
         })
     }
 }
@@ -87,18 +98,57 @@ struct IndexCounter<C: QualCode> {
     heap: CountedHeap,
     count: Count<C>,
     /// What is counted: memory kept from count to count.
-    intervals: Intervals<C>,
-    filter: C::Filter,
+    selected: Selected<C>,
+}
+
+/// Entries that keys select.
+pub(super) struct Selected<C: QualCode> {
+    pub(super) intervals: Intervals<C>,
+    pub(super) filter: C::Filter,
+}
+
+impl<C: QualCode> Default for Selected<C> {
+    fn default() -> Selected<C> {
+        Selected { intervals: Intervals::new(), filter: C::Filter::default() }
+    }
+}
+
+impl<C: QualCode> Selected<C> {
+    /// # Safety
+    /// The keys are those of a scan on an index of these columns, whose codes tell all of them.
+    pub(super) unsafe fn by(
+        index: OpenIndex,
+        keys: &[pg_sys::ScanKeyData],
+        columns: &C::Columns,
+    ) -> Selected<C> {
+        let mut selected = Selected::default();
+        // SAFETY: by contract.
+        unsafe { selected.set(index, keys, columns) };
+        selected
+    }
+
+    /// Selects others. The memory is kept.
+    ///
+    /// # Safety
+    /// As [`Selected::by`].
+    unsafe fn set(&mut self, index: OpenIndex, keys: &[pg_sys::ScanKeyData], columns: &C::Columns) {
+        self.filter = C::Filter::default();
+        // SAFETY: by contract.
+        if unsafe { C::set_intervals(keys, columns, &mut self.intervals, &mut self.filter) } {
+            refuse_inexact(index);
+        }
+    }
 }
 
 impl<C: QualCode> IndexCounter<C> {
     fn count_intervals(&mut self) -> Result<Counted> {
         let directory = session::directory_once(&mut self.directory, &self.store)?;
-        let passes = |code: &C| self.filter.passes(code);
-        let next = |code: C| self.filter.next_to(code, Direction::Forward);
-        let filter = CodeFilter { passes: &passes, next: &next };
-        let filter = self.filter.asks().then_some(filter);
-        let (store, intervals) = (&self.store, self.intervals.as_slice());
+        let Selected { intervals, filter } = &self.selected;
+        let passes = |code: &C| filter.passes(code);
+        let next = |code: C| filter.next_to(code, Direction::Forward);
+        let code_filter = CodeFilter { passes: &passes, next: &next };
+        let filter = filter.asks().then_some(code_filter);
+        let (store, intervals) = (&self.store, intervals.as_slice());
         self.count.restart();
         loop {
             check_for_interrupts!();
@@ -113,18 +163,41 @@ impl<C: QualCode> IndexCounter<C> {
 impl<C: QualCode> Counter for IndexCounter<C> {
     unsafe fn count(&mut self, keys: &[pg_sys::ScanKeyData]) -> Counted {
         let index = self.store.index();
-        self.filter = C::Filter::default();
         // SAFETY: by contract.
-        let recheck = unsafe {
+        unsafe {
             count_use(index.raw());
-            C::set_intervals(keys, &self.columns, &mut self.intervals, &mut self.filter)
-        };
-        if recheck {
-            refuse_inexact(index);
+            self.selected.set(index, keys, &self.columns);
         }
         let counted = self.count_intervals();
         self.store.rest();
         counted.unwrap_or_else(|corruption| index.raise_corruption(corruption))
+    }
+
+    unsafe fn aggregate(
+        &mut self,
+        keys: &[pg_sys::ScanKeyData],
+        aggregates: &[(usize, Aggregate)],
+    ) -> (Vec<Option<pg_sys::Datum>>, Counted) {
+        let (store, columns) = (&self.store, &self.columns);
+        let index = store.index();
+        // SAFETY: by contract.
+        let selected = unsafe {
+            count_use(index.raw());
+            Selected::by(index, keys, columns)
+        };
+        let mut aggregates = Aggregates::new(columns, aggregates, selected, store);
+        let looked_up = self.heap.looked_up;
+        let results = session::directory_once(&mut self.directory, store).and_then(|directory| {
+            aggregates.over_all(store, &mut directory.borrow_mut(), &mut self.heap)
+        });
+        let counted = Counted {
+            decoded: aggregates.decoded,
+            looked_up: self.heap.looked_up - looked_up,
+            ..Counted::default()
+        };
+        aggregates.end(store);
+        store.rest();
+        (results.unwrap_or_else(|corruption| index.raise_corruption(corruption)), counted)
     }
 
     fn end(self: Box<Self>) {
@@ -154,9 +227,9 @@ pub(crate) fn rows_at_once() -> usize {
 /// A table whose rows are counted.
 pub(super) struct CountedHeap {
     rows: SeenRows,
-    /// The page of the visibility map that is pinned; 0: none.
-    map: pg_sys::Buffer,
-    looked_up: u32,
+    map: MapPage,
+    /// Rows that were looked up.
+    pub(super) looked_up: u64,
 }
 
 impl CountedHeap {
@@ -165,16 +238,13 @@ impl CountedHeap {
     pub(super) unsafe fn new(table: OpenTable, snapshot: pg_sys::Snapshot) -> CountedHeap {
         // SAFETY: by contract.
         let rows = unsafe { SeenRows::new(table, snapshot) };
-        CountedHeap { rows, map: 0, looked_up: 0 }
+        CountedHeap { rows, map: MapPage::default(), looked_up: 0 }
     }
 
     /// See [`SeenRows::finish`].
-    pub(super) fn finish(self) {
+    pub(super) fn finish(mut self) {
         self.rows.finish();
-        if self.map != 0 {
-            // SAFETY: it was pinned here, and is given back once.
-            unsafe { pg_sys::ReleaseBuffer(self.map) };
-        }
+        self.map.release();
     }
 }
 
@@ -196,19 +266,23 @@ impl CountedTable for CountedHeap {
     }
 
     fn read_map(&mut self, page: u32, bytes: &mut MapBytes) {
-        let (table, map): (_, *mut pg_sys::Buffer) = (self.rows.table().raw(), &mut self.map);
-        // SAFETY: the table is open; the buffer is exchanged for the one of the right page, or for
-        // none where the map ends before. It is locked while it is read.
-        unsafe {
-            visibilitymap_get_status(table, page.saturating_mul(BLOCKS_OF_PAGE), map);
-            if self.map == 0 {
-                bytes.fill(0);
-                return;
-            }
-            pg_sys::LockBuffer(self.map, pg_sys::BUFFER_LOCK_SHARE as i32);
-            let content = pg_sys::BufferGetPage(self.map).cast::<u8>().add(PAGE_SIZE - MAP_BYTES);
-            std::ptr::copy_nonoverlapping(content, bytes.as_mut_ptr(), MAP_BYTES);
-            pg_sys::LockBuffer(self.map, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+        let map = self.map.read(self.rows.table(), page.saturating_mul(BLOCKS_OF_PAGE));
+        if map == 0 {
+            bytes.fill(0);
+            return;
         }
+        // SAFETY: the buffer is pinned. It is locked while it is read.
+        unsafe {
+            pg_sys::LockBuffer(map, pg_sys::BUFFER_LOCK_SHARE as i32);
+            let content = pg_sys::BufferGetPage(map).cast::<u8>().add(PAGE_SIZE - MAP_BYTES);
+            std::ptr::copy_nonoverlapping(content, bytes.as_mut_ptr(), MAP_BYTES);
+            pg_sys::LockBuffer(map, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+        }
+    }
+}
+
+impl Visibility for CountedHeap {
+    fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]) {
+        self.map.all_visible(self.rows.table(), tids, answers);
     }
 }

@@ -19,8 +19,9 @@ use learned_index::tree::scan::{Direction, Guard, Rows, Scan};
 use pgrx::check_for_interrupts;
 use pgrx::prelude::*;
 
+use super::aggregate::{Aggregate, Aggregates};
 use super::buckets::{Buckets, SAFE};
-use super::count::{CountedHeap, refuse_inexact, rows_at_once};
+use super::count::{CountedHeap, Selected, rows_at_once};
 use super::scan::count_use;
 use super::scan::quals::{Filter, QualCode};
 use super::serializable::lock_table_if_serializable;
@@ -41,6 +42,8 @@ pub(crate) enum Wanted {
     Count(Vec<pg_sys::ScanKeyData>),
     /// The first value of a column, from 0, of the rows that a set of keys selects; or the last.
     Value(Vec<pg_sys::ScanKeyData>, usize, Direction),
+    /// An aggregate over a column, from 0.
+    Aggregate(usize, Aggregate),
 }
 
 /// A group. What Datums point to is in the memory context that was current.
@@ -99,8 +102,6 @@ pub(crate) unsafe fn groups_of(
 pub(crate) trait GroupCode: QualCode {
     /// The greatest code with the same values in the first columns.
     fn last_alike(self, columns: &Self::Columns, count: usize) -> Self;
-    /// The value of a column, from 0, of a type whose values are numbers; `None` for NULL.
-    fn number(self, columns: &Self::Columns, column: usize) -> Option<i64>;
     /// The least code with the same values before a column, from 0, and this one in it.
     ///
     /// # Safety
@@ -118,10 +119,6 @@ impl GroupCode for Word {
         if count == 0 { Word::MAX } else { self }
     }
 
-    fn number(self, column: &Column, _: usize) -> Option<i64> {
-        Some(column.key_type.decode(column.in_order(self)).value() as i64)
-    }
-
     unsafe fn with_value(self, column: &Column, _: usize, value: pg_sys::Datum) -> Word {
         // SAFETY: by contract.
         unsafe { column.code(value) }
@@ -133,11 +130,6 @@ impl<const L: usize> GroupCode for [Word; L] {
         let end = columns.parts()[..count].last().map_or(0, |part| part.end());
         self[end..].fill(Word::MAX);
         self
-    }
-
-    fn number(self, columns: &Columns<L>, column: usize) -> Option<i64> {
-        let part = columns.parts()[column];
-        part.value(part.take(&self)).map(|value| value.value() as i64)
     }
 
     unsafe fn with_value(
@@ -154,34 +146,13 @@ impl<const L: usize> GroupCode for [Word; L] {
     }
 }
 
-/// Entries that keys select.
-struct Selected<C: QualCode> {
-    intervals: Intervals<C>,
-    filter: C::Filter,
-}
-
-impl<C: QualCode> Selected<C> {
-    /// # Safety
-    /// The keys are those of a scan on an index of these columns, whose codes tell all of them.
-    unsafe fn by(
-        index: OpenIndex,
-        keys: &[pg_sys::ScanKeyData],
-        columns: &C::Columns,
-    ) -> Selected<C> {
-        let (mut intervals, mut filter) = (Intervals::new(), C::Filter::default());
-        // SAFETY: by contract.
-        if unsafe { C::set_intervals(keys, columns, &mut intervals, &mut filter) } {
-            refuse_inexact(index);
-        }
-        Selected { intervals, filter }
-    }
-}
-
 /// What is wanted of each group.
 enum Task<C: QualCode> {
     Rows,
     Count(Selected<C>),
     Value(Selected<C>, usize, Direction, Box<Scan<Pin, C>>),
+    /// The next one of the aggregates.
+    Aggregate,
 }
 
 /// What was found of a group, or of a piece of one.
@@ -190,6 +161,8 @@ struct Piece<C> {
     first: Key<C>,
     bucket: Option<i64>,
     answers: Vec<Answer<C>>,
+    /// Where its keys are.
+    spans: Vec<Interval<C>>,
 }
 
 /// What was found of a group.
@@ -198,11 +171,14 @@ enum Answer<C> {
     Rows(u64),
     /// The key that has the value of a column.
     Key(Option<Key<C>>, usize, Direction),
+    /// The next one of the aggregates, once the group is complete: their order matters.
+    Aggregate,
 }
 
 impl<C: Copy> Piece<C> {
     /// Adds a later piece of the same group.
     fn add(&mut self, later: &Piece<C>) {
+        self.spans.extend_from_slice(&later.spans);
         for (own, later) in self.answers.iter_mut().zip(&later.answers) {
             match (own, *later) {
                 (Answer::Rows(own), Answer::Rows(later)) => *own += later,
@@ -237,6 +213,8 @@ struct Grouper<C: GroupCode> {
     /// What the group before began with.
     prefix: Option<C>,
     tasks: Vec<Task<C>>,
+    /// If there are any among the tasks.
+    aggregates: Option<Aggregates<C>>,
     /// Where the next group begins; `None` behind the last.
     reached: Option<Fence<C>>,
     /// Groups of which pieces may follow, ascending.
@@ -270,7 +248,16 @@ impl<C: GroupCode> Grouper<C> {
                     let scan = Box::new(scan_of(&store, &selected));
                     Task::Value(selected, *column, *direction, scan)
                 }
+                Wanted::Aggregate(..) => Task::Aggregate,
             };
+            let aggregate = |wanted: &Wanted| match wanted {
+                Wanted::Aggregate(column, aggregate) => Some((*column, *aggregate)),
+                _ => None,
+            };
+            let aggregates: Vec<_> = grouping.wanted.iter().filter_map(aggregate).collect();
+            let all_rows = || Selected::by(index, &grouping.keys, &columns);
+            let aggregates = (!aggregates.is_empty())
+                .then(|| Aggregates::new(&columns, &aggregates, all_rows(), &store));
             let tasks = grouping.wanted.iter().map(task).collect();
             Grouper {
                 directory: None,
@@ -285,6 +272,7 @@ impl<C: GroupCode> Grouper<C> {
                 may_fail: matches!(key_type, Some(KeyType::Timestamp | KeyType::TimestampTz)),
                 prefix: None,
                 tasks,
+                aggregates,
                 reached: Some(Fence::MIN),
                 pending: VecDeque::new(),
                 complete: 0,
@@ -360,7 +348,7 @@ impl<C: GroupCode> Grouper<C> {
     /// The argument of the function that tells groups apart; `None` for NULL.
     fn argument_of(&self, key: Key<C>) -> Option<i64> {
         match key.class {
-            NullClass::Value => key.code.number(&self.columns, self.alike),
+            NullClass::Value => self.columns.numbers(self.alike).of(key.code.words()),
             _ => None,
         }
     }
@@ -438,6 +426,7 @@ impl<C: GroupCode> Grouper<C> {
                     let entry = self.first_seen(directory, group, selected, scan, *way)?;
                     Answer::Key(entry.map(|entry| entry.key), *column, *way)
                 }
+                Task::Aggregate => Answer::Aggregate,
             });
         }
         self.tasks = tasks;
@@ -455,7 +444,7 @@ impl<C: GroupCode> Grouper<C> {
             let found = self.find(directory, buckets.as_deref_mut())?;
             let Some((group, bucket)) = found else { return Ok(None) };
             if let Some(answers) = self.answers(directory, group)? {
-                return Ok(Some(Piece { first: group.low, bucket, answers }));
+                return Ok(Some(Piece { first: group.low, bucket, answers, spans: vec![group] }));
             }
         }
     }
@@ -531,6 +520,20 @@ impl<C: GroupCode> Grouper<C> {
         Ok(counted.rows)
     }
 
+    /// The results of the aggregates over a group.
+    fn aggregate(
+        &mut self,
+        directory: &mut Directory<C>,
+        group: &Piece<C>,
+    ) -> Result<Vec<Option<pg_sys::Datum>>> {
+        let Some(aggregates) = &mut self.aggregates else { return Ok(Vec::new()) };
+        let (decoded, looked_up) = (aggregates.decoded, self.heap.looked_up);
+        let results = aggregates.over(&self.store, directory, &group.spans, &mut self.heap)?;
+        self.counted.decoded += aggregates.decoded - decoded;
+        self.counted.looked_up += self.heap.looked_up - looked_up;
+        Ok(results)
+    }
+
     /// The first entry, or the last, of some keys whose row the snapshot sees.
     fn first_seen(
         &mut self,
@@ -604,15 +607,21 @@ fn next_passing<C: QualCode>(
 
 impl<C: GroupCode> Groups for Grouper<C> {
     unsafe fn next(&mut self, buckets: Option<&mut Buckets<'_>>) -> Option<Group> {
-        let found = session::directory_once(&mut self.directory, &self.store)
-            .and_then(|directory| self.group(&mut directory.borrow_mut(), buckets));
+        let found = session::directory_once(&mut self.directory, &self.store).and_then(|found| {
+            let directory = &mut found.borrow_mut();
+            let Some(group) = self.group(directory, buckets)? else { return Ok(None) };
+            let results = self.aggregate(directory, &group)?;
+            Ok(Some((group, results)))
+        });
         self.store.rest();
         let found =
             found.unwrap_or_else(|corruption| self.store.index().raise_corruption(corruption));
-        let Piece { first, bucket, answers } = found?;
+        let (Piece { first, bucket, answers, .. }, results) = found?;
+        let mut results = results.into_iter();
         let datum = |answer| match answer {
             Answer::Rows(rows) => Some(pg_sys::Datum::from(rows as i64)),
             Answer::Key(key, column, _) => key.and_then(|key| self.columns.values(key)[column]),
+            Answer::Aggregate => results.next().flatten(),
         };
         Some(Group {
             values: self.columns.values(first),
@@ -627,6 +636,9 @@ impl<C: GroupCode> Groups for Grouper<C> {
 
     fn end(mut self: Box<Self>) {
         self.scan.release(&self.store);
+        if let Some(aggregates) = &mut self.aggregates {
+            aggregates.end(&self.store);
+        }
         for task in &mut self.tasks {
             if let Task::Value(_, _, _, scan) = task {
                 scan.release(&self.store);

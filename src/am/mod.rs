@@ -3,13 +3,14 @@
 //! - [`handler`]: which callbacks there are; [`validate`]: whether an operator class fits them
 //! - `build`: CREATE INDEX and REINDEX; `insert`: one row; `vacuum`: removing dead entries
 //! - `scan`: reading in order, or into a bitmap; `cost`: what the planner is told of it
-//! - [`count`]: how many rows a snapshot sees; [`groups`]: the same of groups, and [`buckets`]: of
-//!   those that a function tells apart
+//! - [`count`]: how many rows a snapshot sees; [`aggregate`]: sums and the like of their values;
+//!   [`groups`]: the same of groups, and [`buckets`]: of those that a function tells apart
 //! - [`time_zone`]: offsets of the session's time zone, and when they change
 //! - [`unique_violation`]: the errors of unique indexes
 //! - [`dead_rows`]: which rows are dead, as the table says
 //! - [`serializable`]: predicate locks
 
+pub(crate) mod aggregate;
 #[cfg(any(test, feature = "pg_test"))]
 mod bucket_tests;
 pub(crate) mod buckets;

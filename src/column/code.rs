@@ -11,14 +11,27 @@ use super::{Column, KeyColumns};
 pub(crate) trait IndexCode: Code {
     /// How keys become such codes.
     type Columns: KeyColumns<Self>;
+
+    /// Its words.
+    fn words(&self) -> &[Word];
 }
 
 impl IndexCode for Word {
     type Columns = Column;
+
+    #[inline(always)]
+    fn words(&self) -> &[Word] {
+        std::slice::from_ref(self)
+    }
 }
 
 impl<const L: usize> IndexCode for [Word; L] {
     type Columns = Columns<L>;
+
+    #[inline(always)]
+    fn words(&self) -> &[Word] {
+        self
+    }
 }
 
 /// Runs code in which a name stands for the type of an index's codes.

@@ -22,6 +22,7 @@ use pgrx::prelude::*;
 use super::KeyColumns;
 use super::included::{Included, Refused, included_in, refuse_included_type, words_of_all};
 use super::key_type::{KeyType, StoredValue, bytes, refuse_type};
+use super::number::Numbers;
 use super::tuple::{Field, ReturnedTuple};
 use crate::relation::OpenIndex;
 use crate::report::refuse;
@@ -464,6 +465,16 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
 
     fn decodes_exactly(&self, column: usize) -> bool {
         self.parts().get(column).is_none_or(|part| part.key_type.decodes_exactly())
+    }
+
+    fn numbers(&self, column: usize) -> Numbers {
+        match self.parts().get(column) {
+            Some(part) => Numbers::Part(*part),
+            None => self
+                .included
+                .numbers(column - self.count)
+                .map_or(Numbers::Nowhere, Numbers::Included),
+        }
     }
 
     fn tuple_of(

@@ -45,6 +45,27 @@ pub(super) struct Included {
     has_wide: bool,
 }
 
+/// Where the values of a column are, to be read as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IncludedNumbers {
+    /// Which word of a code.
+    at: usize,
+    /// By how many bits it is shifted to the right, as a number with a sign.
+    right: u32,
+    /// Which word tells that the value is NULL, by which of its bits, and what these are then.
+    null: (usize, Word, Word),
+}
+
+impl IncludedNumbers {
+    /// The number in a code; `None` for NULL. Of a type that is stored by reference it only says
+    /// that there is a value.
+    #[inline(always)]
+    pub(crate) fn of(&self, code: &[Word]) -> Option<i64> {
+        let (at, bits, null) = self.null;
+        (code[at] & bits != null).then(|| to_i64(code[self.at]) >> self.right)
+    }
+}
+
 /// A value, as its word or two.
 type Words = [Word; 2];
 
@@ -180,6 +201,22 @@ impl Included {
                 second: (words_of(column) == 2).then_some(at + 1),
                 ..Field::default()
             }
+        })
+    }
+
+    /// Where the values of a column are, from 0, to be read as numbers. `None` if there is no such
+    /// column.
+    pub(super) fn numbers(&self, column: usize) -> Option<IncludedNumbers> {
+        let (number, column, at) = self.places().nth(column)?;
+        let narrow = is_narrow(column);
+        let bit = 1 << number;
+        Some(IncludedNumbers {
+            at,
+            right: u32::from(narrow),
+            null: match narrow {
+                true => (at, Word::MAX, null_of(column)[0]),
+                false => (self.at + self.words - 1, bit, bit),
+            },
         })
     }
 

@@ -5,6 +5,7 @@
 //! - [`code`]: what the codes are, as Rust types
 //! - [`key_type`]: the types, and the codes of their values
 //! - `included`: columns that are stored beside the key
+//! - [`number`]: the values of a column as numbers, for sums and the like
 //! - `tuple`: the index tuples that index-only scans return
 //! - [`tid`]: heap TIDs, as the core has them and as the pure crate has them
 
@@ -12,6 +13,7 @@ pub(crate) mod code;
 pub(crate) mod columns;
 mod included;
 pub(crate) mod key_type;
+pub(crate) mod number;
 pub(crate) mod tid;
 pub(crate) mod tuple;
 
@@ -28,6 +30,7 @@ use pgrx::prelude::*;
 
 use crate::relation::OpenIndex;
 use key_type::{KeyType, refuse_type};
+use number::Numbers;
 use tid::heap_tid;
 use tuple::ReturnedTuple;
 
@@ -70,6 +73,9 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
 
     /// Whether codes tell all of the values of a column.
     fn decodes_exactly(&self, column: usize) -> bool;
+
+    /// Where the numbers of a column are, from 0: of the key's, or behind these of an included one.
+    fn numbers(&self, column: usize) -> Numbers;
 
     /// The index tuple of a key, valid until the next one.
     fn tuple_of(&self, class: NullClass, code: &C, tuple: &mut ReturnedTuple)
@@ -231,6 +237,10 @@ impl KeyColumns<Word> for Column {
 
     fn decodes_exactly(&self, _: usize) -> bool {
         self.key_type.decodes_exactly()
+    }
+
+    fn numbers(&self, _: usize) -> Numbers {
+        Numbers::Word(*self)
     }
 
     #[inline]

@@ -17,7 +17,7 @@ use crate::relation::OpenTable;
 #[pg_guard]
 unsafe extern "C-unwind" {
     /// Of access/visibilitymap.h, which pgrx does not bind everywhere.
-    pub(crate) fn visibilitymap_get_status(
+    fn visibilitymap_get_status(
         heap: pg_sys::Relation,
         block: pg_sys::BlockNumber,
         map: *mut pg_sys::Buffer,
@@ -42,9 +42,24 @@ pub(crate) struct MapPage {
 }
 
 impl MapPage {
+    /// Sets one answer for each heap TID, see [`Visibility`].
+    pub(crate) fn all_visible(&mut self, table: OpenTable, tids: &[HeapTid], answers: &mut [bool]) {
+        let mut last = (pg_sys::InvalidBlockNumber, false);
+        for (tid, answer) in tids.iter().zip(answers) {
+            let block = tid.block();
+            if block != last.0 {
+                let known = self.is_all_visible(block);
+                last = (block, known.unwrap_or_else(|| self.is_all_visible_in(table, block)));
+            }
+            *answer = last.1;
+        }
+        // The map is read without a lock. What is read after it must not come from before it.
+        fence(Ordering::Acquire);
+    }
+
     /// Whether all rows of a block are visible to everybody; `None` if that is not on this page.
     #[inline]
-    fn all_visible(&self, block: Block) -> Option<bool> {
+    fn is_all_visible(&self, block: Block) -> Option<bool> {
         if self.buffer == 0 || block / BLOCKS_OF_PAGE != self.number {
             return None;
         }
@@ -56,6 +71,22 @@ impl MapPage {
             page.add(MAP_HEADER + (place / BLOCKS_OF_BYTE) as usize).read_volatile()
         };
         Some(byte >> (2 * (place % BLOCKS_OF_BYTE)) & 1 == 1)
+    }
+
+    /// Whether all rows of a block are visible to everybody, as another page of the map says.
+    #[cold]
+    fn is_all_visible_in(&mut self, table: OpenTable, block: Block) -> bool {
+        self.read(table, block);
+        self.is_all_visible(block).unwrap_or(false)
+    }
+
+    /// Pins the page that has the bits of a block. Returns its buffer; 0 if the map ends before.
+    pub(crate) fn read(&mut self, table: OpenTable, block: Block) -> pg_sys::Buffer {
+        // SAFETY: the table is open; the buffer is exchanged for the one of the right page, or for
+        // none.
+        unsafe { visibilitymap_get_status(table.raw(), block, &raw mut self.buffer) };
+        self.number = block / BLOCKS_OF_PAGE;
+        self.buffer
     }
 
     pub(crate) fn release(&mut self) {
@@ -171,18 +202,6 @@ impl TableRows<'_> {
     pub(crate) fn finish(self) {
         self.rows.finish();
     }
-
-    /// Whether all rows of a block are visible to everybody, as another page of the map says.
-    #[cold]
-    fn read_map(&mut self, block: Block) -> bool {
-        let heap = self.rows.table.raw();
-        let map: *mut pg_sys::Buffer = &mut self.map.buffer;
-        // SAFETY: the table is open; the buffer is this scan's, and exchanged for the one of the
-        // right page.
-        let status = unsafe { visibilitymap_get_status(heap, block, map) };
-        self.map.number = block / BLOCKS_OF_PAGE;
-        u32::from(status) & pg_sys::VISIBILITYMAP_ALL_VISIBLE != 0
-    }
 }
 
 impl Rows for TableRows<'_> {
@@ -193,16 +212,6 @@ impl Rows for TableRows<'_> {
 
 impl Visibility for TableRows<'_> {
     fn all_visible(&mut self, tids: &[HeapTid], answers: &mut [bool]) {
-        let mut last = (pg_sys::InvalidBlockNumber, false);
-        for (tid, answer) in tids.iter().zip(answers) {
-            let block = tid.block();
-            if block != last.0 {
-                let known = self.map.all_visible(block);
-                last = (block, known.unwrap_or_else(|| self.read_map(block)));
-            }
-            *answer = last.1;
-        }
-        // The map is read without a lock. What is read after it must not come from before it.
-        fence(Ordering::Acquire);
+        self.map.all_visible(self.rows.table, tids, answers);
     }
 }

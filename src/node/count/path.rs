@@ -9,6 +9,7 @@ use super::groups::number_of_groups;
 use super::plan::{Answer, CountPlan, Function, Grouping, Part, Shown, Way};
 use super::query::{Asked, Query, Stage, Table};
 use super::state::SCAN_METHODS;
+use crate::am::aggregate::Aggregate;
 use crate::am::count::rows_at_once;
 use crate::am::{heap_correlation, is_index_of_ours};
 use crate::column::key_type::KeyType;
@@ -17,6 +18,10 @@ use crate::node::condition::{Condition, Conditions};
 /// CPU cost of a leaf that is counted, in units of `cpu_operator_cost`: that of a page, as
 /// selfuncs.c has it.
 const LEAF_CPU_MULTIPLIER: f64 = 50.0;
+
+/// CPU cost of an entry whose values are added up, of that which the core has for the entry and for
+/// each aggregate: nothing is made of it for the executor.
+const WALKED: f64 = 0.5;
 
 /// CPU cost of looking a row up, in units of `cpu_tuple_cost`: it is found by its heap TID, and
 /// that was sorted before.
@@ -60,8 +65,8 @@ pub(in crate::node) unsafe fn add_path(
         let Some(ways) = ways else { return };
         // Of several tables, groups and first values would have to be put together.
         let is_added = |way: &Counting| {
-            let is_first = |answer: &Answer| matches!(answer, Answer::First(..));
-            way.grouping.is_none() && !way.part.answers.iter().any(is_first)
+            let is_count = |answer: &Answer| matches!(answer, Answer::Rows | Answer::NotNull(_));
+            way.grouping.is_none() && way.part.answers.iter().all(is_count)
         };
         if ways.len() > 1 && !ways.iter().all(is_added) {
             return;
@@ -273,30 +278,81 @@ unsafe fn answer_by(
                 if table.is_never_null(attribute) && !has_one_snapshot() {
                     return Some(Answer::Rows);
                 }
-                let column = key_column(index, attribute)? + 1;
+                let Some(column) = key_column(index, attribute) else {
+                    return aggregate_over(index, attribute, pg_sys::F_COUNT_ANY.into());
+                };
+                let column = column + 1;
                 let is_told =
                     |condition: &Condition| condition.column == column && !condition.admits_null();
                 let told = conditions.list.iter().any(|(condition, _)| is_told(condition));
                 Some(if told { Answer::Rows } else { Answer::NotNull(column) })
             }
-            Asked::First(named, operator) => {
-                let column = key_column(index, table.column(named)?)?;
-                if column > alike || (query.has_groups() && !is_exact(index, column)) {
-                    return None;
+            Asked::First(named, operator, function) => {
+                let attribute = table.column(named)?;
+                let way = way_to_first(index, attribute, operator, alike, query.has_groups());
+                match way {
+                    Some((column, way)) => Some(Answer::First(column + 1, way)),
+                    None => aggregate_over(index, attribute, function),
                 }
-                let family = *(*index).opfamily.add(column as usize);
-                let descending = *(*index).reverse_sort.add(column as usize);
-                let strategy = pg_sys::get_op_opfamily_strategy(operator, family) as u32;
-                let way = match (strategy, descending) {
-                    (pg_sys::BTLessStrategyNumber, false)
-                    | (pg_sys::BTGreaterStrategyNumber, true) => Way::Forward,
-                    (pg_sys::BTLessStrategyNumber, true)
-                    | (pg_sys::BTGreaterStrategyNumber, false) => Way::Backward,
-                    _ => return None,
-                };
-                Some(Answer::First(column + 1, way))
+            }
+            Asked::Aggregate(named, function) => {
+                aggregate_over(index, table.column(named)?, function)
             }
         }
+    }
+}
+
+/// The column of an index, from 0, whose first value by an operator is that of the first entry, or
+/// the last, of rows that have the first columns in common, `alike` of them.
+///
+/// # Safety
+/// The index is valid.
+unsafe fn way_to_first(
+    index: *mut pg_sys::IndexOptInfo,
+    attribute: pg_sys::AttrNumber,
+    operator: pg_sys::Oid,
+    alike: i32,
+    is_returned: bool,
+) -> Option<(i32, Way)> {
+    // SAFETY: by contract.
+    unsafe {
+        let column = key_column(index, attribute)?;
+        if column > alike || (is_returned && !is_exact(index, column)) {
+            return None;
+        }
+        let family = *(*index).opfamily.add(column as usize);
+        let descending = *(*index).reverse_sort.add(column as usize);
+        let strategy = pg_sys::get_op_opfamily_strategy(operator, family) as u32;
+        let way = match (strategy, descending) {
+            (pg_sys::BTLessStrategyNumber, false) | (pg_sys::BTGreaterStrategyNumber, true) => {
+                Way::Forward
+            }
+            (pg_sys::BTLessStrategyNumber, true) | (pg_sys::BTGreaterStrategyNumber, false) => {
+                Way::Backward
+            }
+            _ => return None,
+        };
+        Some((column, way))
+    }
+}
+
+/// The answer by an aggregate over a column, if it is known and the index has the values.
+///
+/// # Safety
+/// The index is valid.
+unsafe fn aggregate_over(
+    index: *mut pg_sys::IndexOptInfo,
+    attribute: pg_sys::AttrNumber,
+    function: pg_sys::Oid,
+) -> Option<Answer> {
+    Aggregate::of_function(function)?;
+    // SAFETY: by contract.
+    unsafe {
+        let keys = (*index).indexkeys;
+        let is_it = |&column: &i32| *keys.add(column as usize) == i32::from(attribute);
+        let has_values = |&column: &i32| *(*index).canreturn.add(column as usize);
+        let column = (0..(*index).ncolumns).filter(is_it).find(has_values)?;
+        Some(Answer::Aggregate(column + 1, function))
     }
 }
 
@@ -342,7 +398,11 @@ unsafe fn cost_of(
         let is_first = |answer: &&Answer| matches!(answer, Answer::First(..));
         let firsts = answers.iter().filter(is_first).count() as f64;
         let columns = answers.iter().filter(|answer| matches!(answer, Answer::NotNull(_)));
-        let counts = 1.0 + columns.count() as f64;
+        let aggregates = answers.iter().filter(|answer| matches!(answer, Answer::Aggregate(..)));
+        let aggregates = aggregates.count();
+        // Where there is nothing but aggregates, nothing is counted before.
+        let before = f64::from(groups > 1.0 || aggregates < answers.len());
+        let counts = before + columns.count() as f64;
         // A group is searched for, and so is where it ends, and what is first there.
         let search = 2.0 * LEAF_CPU_MULTIPLIER * operator;
         let searching = groups * (1.0 + counts + firsts) * search;
@@ -353,7 +413,14 @@ unsafe fn cost_of(
             false => 0.0,
         };
         let first = found * costs(rel.reltablespace) + groups * firsts * tuple;
-        counts * (reading + looking_up) + searching + first
+        let entry = pg_sys::cpu_index_tuple_cost + aggregates as f64 * operator;
+        let walking = match aggregates {
+            0 => 0.0,
+            _ => looking_up + share * index.tuples * WALKED * entry,
+        };
+        // Once read, pages are at hand.
+        let reading = reading * counts.max(1.0);
+        reading + counts * looking_up + searching + first + walking
     }
 }
 

@@ -5,6 +5,9 @@ use pgrx::pg_sys::{self, NodeTag};
 use crate::am::buckets::BucketMemory;
 use crate::node::condition::{Condition, STORED};
 
+/// Numbers that an answer is stored as.
+const STORED_ANSWER: usize = 3;
+
 /// How one aggregate is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -14,6 +17,8 @@ pub(super) enum Answer {
     NotNull(i32),
     /// By the first value of a column of the index that is not NULL, in its order or against it.
     First(i32, Way),
+    /// By the aggregate itself, over the values of a column of the index.
+    Aggregate(i32, pg_sys::Oid),
 }
 
 /// Which way an index is read.
@@ -24,21 +29,23 @@ pub(super) enum Way {
 }
 
 impl Answer {
-    fn stored(self) -> [i32; 2] {
+    fn stored(self) -> [i32; STORED_ANSWER] {
         match self {
-            Answer::Rows => [0, 0],
-            Answer::NotNull(column) => [1, column],
-            Answer::First(column, Way::Forward) => [2, column],
-            Answer::First(column, Way::Backward) => [3, column],
+            Answer::Rows => [0, 0, 0],
+            Answer::NotNull(column) => [1, column, 0],
+            Answer::First(column, Way::Forward) => [2, column, 0],
+            Answer::First(column, Way::Backward) => [3, column, 0],
+            Answer::Aggregate(column, function) => [4, column, function.to_u32() as i32],
         }
     }
 
-    fn of_stored([kind, column]: [i32; 2]) -> Answer {
+    fn of_stored([kind, column, function]: [i32; STORED_ANSWER]) -> Answer {
         match kind {
             0 => Answer::Rows,
             1 => Answer::NotNull(column),
             2 => Answer::First(column, Way::Forward),
-            _ => Answer::First(column, Way::Backward),
+            3 => Answer::First(column, Way::Backward),
+            _ => Answer::Aggregate(column, pg_sys::Oid::from_u32(function as u32)),
         }
     }
 }
@@ -151,7 +158,7 @@ impl CountPlan {
         while let &[table, index, conditions, answers, ref behind @ ..] = rest {
             let oid = |number: i32| pg_sys::Oid::from_u32(number as u32);
             let (own, behind) = behind.split_at(conditions as usize * STORED);
-            let (own_answers, behind) = behind.split_at(answers as usize * 2);
+            let (own_answers, behind) = behind.split_at(answers as usize * STORED_ANSWER);
             parts.push(Part {
                 table: oid(table),
                 index: oid(index),
@@ -186,6 +193,7 @@ mod tests {
             Answer::NotNull(3),
             Answer::First(1, Way::Forward),
             Answer::First(8, Way::Backward),
+            Answer::Aggregate(7, oid(2100)),
         ];
         let part = |table: u32, conditions, answers| Part {
             table: oid(table),

@@ -51,8 +51,11 @@ pub(super) enum Asked {
     Rows,
     /// The number of rows in which a column of the table is not NULL.
     NotNull(pg_sys::AttrNumber),
-    /// The value of a column of the table that comes first by an operator.
-    First(pg_sys::AttrNumber, pg_sys::Oid),
+    /// The value of a column of the table that comes first by an operator; it is what an aggregate
+    /// gives.
+    First(pg_sys::AttrNumber, pg_sys::Oid, pg_sys::Oid),
+    /// What an aggregate makes of the values of a column.
+    Aggregate(pg_sys::AttrNumber, pg_sys::Oid),
 }
 
 impl Query {
@@ -145,8 +148,10 @@ impl Query {
             if function == pg_sys::F_COUNT_ANY {
                 return Some(Asked::NotNull(column));
             }
-            let operator = sort_operator(aggregate.aggfnoid)?;
-            Some(Asked::First(column, operator))
+            Some(match sort_operator(aggregate.aggfnoid) {
+                Some(operator) => Asked::First(column, operator, aggregate.aggfnoid),
+                None => Asked::Aggregate(column, aggregate.aggfnoid),
+            })
         }
     }
 

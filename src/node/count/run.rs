@@ -9,6 +9,7 @@ use pgrx::pg_sys;
 
 use super::plan::{Answer, CountPlan, Grouping, Part, Shown, Way};
 use crate::am;
+use crate::am::aggregate::Aggregate;
 use crate::am::buckets::{BucketMemory, Buckets};
 use crate::am::count::{Counter, counter_of};
 use crate::am::groups::{Groups, Wanted, groups_of};
@@ -317,20 +318,22 @@ impl RunningPart {
         // SAFETY: by contract; the relations are open.
         unsafe {
             let keys = self.keys(context);
-            let mut known: Vec<(Answer, Found)> = Vec::new();
-            for answer in self.plan.answers.clone() {
-                let found = match known.iter().find(|(other, _)| *other == answer) {
-                    Some((_, found)) => *found,
-                    None => match answer {
-                        Answer::First(column, way) => {
-                            Found::Value(self.first(&keys, (*state).es_snapshot, column, way))
-                        }
-                        _ => Found::Rows(self.count(&keys, state, answer)),
-                    },
+            let mut known = self.aggregates(&keys, state);
+            let answers = self.plan.answers.clone();
+            for &answer in &answers {
+                if known.iter().any(|(other, _)| *other == answer) {
+                    continue;
+                }
+                let found = match answer {
+                    Answer::First(column, way) => {
+                        Found::Value(self.first(&keys, (*state).es_snapshot, column, way))
+                    }
+                    _ => Found::Rows(self.count(&keys, state, answer)),
                 };
                 known.push((answer, found));
             }
-            known.into_iter().map(|(_, found)| found).collect()
+            let found = |answer| known.iter().find(|(other, _)| other == answer);
+            answers.iter().filter_map(found).map(|(_, found)| *found).collect()
         }
     }
 
@@ -350,6 +353,11 @@ impl RunningPart {
                 };
                 Wanted::Value(not_null(column), column as usize - 1, direction)
             }
+            Answer::Aggregate(column, function) => match Aggregate::of_function(function) {
+                Some(aggregate) => Wanted::Aggregate(column as usize - 1, aggregate),
+                // The planner has seen to that.
+                None => Wanted::Rows,
+            },
         });
         am::groups::Grouping {
             keys: keys.to_vec(),
@@ -391,6 +399,17 @@ impl RunningPart {
         if let Answer::NotNull(column) = answer {
             keys.push(Condition::not_null(column).key(pg_sys::Datum::null(), false));
         }
+        // SAFETY: by contract.
+        let counted = unsafe { self.counter(state).count(&keys) };
+        add(&mut self.counted, counted);
+        counted.rows
+    }
+
+    /// What counts the rows, under the snapshot of the query.
+    ///
+    /// # Safety
+    /// The relations are open, the state is that of the node.
+    unsafe fn counter(&mut self, state: *mut pg_sys::EState) -> &mut dyn Counter {
         let (index, table) = (self.index, self.table);
         let begin = || {
             // SAFETY: by contract.
@@ -400,11 +419,34 @@ impl RunningPart {
                 memory.switch_to(|_| counter_of(index, table, (*state).es_snapshot))
             }
         };
-        let counter = self.counter.get_or_insert_with(begin);
+        self.counter.get_or_insert_with(begin).as_mut()
+    }
+
+    /// The answers that are aggregates over columns of the rows that some keys select: all of them
+    /// in one pass.
+    ///
+    /// # Safety
+    /// The relations are open, the state is that of the node.
+    unsafe fn aggregates(
+        &mut self,
+        keys: &[pg_sys::ScanKeyData],
+        state: *mut pg_sys::EState,
+    ) -> Vec<(Answer, Found)> {
+        let wanted = self.plan.answers.iter().filter_map(|&answer| match answer {
+            Answer::Aggregate(column, function) => {
+                let aggregate = Aggregate::of_function(function)?;
+                Some((answer, (column as usize - 1, aggregate)))
+            }
+            _ => None,
+        });
+        let (answers, wanted): (Vec<_>, Vec<_>) = wanted.unzip();
+        if answers.is_empty() {
+            return Vec::new();
+        }
         // SAFETY: by contract.
-        let counted = unsafe { counter.count(&keys) };
+        let (results, counted) = unsafe { self.counter(state).aggregate(keys, &wanted) };
         add(&mut self.counted, counted);
-        counted.rows
+        answers.into_iter().zip(results.into_iter().map(Found::Value)).collect()
     }
 
     /// The first value of a column, of the rows that some keys select.

@@ -47,6 +47,9 @@ fn shapes() -> Vec<Shape> {
         shape(vec![d(), (Timestamp, "DESC", Dense)], Nothing),
         shape(vec![(Date, "", Few), (Int2, "", Far), (Timestamp, "NULLS FIRST", Dense)], Nothing),
         shape(vec![d(), (Timestamptz, "", Clustered)], Predicate),
+        shape(vec![d(), (Timestamptz, "", Dense)], Included),
+        shape(vec![(Timestamptz, "DESC", Clustered)], Included),
+        shape(vec![(Int8, "NULLS FIRST", Few), (Int4, "", Dense)], Included),
     ]
 }
 

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use server_tests::SqlType;
 
 use super::groups::{Grouping, beyond};
-use super::table::{Column, More, Table};
+use super::table::{Column, MEASURES, More, Table};
 use super::zones::ZONES;
 use crate::counts::statements::Statement;
 
@@ -169,9 +169,13 @@ impl<'a> Generator<'a> {
             let known = self.table.columns.len().min(grouping.alike + 1);
             let column = &self.table.columns[self.rng.random_range(0..known)];
             let function = ["min", "max"][self.rng.random_range(0..2)];
-            match column.sql_type.has_ends() && self.rng.random_bool(0.7) {
-                true => all.push(format!("{function}({})", column.name)),
-                false => all.push(self.count()),
+            match self.rng.random_range(0..10) {
+                0..5 if column.sql_type.has_ends() => {
+                    all.push(format!("{function}({})", column.name));
+                }
+                5 | 6 => all.push(self.of_measure()),
+                7 => all.push(self.of_key()),
+                _ => all.push(self.count()),
             }
         }
         // No group without an aggregate is a count, but the index tells it, too.
@@ -180,6 +184,36 @@ impl<'a> Generator<'a> {
             all.push("1".to_owned());
         }
         all
+    }
+
+    /// An aggregate over a measure: of those that the index includes, mostly.
+    fn of_measure(&mut self) -> String {
+        let included = &self.table.included;
+        let (name, sql_type) = MEASURES[self.rng.random_range(0..MEASURES.len())];
+        if included.is_empty() && self.rng.random_bool(0.8) {
+            return self.count();
+        }
+        if !included.contains(&name) && self.rng.random_bool(0.9) && !included.is_empty() {
+            return self.of_measure();
+        }
+        self.applies &= included.contains(&name);
+        let functions: &[&str] = match sql_type {
+            "date" | "timestamptz" => &["min", "max", "count"],
+            _ => &["min", "max", "count", "sum", "sum", "avg", "avg"],
+        };
+        format!("{}({name})", functions[self.rng.random_range(0..functions.len())])
+    }
+
+    /// An aggregate over a column of the key, whichever place it has there.
+    fn of_key(&mut self) -> String {
+        let columns = &self.table.columns;
+        let column = &columns[self.rng.random_range(0..columns.len())];
+        let functions: &[&str] = match () {
+            () if column.is_integer() => &["sum", "avg", "min", "max"],
+            () if column.sql_type.has_ends() => &["min", "max"],
+            () => &["count"],
+        };
+        format!("{}({})", functions[self.rng.random_range(0..functions.len())], column.name)
     }
 
     fn having(&mut self, grouping: &Grouping) -> String {

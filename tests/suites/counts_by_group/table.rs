@@ -1,5 +1,5 @@
-//! Tables with a key of one to three columns, `c0` and so on, beside which there are `id`, `note`
-//! and `p`.
+//! Tables with a key of one to three columns, `c0` and so on, beside which there are `id`, `note`,
+//! `p`, and columns to be added up.
 
 use std::io::Write;
 
@@ -46,6 +46,8 @@ pub(super) struct Table {
     /// Whether functions may fail for its values.
     pub(super) may_fail: bool,
     nulls: f64,
+    /// The measures that the index includes.
+    pub(super) included: Vec<&'static str>,
 }
 
 /// What is done to a table between statements.
@@ -63,6 +65,37 @@ pub(super) enum Change {
 
 const ROWS: i64 = 1_300;
 
+/// Columns whose sums do not depend on the order of the rows: name, and type.
+pub(super) const MEASURES: [(&str, &str); 7] = [
+    ("m2", "int2"),
+    ("m4", "int4"),
+    ("m8", "int8"),
+    ("f4", "float4"),
+    ("f8", "float8"),
+    ("md", "date"),
+    ("mt", "timestamptz"),
+];
+
+/// A value of a measure, as COPY reads it.
+fn measure(sql_type: &str, rng: &mut StdRng) -> String {
+    if rng.random_bool(0.1) {
+        return "\\N".to_owned();
+    }
+    let is_special = rng.random_bool(0.004);
+    let special = rng.random_range(0..3);
+    match sql_type {
+        "int2" => rng.random::<i16>().to_string(),
+        "int4" => rng.random::<i32>().to_string(),
+        "int8" => (rng.random::<i64>() >> rng.random_range(0..40)).to_string(),
+        "date" => format!("{}-05-{}", rng.random_range(1900..2100), rng.random_range(10..30)),
+        "timestamptz" if is_special => ["infinity", "-infinity", "epoch"][special].to_owned(),
+        "timestamptz" => format!("{}-05-17 12:00:00.5", rng.random_range(1900..2100)),
+        _ if is_special => ["NaN", "Infinity", "-Infinity"][special].to_owned(),
+        // Multiples of a power of two that are exact in a float4, and so are their sums.
+        _ => (f64::from(rng.random_range(-200..=200)) / 4.0 + 0.0).to_string(),
+    }
+}
+
 impl Table {
     pub(super) fn create(client: &mut Client, shape: &Shape, rng: &mut StdRng) -> (Self, String) {
         let nulls = [0.0, 0.02, 0.2][rng.random_range(0..3)];
@@ -79,7 +112,13 @@ impl Table {
         };
         let may_fail = shape.keys.iter().any(is_far);
         let columns: Vec<_> = columns.collect();
-        let mut table = Self { columns, more: shape.more, next_id: 0, may_fail, nulls };
+        let mut included: Vec<_> = MEASURES.iter().map(|(name, _)| *name).collect();
+        let count = if shape.more == More::Included { 3 } else { 0 };
+        while included.len() > count {
+            included.remove(rng.random_range(0..included.len()));
+        }
+        let more = shape.more;
+        let mut table = Self { columns, more, next_id: 0, may_fail, nulls, included };
         let create = table.definition(rng);
         client.script(&create).unwrap_or_else(|error| panic!("{create}: {error:?}"));
         table.insert(client, ROWS, rng);
@@ -97,7 +136,8 @@ impl Table {
             .map(|column| format!("{} {}", column.name, column.sql_type.name()))
             .collect();
         let columns = columns.join(", ");
-        let all = format!("gone text, {columns}, id int4 NOT NULL, note int4, p bool");
+        let measures = MEASURES.map(|(name, sql_type)| format!("{name} {sql_type}")).join(", ");
+        let all = format!("gone text, {columns}, id int4 NOT NULL, note int4, p bool, {measures}");
         let fill = [100, 60][rng.random_range(0..2)];
         let table = match self.more {
             More::Partitions => format!(
@@ -111,7 +151,10 @@ impl Table {
             .map(|column| format!("{} {}", column.name, column.order).trim().to_owned())
             .collect();
         let unique = if self.more == More::Unique { "UNIQUE " } else { "" };
-        let included = if self.more == More::Included { " INCLUDE (note)" } else { "" };
+        let included = match self.included.is_empty() {
+            true => String::new(),
+            false => format!(" INCLUDE (note, {})", self.included.join(", ")),
+        };
         let predicate = if self.more == More::Predicate { " WHERE p" } else { "" };
         let options = learned_options(["fillfactor = 10", "fillfactor = 100"][fill / 100]);
         let (method, keys) = (access_method(), keys.join(", "));
@@ -151,24 +194,29 @@ impl Table {
             }
             let note = ["\\N", "0", "1"][rng.random_range(0..3)];
             let p = ["\\N", "t", "t", "t", "f"][rng.random_range(0..5)];
-            rows.push_str(&format!("{}\t{note}\t{p}\n", self.next_id));
+            rows.push_str(&format!("{}\t{note}\t{p}", self.next_id));
+            for (_, sql_type) in MEASURES {
+                rows.push('\t');
+                rows.push_str(&measure(sql_type, rng));
+            }
+            rows.push('\n');
         }
         rows
     }
 
     fn insert(&mut self, client: &mut Client, number: i64, rng: &mut StdRng) {
         let rows = self.rows(number, rng);
-        let names = self.names();
-        let copy = format!("COPY t ({names}, id, note, p) FROM STDIN");
+        let copy = format!("COPY t ({}) FROM STDIN", self.names());
         let mut copy = client.copy_in(&copy).unwrap();
         copy.write_all(rows.as_bytes()).unwrap();
         copy.finish().unwrap();
     }
 
-    /// The columns of the key, with commas.
+    /// All columns, with commas.
     fn names(&self) -> String {
-        let names: Vec<_> = self.columns.iter().map(|column| column.name.as_str()).collect();
-        names.join(", ")
+        let names = self.columns.iter().map(|column| column.name.as_str());
+        let measures = MEASURES.iter().map(|(name, _)| *name);
+        names.chain(["id", "note", "p"]).chain(measures).collect::<Vec<_>>().join(", ")
     }
 
     pub(super) fn change(&mut self, client: &mut Client, change: Change, rng: &mut StdRng) {
@@ -220,10 +268,7 @@ impl Table {
         let names = self.names();
         let insert = match self.more {
             More::Unique => String::new(),
-            _ => format!(
-                "INSERT INTO t ({names}, id, note, p) SELECT {names}, id, note, p FROM t
-                     WHERE id {rows};"
-            ),
+            _ => format!("INSERT INTO t ({names}) SELECT {names} FROM t WHERE id {rows};"),
         };
         format!(
             "DELETE FROM t WHERE id {rows} AND id % 3 = 0; {insert}

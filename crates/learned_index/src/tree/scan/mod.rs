@@ -268,6 +268,28 @@ impl<C: Code, P> Scan<P, C> {
         Ok(Some(entry))
     }
 
+    /// The codes of the rest of the portion, or else of the next one, in index order, and their
+    /// class: for callers that take them all, of a scan under [`Guard::Checks`]. None at the end.
+    pub fn next_codes<S: Store<Pin = P, Code = C>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory<C>,
+        table: &mut impl Visibility,
+    ) -> Result<(NullClass, &[C])> {
+        let (forward, locks) = (Direction::Forward, &mut NoLocks::default());
+        let mut rest = self.current.wrapping_add(1);
+        if rest >= self.copied.len() {
+            if !self.next_portion(store, directory, forward, locks, table)? {
+                return Ok((NullClass::Value, &[]));
+            }
+            rest = 0;
+        }
+        if let Some(last) = self.copied.last() {
+            (self.current, self.stand) = (self.copied.len() - 1, Stand::At(last));
+        }
+        Ok((self.copied.class(), self.copied.codes().get(rest..).unwrap_or(&[])))
+    }
+
     /// The heap TIDs that were copied together, in index order, and which of them was returned
     /// last.
     #[inline]

@@ -71,6 +71,9 @@ impl<C: Code, P> Scan<P, C> {
         table.all_visible(self.copied.tids(), &mut self.all_visible);
         stop_at(StopPoint::ScanBeforeSecondLook);
         let is_same = self.is_source_as_it_was(store, directory);
+        if is_same && self.fresh.is_empty() && !self.all_visible.contains(&false) {
+            return Ok(());
+        }
         let mut fresh = self.fresh.iter().peekable();
         let mut all_visible = self.all_visible.iter();
         self.copied.keep_from(0, |entry| {

@@ -1,0 +1,378 @@
+//! Sums, averages and extremes of a column: of the rows that a snapshot sees, in the order of the
+//! index.
+//!
+//! The entries are those of a scan under [`Guard::Checks`] (`tree/scan/visible.rs` of the pure
+//! crate), whose codes have the values. What is made of them is what the aggregates of the core
+//! make of the rows of an index-only scan: sums of floats depend on the order, and errors on the
+//! values before.
+
+use learned_index::corruption::Result;
+use learned_index::entry::Fence;
+use learned_index::key::{Interval, Key, NullClass};
+use learned_index::tree::directory::Directory;
+use learned_index::tree::scan::{Direction, Guard, Scan, Visibility};
+use pgrx::check_for_interrupts;
+use pgrx::prelude::*;
+
+use super::count::Selected;
+use super::scan::quals::{Filter, QualCode};
+use crate::column::KeyColumns;
+use crate::column::code::IndexCode;
+use crate::column::number::Numbers;
+use crate::storage::buffers::{IndexStore, Pin};
+
+/// What is made of the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    /// How many there are.
+    Count,
+    Sum,
+    Average,
+    Least,
+    Greatest,
+}
+
+/// What the values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Number {
+    /// Any, to be counted.
+    Any,
+    /// Of up to four bytes: a sum of them is `int8`.
+    Integer,
+    /// Of eight bytes: a sum of them is `numeric`.
+    Bigint,
+    /// Integers of a type that has no sums.
+    Ordered,
+    Float4,
+    Float8,
+}
+
+/// An aggregate of the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Aggregate {
+    function: Function,
+    of: Number,
+}
+
+impl Aggregate {
+    /// The one with this OID, of those that are known here.
+    pub(crate) fn of_function(function: pg_sys::Oid) -> Option<Aggregate> {
+        use Function as F;
+        use Number as N;
+        let (function, of) = match function.to_u32() {
+            pg_sys::F_COUNT_ANY => (F::Count, N::Any),
+            pg_sys::F_SUM_INT2 | pg_sys::F_SUM_INT4 => (F::Sum, N::Integer),
+            pg_sys::F_SUM_INT8 => (F::Sum, N::Bigint),
+            pg_sys::F_SUM_FLOAT4 => (F::Sum, N::Float4),
+            pg_sys::F_SUM_FLOAT8 => (F::Sum, N::Float8),
+            pg_sys::F_AVG_INT2 | pg_sys::F_AVG_INT4 => (F::Average, N::Integer),
+            pg_sys::F_AVG_INT8 => (F::Average, N::Bigint),
+            pg_sys::F_AVG_FLOAT4 => (F::Average, N::Float4),
+            pg_sys::F_AVG_FLOAT8 => (F::Average, N::Float8),
+            pg_sys::F_MIN_FLOAT4 => (F::Least, N::Float4),
+            pg_sys::F_MIN_FLOAT8 => (F::Least, N::Float8),
+            pg_sys::F_MAX_FLOAT4 => (F::Greatest, N::Float4),
+            pg_sys::F_MAX_FLOAT8 => (F::Greatest, N::Float8),
+            pg_sys::F_MIN_INT2
+            | pg_sys::F_MIN_INT4
+            | pg_sys::F_MIN_INT8
+            | pg_sys::F_MIN_DATE
+            | pg_sys::F_MIN_TIME
+            | pg_sys::F_MIN_MONEY
+            | pg_sys::F_MIN_TIMESTAMP
+            | pg_sys::F_MIN_TIMESTAMPTZ => (F::Least, N::Ordered),
+            pg_sys::F_MAX_INT2
+            | pg_sys::F_MAX_INT4
+            | pg_sys::F_MAX_INT8
+            | pg_sys::F_MAX_DATE
+            | pg_sys::F_MAX_TIME
+            | pg_sys::F_MAX_MONEY
+            | pg_sys::F_MAX_TIMESTAMP
+            | pg_sys::F_MAX_TIMESTAMPTZ => (F::Greatest, N::Ordered),
+            _ => return None,
+        };
+        Some(Aggregate { function, of })
+    }
+}
+
+/// What an aggregate has made of the values so far.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Count(u64),
+    /// How many integers there were, and their sum. As wide as no sum of rows can be.
+    Integers(u64, i128),
+    /// `float4pl` and `float8pl` of float.c: the first value is the first sum.
+    Float4(Option<f32>),
+    Float8(Option<f64>),
+    Moments(Moments),
+    /// The least value so far, or the greatest, and whether another takes its place.
+    Extreme(Option<i64>, fn(i64, i64) -> bool),
+}
+
+/// `float8_accum` of float.c: how many values there were, their sum, and the sum of the squares of
+/// their distances from the average, for the errors that it may raise.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Moments {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+fn float4_of(number: i64) -> f32 {
+    f32::from_bits(number as u32)
+}
+
+fn float8_of(number: i64) -> f64 {
+    f64::from_bits(number as u64)
+}
+
+/// `float8_lt` of utils/float.h: NaN is greater than all others.
+fn is_less(one: f64, other: f64) -> bool {
+    !one.is_nan() && (other.is_nan() || one < other)
+}
+
+/// The error of `float_overflow_error` of float.c.
+#[cold]
+fn raise_overflow() -> ! {
+    ereport!(
+        ERROR,
+        PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+        "value out of range: overflow"
+    );
+}
+
+impl Moments {
+    #[inline(always)]
+    fn add(&mut self, value: f64) {
+        let Moments { count: before, sum: sum_before, .. } = *self;
+        self.count += 1.0;
+        self.sum += value;
+        if before > 0.0 {
+            let distance = value * self.count - self.sum;
+            self.squares += distance * distance / (self.count * before);
+            if self.sum.is_infinite() || self.squares.is_infinite() {
+                if !sum_before.is_infinite() && !value.is_infinite() {
+                    raise_overflow();
+                }
+                self.squares = f64::NAN;
+            }
+        } else if !value.is_finite() {
+            self.squares = f64::NAN;
+        }
+    }
+}
+
+impl State {
+    /// Before the first value.
+    fn of(Aggregate { function, of }: Aggregate) -> State {
+        use Function as F;
+        use Number as N;
+        // The two zeros are equal: as with `float8smaller` of float.c, the later one stays.
+        let takes_place: fn(i64, i64) -> bool = match (function, of) {
+            (F::Least, N::Float4) => {
+                |old, new| !is_less(float4_of(old).into(), float4_of(new).into())
+            }
+            (F::Least, N::Float8) => |old, new| !is_less(float8_of(old), float8_of(new)),
+            (F::Greatest, N::Float4) => {
+                |old, new| !is_less(float4_of(new).into(), float4_of(old).into())
+            }
+            (F::Greatest, N::Float8) => |old, new| !is_less(float8_of(new), float8_of(old)),
+            (F::Least, _) => |old, new| new < old,
+            _ => |old, new| new > old,
+        };
+        match (function, of) {
+            (F::Count, _) => State::Count(0),
+            (F::Least | F::Greatest, _) => State::Extreme(None, takes_place),
+            (F::Sum, N::Float4) => State::Float4(None),
+            (F::Sum, N::Float8) => State::Float8(None),
+            (F::Average, N::Float4 | N::Float8) => State::Moments(Moments::default()),
+            (F::Sum | F::Average, _) => State::Integers(0, 0),
+        }
+    }
+
+    /// Adds the values of a column in some codes of keys that are not NULL.
+    fn add<C: IndexCode>(&mut self, of: Number, numbers: &Numbers, codes: &[C]) {
+        match numbers {
+            // With its width known, this is a loop over a slice.
+            Numbers::Included(included) => {
+                self.add_all(of, codes.iter().filter_map(|code| included.of(code.words())));
+            }
+            _ => self.add_all(of, codes.iter().filter_map(|code| numbers.of(code.words()))),
+        }
+    }
+
+    #[inline(always)]
+    fn add_all(&mut self, of: Number, values: impl Iterator<Item = i64>) {
+        match self {
+            State::Count(count) => *count += values.count() as u64,
+            State::Integers(count, sum) => {
+                // A portion has too few values for this to overflow.
+                let (mut high, mut low, mut more) = (0, 0, 0);
+                values.for_each(|value| {
+                    high += value >> 32;
+                    low += value & i64::from(u32::MAX);
+                    more += 1;
+                });
+                *count += more;
+                *sum += (i128::from(high) << 32) + i128::from(low);
+            }
+            State::Float4(sum) => values.for_each(|value| {
+                let value = float4_of(value);
+                let before = sum.unwrap_or(-0.0);
+                let after = before + value;
+                if after.is_infinite() && !before.is_infinite() && !value.is_infinite() {
+                    raise_overflow();
+                }
+                *sum = Some(after);
+            }),
+            State::Float8(sum) => values.for_each(|value| {
+                let value = float8_of(value);
+                let before = sum.unwrap_or(-0.0);
+                let after = before + value;
+                if after.is_infinite() && !before.is_infinite() && !value.is_infinite() {
+                    raise_overflow();
+                }
+                *sum = Some(after);
+            }),
+            State::Moments(moments) => match of {
+                Number::Float4 => values.for_each(|value| moments.add(float4_of(value).into())),
+                _ => values.for_each(|value| moments.add(float8_of(value))),
+            },
+            State::Extreme(found, takes_place) => values.for_each(|value| {
+                if found.is_none_or(|found| takes_place(found, value)) {
+                    *found = Some(value);
+                }
+            }),
+        }
+    }
+
+    /// What the aggregate returns; `None` for NULL. In the current memory context.
+    fn result(self, Aggregate { function, of }: Aggregate) -> Option<pg_sys::Datum> {
+        match self {
+            State::Count(count) => Some(pg_sys::Datum::from(count as i64)),
+            State::Integers(0, _) => None,
+            State::Integers(count, sum) => match (function, of) {
+                // `int8_avg` and `numeric_poly_avg` of numeric.c.
+                (Function::Average, _) => {
+                    (AnyNumeric::from(sum) / AnyNumeric::from(count)).into_datum()
+                }
+                (_, Number::Bigint) => AnyNumeric::from(sum).into_datum(),
+                // `int4_sum` of numeric.c does not look for an overflow.
+                _ => Some(pg_sys::Datum::from(sum as i64)),
+            },
+            State::Float4(sum) => sum.and_then(IntoDatum::into_datum),
+            State::Float8(sum) => sum.and_then(IntoDatum::into_datum),
+            State::Moments(Moments { count: 0.0, .. }) => None,
+            State::Moments(Moments { count, sum, .. }) => (sum / count).into_datum(),
+            State::Extreme(found, _) => found.map(pg_sys::Datum::from),
+        }
+    }
+}
+
+/// Aggregates of columns of an index, each by the column's number from 0.
+pub(super) struct Aggregates<C: QualCode> {
+    all: Vec<(Aggregate, Numbers)>,
+    /// All rows of which some are asked for.
+    selected: Selected<C>,
+    scan: Scan<Pin, C>,
+    states: Vec<State>,
+    /// Entries that were read.
+    pub(super) decoded: u64,
+}
+
+impl<C: QualCode> Aggregates<C> {
+    /// Of the rows that are selected, or some of them.
+    pub(super) fn new(
+        columns: &C::Columns,
+        aggregates: &[(usize, Aggregate)],
+        selected: Selected<C>,
+        store: &IndexStore<C>,
+    ) -> Aggregates<C> {
+        let numbers = |&(column, aggregate)| (aggregate, columns.numbers(column));
+        let mut scan = Scan::new();
+        scan.restart(store, Guard::Checks);
+        scan.intervals_mut().set_union(selected.intervals.as_slice().iter().copied());
+        Aggregates {
+            all: aggregates.iter().map(numbers).collect(),
+            selected,
+            scan,
+            states: Vec::new(),
+            decoded: 0,
+        }
+    }
+
+    /// The results over the rows in some intervals that ascend; `None` for NULL.
+    pub(super) fn over(
+        &mut self,
+        store: &IndexStore<C>,
+        directory: &mut Directory<C>,
+        spans: &[Interval<C>],
+        table: &mut impl Visibility,
+    ) -> Result<Vec<Option<pg_sys::Datum>>> {
+        self.states.clear();
+        self.states.extend(self.all.iter().map(|(aggregate, _)| State::of(*aggregate)));
+        for span in spans {
+            self.add_span(store, directory, span, table)?;
+        }
+        let results = self.states.iter().zip(&self.all);
+        Ok(results.map(|(state, (aggregate, _))| state.result(*aggregate)).collect())
+    }
+
+    /// The results over all rows that are selected.
+    pub(super) fn over_all(
+        &mut self,
+        store: &IndexStore<C>,
+        directory: &mut Directory<C>,
+        table: &mut impl Visibility,
+    ) -> Result<Vec<Option<pg_sys::Datum>>> {
+        self.over(store, directory, &[Interval { low: Key::MIN, high: Key::MAX }], table)
+    }
+
+    /// Adds the rows of an interval.
+    fn add_span(
+        &mut self,
+        store: &IndexStore<C>,
+        directory: &mut Directory<C>,
+        span: &Interval<C>,
+        table: &mut impl Visibility,
+    ) -> Result<()> {
+        let Aggregates { all, selected: Selected { filter, .. }, scan, states, decoded } = self;
+        let mut from = Fence::before(span.low);
+        'sent: loop {
+            scan.seek(store, Direction::Forward, from);
+            loop {
+                check_for_interrupts!();
+                let (class, codes) = scan.next_codes(store, directory, table)?;
+                let end = codes.partition_point(|code| Key { class, code: *code } <= span.high);
+                let is_last = end < codes.len() || codes.is_empty();
+                *decoded += end as u64;
+                // NULLs of an index's only column have no values.
+                let mut rest = if class == NullClass::Value { &codes[..end] } else { &[] };
+                while !rest.is_empty() {
+                    let fails = |code| filter.asks() && !filter.passes(code);
+                    let passing = rest.iter().position(fails).unwrap_or(rest.len());
+                    for (state, (aggregate, numbers)) in states.iter_mut().zip(&*all) {
+                        state.add(aggregate.of, numbers, &rest[..passing]);
+                    }
+                    rest = &rest[passing..];
+                    let Some(&code) = rest.first() else { break };
+                    let next = filter.next_to(code, Direction::Forward);
+                    let Some(next) = next else { return Ok(()) };
+                    rest = &rest[rest.partition_point(|code| *code < next)..];
+                    if rest.is_empty() && !is_last {
+                        from = Fence::before(Key::value(next));
+                        continue 'sent;
+                    }
+                }
+                if is_last {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Gives back what is held.
+    pub(super) fn end(&mut self, store: &IndexStore<C>) {
+        self.scan.release(store);
+    }
+}
