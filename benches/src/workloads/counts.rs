@@ -1,4 +1,5 @@
-//! Counts: of all rows, of ranges and of groups, each by the best plan that the planner finds.
+//! Counts and averages: of all rows, of ranges and of groups, each by the best plan that the planner
+//! finds.
 
 use std::time::Instant;
 
@@ -43,6 +44,22 @@ const QUESTIONS: [(&str, &str, f64); 5] = [
     ),
 ];
 
+/// The same, of an index that includes the values.
+const AVERAGES: [(&str, &str, f64); 2] = [
+    (
+        "the average of a tenth of the rows",
+        "SELECT round(avg(value)::numeric, 6) FROM t
+         WHERE ts >= '2024-05-01 UTC' AND ts < '2024-06-06 12:00 UTC'",
+        5.0,
+    ),
+    (
+        "averages of each hour of a month",
+        "SELECT date_trunc('hour', ts), round(avg(value)::numeric, 6), max(value) FROM t
+         WHERE ts >= '2024-03-01 UTC' AND ts < '2024-04-01 UTC' GROUP BY 1 ORDER BY 1",
+        5.0,
+    ),
+];
+
 /// Measures all of it: two tables with the same rows, of a year, one with B-trees and one with
 /// learned indexes.
 pub fn run(bench: &mut Bench) -> Result<()> {
@@ -56,6 +73,15 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     for (what, query, target) in QUESTIONS {
         ask(bench, client, &table, (what, query, target))?;
     }
+    for method in ["btree", "learned"] {
+        client.script(&format!(
+            "CREATE INDEX with_{method} ON t_{method} USING {method} (ts) INCLUDE (value)"
+        ))?;
+    }
+    for (what, query, target) in AVERAGES {
+        ask(bench, client, &table, (what, query, target))?;
+    }
+    client.script("DROP INDEX with_btree, with_learned")?;
     // One row of a block in a hundred.
     for method in ["btree", "learned"] {
         client.script(&format!(

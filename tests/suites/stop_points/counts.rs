@@ -1,5 +1,5 @@
-//! Counts between the state word, the visibility map and the leaves, against everything that
-//! changes one of these.
+//! Counts and sums between the state word, the visibility map and the leaves, against everything
+//! that changes one of these.
 
 use postgres::Client;
 use server_tests::{Cluster, Script, assert_plan, in_background, pid_of, retrain};
@@ -10,9 +10,21 @@ const COUNT: &str = "SELECT count(*) FROM t";
 const RANGE: &str = "SELECT count(*) FROM t WHERE k BETWEEN -5000000000000000 AND 1000000000000000";
 const BY_KEY: &str = "SELECT sum(n)::int8 FROM (SELECT k, count(*) n FROM t GROUP BY k) g";
 
+/// It reads the entries.
+const SUM: &str = "SELECT sum(k)::int8 FROM t";
+const SUM_BY_KEY: &str = "SELECT sum(s)::int8 FROM (SELECT k, sum(id) s FROM t GROUP BY k) g";
+
 /// Where a count is held: the first step of the first state, and the ones after the first look.
 const HELD: [(&str, u32); 3] =
     [("CountBeforeMap", 0), ("CountBeforeLeaf", 0), ("CountBeforeMap", 1)];
+
+/// Where a sum is: before it reads a leaf, before it reads the map, and before it looks again.
+const SUM_HELD: [(&str, u32); 4] = [
+    ("ScanBeforeLeaf", 0),
+    ("ScanBeforeMap", 0),
+    ("ScanBeforeSecondLook", 0),
+    ("ScanBeforeSecondLook", 1),
+];
 
 /// What happens meanwhile.
 const CHANGES: [&str; 5] = [
