@@ -106,6 +106,25 @@ VACUUM ANALYZE p;
 SELECT steps('SELECT count(*) FROM p WHERE ts >= ''2025-01-20''');
 SELECT count(*) FROM p WHERE ts >= '2025-01-20';
 
+-- Sums and averages of what the index has, errors included.
+CREATE TABLE s (d int4, ts timestamp, v float8, n int8);
+INSERT INTO s SELECT g % 3, '2025-01-01'::timestamp + g * interval '1 hour', g / 8.0, g * 10::int8 ^ 15
+    FROM generate_series(1, 2000) g;
+INSERT INTO s VALUES (7, NULL, NULL, NULL);
+CREATE INDEX ON s USING learned (d, ts) INCLUDE (v, n);
+VACUUM ANALYZE s;
+SELECT steps('SELECT d, avg(v), sum(n), max(v), sum(d), count(v) FROM s GROUP BY d');
+SELECT d, avg(v), sum(n), max(v), sum(d), count(v) FROM s GROUP BY d ORDER BY d;
+SELECT steps('SELECT avg(v), min(n), max(ts) FROM s WHERE d = 1 AND ts >= ''2025-02-01''');
+SELECT avg(v), min(n), max(ts) FROM s WHERE d = 1 AND ts >= '2025-02-01';
+SELECT sum(v), avg(n), count(n) FROM s WHERE d = 5;
+SELECT is_counted('SELECT stddev(v) FROM s');
+SELECT is_counted('SELECT sum(v + 1) FROM s');
+UPDATE s SET v = 1e308 WHERE d = 2;
+VACUUM s;
+SELECT sum(v) FROM s WHERE d = 2;
+DROP TABLE s;
+
 -- What the index cannot tell is left to other plans.
 SELECT is_counted('SELECT count(*) FROM r WHERE v > 5');
 SELECT is_counted('SELECT count(DISTINCT d) FROM r');
