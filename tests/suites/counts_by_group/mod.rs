@@ -5,13 +5,15 @@
 //!   of every kind, and what is done to them
 //! - `groups`: what rows are grouped by; `statements`: what is asked; `both_ways`: asking it both
 //!   ways
-//! - `differential`: thousands of statements; `errors`: what fails, and what must not; `sessions`:
-//!   cursors and prepared statements whose session changes its time zone
+//! - `differential`: thousands of statements; `partitions`: of several tables; `errors`: what
+//!   fails, and what must not; `sessions`: cursors and prepared statements whose session changes
+//!   its time zone
 
 mod both_ways;
 mod differential;
 mod errors;
 mod groups;
+mod partitions;
 mod sessions;
 mod statements;
 mod table;
