@@ -227,7 +227,7 @@ impl Table {
                 .collect();
             let fill = [10, 30, 100][rng.random_range(0..3)];
             let (method, options) = match number == other && tables.len() > 1 {
-                true => ("btree", String::new()),
+                true => ("btree".to_owned(), String::new()),
                 false => (access_method(), learned_options(&format!("fillfactor = {fill}"))),
             };
             let included = if self.shape == Including { " INCLUDE (note)" } else { "" };
