@@ -88,7 +88,7 @@ fn differ(client: &mut Client, shape: &Shape, own_zone: Option<&str>, rng: &mut 
             Some(zone) if rng.random_bool(0.85) => zone,
             _ => ZONES[rng.random_range(0..ZONES.len())],
         };
-        let sort = if round % 3 == 1 { "SET LOCAL enable_hashagg = off;" } else { "" };
+        let sort = if round % 7 == 3 { "SET LOCAL enable_hashagg = off;" } else { "" };
         let begin = format!("{BEGIN}; {sort} SET LOCAL TimeZone = '{zone}'");
         let context = format!("{create} -- round {round} of {states:?}");
         let statements = match state[..] {
