@@ -93,6 +93,11 @@ impl Aggregate {
         };
         Some(Aggregate { function, of })
     }
+
+    /// Whether the result is the same in whichever order the values of several tables come.
+    pub(crate) fn takes_any_order(self) -> bool {
+        self.function != Function::Sum || !matches!(self.of, Number::Float4 | Number::Float8)
+    }
 }
 
 /// What an aggregate has made of the values so far.

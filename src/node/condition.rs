@@ -5,6 +5,7 @@ use pgrx::pg_sys::{self, NodeTag};
 
 use crate::am::count::is_told_by_codes;
 use crate::am::elements_of;
+use crate::node::list_of;
 
 /// The conditions of a query on the rows of a table, as far as an index can tell which rows meet
 /// them: all of them, and exactly.
@@ -128,15 +129,6 @@ impl Conditions {
         (1..).take_while(|&column| self.is_single(column)).count() as i32
     }
 
-    /// Whether all values that they compare with are known before the query begins.
-    pub(super) fn are_constant(&self) -> bool {
-        // SAFETY: the values are valid nodes.
-        let is_constant = |value: *mut pg_sys::Expr| unsafe {
-            value.is_null() || (*value).type_ == NodeTag::T_Const
-        };
-        self.list.iter().all(|(_, value)| is_constant(*value))
-    }
-
     /// How many values, or combinations of values, lists ask for.
     ///
     /// # Safety
@@ -199,7 +191,7 @@ unsafe fn core_path(
         let mut only_index = *index;
         only_index.amhasgetbitmap = false;
         let mut only_rel = *rel;
-        only_rel.indexlist = list_of((&raw mut only_index).cast());
+        only_rel.indexlist = list_of([&raw mut only_index]);
         only_rel.pathlist = std::ptr::null_mut();
         only_rel.partial_pathlist = std::ptr::null_mut();
         only_rel.joininfo = std::ptr::null_mut();
@@ -234,15 +226,6 @@ unsafe fn tells_all(path: *mut pg_sys::IndexPath, asked: &PgList<pg_sys::Restric
             .collect();
         exact.len() == clauses.len() && asked.iter_ptr().all(|info| exact.contains(&info))
     }
-}
-
-/// A list of one node.
-///
-/// # Safety
-/// Within a memory context.
-unsafe fn list_of(node: *mut pg_sys::Node) -> *mut pg_sys::List {
-    // SAFETY: by contract.
-    unsafe { pg_sys::lappend(std::ptr::null_mut(), node.cast()) }
 }
 
 /// What a clause asks of a column, from 0, and what it compares it with. `None` where codes do not

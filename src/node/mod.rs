@@ -13,8 +13,20 @@ mod condition;
 mod count;
 mod hooks;
 
+use pgrx::pg_sys;
+
 /// Makes hooks, plan nodes and settings known.
 pub(crate) fn register() {
     count::register();
     hooks::register();
+}
+
+/// A list of nodes.
+///
+/// # Safety
+/// Within a memory context.
+unsafe fn list_of<T>(nodes: impl IntoIterator<Item = *mut T>) -> *mut pg_sys::List {
+    // SAFETY: by contract.
+    let add = |list, node: *mut T| unsafe { pg_sys::lappend(list, node.cast()) };
+    nodes.into_iter().fold(std::ptr::null_mut(), add)
 }

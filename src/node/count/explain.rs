@@ -2,12 +2,11 @@
 
 use std::ffi::{CStr, CString};
 
-use learned_index::tree::count::Counted;
 use pgrx::PgList;
 use pgrx::prelude::*;
 
 use super::plan::{Answer, Part};
-use super::run::run_of;
+use super::run::{Run, run_of};
 use crate::node::condition::Condition;
 use crate::report::carried::carrying;
 
@@ -28,39 +27,18 @@ pub(super) unsafe extern "C-unwind" fn explain(
         let values = PgList::<pg_sys::Node>::from_pg((*custom).custom_exprs);
         let mut values = values.iter_ptr();
         let context = pg_sys::set_deparse_context_plan((*explain).deparse_cxt, plan, ancestors);
-        let mut counted = Counted::default();
-        let mut counts = false;
-        let run = run_of(node);
-        let parts = &run.parts;
-        // Of several tables, so that each label is there once in its group.
-        let groups = parts.len() > 1;
-        let (list, one) = (c"Counted Indexes".as_ptr(), c"Counted Index".as_ptr());
-        if groups {
-            pg_sys::ExplainOpenGroup(list, list, false, explain);
+        let Run { part, grouping, .. } = run_of(node);
+        show_text(explain, c"Index", pg_sys::get_rel_name(part.plan.index));
+        let conditions = conditions_of(&part.plan, &mut values, context);
+        if !conditions.is_empty()
+            && let Ok(text) = CString::new(conditions)
+        {
+            show_text(explain, c"Index Cond", text.as_ptr());
         }
-        for part in parts {
-            if groups {
-                pg_sys::ExplainOpenGroup(one, std::ptr::null(), true, explain);
-            }
-            show_text(explain, c"Index", pg_sys::get_rel_name(part.plan.index));
-            let conditions = conditions_of(&part.plan, &mut values, context);
-            if !conditions.is_empty()
-                && let Ok(text) = CString::new(conditions)
-            {
-                show_text(explain, c"Index Cond", text.as_ptr());
-            }
-            counted.leaves += part.counted.leaves;
-            counted.decoded += part.counted.decoded;
-            counted.looked_up += part.counted.looked_up;
-            counts |= part.plan.answers.iter().any(|answer| !matches!(answer, Answer::First(..)));
-            if groups {
-                pg_sys::ExplainCloseGroup(one, std::ptr::null(), true, explain);
-            }
-        }
-        if groups {
-            pg_sys::ExplainCloseGroup(list, list, false, explain);
-        }
-        if let Some(grouping) = &run.grouping {
+        let mut counted = part.counted;
+        let mut counts =
+            part.plan.answers.iter().any(|answer| !matches!(answer, Answer::First(..)));
+        if let Some(grouping) = grouping {
             let keys = group_keys((*custom).custom_scan_tlist, grouping.columns(), context);
             if let Ok(text) = CString::new(keys) {
                 show_text(explain, c"Group Key", text.as_ptr());

@@ -9,9 +9,10 @@ use pgrx::pg_sys;
 use super::bucket::Bucket;
 use super::query::{Query, Table};
 use super::width::width_of;
+use crate::node::list_of;
 
-/// How many groups are expected of a query. `share`: of the values of the function's column, how
-/// many the conditions on that column leave.
+/// How many groups are expected of the rows of a table. Of a function: `share` of the values of its
+/// column is what the conditions on that column leave.
 ///
 /// # Safety
 /// Called while the planner makes paths for this query; the table is one of it.
@@ -19,28 +20,49 @@ pub(super) unsafe fn number_of_groups(
     root: *mut pg_sys::PlannerInfo,
     query: &Query,
     table: &Table,
-    bucket: Option<&Bucket>,
-    share: f64,
+    bucket: Option<(&Bucket, f64)>,
 ) -> f64 {
     // SAFETY: by contract.
     unsafe {
-        let rows = (*query.named).rows.max(1.0);
+        let rows = (*table.rel).rows.max(1.0);
         let estimate = |groups: &[*mut pg_sys::Expr]| {
-            let mut list: *mut pg_sys::List = std::ptr::null_mut();
-            for group in groups {
-                list = pg_sys::lappend(list, group.cast());
-            }
-            let (none, no_info) = (std::ptr::null_mut(), std::ptr::null_mut());
-            pg_sys::estimate_num_groups(root, list, rows, none, no_info)
+            estimate(root, table.translated(root, list_of(groups.iter().copied())), rows)
         };
         let all = estimate(&query.groups);
-        let Some(bucket) = bucket else { return all };
+        let Some((bucket, share)) = bucket else { return all };
         let Some(buckets) = buckets_of(table, bucket) else { return all };
         let plain: Vec<_> =
             query.groups.iter().copied().filter(|&group| query.column(group).is_some()).collect();
         let others = if plain.is_empty() { 1.0 } else { estimate(&plain) };
         all.min((buckets * share + 1.0) * others).min(rows)
     }
+}
+
+/// How many groups are expected of the rows of all tables, where each table has groups of its own.
+///
+/// # Safety
+/// Called while the planner makes paths for this query.
+pub(super) unsafe fn groups_together(
+    root: *mut pg_sys::PlannerInfo,
+    query: &Query,
+    of_tables: f64,
+) -> f64 {
+    // SAFETY: by contract.
+    let all = unsafe {
+        let groups = list_of(query.groups.iter().copied());
+        estimate(root, groups, (*query.named).rows.max(1.0))
+    };
+    all.min(of_tables)
+}
+
+/// How many groups the core expects of some rows.
+///
+/// # Safety
+/// Called while the planner makes paths for the query that has these groups.
+unsafe fn estimate(root: *mut pg_sys::PlannerInfo, groups: *mut pg_sys::List, rows: f64) -> f64 {
+    let (none, no_info) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: by contract.
+    unsafe { pg_sys::estimate_num_groups(root, groups, rows, none, no_info) }
 }
 
 /// How many groups a function makes of all values of a column, as far as ANALYZE knows these.

@@ -2,11 +2,13 @@
 //! blocks are all-visible.
 //!
 //! - [`query`]: which queries are such; [`bucket`]: by which functions they may group
-//! - [`path`]: offering a path, and its cost; [`groups`]: how many groups there are, and `width`:
-//!   how wide they are; `plan`: what the plan keeps
+//! - [`path`]: offering a path, and its cost; [`append`]: putting together what several tables
+//!   give; [`groups`]: how many groups there are, and `width`: how wide they are; `plan`: what the
+//!   plan keeps
 //! - `state`: what the core calls to carry it out; `run`: carrying it out; `privilege`: who may;
 //!   `explain`: what EXPLAIN says of it
 
+mod append;
 mod bucket;
 mod explain;
 mod groups;

@@ -4,6 +4,7 @@ use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 
+use super::append;
 use super::bucket::Bucket;
 use super::groups::number_of_groups;
 use super::plan::{Answer, CountPlan, Function, Grouping, Part, Shown, Way};
@@ -14,6 +15,7 @@ use crate::am::count::rows_at_once;
 use crate::am::{heap_correlation, is_index_of_ours};
 use crate::column::key_type::KeyType;
 use crate::node::condition::{Condition, Conditions};
+use crate::node::list_of;
 
 /// CPU cost of a leaf that is counted, in units of `cpu_operator_cost`: that of a page, as
 /// selfuncs.c has it.
@@ -60,24 +62,24 @@ pub(in crate::node) unsafe fn add_path(
         let asked: Option<Vec<Asked>> =
             aggregates.map(|&aggregate| query.asked(aggregate)).collect();
         let Some(asked) = asked else { return };
-        let ways: Option<Vec<Counting>> =
-            query.tables.iter().map(|table| cheapest(root, &query, table, &asked)).collect();
-        let Some(ways) = ways else { return };
-        // Of several tables, groups and first values would have to be put together.
-        let is_added = |way: &Counting| {
-            let is_count = |answer: &Answer| matches!(answer, Answer::Rows | Answer::NotNull(_));
-            way.grouping.is_none() && way.part.answers.iter().all(is_count)
+        let way = |table: &Table| match table.is_counted {
+            true => cheapest(root, &query, table, &asked),
+            false => None,
         };
-        if ways.len() > 1 && !ways.iter().all(is_added) {
-            return;
+        let mut ways: Vec<Option<Counting>> = query.tables.iter().map(way).collect();
+        if let [way] = &mut ways[..] {
+            let (aggregates, having) = (&query.aggregates, query.having);
+            let given = Given { parent: output, target: query.target, aggregates, having };
+            let Some(way) = way.take() else { return };
+            pg_sys::add_path(output, path_of(&query, way, given));
+        } else if ways.iter().any(Option::is_some) {
+            append::add_paths(root, &query, output, ways);
         }
-        let path = path_of(&query, ways, output);
-        pg_sys::add_path(output, path.cast());
     }
 }
 
 /// How the rows of one table are counted.
-struct Counting {
+pub(super) struct Counting {
     part: Part,
     grouping: Option<Grouping>,
     /// What its conditions compare with, and the function that tells groups apart.
@@ -85,6 +87,16 @@ struct Counting {
     /// How many rows the result has.
     groups: f64,
     cost: f64,
+}
+
+/// What a path of ours gives.
+pub(super) struct Given<'q> {
+    /// The relation that it is a path of.
+    pub(super) parent: *mut pg_sys::RelOptInfo,
+    pub(super) target: *mut pg_sys::PathTarget,
+    pub(super) aggregates: &'q [*mut pg_sys::Aggref],
+    /// The conditions on groups: a list, null for none.
+    pub(super) having: *mut pg_sys::List,
 }
 
 /// The cheapest way to count the rows of a table. `None` if there is none.
@@ -146,10 +158,7 @@ unsafe fn way_by(
     // SAFETY: by contract.
     unsafe {
         let conditions = Conditions::of(root, table.rel, index)?;
-        // Of partitions, the core leaves out those that cannot have rows, also by values that are
-        // known only when the query runs.
-        let all_run = query.tables.len() == 1 || conditions.are_constant();
-        if !all_run || (is_serializable() && !conditions.list.is_empty()) {
+        if is_serializable() && !conditions.list.is_empty() {
             return None;
         }
         let (grouping, bucket) = match query.has_groups() {
@@ -165,7 +174,7 @@ unsafe fn way_by(
         let groups = match &grouping {
             Some(grouping) => {
                 let share = conditions.share_of(root, table.rel, grouping.alike);
-                number_of_groups(root, query, table, bucket.as_ref(), share)
+                number_of_groups(root, query, table, bucket.as_ref().map(|it| (it, share)))
             }
             None => 1.0,
         };
@@ -460,45 +469,28 @@ unsafe fn cost_of_rows(
 ///
 /// # Safety
 /// Called while the planner makes paths for this query.
-unsafe fn path_of(
-    query: &Query,
-    ways: Vec<Counting>,
-    output: *mut pg_sys::RelOptInfo,
-) -> *mut pg_sys::CustomPath {
+pub(super) unsafe fn path_of(query: &Query, way: Counting, given: Given<'_>) -> *mut pg_sys::Path {
     // SAFETY: by contract; a path without fields that are set is valid.
     unsafe {
-        let cost: f64 = ways.iter().map(|way| way.cost).sum();
+        let Given { parent, target, aggregates, having } = given;
         let mut path = PgBox::<pg_sys::CustomPath>::alloc_node(NodeTag::T_CustomPath);
         path.path.pathtype = NodeTag::T_CustomScan;
-        path.path.parent = output;
-        path.path.pathtarget = query.target;
-        path.path.parallel_safe = (*output).consider_parallel;
-        path.path.rows = ways.first().map_or(1.0, |way| way.groups);
+        path.path.parent = parent;
+        path.path.pathtarget = target;
+        path.path.parallel_safe = (*parent).consider_parallel;
+        path.path.rows = way.groups;
         // Groups come one after the other.
-        let target = (*query.target).cost;
-        let first = if query.has_groups() { cost / path.path.rows.max(1.0) } else { cost };
-        path.path.startup_cost = first + target.startup;
-        path.path.total_cost = cost + target.startup + target.per_tuple * path.path.rows;
+        let (cost, shown) = (way.cost, (*target).cost);
+        let first = if query.has_groups() { cost / way.groups.max(1.0) } else { cost };
+        path.path.startup_cost = first + shown.startup;
+        path.path.total_cost = cost + shown.startup + shown.per_tuple * way.groups;
         path.flags = pg_sys::CUSTOMPATH_SUPPORT_PROJECTION;
-        let mut exprs: *mut pg_sys::List = std::ptr::null_mut();
-        for expr in ways.iter().flat_map(|way| &way.exprs) {
-            exprs = pg_sys::lappend(exprs, expr.cast());
-        }
-        let mut columns: *mut pg_sys::List = std::ptr::null_mut();
-        for &group in &query.groups {
-            columns = pg_sys::lappend(columns, group.cast());
-        }
-        for &aggregate in &query.aggregates {
-            columns = pg_sys::lappend(columns, aggregate.cast());
-        }
-        let grouping = ways.first().and_then(|way| way.grouping.clone());
-        let plan = CountPlan { grouping, parts: ways.into_iter().map(|way| way.part).collect() };
-        let kept = [plan.stored(), exprs, columns, query.having];
-        path.custom_private = kept
-            .into_iter()
-            .fold(std::ptr::null_mut(), |list, part| pg_sys::lappend(list, part.cast()));
+        let states = aggregates.iter().map(|aggregate| aggregate.cast());
+        let columns = list_of(query.groups.iter().copied().chain(states));
+        let plan = CountPlan { grouping: way.grouping, part: way.part };
+        path.custom_private = list_of([plan.stored(), list_of(way.exprs), columns, having]);
         path.methods = &raw const PATH_METHODS.0;
-        path.into_pg()
+        path.into_pg().cast()
     }
 }
 

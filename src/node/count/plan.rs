@@ -115,14 +115,12 @@ pub(super) struct Part {
     pub(super) answers: Vec<Answer>,
 }
 
-/// See the file. What the conditions compare columns with is in the plan's expressions. Each row of
-/// the result has what groups are told apart by, and the answers to the aggregates. Those of
-/// several parts are added.
+/// See the file. What the conditions compare columns with is in the plan's expressions. Each row has
+/// what groups are told apart by, and the answers to the aggregates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CountPlan {
-    /// Of one part only.
     pub(super) grouping: Option<Grouping>,
-    pub(super) parts: Vec<Part>,
+    pub(super) part: Part,
 }
 
 impl CountPlan {
@@ -132,12 +130,11 @@ impl CountPlan {
     /// Within a memory context.
     pub(super) unsafe fn stored(&self) -> *mut pg_sys::List {
         let mut numbers = self.grouping.as_ref().map_or(vec![0, 0, 0], Grouping::stored);
-        for part in &self.parts {
-            numbers.extend([part.table, part.index].map(|oid| oid.to_u32() as i32));
-            numbers.extend([part.conditions.len() as i32, part.answers.len() as i32]);
-            numbers.extend(part.conditions.iter().flat_map(Condition::stored));
-            numbers.extend(part.answers.iter().flat_map(|answer| answer.stored()));
-        }
+        let part = &self.part;
+        numbers.extend([part.table, part.index].map(|oid| oid.to_u32() as i32));
+        numbers.push(part.conditions.len() as i32);
+        numbers.extend(part.conditions.iter().flat_map(Condition::stored));
+        numbers.extend(part.answers.iter().flat_map(|answer| answer.stored()));
         // SAFETY: by contract.
         let add = |list, number| unsafe { pg_sys::lappend_int(list, number) };
         numbers.into_iter().fold(std::ptr::null_mut(), add)
@@ -153,21 +150,18 @@ impl CountPlan {
             debug_assert_eq!((*list).type_, NodeTag::T_IntList);
             (0..(*list).length).map(|index| pg_sys::list_nth_int(list, index)).collect()
         };
-        let (grouping, mut rest) = Grouping::of_stored(&numbers);
-        let mut parts = Vec::new();
-        while let &[table, index, conditions, answers, ref behind @ ..] = rest {
-            let oid = |number: i32| pg_sys::Oid::from_u32(number as u32);
-            let (own, behind) = behind.split_at(conditions as usize * STORED);
-            let (own_answers, behind) = behind.split_at(answers as usize * STORED_ANSWER);
-            parts.push(Part {
-                table: oid(table),
-                index: oid(index),
-                conditions: own.as_chunks().0.iter().map(|&c| Condition::of_stored(c)).collect(),
-                answers: own_answers.as_chunks().0.iter().map(|&a| Answer::of_stored(a)).collect(),
-            });
-            rest = behind;
-        }
-        CountPlan { grouping, parts }
+        let (grouping, rest) = Grouping::of_stored(&numbers);
+        let (&[table, index, conditions], behind) =
+            rest.split_first_chunk().unwrap_or((&[0; 3], &[]));
+        let (conditions, answers) = behind.split_at(conditions as usize * STORED);
+        let oid = |number: i32| pg_sys::Oid::from_u32(number as u32);
+        let part = Part {
+            table: oid(table),
+            index: oid(index),
+            conditions: conditions.as_chunks().0.iter().map(|&c| Condition::of_stored(c)).collect(),
+            answers: answers.as_chunks().0.iter().map(|&a| Answer::of_stored(a)).collect(),
+        };
+        CountPlan { grouping, part }
     }
 }
 
@@ -209,8 +203,8 @@ mod tests {
         };
         let plain = Grouping { function: None, shown: vec![Shown::Column(3)], alike: 4 };
         for grouping in [None, Some(grouping(false)), Some(grouping(true)), Some(plain)] {
-            for parts in [vec![whole.clone()], vec![whole.clone(), part(9, vec![], vec![])]] {
-                let plan = CountPlan { grouping: grouping.clone(), parts };
+            for part in [whole.clone(), part(9, vec![], vec![])] {
+                let plan = CountPlan { grouping: grouping.clone(), part };
                 // SAFETY: within a memory context; the list is the one that was made.
                 let back = unsafe { CountPlan::of_stored(plan.stored()) };
                 assert_eq!(back, plan);

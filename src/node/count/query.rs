@@ -6,9 +6,11 @@ use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 
+use crate::am::aggregate::Aggregate;
 use crate::am::is_index_of_ours;
 
-/// `Anum_pg_aggregate_aggsortop` of pg_aggregate_d.h.
+/// `Anum_pg_aggregate_aggfinalfn` and `Anum_pg_aggregate_aggsortop` of pg_aggregate_d.h.
+const FINAL_FUNCTION: pg_sys::AttrNumber = 5;
 const SORT_OPERATOR: pg_sys::AttrNumber = 16;
 
 /// Where the planner offers paths to be added.
@@ -26,9 +28,11 @@ pub(super) struct Query {
     pub(super) named: *mut pg_sys::RelOptInfo,
     /// The tables that have its rows: itself, or its partitions or children.
     pub(super) tables: Vec<Table>,
+    stage: Stage,
     /// What the rows of the result have.
     pub(super) target: *mut pg_sys::PathTarget,
-    /// What it groups them by, and the aggregates, each once.
+    /// What it groups them by, as clauses and as expressions, and the aggregates, each once.
+    pub(super) clauses: *mut pg_sys::List,
     pub(super) groups: Vec<*mut pg_sys::Expr>,
     pub(super) aggregates: Vec<*mut pg_sys::Aggref>,
     /// The conditions on groups: a list, null for none.
@@ -40,6 +44,8 @@ pub(super) struct Table {
     /// The table, as the planner knows it.
     pub(super) rel: *mut pg_sys::RelOptInfo,
     pub(super) oid: pg_sys::Oid,
+    /// Whether indexes of ours may count its rows.
+    pub(super) is_counted: bool,
     /// The steps of inheritance from the table that the query names down to this one.
     descent: Vec<*mut pg_sys::AppendRelInfo>,
 }
@@ -59,7 +65,8 @@ pub(super) enum Asked {
 }
 
 impl Query {
-    /// A query, if it is of that kind, and all tables that have rows for it have indexes of ours.
+    /// A query, if it is of that kind, and one of the tables that have rows for it has an index of
+    /// ours.
     ///
     /// # Safety
     /// Called while the planner makes paths for aggregates over `input`, which go to `output`.
@@ -82,10 +89,12 @@ impl Query {
                 return None;
             }
             let mut tables = Vec::new();
-            if !add_tables(root, input, &[], &mut tables) || tables.is_empty() {
+            if !add_tables(root, input, &[], &mut tables)
+                || !tables.iter().any(|table| table.is_counted)
+            {
                 return None;
             }
-            let (clause, target) = match stage {
+            let (clauses, target) = match stage {
                 Stage::Groups => (parse.groupClause, (*output).reltarget),
                 Stage::Distinct if asks_for_distinct_rows(parse) => {
                     let stage = pg_sys::UpperRelationKind::UPPERREL_DISTINCT as usize;
@@ -93,7 +102,7 @@ impl Query {
                 }
                 Stage::Distinct => return None,
             };
-            let groups = pg_sys::get_sortgrouplist_exprs(clause, (*root).processed_tlist);
+            let groups = pg_sys::get_sortgrouplist_exprs(clauses, (*root).processed_tlist);
             let groups: Vec<_> = PgList::<pg_sys::Expr>::from_pg(groups).iter_ptr().collect();
             let mut found = Found { groups: &groups, aggregates: Vec::new() };
             let having = parse.havingQual.cast::<pg_sys::List>();
@@ -105,11 +114,43 @@ impl Query {
             (is_told && is_asked).then_some(Query {
                 named: input,
                 tables,
+                stage,
                 target,
+                clauses,
                 groups,
                 aggregates,
                 having,
             })
+        }
+    }
+
+    /// What groups are told apart by, as columns of rows.
+    ///
+    /// # Safety
+    /// Called while the planner makes paths for this query.
+    pub(super) unsafe fn grouping_target(&self) -> *mut pg_sys::PathTarget {
+        // SAFETY: by contract.
+        unsafe {
+            let target = pg_sys::create_empty_pathtarget();
+            let clauses = PgList::<pg_sys::SortGroupClause>::from_pg(self.clauses);
+            for (clause, &group) in clauses.iter_ptr().zip(&self.groups) {
+                pg_sys::add_column_to_pathtarget(target, group, (*clause).tleSortGroupRef);
+            }
+            target
+        }
+    }
+
+    /// The order in which rows of a group come one after the other: null if all rows do.
+    ///
+    /// # Safety
+    /// Called while the planner makes paths for this query, whose groups can be sorted.
+    pub(super) unsafe fn pathkeys(&self, root: *mut pg_sys::PlannerInfo) -> *mut pg_sys::List {
+        // SAFETY: by contract.
+        unsafe {
+            match self.stage {
+                Stage::Groups => (*root).group_pathkeys,
+                Stage::Distinct => (*root).distinct_pathkeys,
+            }
         }
     }
 
@@ -148,10 +189,28 @@ impl Query {
             if function == pg_sys::F_COUNT_ANY {
                 return Some(Asked::NotNull(column));
             }
-            Some(match sort_operator(aggregate.aggfnoid) {
+            Some(match function_of(aggregate.aggfnoid, SORT_OPERATOR) {
                 Some(operator) => Asked::First(column, operator, aggregate.aggfnoid),
                 None => Asked::Aggregate(column, aggregate.aggfnoid),
             })
+        }
+    }
+
+    /// Whether the value of each aggregate over some of the rows is the state from which the core
+    /// comes to its value over all of them.
+    ///
+    /// # Safety
+    /// Called while the planner makes paths for this query.
+    pub(super) unsafe fn can_be_put_together(&self, root: *mut pg_sys::PlannerInfo) -> bool {
+        // SAFETY: by contract.
+        unsafe {
+            let is_state = |&aggregate: &*mut pg_sys::Aggref| {
+                (*aggregate).aggtranstype == (*aggregate).aggtype
+                    && function_of((*aggregate).aggfnoid, FINAL_FUNCTION).is_none()
+                    && Aggregate::of_function((*aggregate).aggfnoid)
+                        .is_none_or(Aggregate::takes_any_order)
+            };
+            !(*root).hasNonPartialAggs && self.aggregates.iter().all(is_state)
         }
     }
 
@@ -187,6 +246,23 @@ impl Table {
         })
     }
 
+    /// An expression, or a list, that is about the table that the query names: about this one.
+    ///
+    /// # Safety
+    /// Called while the planner makes paths for the query.
+    pub(super) unsafe fn translated<T>(
+        &self,
+        root: *mut pg_sys::PlannerInfo,
+        node: *mut T,
+    ) -> *mut T {
+        let translate = |node, &step: &*mut pg_sys::AppendRelInfo| {
+            let mut step = step;
+            // SAFETY: by contract; the planner's own.
+            unsafe { pg_sys::adjust_appendrel_attrs(root, node, 1, &raw mut step) }
+        };
+        self.descent.iter().fold(node.cast(), translate).cast()
+    }
+
     /// Whether a column is declared NOT NULL. It has no NULLs then, but for a snapshot that is
     /// older than the declaration.
     #[cfg(any(feature = "pg17", feature = "pg18"))]
@@ -213,7 +289,7 @@ impl Table {
 }
 
 /// Adds the tables that have the rows of one, as far as they may have some that the query asks for.
-/// False if one of them has no index of ours, or cannot be counted.
+/// False if a sample is asked for.
 ///
 /// # Safety
 /// The relation is one of the query that is planned; `descent` leads to it from the one that the
@@ -235,10 +311,9 @@ unsafe fn add_tables(
             let has_index = PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist)
                 .iter_ptr()
                 .any(|index| is_index_of_ours(index));
-            if !has_index || !is_heap(entry.relid) {
-                return false;
-            }
-            tables.push(Table { rel, oid: entry.relid, descent: descent.to_vec() });
+            let is_counted = has_index && is_heap(entry.relid);
+            let descent = descent.to_vec();
+            tables.push(Table { rel, oid: entry.relid, is_counted, descent });
             return true;
         }
         let children = PgList::<pg_sys::AppendRelInfo>::from_pg((*root).append_rel_list);
@@ -331,22 +406,23 @@ unsafe extern "C-unwind" fn look_into(node: *mut pg_sys::Node, found: *mut c_voi
     }
 }
 
-/// The operator by which an aggregate gives the first of all values, if it does.
+/// A function or an operator of an aggregate, by the column of `pg_aggregate` that it is in; if it
+/// has one.
 ///
 /// # Safety
 /// Within a transaction.
-unsafe fn sort_operator(function: pg_sys::Oid) -> Option<pg_sys::Oid> {
+unsafe fn function_of(aggregate: pg_sys::Oid, column: pg_sys::AttrNumber) -> Option<pg_sys::Oid> {
     // SAFETY: by contract; the tuple is released.
     unsafe {
         let id = pg_sys::SysCacheIdentifier::AGGFNOID as i32;
-        let tuple = pg_sys::SearchSysCache1(id, function.into());
+        let tuple = pg_sys::SearchSysCache1(id, aggregate.into());
         if tuple.is_null() {
             return None;
         }
-        let (column, mut is_null) = (SORT_OPERATOR, false);
-        let operator = pg_sys::SysCacheGetAttr(id, tuple, column, &mut is_null);
+        let mut is_null = false;
+        let found = pg_sys::SysCacheGetAttr(id, tuple, column, &mut is_null);
         pg_sys::ReleaseSysCache(tuple);
-        let operator = pg_sys::Oid::from_u32(operator.value() as u32);
-        (!is_null && operator != pg_sys::InvalidOid).then_some(operator)
+        let found = pg_sys::Oid::from_u32(found.value() as u32);
+        (!is_null && found != pg_sys::InvalidOid).then_some(found)
     }
 }

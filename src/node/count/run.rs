@@ -35,13 +35,13 @@ pub(super) struct CountState {
 
 /// What a node keeps from its beginning to its end. In the memory of the query.
 pub(super) struct Run {
-    pub(super) parts: Vec<RunningPart>,
+    pub(super) part: RunningPart,
     /// Whether the row was returned, where there is only one.
     is_done: bool,
     pub(super) grouping: Option<RunningGrouping>,
 }
 
-/// Groups of the rows of the only part.
+/// Groups of the rows.
 pub(super) struct RunningGrouping {
     plan: Grouping,
     /// The function that tells groups apart.
@@ -58,7 +58,7 @@ pub(super) struct RunningGrouping {
     pub(super) counted: Counted,
 }
 
-/// The rows of one table.
+/// The rows of the table.
 pub(super) struct RunningPart {
     pub(super) plan: Part,
     /// Of the conditions that compare with something, in order.
@@ -110,23 +110,20 @@ impl Run {
         context: pg_sys::MemoryContext,
         is_run: bool,
     ) -> Run {
-        let mut parts = Vec::with_capacity(plan.parts.len());
-        for plan in plan.parts {
-            let compared = plan.conditions.iter().filter(|condition| condition.has_value());
-            let values = exprs.by_ref().take(compared.count()).collect();
-            let (mut table, mut index) = (std::ptr::null_mut(), std::ptr::null_mut());
-            if is_run {
-                let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
-                // SAFETY: by contract. The session that runs the plan holds such locks; a parallel
-                // worker takes its own.
-                unsafe {
-                    table = pg_sys::table_open(plan.table, lock);
-                    index = pg_sys::index_open(plan.index, lock);
-                }
+        let compared = plan.part.conditions.iter().filter(|condition| condition.has_value());
+        let values = exprs.by_ref().take(compared.count()).collect();
+        let (mut table, mut index) = (std::ptr::null_mut(), std::ptr::null_mut());
+        if is_run {
+            let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+            // SAFETY: by contract. The session that runs the plan holds such locks; a parallel
+            // worker takes its own.
+            unsafe {
+                table = pg_sys::table_open(plan.part.table, lock);
+                index = pg_sys::index_open(plan.part.index, lock);
             }
-            let (counter, counted) = (None, Counted::default());
-            parts.push(RunningPart { plan, values, table, index, counter, counted });
         }
+        let (counter, counted) = (None, Counted::default());
+        let part = RunningPart { plan: plan.part, values, table, index, counter, counted };
         let grouping = plan.grouping.map(|plan| RunningGrouping {
             memory: plan.new_memory(),
             function: plan.function.and_then(|_| exprs.next()),
@@ -138,7 +135,7 @@ impl Run {
             groups: None,
             counted: Counted::default(),
         });
-        Run { parts, is_done: false, grouping }
+        Run { part, is_done: false, grouping }
     }
 
     /// Gives back what is held. Locks stay to the end of the transaction.
@@ -148,14 +145,14 @@ impl Run {
     pub(super) unsafe fn end(&mut self) {
         self.begin_again();
         let no_lock = pg_sys::NoLock as pg_sys::LOCKMODE;
-        for part in self.parts.drain(..).filter(|part| !part.table.is_null()) {
-            if let Some(counter) = part.counter {
-                counter.end();
-            }
+        if let Some(counter) = self.part.counter.take() {
+            counter.end();
+        }
+        if !self.part.table.is_null() {
             // SAFETY: they were opened in the beginning.
             unsafe {
-                pg_sys::index_close(part.index, no_lock);
-                pg_sys::table_close(part.table, no_lock);
+                pg_sys::index_close(self.part.index, no_lock);
+                pg_sys::table_close(self.part.table, no_lock);
             }
         }
     }
@@ -174,10 +171,10 @@ impl Run {
             let snapshot = (*state).es_snapshot;
             let Some(grouping) = &mut self.grouping else {
                 let was_done = std::mem::replace(&mut self.is_done, true);
-                return (!was_done).then(|| self.answers(context, state));
+                return (!was_done).then(|| self.part.answers(context, state));
             };
             if grouping.groups.is_none() {
-                let part = self.parts.first()?;
+                let part = &self.part;
                 let wanted = part.grouping(&grouping.plan, &part.keys(context));
                 let mut memory = PgMemoryContexts::For((*state).es_query_cxt);
                 let (index, table) = (OpenIndex::new(part.index), OpenTable::new(part.table));
@@ -199,36 +196,6 @@ impl Run {
                 groups.end();
             }
         }
-    }
-
-    /// The answers of the plan, `None` for NULL.
-    ///
-    /// # Safety
-    /// The context and the state are those of the node.
-    unsafe fn answers(
-        &mut self,
-        context: *mut pg_sys::ExprContext,
-        state: *mut pg_sys::EState,
-    ) -> Vec<Option<pg_sys::Datum>> {
-        let mut total: Vec<Found> = Vec::new();
-        for part in &mut self.parts {
-            // SAFETY: by contract.
-            let found = unsafe { part.answers(context, state) };
-            if total.is_empty() {
-                total = found;
-                continue;
-            }
-            for (total, found) in total.iter_mut().zip(found) {
-                if let (Found::Rows(total), Found::Rows(found)) = (total, found) {
-                    *total += found;
-                }
-            }
-        }
-        let datum = |found| match found {
-            Found::Rows(rows) => Some(pg_sys::Datum::from(rows as i64)),
-            Found::Value(value) => value,
-        };
-        total.into_iter().map(datum).collect()
     }
 }
 
@@ -298,15 +265,8 @@ impl RunningGrouping {
     }
 }
 
-/// What one table gives for an aggregate.
-#[derive(Clone, Copy)]
-enum Found {
-    Rows(u64),
-    Value(Option<pg_sys::Datum>),
-}
-
 impl RunningPart {
-    /// What the table gives for each aggregate.
+    /// The answer to each aggregate, `None` for NULL.
     ///
     /// # Safety
     /// The context and the state are those of the node.
@@ -314,7 +274,7 @@ impl RunningPart {
         &mut self,
         context: *mut pg_sys::ExprContext,
         state: *mut pg_sys::EState,
-    ) -> Vec<Found> {
+    ) -> Vec<Option<pg_sys::Datum>> {
         // SAFETY: by contract; the relations are open.
         unsafe {
             let keys = self.keys(context);
@@ -326,9 +286,9 @@ impl RunningPart {
                 }
                 let found = match answer {
                     Answer::First(column, way) => {
-                        Found::Value(self.first(&keys, (*state).es_snapshot, column, way))
+                        self.first(&keys, (*state).es_snapshot, column, way)
                     }
-                    _ => Found::Rows(self.count(&keys, state, answer)),
+                    _ => Some(pg_sys::Datum::from(self.count(&keys, state, answer) as i64)),
                 };
                 known.push((answer, found));
             }
@@ -431,7 +391,7 @@ impl RunningPart {
         &mut self,
         keys: &[pg_sys::ScanKeyData],
         state: *mut pg_sys::EState,
-    ) -> Vec<(Answer, Found)> {
+    ) -> Vec<(Answer, Option<pg_sys::Datum>)> {
         let wanted = self.plan.answers.iter().filter_map(|&answer| match answer {
             Answer::Aggregate(column, function) => {
                 let aggregate = Aggregate::of_function(function)?;
@@ -446,7 +406,7 @@ impl RunningPart {
         // SAFETY: by contract.
         let (results, counted) = unsafe { self.counter(state).aggregate(keys, &wanted) };
         add(&mut self.counted, counted);
-        answers.into_iter().zip(results.into_iter().map(Found::Value)).collect()
+        answers.into_iter().zip(results).collect()
     }
 
     /// The first value of a column, of the rows that some keys select.

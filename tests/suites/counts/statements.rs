@@ -46,14 +46,6 @@ impl<'a> Generator<'a> {
     }
 
     fn statement(&mut self) -> Statement {
-        let mut statement = self.of_any_kind();
-        // Of partitions the core leaves some out once it knows what they are compared with.
-        let compares_later = ["prepared", "lateral", "correlated", "scalar"];
-        statement.applies &= !self.table.is_several() || !compares_later.contains(&statement.kind);
-        statement
-    }
-
-    fn of_any_kind(&mut self) -> Statement {
         self.applies = true;
         match self.rng.random_range(0..24) {
             0..7 => {
@@ -341,7 +333,7 @@ impl<'a> Generator<'a> {
             }
             let is_first = column.name == self.table.columns[0].name;
             let is_plain = column.key == column.name;
-            self.applies &= !self.table.is_several() && is_plain && (is_first || equal > 0);
+            self.applies &= is_plain && (is_first || equal > 0);
             let function = ["min", "max"][self.rng.random_range(0..2)];
             all.push(format!("{function}({})", column.name));
         }

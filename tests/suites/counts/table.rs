@@ -165,11 +165,6 @@ impl Table {
         Self { shape, columns: vec![column], next_id: 10_000, targets: vec!["t"] }
     }
 
-    /// Whether its rows are those of several tables.
-    pub(super) fn is_several(&self) -> bool {
-        matches!(self.shape, Partitioned | Inherited)
-    }
-
     fn definition(&self, rng: &mut StdRng) -> String {
         let keys: Vec<_> = (self.columns.iter())
             .map(|column| format!("{} {}", column.name, column.sql_type.name()))
@@ -199,6 +194,7 @@ impl Table {
                  CREATE TABLE t_b1 (more int8, {backwards});
                  ALTER TABLE t_b1 DROP COLUMN more; ALTER TABLE t_b1 DROP COLUMN gone;
                  ALTER TABLE t_b ATTACH PARTITION t_b1 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+                 CREATE TABLE t_none PARTITION OF t FOR VALUES FROM (1000000) TO (1000001);
                  CREATE TABLE t_rest PARTITION OF t DEFAULT;"
             ),
             Inherited => format!(
@@ -214,10 +210,15 @@ impl Table {
     fn indexes(&self, rng: &mut StdRng) -> String {
         let tables: &[&str] = match self.shape {
             Partitioned if rng.random_bool(0.5) => &["t"],
-            Partitioned => &["t_a", "t_b0", "t_b1", "t_rest"],
+            Partitioned => &["t_a", "t_b0", "t_b1", "t_none", "t_rest"],
             _ => &self.targets,
         };
-        let tables = tables.iter().map(|table| {
+        // Of one table the core counts the rows.
+        let other = match self.shape {
+            Partitioned | Inherited if rng.random_bool(0.5) => rng.random_range(0..tables.len()),
+            _ => tables.len(),
+        };
+        let tables = tables.iter().enumerate().map(|(number, table)| {
             let mut keys: Vec<_> = (self.columns.iter())
                 .map(|column| {
                     let orders = ["", " DESC", " NULLS FIRST", " DESC NULLS LAST"];
@@ -225,10 +226,13 @@ impl Table {
                 })
                 .collect();
             let fill = [10, 30, 100][rng.random_range(0..3)];
-            let options = learned_options(&format!("fillfactor = {fill}"));
+            let (method, options) = match number == other && tables.len() > 1 {
+                true => ("btree".to_owned(), String::new()),
+                false => (access_method(), learned_options(&format!("fillfactor = {fill}"))),
+            };
             let included = if self.shape == Including { " INCLUDE (note)" } else { "" };
             let partial = if self.shape == Partial { " WHERE p" } else { "" };
-            let create = format!("CREATE INDEX ON {table} USING {}", access_method());
+            let create = format!("CREATE INDEX ON {table} USING {method}");
             let index = |keys: &[String]| {
                 format!("{create} ({}){included}{options}{partial};", keys.join(", "))
             };

@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use server_tests::SqlType;
 
-use super::table::{Column, More, Table};
+use super::table::{Column, Table};
 
 /// Groups that an index may tell apart.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Grouping {
                 exprs.push(column.name.clone());
             }
         }
-        let mut applies = table.more != More::Partitions;
+        let mut applies = true;
         if by_function {
             exprs.push(function_of(&columns[alike], rng));
             applies &= !columns[alike].is_descending();

@@ -6,14 +6,15 @@
 //! - `groups`: what rows are grouped by; `statements`: what is asked; `both_ways`: asking it both
 //!   ways
 //! - `differential`: thousands of statements; `aggregates`: sums and averages that depend on the
-//!   order of the rows; `errors`: what fails, and what must not; `sessions`: cursors and prepared
-//!   statements whose session changes its time zone
+//!   order of the rows; `partitions`: of several tables; `errors`: what fails, and what must not;
+//!   `sessions`: cursors and prepared statements whose session changes its time zone
 
 mod aggregates;
 mod both_ways;
 mod differential;
 mod errors;
 mod groups;
+mod partitions;
 mod sessions;
 mod statements;
 mod table;

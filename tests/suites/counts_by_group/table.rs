@@ -140,11 +140,7 @@ impl Table {
         let all = format!("gone text, {columns}, id int4 NOT NULL, note int4, p bool, {measures}");
         let fill = [100, 60][rng.random_range(0..2)];
         let table = match self.more {
-            More::Partitions => format!(
-                "CREATE TABLE t ({all}) PARTITION BY HASH (id);
-                 CREATE TABLE t_0 PARTITION OF t FOR VALUES WITH (MODULUS 2, REMAINDER 0);
-                 CREATE TABLE t_1 PARTITION OF t FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
-            ),
+            More::Partitions => self.partitions(&all, &format!("{columns}, {measures}"), rng),
             _ => format!("CREATE TABLE t ({all}) WITH (fillfactor = {fill});"),
         };
         let keys: Vec<_> = (self.columns.iter())
@@ -157,11 +153,54 @@ impl Table {
         };
         let predicate = if self.more == More::Predicate { " WHERE p" } else { "" };
         let options = learned_options(["fillfactor = 10", "fillfactor = 100"][fill / 100]);
-        let (method, keys) = (access_method(), keys.join(", "));
+        let (method, all) = (access_method(), keys.join(", "));
+        let indexes = match self.more {
+            More::Partitions if rng.random_bool(0.5) => self.unlike_indexes(keys, &options, rng),
+            _ => format!(
+                "CREATE {unique}INDEX ON t USING {method} ({all}){included}{options}{predicate};"
+            ),
+        };
+        format!("DROP TABLE IF EXISTS t; {table} ALTER TABLE t DROP COLUMN gone; {indexes}")
+    }
+
+    /// A table of partitions, some of them in partitions of a partition, with columns at other
+    /// places; one has no rows.
+    fn partitions(&self, all: &str, columns: &str, rng: &mut StdRng) -> String {
+        let Column { name, sql_type, .. } = &self.columns[0];
+        let pool = &self.columns[0].pool;
+        let bound = sql_type.literal(pool[rng.random_range(1..pool.len())]);
         format!(
-            "DROP TABLE IF EXISTS t; {table} ALTER TABLE t DROP COLUMN gone;
-             CREATE {unique}INDEX ON t USING {method} ({keys}){included}{options}{predicate};"
+            "CREATE TABLE t ({all}) PARTITION BY RANGE ({name});
+             CREATE TABLE t_0 PARTITION OF t FOR VALUES FROM (MINVALUE) TO ({bound});
+             CREATE TABLE t_1 PARTITION OF t DEFAULT PARTITION BY LIST (note);
+             CREATE TABLE t_1a PARTITION OF t_1 FOR VALUES IN (0);
+             CREATE TABLE t_1b
+                 (p bool, note int4, more text, id int4 NOT NULL, gone text, {columns});
+             ALTER TABLE t_1b DROP COLUMN more;
+             ALTER TABLE t_1 ATTACH PARTITION t_1b DEFAULT;
+             CREATE TABLE t_1c PARTITION OF t_1 FOR VALUES IN (1);
+             CREATE TABLE t_none PARTITION OF t_1 FOR VALUES IN (1000);"
         )
+    }
+
+    /// An index on each partition, which are not alike: of one of them the core may have to count
+    /// the rows, or of none.
+    fn unlike_indexes(&self, mut keys: Vec<String>, options: &str, rng: &mut StdRng) -> String {
+        let mut all = String::new();
+        let other = rng.random_range(0..6);
+        for (number, partition) in ["t_0", "t_1a", "t_1b", "t_1c"].into_iter().enumerate() {
+            let (own, method) = (keys.join(", "), access_method());
+            all.push_str(&match number == other {
+                true if rng.random_bool(0.5) => String::new(),
+                true => format!("CREATE INDEX ON {partition} ({own});"),
+                false => format!("CREATE INDEX ON {partition} USING {method} ({own}){options};"),
+            });
+            let order = ["DESC", "NULLS FIRST"][number % 2];
+            if let (Some(last), Some(column)) = (keys.last_mut(), self.columns.last()) {
+                *last = format!("{} {order}", column.name);
+            }
+        }
+        all
     }
 
     /// A value of a row: in a unique index each `id` has its own in the last column.
