@@ -15,15 +15,16 @@ use crate::counts::snapshot::switch;
 const ASKED: &str = "count(*), avg(f8), sum(f8), avg(f4), sum(f4), min(f8), max(f8), min(f4), \
                      max(f4), sum(n), avg(n), count(f8)";
 /// What they are asked of.
-const OF: [&str; 9] = [
+const OF: [&str; 10] = [
     "GROUP BY d",
     "WHERE d < 4 GROUP BY d, date_trunc('hour', ts)",
+    "WHERE d < 4 GROUP BY d, date_trunc('day', ts)",
     "WHERE d = 3 GROUP BY date_trunc('hour', ts)",
     "WHERE d = 3 GROUP BY date_bin('100 minutes', ts, '2000-01-01')",
     "",
     "WHERE d = 5",
     "WHERE d IN (2, 5, 6, 100)",
-    "WHERE d BETWEEN 2 AND 6 AND ts > '2020-10-24 18:00+00' AND ts < '2020-10-25 06:00+00'",
+    "WHERE d BETWEEN 2 AND 6 AND ts > '2010-11-06 18:00+00' AND ts < '2010-11-07 06:00+00'",
     "WHERE d = 100",
 ];
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ;
@@ -36,7 +37,7 @@ const FLOAT: &str = "CASE WHEN random() < 0.05 THEN NULL WHEN random() < 0.1 THE
 fn insert(client: &mut Client, rows: u32) {
     client
         .script(&format!(
-            "INSERT INTO m SELECT (random() * 7)::int, '2020-10-24'::timestamptz
+            "INSERT INTO m SELECT (random() * 7)::int, '2010-11-06'::timestamptz
                  + (random() * 172800)::int * interval '1 second', {FLOAT}, {FLOAT},
                  (random() * 2 - 1) * 9e18 FROM generate_series(1, {rows})"
         ))
@@ -88,8 +89,8 @@ fn floats_are_added_in_the_order_of_an_index_only_scan() {
     let mut client = cluster.connect();
     let mut rng = StdRng::seed_from_u64(seed());
     client.script(&format!("SELECT setseed({})", rng.random::<f64>())).unwrap();
-    // Clocks are put back within it: an hour comes twice.
-    client.script("SET TimeZone = 'Europe/Berlin'").unwrap();
+    // Clocks are put back at a minute past midnight: the day before goes on for an hour.
+    client.script("SET TimeZone = 'America/St_Johns'").unwrap();
     create(&mut client);
     insert(&mut client, 20_000);
     retrain_all(&mut client);
