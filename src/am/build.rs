@@ -144,15 +144,21 @@ unsafe fn uniqueness(info: *const pg_sys::IndexInfo) -> Option<Uniqueness> {
 
 /// Whether an index is being created, and not built anew by REINDEX, TRUNCATE, VACUUM FULL or the
 /// like. CREATE INDEX CONCURRENTLY builds in another transaction than it creates in, and so does
-/// REINDEX CONCURRENTLY with the index that is to replace the old one: these two look alike here.
+/// REINDEX CONCURRENTLY with the index that is to replace the old one. Only their progress reports
+/// tell these two apart; without `track_activities` there are none.
 ///
 /// # Safety
 /// `info` is valid.
 #[cfg(not(feature = "pg18"))]
 unsafe fn is_new(index: OpenIndex, info: *const pg_sys::IndexInfo) -> bool {
-    // SAFETY: by contract.
-    let concurrent = unsafe { (*info).ii_Concurrent };
-    index.is_created_here() || concurrent && !index.definition().indisvalid
+    // SAFETY: by contract; the entry is this process's own, which it alone changes.
+    let (concurrent, report) = unsafe { ((*info).ii_Concurrent, pg_sys::MyBEEntry.as_ref()) };
+    let replaces_another = report.is_some_and(|report| {
+        let command = report.st_progress_param[pg_sys::PROGRESS_CREATEIDX_COMMAND as usize];
+        report.st_progress_command == pg_sys::ProgressCommandType::PROGRESS_COMMAND_CREATE_INDEX
+            && command == i64::from(pg_sys::PROGRESS_CREATEIDX_COMMAND_REINDEX_CONCURRENTLY)
+    });
+    index.is_created_here() || concurrent && !index.definition().indisvalid && !replaces_another
 }
 
 /// Tells what the core does not do with unique indexes that are not B-trees.

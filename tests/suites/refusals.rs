@@ -154,6 +154,7 @@ fn a_new_unique_index_warns_of_what_the_core_will_refuse_before_version_18() {
     let subscriber = usize::from((160_000..180_000).contains(&version));
     assert_eq!(warnings("replica identity"), subscriber);
     client.script("REINDEX INDEX t_k; VACUUM FULL t; TRUNCATE t").unwrap();
+    client.script("REINDEX INDEX CONCURRENTLY t_k").unwrap();
     assert_eq!(warnings(conflict), expected, "the index is not new");
     client.script("CREATE UNIQUE INDEX CONCURRENTLY t_c ON t USING learned (k)").unwrap();
     assert_eq!(warnings(conflict), 2 * expected);
