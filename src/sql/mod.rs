@@ -2,10 +2,13 @@
 //!
 //! - [`retrain`] has `learned_retrain`
 //! - [`check`] has `learned_check`
+//! - [`stats`] has `learned_index_stats`; [`btree`] is what a B-tree would take
 //! - [`target`] is the index that they were given
 
+mod btree;
 mod check;
 mod retrain;
+mod stats;
 mod target;
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;

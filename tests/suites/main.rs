@@ -21,5 +21,6 @@ mod out_of_memory;
 mod parallel;
 mod refusals;
 mod security;
+mod statistics;
 mod stop_points;
 mod updates;

@@ -18,7 +18,7 @@
 //! - `mark`: marking dead entries for all sessions
 //! - `transition`: one state to the next
 //!
-//! Checking: `check`, and `used`: which blocks a state refers to.
+//! Checking: `check`, and `used`: which blocks a state refers to. Looking after it: `stats`.
 
 pub mod attempt;
 pub mod budget;
@@ -36,6 +36,7 @@ pub mod merge;
 mod rewrite;
 mod routes;
 pub mod scan;
+pub mod stats;
 mod tombstones;
 mod transition;
 mod used;
@@ -55,6 +56,8 @@ mod misplaced_tests;
 mod removal_tests;
 #[cfg(test)]
 mod schedule_tests;
+#[cfg(test)]
+mod stats_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
