@@ -18,7 +18,7 @@
 //! - `mark`: marking dead entries for all sessions
 //! - `transition`: one state to the next
 //!
-//! Checking: `check`, and `used`: which blocks a state refers to. Looking after it: `stats`.
+//! Checking: `check`, and `used`: which blocks a state refers to. Looking at it: `stats`, `inspect`.
 
 pub mod attempt;
 pub mod budget;
@@ -27,6 +27,7 @@ pub mod check;
 pub mod count;
 pub mod delta;
 pub mod directory;
+pub mod inspect;
 mod killed;
 mod leaf;
 mod leaf_cutter;
@@ -48,6 +49,8 @@ mod crash_tests;
 mod damage_tests;
 #[cfg(test)]
 mod directory_tests;
+#[cfg(test)]
+mod inspect_tests;
 #[cfg(test)]
 mod mark_tests;
 #[cfg(test)]
