@@ -191,6 +191,20 @@ impl OpenIndex {
         is_ours.then_some(OpenIndex(open))
     }
 
+    /// An index of another method, for asking whether one of this method could have its columns.
+    /// Its options are not for us to read.
+    ///
+    /// # Safety
+    /// `relation` is an ordered index, open and locked as said of [`OpenRelation`].
+    pub(crate) unsafe fn of_other_method(relation: pg_sys::Relation) -> OpenIndex {
+        OpenIndex(OpenRelation(relation))
+    }
+
+    /// How its tuples are made of values, for functions of the core.
+    pub(crate) fn tuple_descriptor(&self) -> pg_sys::TupleDesc {
+        self.data().rd_att
+    }
+
     /// Its row of pg_index.
     pub(crate) fn definition(&self) -> &pg_sys::FormData_pg_index {
         // SAFETY: rd_index of an open index is valid.

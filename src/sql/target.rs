@@ -2,7 +2,7 @@
 
 use pgrx::prelude::*;
 
-use crate::relation::{OpenIndex, OpenTable};
+use crate::relation::{OpenIndex, OpenRelation, OpenTable};
 use crate::report::refuse;
 
 /// An open learned index and its table.
@@ -107,12 +107,12 @@ impl Target {
     fn require(&self, users: Users) -> Result<(), Refusal> {
         let name = self.name();
         let (code, message, hint) = match () {
-            () if !self.is_for(users) && users == Users::Owner => (
+            () if !is_for(&self.index, users) && users == Users::Owner => (
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("must be owner of index {name}"),
                 "Only the owner of an index may retrain, check or inspect it.",
             ),
-            () if !self.is_for(users) => (
+            () if !is_for(&self.index, users) => (
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("permission denied for index {name}"),
                 "The owner of the index may read its statistics, and so may roles with the \
@@ -138,20 +138,20 @@ impl Target {
         };
         Err(Refusal { code, message, hint })
     }
+}
 
-    fn is_for(&self, users: Users) -> bool {
-        let oid = self.index.oid();
-        // SAFETY: within a transaction.
-        unsafe {
-            let user = pg_sys::GetUserId();
-            #[cfg(feature = "pg15")]
-            let own = pg_sys::pg_class_ownercheck(oid, user);
-            #[cfg(not(feature = "pg15"))]
-            let own = pg_sys::object_ownercheck(pg_sys::RelationRelationId, oid, user);
-            let watches =
-                || pg_sys::has_privs_of_role(user, pg_sys::ROLE_PG_STAT_SCAN_TABLES.into());
-            own || users == Users::Monitors && watches()
-        }
+/// Whether the caller is one of those who may use a function on a relation.
+pub(super) fn is_for(relation: &OpenRelation, users: Users) -> bool {
+    let oid = relation.oid();
+    // SAFETY: within a transaction, as everything that has a relation open.
+    unsafe {
+        let user = pg_sys::GetUserId();
+        #[cfg(feature = "pg15")]
+        let own = pg_sys::pg_class_ownercheck(oid, user);
+        #[cfg(not(feature = "pg15"))]
+        let own = pg_sys::object_ownercheck(pg_sys::RelationRelationId, oid, user);
+        let watches = || pg_sys::has_privs_of_role(user, pg_sys::ROLE_PG_STAT_SCAN_TABLES.into());
+        own || users == Users::Monitors && watches()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Promises that only a whole server can keep or break. One module a subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod advice;
 mod backtraces;
 mod buffers;
 mod concurrency;

@@ -23,7 +23,8 @@ fn the_btree_that_is_named_has_the_size_of_a_real_one() {
         .script(
             "CREATE TABLE t (a int4, b int8, c int2, d timestamptz, u uuid, f float8, m macaddr);
              INSERT INTO t SELECT g, g * 7919 % 1000003, g % 3, now() + g * interval '1 s',
-                 gen_random_uuid(), g, '08:00:2b:01:02:03'::macaddr FROM generate_series(1, 100000) g",
+                 gen_random_uuid(), g, '08:00:2b:01:02:03'::macaddr
+             FROM generate_series(1, 100000) g",
         )
         .unwrap();
     for columns in [

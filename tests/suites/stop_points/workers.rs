@@ -25,7 +25,8 @@ fn activity(client: &mut Client) -> Vec<(String, String)> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// Asserts that one worker is at work, and tells which index it merges and how many rows wait there.
+/// Asserts that one worker is at work, and that it tells which index it merges and how many rows
+/// wait there.
 fn assert_merging(client: &mut Client, table: &str) {
     let found = activity(client);
     let [(state, query)] = &found[..] else { panic!("{found:?}") };

@@ -18,7 +18,9 @@
 //! - `mark`: marking dead entries for all sessions
 //! - `transition`: one state to the next
 //!
-//! Checking: `check`, and `used`: which blocks a state refers to. Looking at it: `stats`, `inspect`.
+//! Checking: `check`, and `used`: which blocks a state refers to.
+//!
+//! Looking at it: `stats`, `inspect`.
 
 pub mod attempt;
 pub mod budget;

@@ -1,6 +1,6 @@
 //! Figures of an index for whoever looks after it: from the metapage, the directory, the model and
-//! the inner pages of the delta trees. No leaf is read, so nothing is told of what only leaves know:
-//! which entries are dead, and how their codes are written.
+//! the inner pages of the delta trees. No leaf is read, so nothing is told of what only leaves
+//! know: which entries are dead, and how their codes are written.
 
 use super::attempt::{Attempt, Interruption, settled};
 use super::directory::{UpperLevels, read_children, read_meta, read_model_pages};
