@@ -1,6 +1,6 @@
 //! CREATE INDEX and REINDEX.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_void};
 
 use learned_index::entry::HeapTid;
 use learned_index::key::{Key, NullClass};
@@ -18,6 +18,7 @@ use crate::column::tid::heap_tid;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::report::carried::carrying;
 use crate::storage::bulk::BulkPages;
+use crate::storage::progress::report_progress;
 use crate::storage::spill::TemporaryRuns;
 
 /// Phases of a build; 1 is the core's "initializing".
@@ -43,11 +44,10 @@ struct Build<C: IndexCode> {
     failed: Option<BuildError<C>>,
 }
 
+/// The core counts the blocks of the table that were scanned, `storage/bulk.rs` the rows that were
+/// written and the pages that were logged.
 fn enter_phase(phase: i64) {
-    // SAFETY: reports to this process's own progress entry.
-    unsafe {
-        pg_sys::pgstat_progress_update_param(pg_sys::PROGRESS_CREATEIDX_SUBPHASE as c_int, phase)
-    };
+    report_progress(pg_sys::PROGRESS_CREATEIDX_SUBPHASE, phase as u64);
 }
 
 /// Builds the index from the rows of its table.
@@ -99,6 +99,7 @@ unsafe fn build<C: IndexCode>(
         let heap_tuples = scan_table(table, index, info, &mut build);
         build.load_rows();
         enter_phase(PHASE_WRITE);
+        report_progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_TOTAL, build.entries);
         stop_at(StopPoint::BuildScanned);
         let entries = build.entries;
         let built = match build.failed {

@@ -1,7 +1,9 @@
 //! VACUUM.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 
+use learned_index::corruption::Result;
 use learned_index::entry::HeapTid;
 use learned_index::store::Store;
 use learned_index::tree::directory::read_meta;
@@ -15,6 +17,7 @@ use crate::merge::cleanup::finish_vacuum;
 use crate::merge::exclusion::Exclusion;
 use crate::relation::OpenIndex;
 use crate::storage::buffers::IndexStore;
+use crate::storage::progress::report_progress;
 
 /// Removes the entries of dead rows. Also how CREATE INDEX CONCURRENTLY lists all TIDs: the
 /// callback must see each entry, whatever it answers.
@@ -50,7 +53,11 @@ unsafe fn delete<C: IndexCode>(
         let Some(callback) = callback else {
             error!("ambulkdelete without a callback");
         };
+        let progress = info.report_progress.then(|| ScanProgress::begin(&store));
         let is_dead = |tid: HeapTid| {
+            if let Some(progress) = &progress {
+                progress.advance();
+            }
             let mut pointer = item_pointer(tid);
             // An error of the callback becomes a panic, which runs our destructors.
             pg_sys::ffi::pg_guard_ffi_boundary(
@@ -73,6 +80,35 @@ unsafe fn delete<C: IndexCode>(
             }
         }
     }
+}
+
+/// How many entries CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY have listed, in
+/// pg_stat_progress_create_index: each one is asked for once.
+struct ScanProgress {
+    seen: Cell<u64>,
+}
+
+impl ScanProgress {
+    fn begin<C: IndexCode>(store: &IndexStore<C>) -> ScanProgress {
+        let entries = count_entries(store);
+        let entries = entries.unwrap_or_else(|error| store.index().raise_corruption(error));
+        report_progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_TOTAL, entries);
+        ScanProgress { seen: Cell::new(0) }
+    }
+
+    fn advance(&self) {
+        const BETWEEN_REPORTS: u64 = 1000;
+        self.seen.set(self.seen.get() + 1);
+        if self.seen.get().is_multiple_of(BETWEEN_REPORTS) {
+            report_progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_DONE, self.seen.get());
+        }
+    }
+}
+
+/// Entries of an index, dead ones included, those of the delta trees by their pages.
+fn count_entries<C: IndexCode>(store: &IndexStore<C>) -> Result<u64> {
+    let (_, state) = read_meta(store, &mut 0)?;
+    Ok(state.values + state.nulls + delta_entries(store)?)
 }
 
 /// Finishes VACUUM: gives back lost pages, merges, and tells the size.
@@ -105,10 +141,7 @@ unsafe fn clean_up<C: IndexCode>(
     unsafe {
         let store: IndexStore<C> = IndexStore::for_vacuum(index, info.strategy);
         let counted = !stats.is_null();
-        let entries = finish_vacuum(&store, counted, delay).and_then(|()| {
-            let (_, state) = read_meta(&store, &mut 0)?;
-            Ok(state.values + state.nulls + delta_entries(&store)?)
-        });
+        let entries = finish_vacuum(&store, counted, delay).and_then(|()| count_entries(&store));
         match entries {
             Err(corruption) => index.raise_corruption(corruption),
             Ok(entries) => {

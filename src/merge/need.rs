@@ -23,3 +23,11 @@ pub(crate) fn need_of<C: IndexCode>(store: &IndexStore<C>, known: bool) -> Resul
     let entries = directory.state().values + directory.state().nulls;
     store.index().options().need(entries, waits, || directory.leaves_to_merge(store))
 }
+
+/// How many rows wait when they are merged, as far as those that wait now tell.
+pub(crate) fn merged_at<C: IndexCode>(store: &IndexStore<C>) -> Result<u64> {
+    let directory = session::directory_of(store)?;
+    let mut directory = directory.borrow_mut();
+    let entries = directory.state().values + directory.state().nulls;
+    store.index().options().merged_at(entries, || directory.leaves_to_merge(store))
+}

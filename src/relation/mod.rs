@@ -13,9 +13,10 @@ use std::ops::Deref;
 use learned_index::corruption::Corruption;
 use learned_index::entry::HeapTid;
 use learned_index::page::FORMAT_VERSION;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::report::refuse;
+use crate::report::{raise, refuse};
 use options::{Options, amoptions};
 
 /// `InvalidSubTransactionId` of c.h.
@@ -190,6 +191,20 @@ impl OpenIndex {
         is_ours.then_some(OpenIndex(open))
     }
 
+    /// An index of another method, for asking whether one of this method could have its columns.
+    /// Its options are not for us to read.
+    ///
+    /// # Safety
+    /// `relation` is an ordered index, open and locked as said of [`OpenRelation`].
+    pub(crate) unsafe fn of_other_method(relation: pg_sys::Relation) -> OpenIndex {
+        OpenIndex(OpenRelation(relation))
+    }
+
+    /// How its tuples are made of values, for functions of the core.
+    pub(crate) fn tuple_descriptor(&self) -> pg_sys::TupleDesc {
+        self.data().rd_att
+    }
+
     /// Its row of pg_index.
     pub(crate) fn definition(&self) -> &pg_sys::FormData_pg_index {
         // SAFETY: rd_index of an open index is valid.
@@ -228,8 +243,13 @@ impl OpenIndex {
 
     /// The columns that it stores beside its key.
     pub(crate) fn included_columns(&self) -> impl Iterator<Item = &pg_sys::FormData_pg_attribute> {
+        self.stored_columns().skip(self.key_columns())
+    }
+
+    /// All of its columns, as they would be in index tuples.
+    pub(crate) fn stored_columns(&self) -> impl Iterator<Item = &pg_sys::FormData_pg_attribute> {
         let description = self.data().rd_att;
-        (self.key_columns()..usize::from(self.definition().indnatts as u16)).map(move |column| {
+        (0..usize::from(self.definition().indnatts as u16)).map(move |column| {
             // SAFETY: an open index has a description of as many columns.
             unsafe {
                 #[cfg(feature = "pg18")]
@@ -281,23 +301,31 @@ impl OpenIndex {
     /// unwinds: destructors run, and the abort of the transaction releases page locks, pins and the
     /// exclusion.
     pub(crate) fn raise_corruption(&self, corruption: Corruption) -> ! {
+        raise(self.corruption_report(corruption))
+    }
+
+    /// What is said of a page that cannot be what this version of the extension wrote.
+    pub(crate) fn corruption_report(&self, corruption: Corruption) -> ErrorReport {
         let name = self.name();
-        if let Some(found) = corruption.version() {
-            refuse(
+        let (code, message, hint) = if let Some(found) = corruption.version() {
+            (
                 PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
                 format!(
                     "index \"{name}\" has format {found}; this version of omendb_learned reads \
                      {FORMAT_VERSION}"
                 ),
                 "REINDEX it, or install the version that wrote it.",
-            );
-        }
-        let place = corruption.block().map_or(String::new(), |block| format!(" at block {block}"));
-        refuse(
-            PgSqlErrorCode::ERRCODE_INDEX_CORRUPTED,
-            format!("index \"{name}\" is corrupted{place}: {corruption}"),
-            "Please REINDEX it.",
-        )
+            )
+        } else {
+            let place =
+                corruption.block().map_or(String::new(), |block| format!(" at block {block}"));
+            (
+                PgSqlErrorCode::ERRCODE_INDEX_CORRUPTED,
+                format!("index \"{name}\" is corrupted{place}: {corruption}"),
+                "Please REINDEX it.",
+            )
+        };
+        ErrorReport::new(code, message, "learned").set_hint(hint)
     }
 
     /// Raises the error that a row of the table is not in the index.

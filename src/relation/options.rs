@@ -15,7 +15,7 @@ const MIN_FILLFACTOR: c_int = 10;
 /// The default: leaves are rewritten and never updated in place, so free space is lost space.
 const DEFAULT_FILLFACTOR: c_int = 100;
 
-/// By default no share of rows is set at which they are merged: see [`Options::need`].
+/// By default no share of rows is set at which they are merged: see [`Options::merged_at`].
 const MEASURED: c_int = 0;
 /// Rows below which a merge is not worth its while, whatever share they are.
 const LEAST_MERGED: u64 = 50_000;
@@ -86,26 +86,39 @@ impl Options {
     }
 
     /// How much the delta trees of an index with `entries` in its leaves need to be merged: they
-    /// are due from 1 on. By default that is when as many rows wait as make the pages worth it that
-    /// have to be written anew for them. Of rows that are all over the table that is a good part of
-    /// them, of rows behind all others it is few. `waits` rows wait; `leaves` counts the pages that
-    /// would be written anew for them.
+    /// are due from 1 on. `waits` rows wait; `leaves` counts the pages that would be written anew
+    /// for them.
     pub(crate) fn need(
         &self,
         entries: u64,
         waits: u64,
         leaves: impl FnOnce() -> Result<u64>,
     ) -> Result<f64> {
+        // Otherwise they change nothing.
+        let counts = (LEAST_MERGED..most_waiting(entries)).contains(&waits);
+        let leaves = || if counts { leaves() } else { Ok(u64::MAX) };
+        Ok(waits as f64 / self.merged_at(entries, leaves)? as f64)
+    }
+
+    /// How many rows wait when they are merged. By default as many as make the pages worth it that
+    /// have to be written anew for them. Of rows that are all over the table that is a good part of
+    /// them, of rows behind all others it is few. The arguments are as in [`Options::need`].
+    pub(crate) fn merged_at(
+        &self,
+        entries: u64,
+        leaves: impl FnOnce() -> Result<u64>,
+    ) -> Result<u64> {
         let enough = match self.retrain_threshold {
             Some(percent) => (entries / 100).saturating_mul(percent.into()),
-            None => {
-                let most = (entries / MOST_WAITING_PART).min(MOST_WAITING);
-                let measured = (LEAST_MERGED..most).contains(&waits);
-                if measured { most.min(leaves()? * ROWS_PER_PAGE) } else { most }
-            }
+            None => most_waiting(entries).min(leaves()?.saturating_mul(ROWS_PER_PAGE)),
         };
-        Ok(waits as f64 / enough.max(LEAST_MERGED) as f64)
+        Ok(enough.max(LEAST_MERGED))
     }
+}
+
+/// The most rows that wait by default, whatever merging them costs.
+fn most_waiting(entries: u64) -> u64 {
+    (entries / MOST_WAITING_PART).min(MOST_WAITING)
 }
 
 /// The members of the enum parameter `model`. The core keeps the pointer, not a copy.

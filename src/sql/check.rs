@@ -68,13 +68,6 @@ unsafe fn check_index(
     // SAFETY: by contract; what is opened here is closed here.
     unsafe {
         let target = Target::open(oid, pg_sys::AccessShareLock);
-        if target.index.is_unlogged() && pg_sys::RecoveryInProgress() {
-            refuse(
-                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-                format!("cannot check unlogged index \"{}\" during recovery", target.name()),
-                "It is empty until the standby is promoted.",
-            );
-        }
         // Before the index is read: an entry of a row that this sees was inserted before.
         let snapshot = heapallindexed.then(|| take_snapshot(&target));
         let found = with_code!(target.index, C => check_open::<C>(&target, verify_model, snapshot));

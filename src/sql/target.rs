@@ -2,7 +2,7 @@
 
 use pgrx::prelude::*;
 
-use crate::relation::{OpenIndex, OpenTable};
+use crate::relation::{OpenIndex, OpenRelation, OpenTable};
 use crate::report::refuse;
 
 /// An open learned index and its table.
@@ -11,14 +11,51 @@ pub(super) struct Target {
     pub(super) index: OpenIndex,
 }
 
+/// Who may use a function on an index.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Users {
+    /// Its owner.
+    Owner,
+    /// Those too who watch over the server: roles with the privileges of pg_stat_scan_tables, as
+    /// pg_monitor has them. For figures that tell of no key.
+    Monitors,
+}
+
+/// Why a function does not work on an index.
+pub(super) struct Refusal {
+    code: PgSqlErrorCode,
+    message: String,
+    hint: &'static str,
+}
+
+impl Refusal {
+    /// Raises the error.
+    pub(super) fn raise(self) -> ! {
+        refuse(self.code, self.message, self.hint)
+    }
+}
+
 impl Target {
-    /// Opens an index, and its table before it, as everybody does. Refuses what is not a learned
-    /// index, those that are not the caller's, temporary ones of other sessions, and those whose
-    /// pages are not there yet.
+    /// [`Target::find`] for its owner. Raises an error for what that refuses.
     ///
     /// # Safety
     /// Within a transaction.
     pub(super) unsafe fn open(oid: pg_sys::Oid, mode: u32) -> Target {
+        // SAFETY: by contract.
+        unsafe { Target::find(oid, mode, Users::Owner).unwrap_or_else(|refusal| refusal.raise()) }
+    }
+
+    /// Opens an index, and its table before it, as everybody does. Refuses what is not a learned
+    /// index, those that are not the caller's, temporary ones of other sessions, and those whose
+    /// pages are not there yet, or not on a standby.
+    ///
+    /// # Safety
+    /// Within a transaction.
+    pub(super) unsafe fn find(
+        oid: pg_sys::Oid,
+        mode: u32,
+        users: Users,
+    ) -> Result<Target, Refusal> {
         // SAFETY: by contract.
         unsafe {
             let table = pg_sys::IndexGetRelation(oid, true);
@@ -27,17 +64,26 @@ impl Target {
             } else {
                 pg_sys::try_relation_open(table, pg_sys::AccessShareLock as pg_sys::LOCKMODE)
             };
-            let index = if table.is_null() {
-                std::ptr::null_mut()
-            } else {
-                pg_sys::try_relation_open(oid, mode as pg_sys::LOCKMODE)
-            };
+            if table.is_null() {
+                return Err(other(oid));
+            }
+            let index = pg_sys::try_relation_open(oid, mode as pg_sys::LOCKMODE);
             let opened = if index.is_null() { None } else { OpenIndex::of_relation(index) };
-            let index = opened.unwrap_or_else(|| refuse_other(oid));
-            let target = Target { table: OpenTable::new(table), index };
-            target.require_own();
-            target.require_ready();
-            target
+            let Some(opened) = opened else {
+                if !index.is_null() {
+                    pg_sys::relation_close(index, 0);
+                }
+                pg_sys::relation_close(table, 0);
+                return Err(other(oid));
+            };
+            let target = Target { table: OpenTable::new(table), index: opened };
+            match target.require(users) {
+                Ok(()) => Ok(target),
+                Err(refusal) => {
+                    target.close();
+                    Err(refusal)
+                }
+            }
         }
     }
 
@@ -58,49 +104,62 @@ impl Target {
         self.index.name()
     }
 
-    fn require_own(&self) {
-        let oid = self.index.oid();
-        // SAFETY: within a transaction.
-        let own = unsafe {
-            let user = pg_sys::GetUserId();
-            #[cfg(feature = "pg15")]
-            let own = pg_sys::pg_class_ownercheck(oid, user);
-            #[cfg(not(feature = "pg15"))]
-            let own = pg_sys::object_ownercheck(pg_sys::RelationRelationId, oid, user);
-            own
-        };
-        if !own {
-            refuse(
+    fn require(&self, users: Users) -> Result<(), Refusal> {
+        let name = self.name();
+        let (code, message, hint) = match () {
+            () if !is_for(&self.index, users) && users == Users::Owner => (
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("must be owner of index {}", self.name()),
-                "Only the owner of an index may retrain or check it.",
-            );
-        }
-        if self.index.is_temporary_elsewhere() {
-            refuse(
+                format!("must be owner of index {name}"),
+                "Only the owner of an index may retrain, check or inspect it.",
+            ),
+            () if !is_for(&self.index, users) => (
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for index {name}"),
+                "The owner of the index may read its statistics, and so may roles with the \
+                 privileges of pg_stat_scan_tables.",
+            ),
+            () if self.index.is_temporary_elsewhere() => (
                 PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-                format!("cannot access temporary index \"{}\" of another session", self.name()),
-                "Retrain or check it in the session that created it.",
-            );
-        }
-    }
-
-    fn require_ready(&self) {
-        if !self.index.is_ready() {
-            refuse(
+                format!("cannot access temporary index \"{name}\" of another session"),
+                "Call the function in the session that created it.",
+            ),
+            () if !self.index.is_ready() => (
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("index \"{}\" is not ready", self.name()),
+                format!("index \"{name}\" is not ready"),
                 "It is still being built, or its build has failed: then REINDEX or DROP it.",
-            );
-        }
+            ),
+            // SAFETY: a variable of this process, or one of the server's.
+            () if self.index.is_unlogged() && unsafe { pg_sys::RecoveryInProgress() } => (
+                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("cannot access unlogged index \"{name}\" during recovery"),
+                "It is empty until the standby is promoted.",
+            ),
+            () => return Ok(()),
+        };
+        Err(Refusal { code, message, hint })
     }
 }
 
-/// Refuses what is not a learned index.
+/// Whether the caller is one of those who may use a function on a relation.
+pub(super) fn is_for(relation: &OpenRelation, users: Users) -> bool {
+    let oid = relation.oid();
+    // SAFETY: within a transaction, as everything that has a relation open.
+    unsafe {
+        let user = pg_sys::GetUserId();
+        #[cfg(feature = "pg15")]
+        let own = pg_sys::pg_class_ownercheck(oid, user);
+        #[cfg(not(feature = "pg15"))]
+        let own = pg_sys::object_ownercheck(pg_sys::RelationRelationId, oid, user);
+        let watches = || pg_sys::has_privs_of_role(user, pg_sys::ROLE_PG_STAT_SCAN_TABLES.into());
+        own || users == Users::Monitors && watches()
+    }
+}
+
+/// Why something that is not a learned index is refused.
 ///
 /// # Safety
 /// Within a transaction.
-unsafe fn refuse_other(oid: pg_sys::Oid) -> ! {
+unsafe fn other(oid: pg_sys::Oid) -> Refusal {
     // SAFETY: the name is null or a C string.
     let name = unsafe {
         let name = pg_sys::get_rel_name(oid);
@@ -124,7 +183,7 @@ unsafe fn refuse_other(oid: pg_sys::Oid) -> ! {
             "Name an index that was created with USING learned.",
         ),
     };
-    refuse(code, message, hint)
+    Refusal { code, message, hint }
 }
 
 /// Whether a relation is an index of a partitioned table, which has no pages of its own.

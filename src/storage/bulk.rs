@@ -6,9 +6,11 @@ use learned_index::entry::Block;
 use learned_index::key::Code;
 use learned_index::memory::Add;
 use learned_index::page::PageBytes;
+use learned_index::page::leaf::Head;
 use learned_index::store::BulkStore;
 use pgrx::prelude::*;
 
+use super::progress::report_progress;
 use super::wal;
 use crate::relation::OpenIndex;
 use crate::report::memory::require_reserve;
@@ -16,6 +18,8 @@ use crate::report::memory::require_reserve;
 /// Pages by which the file grows at once: for more than 8 of them PostgreSQL 16 and later reserve
 /// the space, where they would write zeros otherwise (`mdzeroextend` of md.c).
 const PAGES_AT_ONCE: usize = 16;
+/// Pages that are logged between two reports of progress.
+const PAGES_LOGGED: Block = 256;
 
 /// A fork of a new index, which no other session reads or extends.
 pub(crate) struct BulkPages<C> {
@@ -27,24 +31,54 @@ pub(crate) struct BulkPages<C> {
     len: Block,
     /// The pages behind them, until there are enough to extend the file.
     waiting: Vec<PageBytes>,
+    /// Entries in the leaves up to the next page.
+    entries: u64,
 }
 
 impl<C: Code> BulkPages<C> {
     /// # Safety
     /// `index` is new, and empty in this fork.
     pub(crate) unsafe fn new(index: OpenIndex, fork: pg_sys::ForkNumber::Type) -> BulkPages<C> {
-        BulkPages { codes: PhantomData, index, fork, next: 0, len: 0, waiting: Vec::new() }
+        BulkPages {
+            codes: PhantomData,
+            index,
+            fork,
+            next: 0,
+            len: 0,
+            waiting: Vec::new(),
+            entries: 0,
+        }
     }
 
     /// Logs all pages. Call when they are complete.
     pub(crate) fn log(mut self) {
         self.extend();
-        // SAFETY: the relation is open and the pages exist. An init fork is always logged: it is
-        // what an unlogged index becomes after a crash.
-        unsafe {
-            if self.fork == pg_sys::ForkNumber::INIT_FORKNUM || self.index.needs_wal() {
-                pg_sys::log_newpage_range(self.index.raw(), self.fork, 0, self.len, true);
-            }
+        // An init fork is always logged: it is what an unlogged index becomes after a crash.
+        if self.fork != pg_sys::ForkNumber::INIT_FORKNUM && !self.index.needs_wal() {
+            return;
+        }
+        self.report(pg_sys::PROGRESS_SCAN_BLOCKS_TOTAL, self.len.into());
+        for from in (0..self.len).step_by(PAGES_LOGGED as usize) {
+            self.report(pg_sys::PROGRESS_SCAN_BLOCKS_DONE, from.into());
+            let to = self.len.min(from + PAGES_LOGGED);
+            // SAFETY: the relation is open and the pages exist.
+            unsafe { pg_sys::log_newpage_range(self.index.raw(), self.fork, from, to, true) };
+        }
+        self.report(pg_sys::PROGRESS_SCAN_BLOCKS_DONE, self.len.into());
+    }
+
+    /// Reports progress. That of an init fork is not worth it.
+    fn report(&self, what: u32, number: u64) {
+        if self.fork != pg_sys::ForkNumber::INIT_FORKNUM {
+            report_progress(what, number);
+        }
+    }
+
+    /// Counts the entries of a page that is written.
+    fn count(&mut self, block: Block, page: &PageBytes) {
+        if let Ok(leaf) = Head::<C>::parse(page, block) {
+            self.entries += leaf.of(page).entries() as u64;
+            self.report(pg_sys::PROGRESS_CREATEIDX_TUPLES_DONE, self.entries);
         }
     }
 
@@ -146,6 +180,7 @@ impl<C: Code> BulkStore for BulkPages<C> {
         require_reserve();
         let block = self.next;
         self.next += 1;
+        self.count(block, page);
         if block < self.len {
             self.put(block, page);
             return block;
@@ -171,7 +206,7 @@ impl<C: Code> BulkStore for BulkPages<C> {
 
     fn rewind(&mut self) {
         self.extend();
-        self.next = 0;
+        (self.next, self.entries) = (0, 0);
     }
 
     fn replace_rest(&mut self, page: &PageBytes) {

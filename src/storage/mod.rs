@@ -2,7 +2,7 @@
 //!
 //! - [`buffers`]: pages of a finished index, locked, pinned, changed
 //! - [`pins`]: how many resting scans may keep the metapage pinned
-//! - [`bulk`]: pages of an index that is being built
+//! - [`bulk`]: pages of an index that is being built; [`progress`]: how far a build is
 //! - [`wal`]: what is logged, and how
 //! - [`horizon`]: what standbys are told before entries are taken out
 //! - [`spill`]: temporary files; [`disk`]: whether there is room for more
@@ -13,6 +13,7 @@ pub(crate) mod bulk;
 pub(crate) mod disk;
 pub(crate) mod horizon;
 mod pins;
+pub(crate) mod progress;
 pub(crate) mod session;
 pub(crate) mod spill;
 #[cfg(any(test, feature = "pg_test"))]

@@ -15,6 +15,7 @@ use crate::merge::board::{Board, Subject};
 pub(super) struct Attempt {
     subject: Cell<Option<Subject>>,
     name: RefCell<String>,
+    activity: RefCell<String>,
 }
 
 impl Attempt {
@@ -22,8 +23,15 @@ impl Attempt {
     pub(super) fn is_about(&self, opened: &OpenedIndex, what: &str) {
         self.subject.set(Some(Subject::file_of(opened.index)));
         let name = opened.index.qualified_name();
-        report_activity(Some(&format!("{what} {name}")));
+        let activity = format!("{what} {name}");
+        report_activity(Some(&activity));
+        self.activity.replace(activity);
         self.name.replace(name);
+    }
+
+    /// Says how far the work is, in pg_stat_activity.
+    pub(super) fn goes_on(&self, state: &str) {
+        report_activity(Some(&format!("{}: {state}", self.activity.borrow())));
     }
 }
 

@@ -25,7 +25,7 @@ use learned_index::corruption::Result;
 use learned_index::entry::Block;
 use learned_index::store::Update;
 use learned_index::tree::directory::read_meta;
-use learned_index::tree::merge::Step;
+use learned_index::tree::merge::{Step, delta_entries};
 use learned_index::tree::vacuum::sweep;
 use pgrx::prelude::*;
 
@@ -276,6 +276,8 @@ impl Worker {
                 Opened::Busy => return Merged::Busy,
             };
             attempt.is_about(&opened, "merging index");
+            let waiting = with_code!(opened.index, C => waiting::<C>(opened.index));
+            attempt.goes_on(&format!("about {waiting} rows wait"));
             let mut merged =
                 with_code!(opened.index, C => merge_open::<C>(opened.index, first, spare));
             if matches!(merged, Merged::Range | Merged::Turn | Merged::TooLittle) {
@@ -307,6 +309,14 @@ fn reload_configuration() {
             pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
         }
     }
+}
+
+/// The rows that wait to be merged, about.
+fn waiting<C: IndexCode>(index: OpenIndex) -> u64 {
+    let store: IndexStore<C> = IndexStore::new(index);
+    let waiting = delta_entries(&store);
+    store.release();
+    waiting.unwrap_or_else(|corruption| index.raise_corruption(corruption))
 }
 
 /// Merges one range. [`Merged::Turn`] if it was the last one, whether another database waits or

@@ -1,6 +1,7 @@
 //! Promises that only a whole server can keep or break. One module a subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod advice;
 mod backtraces;
 mod buffers;
 mod concurrency;
@@ -21,5 +22,6 @@ mod out_of_memory;
 mod parallel;
 mod refusals;
 mod security;
+mod statistics;
 mod stop_points;
 mod updates;

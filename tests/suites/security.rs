@@ -22,6 +22,12 @@ const HOSTILE: &str = "
     CREATE DOMAIN hostile.int2 AS pg_catalog.text;
     CREATE DOMAIN hostile.internal AS pg_catalog.text;
     CREATE DOMAIN hostile.index_am_handler AS pg_catalog.text;
+    CREATE FUNCTION hostile.learned_index_stats(pg_catalog.oid, pg_catalog.bool)
+        RETURNS pg_catalog.int4 LANGUAGE sql AS 'SELECT 1/0';
+    CREATE FUNCTION hostile.pg_has_role(pg_catalog.oid, pg_catalog.text)
+        RETURNS pg_catalog.bool LANGUAGE sql AS 'SELECT 1/0 = 1';
+    CREATE TABLE hostile.pg_class (oid pg_catalog.oid, relam pg_catalog.oid);
+    CREATE TABLE hostile.pg_index (indexrelid pg_catalog.oid);
     CREATE TABLE hostile.pg_am (amname pg_catalog.name);
     CREATE TABLE hostile.pg_opclass (oid_ pg_catalog.oid);";
 
@@ -134,6 +140,9 @@ fn the_install_script_takes_nothing_from_a_hostile_schema() {
         .unwrap()
         .get(0);
     assert_eq!(merged, 1);
+    let listed: i64 =
+        client.query_one("SELECT entries FROM hostile.learned_indexes", &[]).unwrap().get(0);
+    assert_eq!(listed, 1001);
     let valid: i64 = client
         .query_one(
             "SELECT pg_catalog.count(*) FROM pg_catalog.pg_opclass c
@@ -163,6 +172,7 @@ fn the_install_script_replaces_nobodys_objects() {
             "TABLE (merged_rows bigint, replaced_pages bigint, ranges bigint, pages bigint)",
         ),
         ("learned_check(regclass, bool, bool)", "int4"),
+        ("learned_index_stats(regclass, bool)", "int4"),
     ] {
         let body = if returns.starts_with("TABLE") {
             "LANGUAGE sql AS 'SELECT 1::int8, 1::int8, 1::int8, 1::int8'"
@@ -181,9 +191,13 @@ fn the_install_script_replaces_nobodys_objects() {
         assert_eq!(left, 0, "half an extension");
         client.batch_execute(&format!("DROP FUNCTION {function}")).unwrap();
     }
+    client.batch_execute("CREATE VIEW learned_indexes AS SELECT 1 AS relid").unwrap();
+    let error = client.batch_execute("CREATE EXTENSION omendb_learned").unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::DUPLICATE_TABLE), "{error:?}");
     client
         .script(
-            "CREATE ROLE creator LOGIN; GRANT CREATE ON DATABASE postgres TO creator; SET ROLE \
+            "DROP VIEW learned_indexes;
+             CREATE ROLE creator LOGIN; GRANT CREATE ON DATABASE postgres TO creator; SET ROLE \
              creator",
         )
         .unwrap();

@@ -6,6 +6,7 @@ mod cancel;
 mod counts;
 mod crash;
 mod inserts;
+mod progress;
 mod removal;
 mod scans;
 mod scenes;

@@ -23,6 +23,8 @@ pub trait Codes<'a, C>: Sized {
     fn decode(&self, start: usize, out: &mut [C]);
     /// Asks the processor for what decoding will read.
     fn prefetch(&self, indexes: Range<usize>);
+    /// The name of the form that they have.
+    fn form(&self) -> &'static str;
 }
 
 /// How the codes of a block will be stored.
@@ -85,6 +87,10 @@ impl<'a> Codes<'a, u64> for Sequence<'a> {
     #[inline(always)]
     fn prefetch(&self, indexes: Range<usize>) {
         self.prefetch(indexes);
+    }
+
+    fn form(&self) -> &'static str {
+        self.form()
     }
 }
 

@@ -170,6 +170,10 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
         }
     }
 
+    fn form(&self) -> &'static str {
+        if self.runs.is_some() { "lane_runs" } else { "lanes" }
+    }
+
     fn prefetch(&self, indexes: Range<usize>) {
         let mut of_rows = 0;
         if let Some(runs) = &self.runs {

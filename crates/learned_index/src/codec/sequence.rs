@@ -91,6 +91,18 @@ impl<'a> Sequence<'a> {
         Ok((Sequence { count, form: Form::Runs { values, ends, runs } }, ends_at + ends_len))
     }
 
+    /// The name of its form.
+    pub fn form(&self) -> &'static str {
+        match self.form {
+            Form::Runs { .. } => "runs",
+            Form::Plain(plain) => match plain.offsets {
+                Offsets::Packed(_) => "frame_of_reference",
+                Offsets::Line { .. } => "line",
+                Offsets::EliasFano(_) => "elias_fano",
+            },
+        }
+    }
+
     /// The `index`-th value, `index` below the count.
     #[inline]
     pub fn get(&self, index: usize) -> u64 {

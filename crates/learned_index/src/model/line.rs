@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Prediction;
+use super::{Prediction, Segment};
 
 /// Fractional bits of a position inside a line: 12 let a page of serial keys be hit exactly while
 /// an offset of half a million positions still fits an `i32`.
@@ -153,6 +153,17 @@ impl Line {
     /// The rank before and the rank at the end of the run.
     pub(super) fn ends(&self) -> (u32, u32) {
         (self.start, self.end)
+    }
+
+    /// What is told of it, where it begins at the code `first`.
+    pub(super) fn segment(&self, first: u64) -> Segment {
+        Segment { first, answers: self.ends(), slope: self.slope(), max_error: self.error() }
+    }
+
+    /// Positions for each code.
+    fn slope(&self) -> f64 {
+        let (multiplier, shift) = (self.slope >> SHIFT_BITS, self.slope & ((1 << SHIFT_BITS) - 1));
+        multiplier as f64 / 2f64.powi(shift as i32 + FRACTION as i32)
     }
 
     /// The largest error over the run that the line was measured on, in positions.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::line::{Hulls, Line, Step};
-use super::{ModelError, Prediction};
+use super::{ModelError, Prediction, Segment};
 
 /// The line with the least maximum error over all fences.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,10 @@ impl Linear {
             return Prediction::default();
         }
         self.line.predict(code - self.key)
+    }
+
+    pub(super) fn segment(&self) -> Segment {
+        self.line.segment(self.key)
     }
 
     pub(super) fn max_error(&self) -> usize {

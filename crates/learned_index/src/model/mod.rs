@@ -27,7 +27,7 @@ mod segments;
 
 use serde::{Deserialize, Serialize};
 
-use crate::memory::require_available;
+use crate::memory::{listed, require_available};
 
 pub use blob::{MAX_BLOB_BYTES, ModelError};
 pub use linear::Linear;
@@ -117,6 +117,19 @@ pub struct Prediction {
     pub high: usize,
 }
 
+/// One line of a model, as far as it can be told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Segment {
+    /// The first code that it is for.
+    pub first: u64,
+    /// The least and the greatest answer that it gives.
+    pub answers: (u32, u32),
+    /// Positions for each code.
+    pub slope: f64,
+    /// The largest error over the trained fences here and every code between them, in positions.
+    pub max_error: usize,
+}
+
 /// A trained model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Model {
@@ -177,6 +190,16 @@ impl Model {
             Model::Rmi(model) => model.segments(),
             Model::Pgm(model) => model.segments().keys().len(),
             Model::RadixSpline(model) => model.segments().keys().len(),
+        }
+    }
+
+    /// Its lines in the order of their codes, without those of an RMI that no fence belongs to.
+    pub fn lines(&self) -> Vec<Segment> {
+        match self {
+            Model::Linear(model) => listed(std::iter::once(model.segment())),
+            Model::Rmi(model) => model.lines(),
+            Model::Pgm(model) => model.segments().segments(),
+            Model::RadixSpline(model) => model.segments().segments(),
         }
     }
 

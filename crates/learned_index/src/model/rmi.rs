@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::line::{Hulls, Line, Step};
 use super::segments::ranks_in_order;
-use super::{ModelError, Prediction};
+use super::{ModelError, Prediction, Segment};
 
 /// Shares of the distinct fences, as a right shift of their number, that the root may ignore at
 /// each end. 63 ignores none.
@@ -73,6 +73,11 @@ impl Rmi {
 
     pub(super) fn segments(&self) -> usize {
         self.leaves.len()
+    }
+
+    pub(super) fn lines(&self) -> Vec<Segment> {
+        let filled = |leaf: &&Leaf| leaf.line.ends().0 < leaf.line.ends().1;
+        self.leaves.iter().filter(filled).map(|leaf| leaf.line.segment(leaf.key)).collect()
     }
 
     pub(super) fn size_bytes(&self) -> usize {

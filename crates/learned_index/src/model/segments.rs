@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::line::Line;
 use super::radix::Radix;
-use super::{ModelError, Prediction};
+use super::{ModelError, Prediction, Segment};
 
 /// `keys[i]` is the first code of `lines[i]`. Keys apart from lines, because the search for a
 /// segment reads several keys and one line.
@@ -38,6 +38,10 @@ impl Segments {
     /// Rounds of the search for the segment of `code`.
     pub(super) fn rounds(&self, code: u64) -> u32 {
         self.radix.rounds(code)
+    }
+
+    pub(super) fn segments(&self) -> Vec<Segment> {
+        self.keys.iter().zip(&self.lines).map(|(key, line)| line.segment(*key)).collect()
     }
 
     pub(super) fn keys(&self) -> &[u64] {

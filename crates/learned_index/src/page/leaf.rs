@@ -346,6 +346,12 @@ impl<'a, C: Code> Leaf<'a, C> {
         usize::from(self.header().blocks)
     }
 
+    /// The names of the forms that the codes and the heap TIDs of each block have.
+    pub fn forms(self) -> Result<Vec<(&'static str, &'static str)>> {
+        let form_of = |block| self.block(block).map(|view| (view.codes.form(), view.tids.form()));
+        (0..self.blocks()).map(form_of).collect()
+    }
+
     /// The table entry of a block; `block` is below the number of blocks.
     #[inline]
     fn start(self, block: usize) -> BlockStart<C> {

@@ -19,6 +19,8 @@
 //! - `transition`: one state to the next
 //!
 //! Checking: `check`, and `used`: which blocks a state refers to.
+//!
+//! Looking at it: `stats`, `inspect`.
 
 pub mod attempt;
 pub mod budget;
@@ -27,6 +29,7 @@ pub mod check;
 pub mod count;
 pub mod delta;
 pub mod directory;
+pub mod inspect;
 mod killed;
 mod leaf;
 mod leaf_cutter;
@@ -36,6 +39,7 @@ pub mod merge;
 mod rewrite;
 mod routes;
 pub mod scan;
+pub mod stats;
 mod tombstones;
 mod transition;
 mod used;
@@ -48,6 +52,8 @@ mod damage_tests;
 #[cfg(test)]
 mod directory_tests;
 #[cfg(test)]
+mod inspect_tests;
+#[cfg(test)]
 mod mark_tests;
 #[cfg(test)]
 mod misplaced_tests;
@@ -55,6 +61,8 @@ mod misplaced_tests;
 mod removal_tests;
 #[cfg(test)]
 mod schedule_tests;
+#[cfg(test)]
+mod stats_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

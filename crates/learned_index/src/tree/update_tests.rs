@@ -15,6 +15,7 @@ use super::delta::{Unique, insert, insert_unique};
 use super::directory::Directory;
 use super::merge::{Limits, Step, delta_entries, merge_step};
 use super::scan::{Direction, Guard, Rows, Scan};
+use super::stats_tests::assert_stats;
 use super::vacuum::bulk_delete;
 use crate::entry::Block;
 use crate::entry::{Entry, Fence, HeapTid};
@@ -140,6 +141,7 @@ impl<C: Sample> Live<C> {
         let mut seen = Vec::new();
         let report = check(&self.store, true, |entry| seen.push(entry)).unwrap();
         assert_eq!(report.lost, 0);
+        assert_stats(&self.store, &report);
         seen.sort();
         let expected: Vec<Fence<C>> = self.entries.iter().map(|&entry| Fence::at(entry)).collect();
         assert!(seen == expected, "{} entries instead of {}", seen.len(), expected.len());
