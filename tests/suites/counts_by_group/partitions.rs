@@ -101,7 +101,8 @@ fn partitions_that_values_of_now_leave_out_are_not_looked_at() {
         assert!(left_out && (nodes == 3 || !is_learned()), "{query}: {plan}");
     }
     // Of those that have hardly a row by the estimates, the core counts the rows.
-    client.script("ROLLBACK; BEGIN; SET LOCAL enable_partition_pruning = off").unwrap();
+    let settings = "SET LOCAL enable_partition_pruning = off; SET LOCAL random_page_cost = 1";
+    client.script(&format!("ROLLBACK; BEGIN; {settings}")).unwrap();
     for query in &queries {
         let plan = plan_of(&mut client, query);
         let (nodes, scans) = (plan.matches("LearnedCount").count(), plan.matches(" Scan using"));
