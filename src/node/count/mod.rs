@@ -2,9 +2,9 @@
 //! blocks are all-visible.
 //!
 //! - [`query`]: which queries are such; [`bucket`]: by which functions they may group
-//! - [`path`]: offering a path, and its cost; [`append`]: putting together what several tables
-//!   give; [`groups`]: how many groups there are, and `width`: how wide they are; `plan`: what the
-//!   plan keeps
+//! - [`offer`]: which paths the planner is offered; [`path`]: the path of a table, and its cost;
+//!   [`append`]: putting together what several tables give; [`groups`]: how many groups there are,
+//!   and `width`: how wide they are; `plan`: what the plan keeps
 //! - `state`: what the core calls to carry it out; `run`: carrying it out; `privilege`: who may;
 //!   `explain`: what EXPLAIN says of it
 
@@ -12,6 +12,7 @@ mod append;
 mod bucket;
 mod explain;
 mod groups;
+mod offer;
 mod path;
 mod plan;
 mod privilege;
@@ -20,7 +21,7 @@ mod run;
 mod state;
 mod width;
 
-pub(super) use path::add_path;
+pub(super) use offer::add_path;
 pub(super) use query::Stage;
 
 use pgrx::pg_sys;

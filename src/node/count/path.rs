@@ -1,14 +1,13 @@
-//! Offering the planner a path that counts, and what it costs.
+//! A path that counts the rows of a table, and what it costs.
 
 use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 
-use super::append;
 use super::bucket::Bucket;
 use super::groups::number_of_groups;
 use super::plan::{Answer, CountPlan, Function, Grouping, Part, Shown, Way};
-use super::query::{Asked, Query, Stage, Table};
+use super::query::{Asked, Query, Table};
 use super::state::SCAN_METHODS;
 use crate::am::aggregate::Aggregate;
 use crate::am::count::rows_at_once;
@@ -41,43 +40,6 @@ static PATH_METHODS: PathMethods = PathMethods(pg_sys::CustomPathMethods {
     ReparameterizeCustomPathByChild: None,
 });
 
-/// Adds a path to what the planner has for the aggregates of a query, if an index of ours can
-/// answer all of them.
-///
-/// # Safety
-/// Called while the planner makes paths for aggregates over `input`, which go to `output`.
-pub(in crate::node) unsafe fn add_path(
-    root: *mut pg_sys::PlannerInfo,
-    input: *mut pg_sys::RelOptInfo,
-    output: *mut pg_sys::RelOptInfo,
-    stage: Stage,
-) {
-    if !super::ENABLED.get() || removes_rows_of_old_snapshots() {
-        return;
-    }
-    // SAFETY: by contract.
-    unsafe {
-        let Some(query) = Query::of(root, input, output, stage) else { return };
-        let aggregates = query.aggregates.iter();
-        let asked: Option<Vec<Asked>> =
-            aggregates.map(|&aggregate| query.asked(aggregate)).collect();
-        let Some(asked) = asked else { return };
-        let way = |table: &Table| match table.is_counted {
-            true => cheapest(root, &query, table, &asked),
-            false => None,
-        };
-        let mut ways: Vec<Option<Counting>> = query.tables.iter().map(way).collect();
-        if let [way] = &mut ways[..] {
-            let (aggregates, having) = (&query.aggregates, query.having);
-            let given = Given { parent: output, target: query.target, aggregates, having };
-            let Some(way) = way.take() else { return };
-            pg_sys::add_path(output, path_of(&query, way, given));
-        } else if ways.iter().any(Option::is_some) {
-            append::add_paths(root, &query, output, ways);
-        }
-    }
-}
-
 /// How the rows of one table are counted.
 pub(super) struct Counting {
     part: Part,
@@ -103,7 +65,7 @@ pub(super) struct Given<'q> {
 ///
 /// # Safety
 /// The table is one of the query.
-unsafe fn cheapest(
+pub(super) unsafe fn cheapest(
     root: *mut pg_sys::PlannerInfo,
     query: &Query,
     table: &Table,
@@ -130,18 +92,6 @@ fn has_one_snapshot() -> bool {
 fn is_serializable() -> bool {
     // SAFETY: the level is this session's own.
     unsafe { pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32 }
-}
-
-/// Whether VACUUM removes rows that old snapshots see, which are to be met by an error then. It is
-/// raised for pages, and a count looks at few of them.
-fn removes_rows_of_old_snapshots() -> bool {
-    // SAFETY: a setting of this process.
-    #[cfg(any(feature = "pg15", feature = "pg16"))]
-    unsafe {
-        pg_sys::old_snapshot_threshold >= 0
-    }
-    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-    false
 }
 
 /// How the rows of a table are counted by an index. `None` if they cannot be.

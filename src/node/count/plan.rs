@@ -115,8 +115,8 @@ pub(super) struct Part {
     pub(super) answers: Vec<Answer>,
 }
 
-/// See the file. What the conditions compare columns with is in the plan's expressions. Each row has
-/// what groups are told apart by, and the answers to the aggregates.
+/// See the file. What the conditions compare columns with is in the plan's expressions. Each row
+/// has what groups are told apart by, and the answers to the aggregates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CountPlan {
     pub(super) grouping: Option<Grouping>,

@@ -101,7 +101,9 @@ fn partitions_that_values_of_now_leave_out_are_not_looked_at() {
         assert!(left_out && (nodes == 3 || !is_learned()), "{query}: {plan}");
     }
     // Of those that have hardly a row by the estimates, the core counts the rows.
-    client.script("ROLLBACK; BEGIN; SET LOCAL enable_partition_pruning = off").unwrap();
+    let settings = "SET LOCAL enable_partition_pruning = off; SET LOCAL random_page_cost = 1";
+    let node = "SET LOCAL omendb_learned.enable_count = on";
+    client.script(&format!("ROLLBACK; BEGIN; {settings}; {node}")).unwrap();
     for query in &queries {
         let plan = plan_of(&mut client, query);
         let (nodes, scans) = (plan.matches("LearnedCount").count(), plan.matches(" Scan using"));
@@ -110,7 +112,7 @@ fn partitions_that_values_of_now_leave_out_are_not_looked_at() {
         let found = outcome(&mut client, &format!("{query} ORDER BY 1"));
         client.script("SET LOCAL omendb_learned.enable_count = off").unwrap();
         assert_eq!(found, outcome(&mut client, &format!("{query} ORDER BY 1")), "{query}");
-        client.script("SET LOCAL omendb_learned.enable_count = on").unwrap();
+        client.script(node).unwrap();
     }
     client.script("SET LOCAL enable_partition_pruning = on").unwrap();
     switch(&mut client, true).unwrap();
