@@ -27,6 +27,8 @@ const SUM_HELD: [(&str, u32); 4] = [
     ("ScanBeforeSecondLook", 1),
 ];
 
+const PINNED: [&str; 2] = ["ScanBeforeMap", "ScanBeforeSecondLook"];
+
 /// What happens meanwhile.
 const CHANGES: [&str; 5] = [
     "",
@@ -96,9 +98,13 @@ fn a_count_sees_the_rows_of_its_snapshot_whatever_changes_between_its_steps() {
                 other.script(&dead).unwrap();
                 add_rows(&mut other, next, 300);
                 next += 300;
+                // It holds a pin there, for which VACUUM waits.
+                let holds_pin = PINNED.contains(&held.0);
                 hold_count(&cluster, query, held, || {
                     for statement in change.split("; ").flat_map(|part| part.split(";\n")) {
-                        other.script(statement).unwrap();
+                        if !(holds_pin && statement.contains("VACUUM")) {
+                            other.script(statement).unwrap();
+                        }
                     }
                     retrain(&mut other, "t_k");
                     add_rows(&mut other, next, 200);

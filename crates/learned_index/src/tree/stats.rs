@@ -1,4 +1,4 @@
-//! Figures of an index for whoever looks after it: from the metapage, the directory, the model and
+//! Figures of an index for those who look after it: from the metapage, the directory, the model and
 //! the inner pages of the delta trees. No leaf is read, so nothing is told of what only leaves
 //! know: which entries are dead, and how their codes are written.
 
