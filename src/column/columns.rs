@@ -21,7 +21,7 @@ use pgrx::prelude::*;
 
 use super::KeyColumns;
 use super::included::{Included, Refused, included_in, refuse_included_type, words_of_all};
-use super::key_type::{KeyType, StoredValue, bytes, refuse_type};
+use super::key_type::{KeyType, StoredValue, bytes};
 use super::tuple::{Field, ReturnedTuple};
 use crate::relation::OpenIndex;
 use crate::report::refuse;
@@ -218,7 +218,7 @@ impl Part {
         use KeyType as T;
         let key_type = self.key_type;
         let (sign, left, big_endian) = match key_type {
-            T::Float4 | T::Float8 | T::TimeTz => return None,
+            T::Float4 | T::Float8 | T::TimeTz | T::Numeric(_) => return None,
             T::Oid | T::Bool | T::Char | T::PgLsn | T::Xid8 => (0, 0, false),
             T::Macaddr => (0, 16, true),
             T::Macaddr8 | T::Uuid => (0, 0, true),
@@ -233,7 +233,7 @@ impl Part {
         };
         let spare = self.nulls == Nulls::Spare;
         Some(Field {
-            layout: key_type.layout(),
+            layout: key_type.layout()?,
             at: self.at,
             // Without NULL, and without infinities, which are moved in another way.
             between: match (spare, key_type.moved_by()) {
@@ -369,9 +369,7 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
         let mut columns = [(KeyType::Int2, NO_COLUMN); MOST_COLUMNS];
         let columns = &mut columns[..count];
         for (number, column) in columns.iter_mut().enumerate() {
-            let (type_oid, compare) = index.column_order(number);
-            let key_type =
-                KeyType::with_order(type_oid, compare).unwrap_or_else(|| refuse_type(type_oid));
+            let key_type = super::key_type_of::<[Word; L]>(index, number);
             *column = (key_type, super::key_column(index, number, key_type));
         }
         let included = included_in(index).unwrap_or_else(|refused| match refused {
@@ -486,7 +484,7 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
             *value = part.words_of(part.take(code)).map(|words| {
                 let mut stored = StoredValue::default();
                 store(part.key_type, words, &mut stored);
-                (part.key_type.layout(), stored)
+                (part.key_type.layout_of(&stored), stored)
             });
         }
         let mut count = self.count;

@@ -23,16 +23,20 @@ pub enum SqlType {
     Xid8,
     Timetz,
     Uuid,
+    /// With three decimal places.
+    Numeric,
+    /// `numeric` with any number of decimal places, which no column of ours has.
+    Decimal,
 }
 
 use SqlType::{
-    Bool, Char, Date, Float4, Float8, Int2, Int4, Int8, Macaddr, Macaddr8, Money, Oid, PgLsn, Time,
-    Timestamp, Timestamptz, Timetz, Uuid, Xid8,
+    Bool, Char, Date, Decimal, Float4, Float8, Int2, Int4, Int8, Macaddr, Macaddr8, Money, Numeric,
+    Oid, PgLsn, Time, Timestamp, Timestamptz, Timetz, Uuid, Xid8,
 };
 
 /// A value: integers as they are, dates as days and times as microseconds since 2000-01-01 (or
-/// midnight), `i64::MIN` and `i64::MAX` for the infinities of dates and timestamps. Money is cents,
-/// and an unsigned number of 64 bits less 2^63; each half of a uuid is half of such a number,
+/// midnight), `i64::MIN` and `i64::MAX` for the infinities of dates and timestamps. Money is cents, a
+/// numeric thousandths, or millionths, with `i64::MAX` for NaN, and an unsigned number of 64 bits less 2^63; each half of a uuid is half of such a number,
 /// twice. Of a time with a zone, each microsecond in UTC has four numbers, for zones from east to
 /// west.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +54,7 @@ const FARTHEST: i64 = 57_599;
 
 impl SqlType {
     /// Every indexable type.
-    pub const ALL: [SqlType; 19] = [
+    pub const ALL: [SqlType; 20] = [
         Int2,
         Int4,
         Int8,
@@ -70,6 +74,7 @@ impl SqlType {
         Xid8,
         Timetz,
         Uuid,
+        Numeric,
     ];
 
     /// The type's name in SQL.
@@ -94,12 +99,18 @@ impl SqlType {
             Xid8 => "xid8",
             Timetz => "timetz",
             Uuid => "uuid",
+            Numeric => "numeric(18,3)",
+            Decimal => "numeric",
         }
     }
 
     /// The name as a part of other names.
     pub fn label(self) -> &'static str {
-        self.name().trim_matches('"')
+        match self {
+            Char => "char",
+            Numeric => "numeric",
+            _ => self.name(),
+        }
     }
 
     /// The types that share the operator family, this one included.
@@ -119,6 +130,8 @@ impl SqlType {
             Xid8 => &[Xid8],
             Timetz => &[Timetz],
             Uuid => &[Uuid],
+            Numeric => &[Numeric, Decimal],
+            Decimal => &[Decimal],
         }
     }
 
@@ -149,7 +162,10 @@ impl SqlType {
                 let farthest = FARTHEST * SECOND;
                 (-farthest * ZONES, (DAY + farthest) * ZONES + ZONES - 1)
             }
-            Int8 | Money | Macaddr8 | PgLsn | Xid8 | Uuid | Float4 | Float8 => (i64::MIN, i64::MAX),
+            Numeric => (1 - 10i64.pow(18), 10i64.pow(18) - 1),
+            Int8 | Money | Macaddr8 | PgLsn | Xid8 | Uuid | Float4 | Float8 | Decimal => {
+                (i64::MIN, i64::MAX)
+            }
         }
     }
 
@@ -172,8 +188,10 @@ impl SqlType {
         let (least, greatest) = self.range();
         let mut keys = vec![least, least + 1, greatest - 1, greatest];
         keys.extend([0, 1, -1].into_iter().filter(|number| (least..=greatest).contains(number)));
-        if matches!(self, Date | Timestamp | Timestamptz) {
-            keys.extend([i64::MIN, i64::MAX]);
+        match self {
+            Date | Timestamp | Timestamptz => keys.extend([i64::MIN, i64::MAX]),
+            Numeric => keys.push(i64::MAX),
+            _ => (),
         }
         keys.into_iter().map(Key::Int).collect()
     }
@@ -232,6 +250,10 @@ impl SqlType {
                 Key::Int(micros.div_euclid(DAY))
             }
             (Date | Timestamp | Timestamptz, ..) => key,
+            // Mostly with more decimal places than the column has.
+            (Numeric, Decimal, Key::Int(number)) if number != i64::MAX => {
+                Key::Int(number.saturating_mul(1000).saturating_add(number % 3 * 400))
+            }
             (_, _, Key::Int(number)) => {
                 let (least, greatest) = other.range();
                 Key::Int(number.clamp(least, greatest))
@@ -251,6 +273,11 @@ impl SqlType {
             Key::Float(number) if self == Float4 => format!("{:e}", number as f32),
             Key::Float(number) => format!("{number:e}"),
             Key::Int(number) => match self {
+                Numeric if number == i64::MAX => "NaN".to_owned(),
+                Numeric => decimal(number, 3),
+                Decimal if number == i64::MIN => "-Infinity".to_owned(),
+                Decimal if number == i64::MAX => "NaN".to_owned(),
+                Decimal => decimal(number, 6),
                 Date | Timestamp | Timestamptz if number == i64::MAX => "infinity".to_owned(),
                 Date | Timestamp | Timestamptz if number == i64::MIN => "-infinity".to_owned(),
                 Date => calendar(number, ""),
@@ -261,10 +288,7 @@ impl SqlType {
                     &format!("{}+00", clock(number.rem_euclid(DAY))),
                 ),
                 Char => char::from(number as u8).to_string(),
-                Money => {
-                    let (sign, cents) = (if number < 0 { "-" } else { "" }, number.unsigned_abs());
-                    format!("{sign}{}.{:02}", cents / 100, cents % 100)
-                }
+                Money => decimal(number, 2),
                 Macaddr => octets(&number.to_be_bytes()[2..]),
                 Macaddr8 => octets(&unsigned(number).to_be_bytes()),
                 PgLsn => format!("{:X}/{:X}", unsigned(number) >> 32, unsigned(number) as u32),
@@ -287,6 +311,12 @@ impl SqlType {
 
 fn unsigned(number: i64) -> u64 {
     number as u64 ^ 1 << 63
+}
+
+fn decimal(number: i64, places: usize) -> String {
+    let (sign, units) = (if number < 0 { "-" } else { "" }, number.unsigned_abs());
+    let unit = 10u64.pow(places as u32);
+    format!("{sign}{}.{:0places$}", units / unit, units % unit)
 }
 
 fn octets(bytes: &[u8]) -> String {

@@ -90,6 +90,31 @@ pub fn to_zoned_time(code: Word) -> (i64, i32) {
     (instant - zone * USECS_PER_SECOND, zone as i32)
 }
 
+const DAYS_PER_MONTH: i128 = 30;
+
+/// The code of `interval` as `interval_cmp_internal` of the core's timestamp.c orders them: by their
+/// spans, in which a month has 30 days and a day 24 hours. Values with the same span have the same
+/// code. Spans of more than 292,271 years have the codes of that, which [`is_span`] does not hold
+/// of, but for infinite ones.
+#[inline]
+pub const fn from_interval(time: i64, days: i32, months: i32) -> Word {
+    let days = months as i128 * DAYS_PER_MONTH + days as i128;
+    let span = days * (SECONDS_PER_DAY * USECS_PER_SECOND) as i128 + time as i128;
+    let (least, greatest) = (i64::MIN as i128 + 1, i64::MAX as i128 - 1);
+    match span {
+        _ if span <= least => from_i64(least as i64),
+        _ if span >= greatest => from_i64(greatest as i64),
+        _ => from_i64(span as i64),
+    }
+}
+
+/// Whether a code made by [`from_interval`] tells its span, or is one of the codes that are left
+/// for infinities, the least and the greatest.
+#[inline]
+pub const fn is_span(code: Word) -> bool {
+    code != Word::MIN + 1 && code != Word::MAX - 1
+}
+
 #[cfg(test)]
 mod tests {
     use std::cmp::Ordering;
@@ -222,6 +247,25 @@ mod tests {
             let both_beyond = !codes.into_iter().any(is_zoned_time);
             let same = found == expected || both_beyond && found == Ordering::Equal;
             prop_assert!(same, "{a:?} against {b:?}: {codes:?}");
+        }
+
+        #[test]
+        fn intervals_are_ordered_by_their_spans(a: (i64, i32, i32), b: (i64, i32, i32), far: bool) {
+            // Those that all columns hold, and any.
+            let near = |(time, days, months): (i64, i32, i32)| match far {
+                true => (time, days, months),
+                false => (time >> 20, days >> 8, months >> 10),
+            };
+            let span = |(time, days, months): (i64, i32, i32)| {
+                (i128::from(months) * 30 + i128::from(days)) * i128::from(DAY) + i128::from(time)
+            };
+            let codes = [near(a), near(b)].map(|(time, days, months)| {
+                from_interval(time, days, months)
+            });
+            let expected = span(near(a)).cmp(&span(near(b)));
+            let both_beyond = !codes.into_iter().any(is_span);
+            prop_assert!(far || !both_beyond);
+            prop_assert!(codes[0].cmp(&codes[1]) == expected || both_beyond && codes[0] == codes[1]);
         }
 
         #[test]
