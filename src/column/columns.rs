@@ -69,6 +69,8 @@ pub(crate) struct Columns<const L: usize> {
     included: Included,
     /// Whether there are values that the index cannot hold.
     refuses: bool,
+    /// See [`KeyColumns::may_raise`].
+    may_raise: bool,
 }
 
 /// How many words the columns of a key take.
@@ -218,7 +220,9 @@ impl Part {
         use KeyType as T;
         let key_type = self.key_type;
         let (sign, left, big_endian) = match key_type {
-            T::Float4 | T::Float8 | T::TimeTz | T::Numeric(_) => return None,
+            T::Float4 | T::Float8 | T::TimeTz | T::Numeric(_) | T::Inet | T::Interval => {
+                return None;
+            }
             T::Oid | T::Bool | T::Char | T::PgLsn | T::Xid8 => (0, 0, false),
             T::Macaddr => (0, 16, true),
             T::Macaddr8 | T::Uuid => (0, 0, true),
@@ -331,7 +335,8 @@ impl<const L: usize> Columns<L> {
             at = part.end() + if at == 0 { left_over } else { 0 };
         }
         let refuses = columns.iter().any(|(key_type, _)| !key_type.holds_all());
-        Some(Columns { count: columns.len(), parts, included, refuses })
+        let may_raise = columns.iter().any(|(key_type, _)| key_type.has_variable_width());
+        Some(Columns { count: columns.len(), parts, included, refuses, may_raise })
     }
 
     /// How the tuples of most codes are made: of all columns, or none.
@@ -443,6 +448,11 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
     }
 
     #[inline]
+    fn may_raise(&self) -> bool {
+        self.may_raise
+    }
+
+    #[inline]
     fn check_held(&self, key: Key<[Word; L]>) {
         if !self.refuses || key.class != NullClass::Value {
             return;
@@ -503,9 +513,10 @@ fn refuse_width(what: std::fmt::Arguments<'_>) -> ! {
         format!("access method \"learned\" does not support {what}"),
         &format!(
             "At most {MOST_WORDS} words are supported. A uuid takes two, other types one; bigint, \
-             money, macaddr8, pg_lsn, xid8 and uuid take one more unless they are the index's only \
-             column. Included columns take one, or two beyond 8 bytes, and those of 8 bytes or \
-             more take another one together. Index fewer columns, or use access method \"btree\"."
+             money, cidr, inet, macaddr8, pg_lsn, xid8 and uuid take one more unless they are the \
+             index's only column. Included columns take one, or two beyond 8 bytes, and those of 8 \
+             bytes or more take another one together. Index fewer columns, or use access method \
+             \"btree\"."
         ),
     )
 }

@@ -4,9 +4,11 @@ use std::ffi::c_char;
 
 use learned_index::key::Word;
 use learned_index::key::code::{
-    from_f64, from_i64, from_zoned_time, is_zoned_time, to_f64, to_i64, to_zoned_time,
+    from_f64, from_i64, from_interval, from_zoned_time, is_span, is_zoned_time, to_f64, to_i64,
+    to_interval, to_zoned_time,
 };
-use learned_index::key::cut::Cut;
+use learned_index::key::cut::{Cut, after_finite_timestamps, before_finite_timestamps};
+use learned_index::key::inet;
 use learned_index::key::numeric::{self, GREATEST_SCALE, MOST_DIGITS};
 use pgrx::prelude::*;
 use pgrx::varlena::{varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, varlena_to_byte_slice};
@@ -37,11 +39,14 @@ pub(crate) enum KeyType {
     Uuid,
     /// `numeric` with this scale, which is a type of its own for each.
     Numeric(u8),
+    /// With IPv4 addresses, and `cidr`, which is stored like it.
+    Inet,
+    Interval,
 }
 
 /// All of them, with the number that stands for them in metapages, and the comparison function of
 /// their btree operator class. `numeric` with other scales has the next numbers.
-pub(super) const KEY_TYPES: [(KeyType, u8, pg_sys::Oid, u32); 20] = [
+pub(super) const KEY_TYPES: [(KeyType, u8, pg_sys::Oid, u32); 22] = [
     (KeyType::Int2, 1, pg_sys::INT2OID, pg_sys::F_BTINT2CMP),
     (KeyType::Int4, 2, pg_sys::INT4OID, pg_sys::F_BTINT4CMP),
     (KeyType::Int8, 3, pg_sys::INT8OID, pg_sys::F_BTINT8CMP),
@@ -62,6 +67,8 @@ pub(super) const KEY_TYPES: [(KeyType, u8, pg_sys::Oid, u32); 20] = [
     (KeyType::TimeTz, 18, pg_sys::TIMETZOID, pg_sys::F_TIMETZ_CMP),
     (KeyType::Uuid, 19, pg_sys::UUIDOID, pg_sys::F_UUID_CMP),
     (KeyType::Numeric(0), 20, pg_sys::NUMERICOID, pg_sys::F_NUMERIC_CMP),
+    (KeyType::Inet, 39, pg_sys::INETOID, pg_sys::F_NETWORK_CMP),
+    (KeyType::Interval, 40, pg_sys::INTERVALOID, pg_sys::F_INTERVAL_CMP),
 ];
 
 /// The words that the ends of a type have whose NULLs are in their place.
@@ -74,8 +81,9 @@ pub(crate) type StoredValue = [u8; 16];
 /// What a HINT says about types.
 pub(crate) const SUPPORTED_TYPES: &str = "Supported types are boolean, \"char\", smallint, \
      integer, bigint, money, oid, real, double precision, date, time, time with time zone, \
-     timestamp, timestamp with time zone, numeric with a precision of at most 18, macaddr, \
-     macaddr8, pg_lsn, uuid and xid8, with their default operator classes.";
+     timestamp, timestamp with time zone, interval, numeric with a precision of at most 18, cidr \
+     and inet with IPv4 addresses, macaddr, macaddr8, pg_lsn, uuid and xid8, with their default \
+     operator classes.";
 
 impl KeyType {
     /// The key type of a SQL type, if it has codes; of `numeric` that of integers.
@@ -144,7 +152,9 @@ impl KeyType {
             | KeyType::Xid8
             | KeyType::TimeTz
             | KeyType::Uuid
-            | KeyType::Numeric(_) => self.whatever_scale(),
+            | KeyType::Numeric(_)
+            | KeyType::Inet
+            | KeyType::Interval => self.whatever_scale(),
         }
     }
 
@@ -193,10 +203,15 @@ impl KeyType {
             KeyType::PgLsn | KeyType::Xid8 => bits,
             KeyType::Float4 => from_f64(f32::from_bits(bits as u32).into()),
             KeyType::Float8 => from_f64(f64::from_bits(bits)),
-            // SAFETY: by contract.
-            KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz | KeyType::Numeric(_) => unsafe {
-                self.encode_referenced(value)
-            },
+            KeyType::Macaddr
+            | KeyType::Macaddr8
+            | KeyType::TimeTz
+            | KeyType::Numeric(_)
+            | KeyType::Inet
+            | KeyType::Interval => {
+                // SAFETY: by contract.
+                unsafe { self.encode_referenced(value) }
+            }
             KeyType::Uuid => not_a_word(),
         }
     }
@@ -218,6 +233,17 @@ impl KeyType {
                 }
                 KeyType::Macaddr8 => Word::from_be_bytes(bytes(value)),
                 KeyType::Numeric(scale) => content(value, |stored| numeric::code_of(stored, scale)),
+                KeyType::Inet => {
+                    content(value, ipv4).map_or_else(|| refuse_address(), inet::from_ipv4)
+                }
+                KeyType::Interval => {
+                    let (time, days, months) = parts_of_interval(value);
+                    match (time, days, months) {
+                        FOREVER if HAS_INFINITE_INTERVALS => Word::MAX,
+                        BEFORE_ALL if HAS_INFINITE_INTERVALS => Word::MIN,
+                        _ => from_interval(time, days, months),
+                    }
+                }
                 _ => {
                     let [a, b, c, d, e, f, g, h, zone @ ..] = bytes::<12>(value);
                     let time = i64::from_ne_bytes([a, b, c, d, e, f, g, h]);
@@ -237,7 +263,14 @@ impl KeyType {
         unsafe {
             match self {
                 KeyType::Numeric(scale) => content(value, |stored| numeric::among(stored, scale)),
-                _ => Cut::at(self.encode(value)),
+                // IPv6 addresses are behind all others.
+                KeyType::Inet => content(value, ipv4)
+                    .map_or(Cut::behind_all(), |value| Cut::at(inet::from_ipv4(value))),
+                _ => match self.encode(value) {
+                    code if self.holds(code) => Cut::at(code),
+                    code if code > from_i64(0) => after_finite_timestamps(),
+                    _ => before_finite_timestamps(),
+                },
             }
         }
     }
@@ -259,7 +292,12 @@ impl KeyType {
             KeyType::PgLsn | KeyType::Xid8 => put(place, code.to_ne_bytes()),
             KeyType::Float4 => put(place, (to_f64(code) as f32).to_ne_bytes()),
             KeyType::Float8 => put(place, to_f64(code).to_ne_bytes()),
-            KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz | KeyType::Numeric(_) => {
+            KeyType::Macaddr
+            | KeyType::Macaddr8
+            | KeyType::TimeTz
+            | KeyType::Numeric(_)
+            | KeyType::Inet
+            | KeyType::Interval => {
                 self.store_referenced(code, place);
             }
             KeyType::Uuid => not_a_word(),
@@ -276,6 +314,22 @@ impl KeyType {
             KeyType::Numeric(scale) => {
                 let (bytes, length) = numeric::to_bytes(code, scale);
                 put_short(place, &bytes[..length]);
+            }
+            KeyType::Inet => {
+                let inet::Ipv4 { address, length } = inet::to_ipv4(code);
+                let [a, b, c, d] = address.to_be_bytes();
+                put_short(place, &[FAMILY_IPV4, length, a, b, c, d]);
+            }
+            KeyType::Interval => {
+                let (time, days) = to_interval(code);
+                let (time, days, months) = match code {
+                    Word::MAX if HAS_INFINITE_INTERVALS => FOREVER,
+                    Word::MIN if HAS_INFINITE_INTERVALS => BEFORE_ALL,
+                    _ => (time, days, 0),
+                };
+                put(place, time.to_ne_bytes());
+                place[8..12].copy_from_slice(&days.to_ne_bytes());
+                place[12..].copy_from_slice(&months.to_ne_bytes());
             }
             _ => {
                 let (time, zone) = to_zoned_time(code);
@@ -304,7 +358,12 @@ impl KeyType {
             | KeyType::Timestamp
             | KeyType::TimestampTz
             | KeyType::Money => pg_sys::Datum::from(number),
-            KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz | KeyType::Numeric(_) => {
+            KeyType::Macaddr
+            | KeyType::Macaddr8
+            | KeyType::TimeTz
+            | KeyType::Numeric(_)
+            | KeyType::Inet
+            | KeyType::Interval => {
                 let mut stored = StoredValue::default();
                 self.store_referenced(code, &mut stored);
                 KeyType::in_memory(stored)
@@ -340,6 +399,7 @@ impl KeyType {
                 | KeyType::PgLsn
                 | KeyType::Xid8
                 | KeyType::Uuid
+                | KeyType::Inet
         )
     }
 
@@ -378,6 +438,12 @@ impl KeyType {
         )
     }
 
+    /// Whether its values have different lengths, and may be stored elsewhere or compressed.
+    #[inline]
+    pub(super) fn has_variable_width(self) -> bool {
+        matches!(self, KeyType::Numeric(_) | KeyType::Inet)
+    }
+
     /// Length and alignment of its values in a tuple, in bytes; `None` if they vary.
     pub(super) fn layout(self) -> Option<(usize, usize)> {
         Some(match self {
@@ -396,7 +462,8 @@ impl KeyType {
             KeyType::Macaddr8 => (8, 4),
             KeyType::TimeTz => (12, 8),
             KeyType::Uuid => (16, 1),
-            KeyType::Numeric(_) => return None,
+            KeyType::Interval => (16, 8),
+            KeyType::Numeric(_) | KeyType::Inet => return None,
         })
     }
 
@@ -419,6 +486,7 @@ impl KeyType {
         match self {
             KeyType::TimeTz => is_zoned_time(code),
             KeyType::Numeric(_) => numeric::has_value(code),
+            KeyType::Interval => is_span(code),
             _ => true,
         }
     }
@@ -426,12 +494,13 @@ impl KeyType {
     /// Whether those of all codes can.
     #[inline]
     pub(super) fn holds_all(self) -> bool {
-        !matches!(self, KeyType::TimeTz | KeyType::Numeric(_))
+        !matches!(self, KeyType::TimeTz | KeyType::Numeric(_) | KeyType::Interval)
     }
 
-    /// Whether a code tells all of its value. The codes of floats do not tell 0 from -0.
+    /// Whether a code tells all of its value. The codes of floats do not tell 0 from -0, and those
+    /// of intervals not a month from 30 days.
     pub(crate) fn decodes_exactly(self) -> bool {
-        !matches!(self, KeyType::Float4 | KeyType::Float8)
+        !matches!(self, KeyType::Float4 | KeyType::Float8 | KeyType::Interval)
     }
 
     /// Refuses a value that no index can hold: see [`KeyType::holds`].
@@ -446,6 +515,12 @@ impl KeyType {
                      them behind the decimal point. Drop it, or use an index of access method \
                      \"btree\" for such values."
                 ),
+            ),
+            KeyType::Interval => refuse(
+                PgSqlErrorCode::ERRCODE_INTERVAL_FIELD_OVERFLOW,
+                "interval out of range for access method \"learned\"".to_owned(),
+                "It is longer than 106,751,990 days. Use an index of access method \"btree\" for \
+                 such values.",
             ),
             _ => refuse(
                 PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
@@ -497,6 +572,34 @@ unsafe fn content<T>(value: pg_sys::Datum, read: impl FnOnce(&[u8]) -> T) -> T {
     }
 }
 
+/// The first byte of an IPv4 address: `PGSQL_AF_INET` of the core's inet.h.
+const FAMILY_IPV4: u8 = 2;
+
+/// An address, if it is one of IPv4, by what `inet_struct` of the core's inet.h has.
+fn ipv4(content: &[u8]) -> Option<inet::Ipv4> {
+    match *content {
+        [FAMILY_IPV4, length, a, b, c, d, ..] if length <= inet::BITS => {
+            Some(inet::Ipv4 { address: u32::from_be_bytes([a, b, c, d]), length })
+        }
+        _ => None,
+    }
+}
+
+/// Intervals have infinities from PostgreSQL 17 on: as their time, days and months.
+const HAS_INFINITE_INTERVALS: bool = cfg!(not(any(feature = "pg15", feature = "pg16")));
+const FOREVER: (i64, i32, i32) = (i64::MAX, i32::MAX, i32::MAX);
+const BEFORE_ALL: (i64, i32, i32) = (i64::MIN, i32::MIN, i32::MIN);
+
+/// The time of an interval in microseconds, its days and its months.
+///
+/// # Safety
+/// The Datum is one of `interval`.
+unsafe fn parts_of_interval(value: pg_sys::Datum) -> (i64, i32, i32) {
+    // SAFETY: by contract; the core's struct is of 16 bytes, aligned or not.
+    let interval = unsafe { value.cast_mut_ptr::<pg_sys::Interval>().read_unaligned() };
+    (interval.time, interval.day, interval.month)
+}
+
 /// Puts a value of variable width behind its length, in one byte, as tuples store short ones.
 fn put_short(place: &mut StoredValue, content: &[u8]) {
     let length = content.len() as u8 + 1;
@@ -523,6 +626,16 @@ pub(crate) fn type_name(type_oid: pg_sys::Oid) -> String {
     // SAFETY: format_type_be works for any OID, and returns a C string.
     let name = unsafe { std::ffi::CStr::from_ptr(pg_sys::format_type_be(type_oid)) };
     name.to_string_lossy().into_owned()
+}
+
+/// Refuses an address that no index can hold.
+#[cold]
+fn refuse_address() -> ! {
+    refuse(
+        PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        "access method \"learned\" does not support IPv6 addresses".to_owned(),
+        "Use an index of access method \"btree\" for such values.",
+    )
 }
 
 /// Refuses an operator class.

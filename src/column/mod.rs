@@ -62,6 +62,9 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
     /// The pointers are valid, to a value of each column, as the core passes them to callbacks.
     unsafe fn key(&self, values: *const pg_sys::Datum, is_null: *const bool) -> Key<C>;
 
+    /// Whether making a key may raise an error: it calls the core for some values, or refuses them.
+    fn may_raise(&self) -> bool;
+
     /// Refuses a value that the index cannot hold.
     fn check_held(&self, key: Key<C>);
 
@@ -238,6 +241,11 @@ impl KeyColumns<Word> for Column {
     unsafe fn key(&self, values: *const pg_sys::Datum, is_null: *const bool) -> Key {
         // SAFETY: by contract.
         unsafe { if *is_null { self.null_key() } else { Key::value(self.code(*values)) } }
+    }
+
+    #[inline]
+    fn may_raise(&self) -> bool {
+        self.key_type.has_variable_width()
     }
 
     #[inline]

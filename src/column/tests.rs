@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use learned_index::key::{Key, Word};
 use learned_index::page::meta::{Identity, KeyColumn};
 use pgrx::prelude::*;
+use pgrx::varlena::varlena_to_byte_slice;
 
 use super::code::{IndexCode, with_code};
 use super::columns::{Columns, encode};
@@ -17,7 +18,7 @@ use crate::relation::OpenIndex;
 use crate::relation::tests::new_index;
 
 /// Values of each type, as SQL writes them, in no order.
-const VALUES: [(KeyType, &[&str]); 20] = [
+const VALUES: [(KeyType, &[&str]); 22] = [
     (KeyType::Int2, &["0", "-1", "1", "-32768", "32767", "4711"]),
     (KeyType::Int4, &["0", "-1", "1", "-2147483648", "2147483647"]),
     (KeyType::Int8, &["0", "-1", "1", "-9223372036854775808", "9223372036854775807"]),
@@ -42,24 +43,69 @@ const VALUES: [(KeyType, &[&str]); 20] = [
     (KeyType::TimeTz, &TIMETZS),
     (KeyType::Uuid, &UUIDS),
     (KeyType::Numeric(2), &NUMERICS),
+    (KeyType::Inet, &INETS),
+    (KeyType::Interval, &INTERVALS),
 ];
 
 /// Values that columns of some types cannot have, or that no index holds.
-const OTHERS: [(KeyType, &[&str]); 1] = [(
-    KeyType::Numeric(2),
-    &[
-        "0",
-        "0.005",
-        "-0.005",
-        "0.9951",
-        "1e16",
-        "-1e16",
-        "1e300",
-        "-1e-300",
-        "infinity",
-        "-infinity",
-    ],
-)];
+const OTHERS: [(KeyType, &[&str]); 3] = [
+    (KeyType::Inet, &["::/0", "::1.2.3.4", "ffff::/7"]),
+    (
+        KeyType::Interval,
+        &[
+            "178000000 years",
+            "-178000000 years",
+            "106751991 days 04:00:54.775805",
+            "-106751991 days -04:00:54.775806",
+            "106751991 days 04:00:54.775804",
+        ],
+    ),
+    (
+        KeyType::Numeric(2),
+        &[
+            "0",
+            "0.005",
+            "-0.005",
+            "0.9951",
+            "1e16",
+            "-1e16",
+            "1e300",
+            "-1e-300",
+            "infinity",
+            "-infinity",
+        ],
+    ),
+];
+
+const INETS: [&str; 13] = [
+    "0.0.0.0/0",
+    "255.255.255.255/0",
+    "128.0.0.0/1",
+    "0.0.0.0/32",
+    "10.0.0.0/8",
+    "10.1.2.3/8",
+    "10.0.0.0/16",
+    "10.0.0.0",
+    "10.1.2.3",
+    "10.1.2.3/31",
+    "127.255.255.255",
+    "255.255.255.254/31",
+    "255.255.255.255",
+];
+
+/// Some are equal, and not the same.
+const INTERVALS: [&str; 10] = [
+    "0",
+    "1 month",
+    "30 days",
+    "720 hours",
+    "-1 microsecond",
+    "1 year -360 days",
+    "-1 month 30 days 1 microsecond",
+    "106751991 days 04:00:54.775804",
+    "-106751991 days -04:00:54.775805",
+    "292000 years",
+];
 
 const NUMERICS: [&str; 10] = [
     "0.00",
@@ -149,7 +195,14 @@ fn same_bytes(key_type: KeyType, one: pg_sys::Datum, other: pg_sys::Datum) -> bo
     // SAFETY: the type exists, and both are values of it.
     unsafe {
         pg_sys::get_typlenbyval(key_type.oid(), &mut length, &mut by_value);
-        pg_sys::datum_image_eq(one, other, by_value, length.into())
+        if by_value {
+            return one.value() == other.value();
+        }
+        let [one, other] = [one, other].map(|value| match length {
+            -1 => varlena_to_byte_slice(value.cast_mut_ptr()),
+            _ => std::slice::from_raw_parts(value.cast_mut_ptr(), usize::from(length as u16)),
+        });
+        one == other
     }
 }
 
@@ -307,10 +360,19 @@ mod tests {
             let index = new_index(&format!(
                 "CREATE TABLE t ({columns}); CREATE INDEX i ON t USING learned ({keys})"
             ));
+            let equal = |key_type: KeyType, one: Option<pg_sys::Datum>, other| match (one, other) {
+                (Some(one), Some(other)) => compare(key_type, one, other).is_eq(),
+                _ => false,
+            };
+            // Of equal values one, so that the rows ascend.
             let values: Vec<_> = types
                 .iter()
                 .zip(&places)
-                .map(|(key_type, place)| in_order(*key_type, place.0, place.1))
+                .map(|(key_type, place)| {
+                    let mut values = in_order(*key_type, place.0, place.1);
+                    values.dedup_by(|one, other| equal(*key_type, *one, *other));
+                    values
+                })
                 .collect();
             let mut rows = Vec::new();
             for first in &values[0] {

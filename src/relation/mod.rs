@@ -249,13 +249,14 @@ impl OpenIndex {
 
     /// The type modifier of a key column, from 0; of a domain that of its base type.
     pub(crate) fn type_modifier(&self, column: usize) -> i32 {
-        // SAFETY: an open index has a description of its key columns, of types that exist.
-        unsafe {
-            let attribute = self.attribute(column);
-            let mut modifier = attribute.atttypmod;
-            pg_sys::getBaseTypeAndTypmod(attribute.atttypid, &mut modifier);
-            modifier
+        // SAFETY: an open index has a description of its key columns.
+        let attribute = unsafe { self.attribute(column) };
+        let mut modifier = attribute.atttypmod;
+        if attribute.atttypid != self.key_types()[column] {
+            // SAFETY: the type exists.
+            unsafe { pg_sys::getBaseTypeAndTypmod(attribute.atttypid, &mut modifier) };
         }
+        modifier
     }
 
     /// Its first page; `None` if it has no pages yet.

@@ -25,18 +25,23 @@ pub enum SqlType {
     Uuid,
     /// With three decimal places.
     Numeric,
+    Inet,
+    Interval,
+    /// `interval` again, with its values in other months and days.
+    Span,
     /// `numeric` with any number of decimal places, which no column of ours has.
     Decimal,
 }
 
 use SqlType::{
-    Bool, Char, Date, Decimal, Float4, Float8, Int2, Int4, Int8, Macaddr, Macaddr8, Money, Numeric,
-    Oid, PgLsn, Time, Timestamp, Timestamptz, Timetz, Uuid, Xid8,
+    Bool, Char, Date, Decimal, Float4, Float8, Inet, Int2, Int4, Int8, Interval, Macaddr, Macaddr8,
+    Money, Numeric, Oid, PgLsn, Span, Time, Timestamp, Timestamptz, Timetz, Uuid, Xid8,
 };
 
 /// A value: integers as they are, dates as days and times as microseconds since 2000-01-01 (or
-/// midnight), `i64::MIN` and `i64::MAX` for the infinities of dates and timestamps. Money is cents, a
-/// numeric thousandths, or millionths, with `i64::MAX` for NaN, and an unsigned number of 64 bits less 2^63; each half of a uuid is half of such a number,
+/// midnight), `i64::MIN` and `i64::MAX` for the infinities of dates and timestamps. Money is cents,
+/// a numeric thousandths or millionths, with `i64::MAX` for NaN. Addresses are counted with their
+/// masks. An unsigned number of 64 bits is less 2^63; each half of a uuid is half of such a number,
 /// twice. Of a time with a zone, each microsecond in UTC has four numbers, for zones from east to
 /// west.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +59,7 @@ const FARTHEST: i64 = 57_599;
 
 impl SqlType {
     /// Every indexable type.
-    pub const ALL: [SqlType; 20] = [
+    pub const ALL: [SqlType; 22] = [
         Int2,
         Int4,
         Int8,
@@ -75,6 +80,8 @@ impl SqlType {
         Timetz,
         Uuid,
         Numeric,
+        Inet,
+        Interval,
     ];
 
     /// The type's name in SQL.
@@ -101,6 +108,8 @@ impl SqlType {
             Uuid => "uuid",
             Numeric => "numeric(18,3)",
             Decimal => "numeric",
+            Inet => "inet",
+            Interval | Span => "interval",
         }
     }
 
@@ -132,6 +141,8 @@ impl SqlType {
             Uuid => &[Uuid],
             Numeric => &[Numeric, Decimal],
             Decimal => &[Decimal],
+            Inet => &[Inet],
+            Interval | Span => &[Interval, Span],
         }
     }
 
@@ -143,6 +154,11 @@ impl SqlType {
     /// Whether values are [`Key::Float`].
     pub fn is_float(self) -> bool {
         matches!(self, Float4 | Float8)
+    }
+
+    /// Whether keys of the access method tell all of a value, so that index-only scans return it.
+    pub fn is_returned(self) -> bool {
+        !self.is_float() && !matches!(self, Interval | Span)
     }
 
     /// The least and the greatest finite value of a type whose values are [`Key::Int`]. Of
@@ -163,6 +179,8 @@ impl SqlType {
                 (-farthest * ZONES, (DAY + farthest) * ZONES + ZONES - 1)
             }
             Numeric => (1 - 10i64.pow(18), 10i64.pow(18) - 1),
+            Inet => (0, (33 << 32) - 1),
+            Interval | Span => (i64::MIN + 3, i64::MAX - 3),
             Int8 | Money | Macaddr8 | PgLsn | Xid8 | Uuid | Float4 | Float8 | Decimal => {
                 (i64::MIN, i64::MAX)
             }
@@ -275,6 +293,9 @@ impl SqlType {
             Key::Int(number) => match self {
                 Numeric if number == i64::MAX => "NaN".to_owned(),
                 Numeric => decimal(number, 3),
+                Inet => network(number),
+                Interval => span(number, 0),
+                Span => span(number, number % 5 + 1),
                 Decimal if number == i64::MIN => "-Infinity".to_owned(),
                 Decimal if number == i64::MAX => "NaN".to_owned(),
                 Decimal => decimal(number, 6),
@@ -311,6 +332,31 @@ impl SqlType {
 
 fn unsigned(number: i64) -> u64 {
     number as u64 ^ 1 << 63
+}
+
+/// The networks and their addresses in order: those of a network, and then of its two halves, each
+/// with all that they have.
+fn network(mut number: i64) -> String {
+    let (mut address, mut length) = (0, 0);
+    loop {
+        let hosts = 1 << (32 - length);
+        if number < hosts {
+            return format!(
+                "{}/{length}",
+                std::net::Ipv4Addr::from_bits((address + number) as u32)
+            );
+        }
+        number -= hosts;
+        let half = (32 - length) << (31 - length);
+        address += (number / half) << (31 - length);
+        number %= half;
+        length += 1;
+    }
+}
+
+/// Microseconds, with months that are taken off again as days of the same length together.
+fn span(micros: i64, months: i64) -> String {
+    format!("{months} months {} days {micros} microseconds", -30 * months)
 }
 
 fn decimal(number: i64, places: usize) -> String {

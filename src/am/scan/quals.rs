@@ -315,7 +315,9 @@ pub(super) unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::
             }
         }
         // SAFETY: by contract.
-        (KeyType::Numeric(_), _) => unsafe { key_type.cut(value) },
+        (KeyType::Numeric(_) | KeyType::Inet | KeyType::Interval, _) => unsafe {
+            key_type.cut(value)
+        },
         // SAFETY: by contract.
         _ => Cut::at(unsafe { value_type.encode(value) }),
     }

@@ -214,7 +214,9 @@ mod tests {
             (KeyType::Uuid, KeyType::Float8),
             (KeyType::Bool, KeyType::TimeTz),
             (KeyType::Oid, KeyType::Macaddr8),
-            (KeyType::Numeric(2), KeyType::Int2),
+            (KeyType::Numeric(2), KeyType::Inet),
+            (KeyType::Interval, KeyType::Numeric(2)),
+            (KeyType::Inet, KeyType::Interval),
         ];
         for (number, (first, second)) in pairs.into_iter().enumerate() {
             let names = [first, second].map(column_type);

@@ -92,15 +92,14 @@ pub fn to_zoned_time(code: Word) -> (i64, i32) {
 
 const DAYS_PER_MONTH: i128 = 30;
 
-/// The code of `interval` as `interval_cmp_internal` of the core's timestamp.c orders them: by their
-/// spans, in which a month has 30 days and a day 24 hours. Values with the same span have the same
-/// code. Spans of more than 292,271 years have the codes of that, which [`is_span`] does not hold
-/// of, but for infinite ones.
+/// The code of `interval`. `interval_cmp_internal` of the core's timestamp.c compares spans, in
+/// which a month has 30 days and a day 24 hours. Values with the same span have the same code.
+/// Spans of more than 106,751,990 days have codes of which [`is_span`] does not hold.
 #[inline]
 pub const fn from_interval(time: i64, days: i32, months: i32) -> Word {
     let days = months as i128 * DAYS_PER_MONTH + days as i128;
     let span = days * (SECONDS_PER_DAY * USECS_PER_SECOND) as i128 + time as i128;
-    let (least, greatest) = (i64::MIN as i128 + 1, i64::MAX as i128 - 1);
+    let (least, greatest) = (i64::MIN as i128 + 2, i64::MAX as i128 - 2);
     match span {
         _ if span <= least => from_i64(least as i64),
         _ if span >= greatest => from_i64(greatest as i64),
@@ -108,11 +107,18 @@ pub const fn from_interval(time: i64, days: i32, months: i32) -> Word {
     }
 }
 
-/// Whether a code made by [`from_interval`] tells its span, or is one of the codes that are left
-/// for infinities, the least and the greatest.
+/// A value whose span is that of a code made by [`from_interval`]: microseconds, and days.
+#[inline]
+pub const fn to_interval(code: Word) -> (i64, i32) {
+    let (span, day) = (to_i64(code), SECONDS_PER_DAY * USECS_PER_SECOND);
+    (span % day, (span / day) as i32)
+}
+
+/// Whether a code made by [`from_interval`] tells its span, or is the least or the greatest, which
+/// are left for infinities. Those next to these are left too, as ends of ranges.
 #[inline]
 pub const fn is_span(code: Word) -> bool {
-    code != Word::MIN + 1 && code != Word::MAX - 1
+    code != Word::MIN + 2 && code != Word::MAX - 2
 }
 
 #[cfg(test)]
@@ -265,7 +271,10 @@ mod tests {
             let expected = span(near(a)).cmp(&span(near(b)));
             let both_beyond = !codes.into_iter().any(is_span);
             prop_assert!(far || !both_beyond);
-            prop_assert!(codes[0].cmp(&codes[1]) == expected || both_beyond && codes[0] == codes[1]);
+            let (time, days) = to_interval(codes[0]);
+            prop_assert_eq!(from_interval(time, days, 0), codes[0]);
+            let equal = codes[0] == codes[1];
+            prop_assert!(codes[0].cmp(&codes[1]) == expected || both_beyond && equal);
         }
 
         #[test]
