@@ -333,3 +333,39 @@ CREATE OPERATOR CLASS uuid_ops DEFAULT FOR TYPE pg_catalog.uuid USING learned FA
     FUNCTION 1 pg_catalog.uuid_cmp(pg_catalog.uuid, pg_catalog.uuid),
     FUNCTION 2 pg_catalog.uuid_sortsupport(pg_catalog.internal),
     FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+CREATE OPERATOR FAMILY numeric_ops USING learned;
+
+CREATE OPERATOR CLASS numeric_ops DEFAULT FOR TYPE pg_catalog.numeric USING learned FAMILY numeric_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.numeric_cmp(pg_catalog.numeric, pg_catalog.numeric),
+    FUNCTION 2 pg_catalog.numeric_sortsupport(pg_catalog.internal),
+    FUNCTION 3 pg_catalog.in_range(pg_catalog.numeric, pg_catalog.numeric, pg_catalog.numeric, pg_catalog.bool, pg_catalog.bool);
+
+CREATE OPERATOR FAMILY network_ops USING learned;
+
+-- Columns of cidr have it too, as in btree.
+CREATE OPERATOR CLASS inet_ops DEFAULT FOR TYPE pg_catalog.inet USING learned FAMILY network_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.network_cmp(pg_catalog.inet, pg_catalog.inet),
+    FUNCTION 2 pg_catalog.network_sortsupport(pg_catalog.internal),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+
+CREATE OPERATOR FAMILY interval_ops USING learned;
+
+CREATE OPERATOR CLASS interval_ops DEFAULT FOR TYPE pg_catalog.interval USING learned FAMILY interval_ops AS
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
+    FUNCTION 1 pg_catalog.interval_cmp(pg_catalog.interval, pg_catalog.interval),
+    FUNCTION 3 pg_catalog.in_range(pg_catalog.interval, pg_catalog.interval, pg_catalog.interval, pg_catalog.bool, pg_catalog.bool);

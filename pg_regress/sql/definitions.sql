@@ -81,7 +81,7 @@ DROP TABLE t;
 -- Domains, enums, arrays and ranges: by what they are made of.
 CREATE DOMAIN degrees AS float8 CHECK (VALUE BETWEEN -90 AND 90);
 CREATE DOMAIN label AS text;
-CREATE TABLE kinds (d degrees, l label, e int4[], r int4range, i interval, c regclass, x xid, b bytea);
+CREATE TABLE kinds (d degrees, l label, e int4[], r int4range, i bit(3), c regclass, x xid, b bytea);
 CREATE INDEX kinds_d ON kinds USING learned (d);
 INSERT INTO kinds (d) VALUES (12.5), (-3);
 INSERT INTO kinds (d) VALUES (91);

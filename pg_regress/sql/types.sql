@@ -2,7 +2,8 @@
 -- Types that few tables have as keys: an index has them in the order of a B-tree, and gives them back.
 SET client_min_messages = error;
 SET TimeZone = 'UTC';
-CREATE TABLE t (id int4, c "char", m money, a macaddr, e macaddr8, l pg_lsn, x xid8, z timetz, u uuid);
+CREATE TABLE t (id int4, c "char", m money, a macaddr, e macaddr8, l pg_lsn, x xid8, z timetz, u uuid,
+    n numeric(12, 3), i inet, d cidr, v interval);
 -- Each character; of the other types also both ends and the middle.
 INSERT INTO t SELECT g, (g - 128)::"char", (g * g * g - 2097152)::numeric::money,
     ('00:00:00:00:00:' || lpad(to_hex(g), 2, '0'))::macaddr,
@@ -10,20 +11,23 @@ INSERT INTO t SELECT g, (g - 128)::"char", (g * g * g - 2097152)::numeric::money
     (to_hex(g * 8388608::int8) || '/' || to_hex(g * 16777216::int8))::pg_lsn,
     (g * 72057594037927936::numeric)::text::xid8,
     (('12:00Z'::timetz + g % 7 * interval '1 hour') AT TIME ZONE ((g % 31 - 15) * interval '59 minutes')),
-    (repeat('00', 7) || lpad(to_hex(g), 2, '0') || lpad(to_hex(g * 37 % 256), 2, '0') || repeat('00', 7))::uuid
+    (repeat('00', 7) || lpad(to_hex(g), 2, '0') || lpad(to_hex(g * 37 % 256), 2, '0') || repeat('00', 7))::uuid,
+    (g * g * g - 2097152) / 8.0, '10.0.0.0'::inet + (g::int8 << g / 16) - 1,
+    set_masklen('255.255.0.0'::cidr, 1 + g / 8) , (g * g * g - 2097152) * interval '1 hour 0.001 seconds'
 FROM generate_series(0, 255) g;
 INSERT INTO t VALUES
-    (256, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+    (256, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
     (257, 'x', '-92233720368547758.08', '00:00:00:00:00:00', '00:00:00:00:00:00:00:00', '0/0', '0', '00:00+15:59:59',
-     '00000000-0000-0000-0000-000000000000'),
+     '00000000-0000-0000-0000-000000000000', '-999999999.999', '0.0.0.0/0', '0.0.0.0/0', '-106751990 days'),
     (258, 'x', '92233720368547758.07', 'ff:ff:ff:ff:ff:ff', 'ff:ff:ff:ff:ff:ff:ff:ff', 'FFFFFFFF/FFFFFFFF',
-     '18446744073709551615', '24:00-15:59:59', 'ffffffff-ffff-ffff-ffff-ffffffffffff'),
+     '18446744073709551615', '24:00-15:59:59', 'ffffffff-ffff-ffff-ffff-ffffffffffff', '999999999.999', '255.255.255.255',
+     '255.255.255.255', '106751990 days'),
     (259, 'x', '0', '7f:ff:ff:00:00:01', '7f:ff:ff:ff:ff:ff:ff:ff', '7FFFFFFF/FFFFFFFF', '9223372036854775807', '24:00Z',
-     '7fffffff-ffff-ffff-ffff-ffffffffffff'),
+     '7fffffff-ffff-ffff-ffff-ffffffffffff', 'NaN', '127.255.255.255/1', '127.255.255.255', '-1 microsecond'),
     (260, 'x', '0', '80:00:00:00:00:00', '80:00:00:00:00:00:00:00', '80000000/0', '9223372036854775808', '00:00Z',
-     '80000000-0000-0000-0000-000000000000'),
+     '80000000-0000-0000-0000-000000000000', '0', '128.0.0.0/1', '128.0.0.0/1', '1 microsecond'),
     (261, 'x', '0', '00:00:01:ff:ff:ff', '00:00:00:01:ff:ff:ff:ff', '0/FFFFFFFF', '4294967295', '00:00:00.000001-00:00:01',
-     '00000000-0000-0000-ffff-ffffffffffff');
+     '00000000-0000-0000-ffff-ffffffffffff', '-0.001', '127.255.255.255/0', '0.0.0.0/1', '1 month');
 ANALYZE t;
 
 -- The keys that a condition selects, in order: by a sequential scan, an index-only scan and a bitmap scan.
@@ -59,7 +63,7 @@ BEGIN
     DROP INDEX t_k;
 END $$;
 SELECT k, direction, learned.*, learned = btree AS as_btree
-FROM unnest('{c,m,a,e,l,x,z,u}'::name[]) k, unnest('{ASC,DESC NULLS LAST,NULLS FIRST,DESC}'::text[]) direction,
+FROM unnest('{c,m,a,e,l,x,z,u,n,i,d,v}'::name[]) k, unnest('{ASC,DESC NULLS LAST,NULLS FIRST,DESC}'::text[]) direction,
      compared('learned', k, direction) learned, compared('btree', k, direction) btree;
 DROP FUNCTION compared, answers;
 

@@ -255,6 +255,24 @@ unsafe fn scan_table<C: IndexCode>(
 }
 
 impl<C: IndexCode> Build<C> {
+    /// The key of a row, and whether it may be a duplicate.
+    ///
+    /// # Safety
+    /// As [`add_row`].
+    #[inline(always)]
+    unsafe fn key(
+        &self,
+        values: *mut pg_sys::Datum,
+        is_null: *mut bool,
+        alive: bool,
+    ) -> (Key<C>, bool) {
+        // SAFETY: by contract.
+        unsafe {
+            let key = self.columns.key(values, is_null);
+            (key, alive && !(self.nulls_distinct && has_null::<C>(is_null, &self.columns)))
+        }
+    }
+
     /// Hands the rows that wait over to the loader.
     fn load_rows(&mut self) {
         for (code, tid, alive) in self.rows.drain(..) {
@@ -277,7 +295,7 @@ impl<C: IndexCode> Build<C> {
 /// Adds one row to the index that is being built.
 ///
 /// Most rows only wait: that needs none of the guards that pgrx puts around a callback, since
-/// nothing on the way panics or calls the server.
+/// nothing on the way panics or calls the server, but for types of variable width.
 unsafe extern "C-unwind" fn add_row<C: IndexCode>(
     _index: pg_sys::Relation,
     tid: pg_sys::ItemPointer,
@@ -289,15 +307,43 @@ unsafe extern "C-unwind" fn add_row<C: IndexCode>(
     // SAFETY: the core passes a value for each column, and the state that scan_table gave it.
     unsafe {
         let build = &mut *state.cast::<Build<C>>();
-        let Key { class, code } = build.columns.key(values, is_null);
+        if build.columns.may_raise() {
+            return add_guarded::<C>(tid, values, is_null, alive, state);
+        }
+        let (Key { class, code }, alive) = build.key(values, is_null, alive);
         if class != NullClass::Value {
             return add_null::<C>(tid, alive, state);
         }
-        let alive = alive && !(build.nulls_distinct && has_null::<C>(is_null, &build.columns));
         // There is room for it: the callback that adds the last one makes room.
         build.rows.push((code, heap_tid(&*tid), alive));
         if build.rows.len() == build.rows.capacity() {
             load_rows::<C>(state);
+        }
+    }
+}
+
+/// [`add_row`] where making a key may raise an error.
+///
+/// # Safety
+/// As [`add_row`].
+#[pg_guard]
+unsafe extern "C-unwind" fn add_guarded<C: IndexCode>(
+    tid: pg_sys::ItemPointer,
+    values: *mut pg_sys::Datum,
+    is_null: *mut bool,
+    alive: bool,
+    state: *mut c_void,
+) {
+    // SAFETY: by contract.
+    unsafe {
+        let build = &mut *state.cast::<Build<C>>();
+        let (Key { class, code }, alive) = build.key(values, is_null, alive);
+        if class != NullClass::Value {
+            return build.load_null(heap_tid(&*tid), alive);
+        }
+        build.rows.push((code, heap_tid(&*tid), alive));
+        if build.rows.len() == build.rows.capacity() {
+            build.load_rows();
         }
     }
 }

@@ -59,7 +59,7 @@ mod tests {
     #[pg_test]
     fn operator_classes_of_the_extension_are_valid() {
         let valid = Spi::get_one::<bool>(
-            "SELECT bool_and(amvalidate(c.oid)) AND count(*) = 19 FROM pg_opclass c
+            "SELECT bool_and(amvalidate(c.oid)) AND count(*) = 22 FROM pg_opclass c
              JOIN pg_am a ON a.oid = c.opcmethod WHERE a.amname = 'learned'",
         );
         assert_eq!(valid, Ok(Some(true)));

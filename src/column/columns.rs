@@ -21,7 +21,7 @@ use pgrx::prelude::*;
 
 use super::KeyColumns;
 use super::included::{Included, Refused, included_in, refuse_included_type, words_of_all};
-use super::key_type::{KeyType, StoredValue, bytes, refuse_type};
+use super::key_type::{KeyType, StoredValue, bytes};
 use super::number::Numbers;
 use super::tuple::{Field, ReturnedTuple};
 use crate::relation::OpenIndex;
@@ -70,6 +70,8 @@ pub(crate) struct Columns<const L: usize> {
     included: Included,
     /// Whether there are values that the index cannot hold.
     refuses: bool,
+    /// See [`KeyColumns::may_raise`].
+    may_raise: bool,
 }
 
 /// How many words the columns of a key take.
@@ -219,7 +221,9 @@ impl Part {
         use KeyType as T;
         let key_type = self.key_type;
         let (sign, left, big_endian) = match key_type {
-            T::Float4 | T::Float8 | T::TimeTz => return None,
+            T::Float4 | T::Float8 | T::TimeTz | T::Numeric(_) | T::Inet | T::Interval => {
+                return None;
+            }
             T::Oid | T::Bool | T::Char | T::PgLsn | T::Xid8 => (0, 0, false),
             T::Macaddr => (0, 16, true),
             T::Macaddr8 | T::Uuid => (0, 0, true),
@@ -234,7 +238,7 @@ impl Part {
         };
         let spare = self.nulls == Nulls::Spare;
         Some(Field {
-            layout: key_type.layout(),
+            layout: key_type.layout()?,
             at: self.at,
             // Without NULL, and without infinities, which are moved in another way.
             between: match (spare, key_type.moved_by()) {
@@ -332,7 +336,8 @@ impl<const L: usize> Columns<L> {
             at = part.end() + if at == 0 { left_over } else { 0 };
         }
         let refuses = columns.iter().any(|(key_type, _)| !key_type.holds_all());
-        Some(Columns { count: columns.len(), parts, included, refuses })
+        let may_raise = columns.iter().any(|(key_type, _)| key_type.has_variable_width());
+        Some(Columns { count: columns.len(), parts, included, refuses, may_raise })
     }
 
     /// How the tuples of most codes are made: of all columns, or none.
@@ -370,9 +375,7 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
         let mut columns = [(KeyType::Int2, NO_COLUMN); MOST_COLUMNS];
         let columns = &mut columns[..count];
         for (number, column) in columns.iter_mut().enumerate() {
-            let (type_oid, compare) = index.column_order(number);
-            let key_type =
-                KeyType::with_order(type_oid, compare).unwrap_or_else(|| refuse_type(type_oid));
+            let key_type = super::key_type_of::<[Word; L]>(index, number);
             *column = (key_type, super::key_column(index, number, key_type));
         }
         let included = included_in(index).unwrap_or_else(|refused| match refused {
@@ -446,6 +449,11 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
     }
 
     #[inline]
+    fn may_raise(&self) -> bool {
+        self.may_raise
+    }
+
+    #[inline]
     fn check_held(&self, key: Key<[Word; L]>) {
         if !self.refuses || key.class != NullClass::Value {
             return;
@@ -497,7 +505,7 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
             *value = part.words_of(part.take(code)).map(|words| {
                 let mut stored = StoredValue::default();
                 store(part.key_type, words, &mut stored);
-                (part.key_type.layout(), stored)
+                (part.key_type.layout_of(&stored), stored)
             });
         }
         let mut count = self.count;
@@ -516,9 +524,10 @@ fn refuse_width(what: std::fmt::Arguments<'_>) -> ! {
         format!("access method \"learned\" does not support {what}"),
         &format!(
             "At most {MOST_WORDS} words are supported. A uuid takes two, other types one; bigint, \
-             money, macaddr8, pg_lsn, xid8 and uuid take one more unless they are the index's only \
-             column. Included columns take one, or two beyond 8 bytes, and those of 8 bytes or \
-             more take another one together. Index fewer columns, or use access method \"btree\"."
+             money, cidr, inet, macaddr8, pg_lsn, xid8 and uuid take one more unless they are the \
+             index's only column. Included columns take one, or two beyond 8 bytes, and those of 8 \
+             bytes or more take another one together. Index fewer columns, or use access method \
+             \"btree\"."
         ),
     )
 }

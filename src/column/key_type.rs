@@ -4,58 +4,71 @@ use std::ffi::c_char;
 
 use learned_index::key::Word;
 use learned_index::key::code::{
-    from_f64, from_i64, from_zoned_time, is_zoned_time, to_f64, to_i64, to_zoned_time,
+    from_f64, from_i64, from_interval, from_zoned_time, is_span, is_zoned_time, to_f64, to_i64,
+    to_interval, to_zoned_time,
 };
+use learned_index::key::cut::{Cut, after_finite_timestamps, before_finite_timestamps};
+use learned_index::key::inet;
+use learned_index::key::numeric::{self, GREATEST_SCALE, MOST_DIGITS};
 use pgrx::prelude::*;
+use pgrx::varlena::{varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, varlena_to_byte_slice};
 
 use crate::report::refuse;
 
-/// A type that a learned index can be built on. The numbers are stored in the metapage.
+/// A type that a learned index can be built on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum KeyType {
-    Int2 = 1,
-    Int4 = 2,
-    Int8 = 3,
-    Oid = 4,
-    Float4 = 5,
-    Float8 = 6,
-    Date = 7,
-    Time = 8,
-    Timestamp = 9,
-    TimestampTz = 10,
-    Bool = 11,
-    Char = 12,
-    Money = 13,
-    Macaddr = 14,
-    Macaddr8 = 15,
-    PgLsn = 16,
-    Xid8 = 17,
-    TimeTz = 18,
-    Uuid = 19,
+    Int2,
+    Int4,
+    Int8,
+    Oid,
+    Float4,
+    Float8,
+    Date,
+    Time,
+    Timestamp,
+    TimestampTz,
+    Bool,
+    Char,
+    Money,
+    Macaddr,
+    Macaddr8,
+    PgLsn,
+    Xid8,
+    TimeTz,
+    Uuid,
+    /// `numeric` with this scale, which is a type of its own for each.
+    Numeric(u8),
+    /// With IPv4 addresses, and `cidr`, which is stored like it.
+    Inet,
+    Interval,
 }
 
-/// All of them, with the comparison function of their btree operator class.
-pub(super) const KEY_TYPES: [(KeyType, pg_sys::Oid, u32); 19] = [
-    (KeyType::Int2, pg_sys::INT2OID, pg_sys::F_BTINT2CMP),
-    (KeyType::Int4, pg_sys::INT4OID, pg_sys::F_BTINT4CMP),
-    (KeyType::Int8, pg_sys::INT8OID, pg_sys::F_BTINT8CMP),
-    (KeyType::Oid, pg_sys::OIDOID, pg_sys::F_BTOIDCMP),
-    (KeyType::Float4, pg_sys::FLOAT4OID, pg_sys::F_BTFLOAT4CMP),
-    (KeyType::Float8, pg_sys::FLOAT8OID, pg_sys::F_BTFLOAT8CMP),
-    (KeyType::Date, pg_sys::DATEOID, pg_sys::F_DATE_CMP),
-    (KeyType::Time, pg_sys::TIMEOID, pg_sys::F_TIME_CMP),
-    (KeyType::Timestamp, pg_sys::TIMESTAMPOID, pg_sys::F_TIMESTAMP_CMP),
-    (KeyType::TimestampTz, pg_sys::TIMESTAMPTZOID, pg_sys::F_TIMESTAMPTZ_CMP),
-    (KeyType::Bool, pg_sys::BOOLOID, pg_sys::F_BTBOOLCMP),
-    (KeyType::Char, pg_sys::CHAROID, pg_sys::F_BTCHARCMP),
-    (KeyType::Money, pg_sys::MONEYOID, pg_sys::F_CASH_CMP),
-    (KeyType::Macaddr, pg_sys::MACADDROID, pg_sys::F_MACADDR_CMP),
-    (KeyType::Macaddr8, pg_sys::MACADDR8OID, pg_sys::F_MACADDR8_CMP),
-    (KeyType::PgLsn, pg_sys::PG_LSNOID, pg_sys::F_PG_LSN_CMP),
-    (KeyType::Xid8, pg_sys::XID8OID, pg_sys::F_XID8CMP),
-    (KeyType::TimeTz, pg_sys::TIMETZOID, pg_sys::F_TIMETZ_CMP),
-    (KeyType::Uuid, pg_sys::UUIDOID, pg_sys::F_UUID_CMP),
+/// All of them, with the number that stands for them in metapages, and the comparison function of
+/// their btree operator class. `numeric` with other scales has the next numbers.
+pub(super) const KEY_TYPES: [(KeyType, u8, pg_sys::Oid, u32); 22] = [
+    (KeyType::Int2, 1, pg_sys::INT2OID, pg_sys::F_BTINT2CMP),
+    (KeyType::Int4, 2, pg_sys::INT4OID, pg_sys::F_BTINT4CMP),
+    (KeyType::Int8, 3, pg_sys::INT8OID, pg_sys::F_BTINT8CMP),
+    (KeyType::Oid, 4, pg_sys::OIDOID, pg_sys::F_BTOIDCMP),
+    (KeyType::Float4, 5, pg_sys::FLOAT4OID, pg_sys::F_BTFLOAT4CMP),
+    (KeyType::Float8, 6, pg_sys::FLOAT8OID, pg_sys::F_BTFLOAT8CMP),
+    (KeyType::Date, 7, pg_sys::DATEOID, pg_sys::F_DATE_CMP),
+    (KeyType::Time, 8, pg_sys::TIMEOID, pg_sys::F_TIME_CMP),
+    (KeyType::Timestamp, 9, pg_sys::TIMESTAMPOID, pg_sys::F_TIMESTAMP_CMP),
+    (KeyType::TimestampTz, 10, pg_sys::TIMESTAMPTZOID, pg_sys::F_TIMESTAMPTZ_CMP),
+    (KeyType::Bool, 11, pg_sys::BOOLOID, pg_sys::F_BTBOOLCMP),
+    (KeyType::Char, 12, pg_sys::CHAROID, pg_sys::F_BTCHARCMP),
+    (KeyType::Money, 13, pg_sys::MONEYOID, pg_sys::F_CASH_CMP),
+    (KeyType::Macaddr, 14, pg_sys::MACADDROID, pg_sys::F_MACADDR_CMP),
+    (KeyType::Macaddr8, 15, pg_sys::MACADDR8OID, pg_sys::F_MACADDR8_CMP),
+    (KeyType::PgLsn, 16, pg_sys::PG_LSNOID, pg_sys::F_PG_LSN_CMP),
+    (KeyType::Xid8, 17, pg_sys::XID8OID, pg_sys::F_XID8CMP),
+    (KeyType::TimeTz, 18, pg_sys::TIMETZOID, pg_sys::F_TIMETZ_CMP),
+    (KeyType::Uuid, 19, pg_sys::UUIDOID, pg_sys::F_UUID_CMP),
+    (KeyType::Numeric(0), 20, pg_sys::NUMERICOID, pg_sys::F_NUMERIC_CMP),
+    (KeyType::Inet, 39, pg_sys::INETOID, pg_sys::F_NETWORK_CMP),
+    (KeyType::Interval, 40, pg_sys::INTERVALOID, pg_sys::F_INTERVAL_CMP),
 ];
 
 /// The words that the ends of a type have whose NULLs are in their place.
@@ -68,19 +81,33 @@ pub(crate) type StoredValue = [u8; 16];
 /// What a HINT says about types.
 pub(crate) const SUPPORTED_TYPES: &str = "Supported types are boolean, \"char\", smallint, \
      integer, bigint, money, oid, real, double precision, date, time, time with time zone, \
-     timestamp, timestamp with time zone, macaddr, macaddr8, pg_lsn, uuid and xid8, with \
-     their default operator classes.";
+     timestamp, timestamp with time zone, interval, numeric with a precision of at most 18, cidr \
+     and inet with IPv4 addresses, macaddr, macaddr8, pg_lsn, uuid and xid8, with their default \
+     operator classes.";
 
 impl KeyType {
-    /// The key type of a SQL type, if it has codes.
+    /// The key type of a SQL type, if it has codes; of `numeric` that of integers.
     pub(crate) fn of_type(type_oid: pg_sys::Oid) -> Option<KeyType> {
-        KEY_TYPES.iter().find(|(_, oid, _)| *oid == type_oid).map(|(key_type, ..)| *key_type)
+        let known = KEY_TYPES.iter().find(|(_, _, oid, _)| *oid == type_oid);
+        known.map(|(key_type, ..)| *key_type)
+    }
+
+    /// The key type of `numeric` with a type modifier, if its values have codes.
+    pub(crate) fn of_numeric(modifier: i32) -> Option<KeyType> {
+        let (precision, scale) = precision_and_scale(modifier)?;
+        let scale = u8::try_from(scale).ok().filter(|scale| *scale <= GREATEST_SCALE)?;
+        (precision <= MOST_DIGITS.into()).then_some(KeyType::Numeric(scale))
     }
 
     /// The SQL type.
     pub(crate) fn oid(self) -> pg_sys::Oid {
-        let known = KEY_TYPES.iter().find(|(key_type, ..)| *key_type == self);
-        known.map_or(pg_sys::InvalidOid, |(_, oid, _)| *oid)
+        let known = KEY_TYPES.iter().find(|(key_type, ..)| *key_type == self.whatever_scale());
+        known.map_or(pg_sys::InvalidOid, |(_, _, oid, _)| *oid)
+    }
+
+    /// What stands for it among [`KEY_TYPES`].
+    fn whatever_scale(self) -> KeyType {
+        if let KeyType::Numeric(_) = self { KeyType::Numeric(0) } else { self }
     }
 
     /// The type as which a value is to be read that is compared with keys of this type: one of the
@@ -94,12 +121,12 @@ impl KeyType {
     /// Of a type that is stored as one of ours, as domains and regclass are.
     #[cold]
     fn of_coercible_value(self, type_oid: pg_sys::Oid) -> Option<KeyType> {
-        let own = KEY_TYPES.iter().filter(|(known, ..)| *known == self);
+        let own = KEY_TYPES.iter().filter(|(known, ..)| *known == self.whatever_scale());
         let others = KEY_TYPES.iter().filter(|(known, ..)| known.compares_with(self));
         let mut candidates = own.chain(others);
         // SAFETY: looks in the catalogs, within a transaction.
         let found =
-            candidates.find(|(_, oid, _)| unsafe { pg_sys::IsBinaryCoercible(type_oid, *oid) });
+            candidates.find(|(_, _, oid, _)| unsafe { pg_sys::IsBinaryCoercible(type_oid, *oid) });
         found.map(|(key_type, ..)| *key_type)
     }
 
@@ -124,26 +151,35 @@ impl KeyType {
             | KeyType::PgLsn
             | KeyType::Xid8
             | KeyType::TimeTz
-            | KeyType::Uuid => self,
+            | KeyType::Uuid
+            | KeyType::Numeric(_)
+            | KeyType::Inet
+            | KeyType::Interval => self.whatever_scale(),
         }
     }
 
     /// The key type of a SQL type, if its codes have the order of this comparison function.
     pub(crate) fn with_order(type_oid: pg_sys::Oid, compare: pg_sys::Oid) -> Option<KeyType> {
-        let known = KEY_TYPES
-            .iter()
-            .find(|(_, oid, function)| *oid == type_oid && pg_sys::Oid::from(*function) == compare);
+        let known = KEY_TYPES.iter().find(|(_, _, oid, function)| {
+            *oid == type_oid && pg_sys::Oid::from(*function) == compare
+        });
         known.map(|(key_type, ..)| *key_type)
     }
 
     /// The key type with a stored number.
     pub(crate) fn of_number(number: u8) -> Option<KeyType> {
-        KEY_TYPES.iter().map(|(key_type, ..)| *key_type).find(|known| known.number() == number)
+        let mut known = KEY_TYPES.iter().map(|(key_type, ..)| *key_type);
+        known.find(|known| known.number() == number).or_else(|| {
+            let scale = number.checked_sub(KeyType::Numeric(0).number())?;
+            (scale <= GREATEST_SCALE).then_some(KeyType::Numeric(scale))
+        })
     }
 
     /// The number that is stored.
     pub(crate) fn number(self) -> u8 {
-        self as u8
+        let known = KEY_TYPES.iter().find(|(key_type, ..)| *key_type == self.whatever_scale());
+        let scale = if let KeyType::Numeric(scale) = self { scale } else { 0 };
+        known.map_or(0, |(_, number, ..)| number + scale)
     }
 
     /// The code of a value of this type, if that is a word.
@@ -167,10 +203,15 @@ impl KeyType {
             KeyType::PgLsn | KeyType::Xid8 => bits,
             KeyType::Float4 => from_f64(f32::from_bits(bits as u32).into()),
             KeyType::Float8 => from_f64(f64::from_bits(bits)),
-            // SAFETY: by contract.
-            KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz => unsafe {
-                self.encode_referenced(value)
-            },
+            KeyType::Macaddr
+            | KeyType::Macaddr8
+            | KeyType::TimeTz
+            | KeyType::Numeric(_)
+            | KeyType::Inet
+            | KeyType::Interval => {
+                // SAFETY: by contract.
+                unsafe { self.encode_referenced(value) }
+            }
             KeyType::Uuid => not_a_word(),
         }
     }
@@ -191,11 +232,45 @@ impl KeyType {
                     Word::from_be_bytes([0, 0, a, b, c, d, e, f])
                 }
                 KeyType::Macaddr8 => Word::from_be_bytes(bytes(value)),
+                KeyType::Numeric(scale) => content(value, |stored| numeric::code_of(stored, scale)),
+                KeyType::Inet => {
+                    content(value, ipv4).map_or_else(|| refuse_address(), inet::from_ipv4)
+                }
+                KeyType::Interval => {
+                    let (time, days, months) = parts_of_interval(value);
+                    match (time, days, months) {
+                        FOREVER if HAS_INFINITE_INTERVALS => Word::MAX,
+                        BEFORE_ALL if HAS_INFINITE_INTERVALS => Word::MIN,
+                        _ => from_interval(time, days, months),
+                    }
+                }
                 _ => {
                     let [a, b, c, d, e, f, g, h, zone @ ..] = bytes::<12>(value);
                     let time = i64::from_ne_bytes([a, b, c, d, e, f, g, h]);
                     from_zoned_time(time, i32::from_ne_bytes(zone))
                 }
+            }
+        }
+    }
+
+    /// Where a value of the same family falls among the codes of a type that has no code for each
+    /// of these.
+    ///
+    /// # Safety
+    /// The Datum is one of a type of the family.
+    pub(crate) unsafe fn cut(self, value: pg_sys::Datum) -> Cut {
+        // SAFETY: by contract.
+        unsafe {
+            match self {
+                KeyType::Numeric(scale) => content(value, |stored| numeric::among(stored, scale)),
+                // IPv6 addresses are behind all others.
+                KeyType::Inet => content(value, ipv4)
+                    .map_or(Cut::behind_all(), |value| Cut::at(inet::from_ipv4(value))),
+                _ => match self.encode(value) {
+                    code if self.holds(code) => Cut::at(code),
+                    code if code > from_i64(0) => after_finite_timestamps(),
+                    _ => before_finite_timestamps(),
+                },
             }
         }
     }
@@ -217,7 +292,12 @@ impl KeyType {
             KeyType::PgLsn | KeyType::Xid8 => put(place, code.to_ne_bytes()),
             KeyType::Float4 => put(place, (to_f64(code) as f32).to_ne_bytes()),
             KeyType::Float8 => put(place, to_f64(code).to_ne_bytes()),
-            KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz => {
+            KeyType::Macaddr
+            | KeyType::Macaddr8
+            | KeyType::TimeTz
+            | KeyType::Numeric(_)
+            | KeyType::Inet
+            | KeyType::Interval => {
                 self.store_referenced(code, place);
             }
             KeyType::Uuid => not_a_word(),
@@ -231,6 +311,26 @@ impl KeyType {
             // Without the two highest bytes.
             KeyType::Macaddr => put(place, (code << 16).to_be_bytes()),
             KeyType::Macaddr8 => put(place, code.to_be_bytes()),
+            KeyType::Numeric(scale) => {
+                let (bytes, length) = numeric::to_bytes(code, scale);
+                put_short(place, &bytes[..length]);
+            }
+            KeyType::Inet => {
+                let inet::Ipv4 { address, length } = inet::to_ipv4(code);
+                let [a, b, c, d] = address.to_be_bytes();
+                put_short(place, &[FAMILY_IPV4, length, a, b, c, d]);
+            }
+            KeyType::Interval => {
+                let (time, days) = to_interval(code);
+                let (time, days, months) = match code {
+                    Word::MAX if HAS_INFINITE_INTERVALS => FOREVER,
+                    Word::MIN if HAS_INFINITE_INTERVALS => BEFORE_ALL,
+                    _ => (time, days, 0),
+                };
+                put(place, time.to_ne_bytes());
+                place[8..12].copy_from_slice(&days.to_ne_bytes());
+                place[12..].copy_from_slice(&months.to_ne_bytes());
+            }
             _ => {
                 let (time, zone) = to_zoned_time(code);
                 put(place, time.to_ne_bytes());
@@ -258,7 +358,12 @@ impl KeyType {
             | KeyType::Timestamp
             | KeyType::TimestampTz
             | KeyType::Money => pg_sys::Datum::from(number),
-            KeyType::Macaddr | KeyType::Macaddr8 | KeyType::TimeTz => {
+            KeyType::Macaddr
+            | KeyType::Macaddr8
+            | KeyType::TimeTz
+            | KeyType::Numeric(_)
+            | KeyType::Inet
+            | KeyType::Interval => {
                 let mut stored = StoredValue::default();
                 self.store_referenced(code, &mut stored);
                 KeyType::in_memory(stored)
@@ -294,6 +399,7 @@ impl KeyType {
                 | KeyType::PgLsn
                 | KeyType::Xid8
                 | KeyType::Uuid
+                | KeyType::Inet
         )
     }
 
@@ -332,9 +438,15 @@ impl KeyType {
         )
     }
 
-    /// Length and alignment of its values in a tuple, in bytes.
-    pub(super) fn layout(self) -> (usize, usize) {
-        match self {
+    /// Whether its values have different lengths, and may be stored elsewhere or compressed.
+    #[inline]
+    pub(super) fn has_variable_width(self) -> bool {
+        matches!(self, KeyType::Numeric(_) | KeyType::Inet)
+    }
+
+    /// Length and alignment of its values in a tuple, in bytes; `None` if they vary.
+    pub(super) fn layout(self) -> Option<(usize, usize)> {
+        Some(match self {
             KeyType::Bool | KeyType::Char => (1, 1),
             KeyType::Int2 => (2, 2),
             KeyType::Int4 | KeyType::Oid | KeyType::Float4 | KeyType::Date => (4, 4),
@@ -350,32 +462,73 @@ impl KeyType {
             KeyType::Macaddr8 => (8, 4),
             KeyType::TimeTz => (12, 8),
             KeyType::Uuid => (16, 1),
-        }
+            KeyType::Interval => (16, 8),
+            KeyType::Numeric(_) | KeyType::Inet => return None,
+        })
+    }
+
+    /// Length and alignment of a value, by the bytes that [`KeyType::store`] writes.
+    pub(super) fn layout_of(self, stored: &StoredValue) -> (usize, usize) {
+        self.layout().unwrap_or((short_length(stored), 1))
     }
 
     /// Refuses a value that an index cannot hold, by its code: see [`KeyType::holds`].
     #[inline]
     pub(super) fn check_held(self, code: Word) {
         if !self.holds(code) {
-            refuse_value();
+            self.refuse_value();
         }
     }
 
     /// Whether the value of a code can be in an index: the code tells it from all others.
     #[inline]
     pub(crate) fn holds(self, code: Word) -> bool {
-        self.holds_all() || is_zoned_time(code)
+        match self {
+            KeyType::TimeTz => is_zoned_time(code),
+            KeyType::Numeric(_) => numeric::has_value(code),
+            KeyType::Interval => is_span(code),
+            _ => true,
+        }
     }
 
     /// Whether those of all codes can.
     #[inline]
     pub(super) fn holds_all(self) -> bool {
-        self != KeyType::TimeTz
+        !matches!(self, KeyType::TimeTz | KeyType::Numeric(_) | KeyType::Interval)
     }
 
-    /// Whether a code tells all of its value. The codes of floats do not tell 0 from -0.
+    /// Whether a code tells all of its value. The codes of floats do not tell 0 from -0, and those
+    /// of intervals not a month from 30 days.
     pub(crate) fn decodes_exactly(self) -> bool {
-        !matches!(self, KeyType::Float4 | KeyType::Float8)
+        !matches!(self, KeyType::Float4 | KeyType::Float8 | KeyType::Interval)
+    }
+
+    /// Refuses a value that no index can hold: see [`KeyType::holds`].
+    #[cold]
+    fn refuse_value(self) -> ! {
+        match self {
+            KeyType::Numeric(scale) => refuse(
+                PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+                "numeric out of range for access method \"learned\"".to_owned(),
+                &format!(
+                    "The index was built for numbers of at most {MOST_DIGITS} digits, {scale} of \
+                     them behind the decimal point. Drop it, or use an index of access method \
+                     \"btree\" for such values."
+                ),
+            ),
+            KeyType::Interval => refuse(
+                PgSqlErrorCode::ERRCODE_INTERVAL_FIELD_OVERFLOW,
+                "interval out of range for access method \"learned\"".to_owned(),
+                "It is longer than 106,751,990 days. Use an index of access method \"btree\" for \
+                 such values.",
+            ),
+            _ => refuse(
+                PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
+                "time with time zone out of range for access method \"learned\"".to_owned(),
+                "Its time zone is more than 813 days from UTC. Use an index of access method \
+                 \"btree\" for such values.",
+            ),
+        }
     }
 }
 
@@ -400,6 +553,74 @@ fn put<const N: usize>(place: &mut StoredValue, bytes: [u8; N]) {
     place[..N].copy_from_slice(&bytes);
 }
 
+/// Reads what a value of variable width has behind its length, wherever it is stored.
+///
+/// # Safety
+/// The Datum is one of such a type.
+unsafe fn content<T>(value: pg_sys::Datum, read: impl FnOnce(&[u8]) -> T) -> T {
+    let stored = value.cast_mut_ptr::<pg_sys::varlena>();
+    // SAFETY: by contract. What the core made of a value that is elsewhere or compressed, which
+    // values in tables hardly ever are, is freed.
+    unsafe {
+        let is_plain = varatt_is_4b_u(stored) || varatt_is_1b(stored) && !varatt_is_1b_e(stored);
+        let plain = if is_plain { stored } else { pg_sys::pg_detoast_datum_packed(stored) };
+        let found = read(varlena_to_byte_slice(plain));
+        if plain != stored {
+            pg_sys::pfree(plain.cast());
+        }
+        found
+    }
+}
+
+/// The first byte of an IPv4 address: `PGSQL_AF_INET` of the core's inet.h.
+const FAMILY_IPV4: u8 = 2;
+
+/// An address, if it is one of IPv4, by what `inet_struct` of the core's inet.h has.
+fn ipv4(content: &[u8]) -> Option<inet::Ipv4> {
+    match *content {
+        [FAMILY_IPV4, length, a, b, c, d, ..] if length <= inet::BITS => {
+            Some(inet::Ipv4 { address: u32::from_be_bytes([a, b, c, d]), length })
+        }
+        _ => None,
+    }
+}
+
+/// Intervals have infinities from PostgreSQL 17 on: as their time, days and months.
+const HAS_INFINITE_INTERVALS: bool = cfg!(not(any(feature = "pg15", feature = "pg16")));
+const FOREVER: (i64, i32, i32) = (i64::MAX, i32::MAX, i32::MAX);
+const BEFORE_ALL: (i64, i32, i32) = (i64::MIN, i32::MIN, i32::MIN);
+
+/// The time of an interval in microseconds, its days and its months.
+///
+/// # Safety
+/// The Datum is one of `interval`.
+unsafe fn parts_of_interval(value: pg_sys::Datum) -> (i64, i32, i32) {
+    // SAFETY: by contract; the core's struct is of 16 bytes, aligned or not.
+    let interval = unsafe { value.cast_mut_ptr::<pg_sys::Interval>().read_unaligned() };
+    (interval.time, interval.day, interval.month)
+}
+
+/// Puts a value of variable width behind its length, in one byte, as tuples store short ones.
+fn put_short(place: &mut StoredValue, content: &[u8]) {
+    let length = content.len() as u8 + 1;
+    place[0] = if cfg!(target_endian = "big") { length | 0x80 } else { length << 1 | 1 };
+    place[1..=content.len()].copy_from_slice(content);
+}
+
+/// The length of such a value, with the byte that says it.
+fn short_length(stored: &StoredValue) -> usize {
+    let byte = stored[0];
+    usize::from(if cfg!(target_endian = "big") { byte & 0x7F } else { byte >> 1 })
+}
+
+/// The precision and the scale of `numeric` with a type modifier, as numeric.c has them there.
+fn precision_and_scale(modifier: i32) -> Option<(i32, i32)> {
+    let modifier =
+        modifier.checked_sub(pg_sys::VARHDRSZ as i32).filter(|modifier| *modifier >= 0)?;
+    // The scale has 11 bits with a sign.
+    Some((modifier >> 16 & 0xFFFF, ((modifier & 0x7FF) ^ 0x400) - 0x400))
+}
+
 /// The name of a SQL type, for messages.
 pub(crate) fn type_name(type_oid: pg_sys::Oid) -> String {
     // SAFETY: format_type_be works for any OID, and returns a C string.
@@ -407,14 +628,13 @@ pub(crate) fn type_name(type_oid: pg_sys::Oid) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// Refuses a value of `timetz` that no index can hold: see [`KeyType::holds`].
+/// Refuses an address that no index can hold.
 #[cold]
-fn refuse_value() -> ! {
+fn refuse_address() -> ! {
     refuse(
-        PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
-        "time with time zone out of range for access method \"learned\"".to_owned(),
-        "Its time zone is more than 813 days from UTC. Use an index of access method \"btree\" \
-         for such values.",
+        PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        "access method \"learned\" does not support IPv6 addresses".to_owned(),
+        "Use an index of access method \"btree\" for such values.",
     )
 }
 
@@ -425,5 +645,22 @@ pub(super) fn refuse_type(type_oid: pg_sys::Oid) -> ! {
         PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
         format!("access method \"learned\" does not support type {name} with this operator class"),
         SUPPORTED_TYPES,
+    )
+}
+
+/// Refuses a column of `numeric` whose values have no codes.
+#[cold]
+pub(super) fn refuse_numeric(modifier: i32) -> ! {
+    let what = match precision_and_scale(modifier) {
+        Some((precision, scale)) => format!("numeric({precision},{scale})"),
+        None => "numeric without a precision".to_owned(),
+    };
+    refuse(
+        PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("access method \"learned\" does not support type {what}"),
+        &format!(
+            "Declare the column as numeric(p, s) with a precision of at most {MOST_DIGITS} and a \
+             scale of 0 to {GREATEST_SCALE}, or use an index of access method \"btree\"."
+        ),
     )
 }

@@ -24,12 +24,12 @@ use learned_index::corruption::{Corruption, Result};
 use learned_index::entry::Entry;
 use learned_index::key::{Code, Key, NullClass, Word};
 use learned_index::page::meta::{
-    Identity, IncludedColumn, KeyColumn, MOST_COLUMNS, NO_COLUMN, NOT_INCLUDED,
+    self, Identity, IncludedColumn, KeyColumn, MOST_COLUMNS, NO_COLUMN, NOT_INCLUDED,
 };
 use pgrx::prelude::*;
 
 use crate::relation::OpenIndex;
-use key_type::{KeyType, refuse_type};
+use key_type::{KeyType, refuse_numeric, refuse_type};
 use number::Numbers;
 use tid::heap_tid;
 use tuple::ReturnedTuple;
@@ -64,6 +64,9 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
     /// # Safety
     /// The pointers are valid, to a value of each column, as the core passes them to callbacks.
     unsafe fn key(&self, values: *const pg_sys::Datum, is_null: *const bool) -> Key<C>;
+
+    /// Whether making a key may raise an error: it calls the core for some values, or refuses them.
+    fn may_raise(&self) -> bool;
 
     /// Refuses a value that the index cannot hold.
     fn check_held(&self, key: Key<C>);
@@ -154,6 +157,34 @@ pub(crate) fn words_of(index: OpenIndex) -> usize {
     }
 }
 
+/// The type of a column of the key. An error where its operator class is not one of ours, or the
+/// column is one of `numeric` that has no codes.
+fn key_type_of<C: Code>(index: OpenIndex, column: usize) -> KeyType {
+    let (type_oid, compare) = index.column_order(column);
+    match KeyType::with_order(type_oid, compare) {
+        Some(KeyType::Numeric(_)) => {
+            let modifier = index.type_modifier(column);
+            let known = KeyType::of_numeric(modifier);
+            let built = || built_type::<C>(index, column);
+            known.or_else(built).unwrap_or_else(|| refuse_numeric(modifier))
+        }
+        known => known.unwrap_or_else(|| refuse_type(type_oid)),
+    }
+}
+
+/// The type of a column when the index was built. ALTER TABLE gives columns of `numeric` a greater
+/// precision, or none, without building their indexes anew. What then does not fit is refused.
+#[cold]
+fn built_type<C: Code>(index: OpenIndex, column: usize) -> Option<KeyType> {
+    // Of another method's index it is asked whether one of this method could have its columns.
+    // SAFETY: the index is open.
+    let index = unsafe { OpenIndex::of_relation(index.raw()) }?;
+    match meta::decode::<C>(&index.metapage()?) {
+        Ok((identity, _)) => KeyType::of_number(identity.columns[column].key_type),
+        Err(corruption) => index.raise_corruption(corruption.at(0)),
+    }
+}
+
 /// A column of an index as the metapage tells of it.
 fn key_column(index: OpenIndex, column: usize, key_type: KeyType) -> KeyColumn {
     let options = index.column_options(column);
@@ -194,9 +225,7 @@ impl Column {
 
 impl KeyColumns<Word> for Column {
     fn of_index(index: OpenIndex) -> Column {
-        let (type_oid, compare) = index.column_order(0);
-        let key_type =
-            KeyType::with_order(type_oid, compare).unwrap_or_else(|| refuse_type(type_oid));
+        let key_type = key_type_of::<Word>(index, 0);
         Column::of(key_type, key_column(index, 0, key_type))
     }
 
@@ -221,6 +250,11 @@ impl KeyColumns<Word> for Column {
     unsafe fn key(&self, values: *const pg_sys::Datum, is_null: *const bool) -> Key {
         // SAFETY: by contract.
         unsafe { if *is_null { self.null_key() } else { Key::value(self.code(*values)) } }
+    }
+
+    #[inline]
+    fn may_raise(&self) -> bool {
+        self.key_type.has_variable_width()
     }
 
     #[inline]

@@ -2,10 +2,12 @@
 //! themselves.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use learned_index::key::{Key, Word};
 use learned_index::page::meta::{Identity, KeyColumn};
 use pgrx::prelude::*;
+use pgrx::varlena::varlena_to_byte_slice;
 
 use super::code::{IndexCode, with_code};
 use super::columns::{Columns, encode};
@@ -16,7 +18,7 @@ use crate::relation::OpenIndex;
 use crate::relation::tests::new_index;
 
 /// Values of each type, as SQL writes them, in no order.
-const VALUES: [(KeyType, &[&str]); 19] = [
+const VALUES: [(KeyType, &[&str]); 22] = [
     (KeyType::Int2, &["0", "-1", "1", "-32768", "32767", "4711"]),
     (KeyType::Int4, &["0", "-1", "1", "-2147483648", "2147483647"]),
     (KeyType::Int8, &["0", "-1", "1", "-9223372036854775808", "9223372036854775807"]),
@@ -40,6 +42,82 @@ const VALUES: [(KeyType, &[&str]); 19] = [
     (KeyType::Xid8, &["0", "1", "4294967296", "9223372036854775808", "18446744073709551615"]),
     (KeyType::TimeTz, &TIMETZS),
     (KeyType::Uuid, &UUIDS),
+    (KeyType::Numeric(2), &NUMERICS),
+    (KeyType::Inet, &INETS),
+    (KeyType::Interval, &INTERVALS),
+];
+
+/// Values that columns of some types cannot have, or that no index holds.
+const OTHERS: [(KeyType, &[&str]); 3] = [
+    (KeyType::Inet, &["::/0", "::1.2.3.4", "ffff::/7"]),
+    (
+        KeyType::Interval,
+        &[
+            "178000000 years",
+            "-178000000 years",
+            "106751991 days 04:00:54.775805",
+            "-106751991 days -04:00:54.775806",
+            "106751991 days 04:00:54.775804",
+        ],
+    ),
+    (
+        KeyType::Numeric(2),
+        &[
+            "0",
+            "0.005",
+            "-0.005",
+            "0.9951",
+            "1e16",
+            "-1e16",
+            "1e300",
+            "-1e-300",
+            "infinity",
+            "-infinity",
+        ],
+    ),
+];
+
+const INETS: [&str; 13] = [
+    "0.0.0.0/0",
+    "255.255.255.255/0",
+    "128.0.0.0/1",
+    "0.0.0.0/32",
+    "10.0.0.0/8",
+    "10.1.2.3/8",
+    "10.0.0.0/16",
+    "10.0.0.0",
+    "10.1.2.3",
+    "10.1.2.3/31",
+    "127.255.255.255",
+    "255.255.255.254/31",
+    "255.255.255.255",
+];
+
+/// Some are equal, and not the same.
+const INTERVALS: [&str; 10] = [
+    "0",
+    "1 month",
+    "30 days",
+    "720 hours",
+    "-1 microsecond",
+    "1 year -360 days",
+    "-1 month 30 days 1 microsecond",
+    "106751991 days 04:00:54.775804",
+    "-106751991 days -04:00:54.775805",
+    "292000 years",
+];
+
+const NUMERICS: [&str; 10] = [
+    "0.00",
+    "0.01",
+    "-0.01",
+    "-1.00",
+    "99.99",
+    "100.00",
+    "10000.10",
+    "9999999999999999.99",
+    "-9999999999999999.99",
+    "nan",
 ];
 
 const UUIDS: [&str; 6] = [
@@ -120,8 +198,9 @@ fn same_bytes(key_type: KeyType, one: pg_sys::Datum, other: pg_sys::Datum) -> bo
         if by_value {
             return one.value() == other.value();
         }
-        let [one, other] = [one, other].map(|value| {
-            std::slice::from_raw_parts(value.cast_mut_ptr::<u8>(), usize::from(length as u16))
+        let [one, other] = [one, other].map(|value| match length {
+            -1 => varlena_to_byte_slice(value.cast_mut_ptr()),
+            _ => std::slice::from_raw_parts(value.cast_mut_ptr(), usize::from(length as u16)),
         });
         one == other
     }
@@ -132,15 +211,29 @@ pub(crate) fn samples() -> impl Iterator<Item = (KeyType, Vec<pg_sys::Datum>)> {
     VALUES.into_iter().map(|(key_type, values)| (key_type, datums(key_type, values)))
 }
 
+/// The same, with values that its columns cannot have.
+pub(crate) fn arguments() -> impl Iterator<Item = (KeyType, Vec<pg_sys::Datum>)> {
+    let others = OTHERS.into_iter().map(|(key_type, values)| (key_type, datums(key_type, values)));
+    samples().chain(others)
+}
+
+/// The type of a column as SQL writes it.
+pub(crate) fn column_type(key_type: KeyType) -> String {
+    match key_type {
+        KeyType::Numeric(scale) => format!("numeric(18,{scale})"),
+        _ => type_name(key_type.oid()),
+    }
+}
+
 /// The index on a new column of this type.
 pub(crate) fn index_on(key_type: KeyType, order: &str) -> OpenIndex {
-    let name = type_name(key_type.oid());
+    let name = column_type(key_type);
     new_index(&format!("CREATE TABLE t (k {name}); CREATE INDEX i ON t USING learned (k {order})"))
 }
 
 /// What the comparison function of a type says.
 fn compare(key_type: KeyType, one: pg_sys::Datum, other: pg_sys::Datum) -> Ordering {
-    let compare = KEY_TYPES.iter().find(|known| known.0 == key_type).map(|known| known.2);
+    let compare = KEY_TYPES.iter().find(|known| known.2 == key_type.oid()).map(|known| known.3);
     let compare = pg_sys::Oid::from(compare.unwrap_or_default());
     // SAFETY: it is the comparison function of the type.
     let found = unsafe { pg_sys::OidFunctionCall2Coll(compare, pg_sys::InvalidOid, one, other) };
@@ -222,9 +315,14 @@ mod tests {
 
     #[pg_test]
     fn every_type_has_a_number_of_its_own() {
-        for (key_type, ..) in KEY_TYPES {
+        let scales = (0..=18).map(KeyType::Numeric);
+        let types = KEY_TYPES.into_iter().map(|(key_type, ..)| key_type).chain(scales);
+        let numbers: BTreeSet<u8> = types.clone().map(KeyType::number).collect();
+        assert_eq!(numbers.len(), KEY_TYPES.len() + 18);
+        for key_type in types {
             assert_eq!(KeyType::of_number(key_type.number()), Some(key_type));
-            assert_eq!(KeyType::of_type(key_type.oid()), Some(key_type));
+            let of_type = KeyType::of_type(key_type.oid());
+            assert_eq!(of_type.map(KeyType::oid), Some(key_type.oid()));
         }
         assert_eq!(KeyType::of_number(0), None);
         assert_eq!(KeyType::of_type(pg_sys::TEXTOID), None);
@@ -232,7 +330,7 @@ mod tests {
 
     #[pg_test]
     fn keys_of_one_column_have_its_order_and_give_its_values_back() {
-        for (key_type, ..) in KEY_TYPES {
+        for (key_type, _) in VALUES {
             for (descending, nulls_first) in
                 [(false, false), (false, true), (true, false), (true, true)]
             {
@@ -251,21 +349,30 @@ mod tests {
     #[pg_test]
     fn keys_of_several_columns_have_their_order_and_give_their_values_back() {
         let orders = [(false, false), (false, true), (true, false), (true, true)];
-        for (number, (key_type, ..)) in KEY_TYPES.iter().enumerate() {
-            let other = |step: usize| KEY_TYPES[(number + step) % KEY_TYPES.len()].0;
+        for (number, (key_type, _)) in VALUES.iter().enumerate() {
+            let other = |step: usize| VALUES[(number + step) % VALUES.len()].0;
             let types = [*key_type, other(5), other(11)];
             let places: Vec<_> = (0..3).map(|column| orders[(number + column) % 4]).collect();
             let list =
                 |text: &dyn Fn(usize) -> String| (0..3).map(text).collect::<Vec<_>>().join(", ");
-            let columns = list(&|at| format!("c{at} {}", type_name(types[at].oid())));
+            let columns = list(&|at| format!("c{at} {}", column_type(types[at])));
             let keys = list(&|at| format!("c{at} {}", order_of(places[at].0, places[at].1)));
             let index = new_index(&format!(
                 "CREATE TABLE t ({columns}); CREATE INDEX i ON t USING learned ({keys})"
             ));
+            let equal = |key_type: KeyType, one: Option<pg_sys::Datum>, other| match (one, other) {
+                (Some(one), Some(other)) => compare(key_type, one, other).is_eq(),
+                _ => false,
+            };
+            // Of equal values one, so that the rows ascend.
             let values: Vec<_> = types
                 .iter()
                 .zip(&places)
-                .map(|(key_type, place)| in_order(*key_type, place.0, place.1))
+                .map(|(key_type, place)| {
+                    let mut values = in_order(*key_type, place.0, place.1);
+                    values.dedup_by(|one, other| equal(*key_type, *one, *other));
+                    values
+                })
                 .collect();
             let mut rows = Vec::new();
             for first in &values[0] {

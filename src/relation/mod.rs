@@ -12,7 +12,7 @@ use std::ops::Deref;
 
 use learned_index::corruption::Corruption;
 use learned_index::entry::HeapTid;
-use learned_index::page::FORMAT_VERSION;
+use learned_index::page::{FORMAT_VERSION, PageBytes};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -248,17 +248,52 @@ impl OpenIndex {
 
     /// All of its columns, as they would be in index tuples.
     pub(crate) fn stored_columns(&self) -> impl Iterator<Item = &pg_sys::FormData_pg_attribute> {
+        let columns = 0..usize::from(self.definition().indnatts as u16);
+        // SAFETY: an open index has a description of as many columns.
+        columns.map(|column| unsafe { self.attribute(column) })
+    }
+
+    /// # Safety
+    /// The index has the column, from 0.
+    unsafe fn attribute(&self, column: usize) -> &pg_sys::FormData_pg_attribute {
         let description = self.data().rd_att;
-        (0..usize::from(self.definition().indnatts as u16)).map(move |column| {
-            // SAFETY: an open index has a description of as many columns.
-            unsafe {
-                #[cfg(feature = "pg18")]
-                let attribute = pg_sys::TupleDescAttr(description, column as i32);
-                #[cfg(not(feature = "pg18"))]
-                let attribute = (*description).attrs.as_ptr().add(column);
-                &*attribute
+        // SAFETY: by contract.
+        unsafe {
+            #[cfg(feature = "pg18")]
+            let attribute = pg_sys::TupleDescAttr(description, column as i32);
+            #[cfg(not(feature = "pg18"))]
+            let attribute = (*description).attrs.as_ptr().add(column);
+            &*attribute
+        }
+    }
+
+    /// The type modifier of a key column, from 0; of a domain that of its base type.
+    pub(crate) fn type_modifier(&self, column: usize) -> i32 {
+        // SAFETY: an open index has a description of its key columns.
+        let attribute = unsafe { self.attribute(column) };
+        let mut modifier = attribute.atttypmod;
+        if attribute.atttypid != self.key_types()[column] {
+            // SAFETY: the type exists.
+            unsafe { pg_sys::getBaseTypeAndTypmod(attribute.atttypid, &mut modifier) };
+        }
+        modifier
+    }
+
+    /// Its first page; `None` if it has no pages yet.
+    pub(crate) fn metapage(&self) -> Option<PageBytes> {
+        let main = pg_sys::ForkNumber::MAIN_FORKNUM;
+        // SAFETY: the index is open. The page is read under its lock, which nothing else asks for
+        // while a callback finds out about columns.
+        unsafe {
+            if pg_sys::RelationGetNumberOfBlocksInFork(self.raw(), main) == 0 {
+                return None;
             }
-        })
+            let buffer = pg_sys::ReadBuffer(self.raw(), 0);
+            pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+            let page = *pg_sys::BufferGetBlock(buffer).cast::<PageBytes>();
+            pg_sys::UnlockReleaseBuffer(buffer);
+            Some(page)
+        }
     }
 
     /// The types of its key columns, as their operator classes have them.

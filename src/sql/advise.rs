@@ -178,17 +178,29 @@ unsafe fn advise(oid: pg_sys::Oid, kept: Option<String>, table: &str) -> Option<
         let advice = match kept.or_else(|| refusal(index)) {
             Some(reason) => (oid, false, Some(reason), size, None, None, None, None),
             None => {
-                let found = with_code!(index, C => estimate::<C>(index));
-                let Estimate { entries, bytes, codecs } =
-                    found.unwrap_or_else(|error| index.raise_corruption(error));
+                let found = has_fixed_width(index)
+                    .then(|| with_code!(index, C => estimate::<C>(index)))
+                    .transpose()
+                    .unwrap_or_else(|error| index.raise_corruption(error));
+                let (bytes, entries, codecs) = match found {
+                    Some(Estimate { entries, bytes, codecs }) => {
+                        (Some(bytes as i64), Some(entries as i64), codecs)
+                    }
+                    None => (None, None, None),
+                };
                 let statements = statements(index, table);
-                let (bytes, entries) = (Some(bytes as i64), Some(entries as i64));
                 (oid, true, caveat(index), size, bytes, entries, codecs, statements)
             }
         };
         pg_sys::relation_close(relation, 0);
         Some(advice)
     }
+}
+
+/// Whether all values in the index are of a fixed width. Others are not read from its pages: how
+/// long they are would be told by bytes that may be damaged.
+fn has_fixed_width(index: OpenIndex) -> bool {
+    index.stored_columns().all(|column| column.attlen > 0)
 }
 
 /// Why a learned index cannot have the columns of an index: what CREATE INDEX would say.
@@ -217,7 +229,17 @@ fn caveat(index: OpenIndex) -> Option<String> {
         caveats.push("INSERT ... ON CONFLICT would fail on the table before PostgreSQL 18");
     }
     if index.key_types().iter().any(is_float) {
-        caveats.push("index-only scans would not return its float4 and float8 keys");
+        caveats.push("index-only scans would not return its float4, float8 and interval keys");
+    }
+    let has = |types: &[pg_sys::Oid]| index.key_types().iter().any(|one| types.contains(one));
+    if has(&[pg_sys::INETOID, pg_sys::CIDROID]) {
+        caveats.push("IPv6 addresses would be refused");
+    }
+    if has(&[pg_sys::INTERVALOID]) {
+        caveats.push("intervals of more than 106,751,990 days would be refused");
+    }
+    if !has_fixed_width(index) {
+        caveats.push("its size is not estimated");
     }
     (!caveats.is_empty()).then(|| caveats.join("; "))
 }

@@ -23,16 +23,25 @@ pub enum SqlType {
     Xid8,
     Timetz,
     Uuid,
+    /// With three decimal places.
+    Numeric,
+    Inet,
+    Interval,
+    /// `interval` again, with its values in other months and days.
+    Span,
+    /// `numeric` with any number of decimal places, which no column of ours has.
+    Decimal,
 }
 
 use SqlType::{
-    Bool, Char, Date, Float4, Float8, Int2, Int4, Int8, Macaddr, Macaddr8, Money, Oid, PgLsn, Time,
-    Timestamp, Timestamptz, Timetz, Uuid, Xid8,
+    Bool, Char, Date, Decimal, Float4, Float8, Inet, Int2, Int4, Int8, Interval, Macaddr, Macaddr8,
+    Money, Numeric, Oid, PgLsn, Span, Time, Timestamp, Timestamptz, Timetz, Uuid, Xid8,
 };
 
 /// A value: integers as they are, dates as days and times as microseconds since 2000-01-01 (or
 /// midnight), `i64::MIN` and `i64::MAX` for the infinities of dates and timestamps. Money is cents,
-/// and an unsigned number of 64 bits less 2^63; each half of a uuid is half of such a number,
+/// a numeric thousandths or millionths, with `i64::MAX` for NaN. Addresses are counted with their
+/// masks. An unsigned number of 64 bits is less 2^63; each half of a uuid is half of such a number,
 /// twice. Of a time with a zone, each microsecond in UTC has four numbers, for zones from east to
 /// west.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +59,7 @@ const FARTHEST: i64 = 57_599;
 
 impl SqlType {
     /// Every indexable type.
-    pub const ALL: [SqlType; 19] = [
+    pub const ALL: [SqlType; 22] = [
         Int2,
         Int4,
         Int8,
@@ -70,6 +79,9 @@ impl SqlType {
         Xid8,
         Timetz,
         Uuid,
+        Numeric,
+        Inet,
+        Interval,
     ];
 
     /// The type's name in SQL.
@@ -94,12 +106,20 @@ impl SqlType {
             Xid8 => "xid8",
             Timetz => "timetz",
             Uuid => "uuid",
+            Numeric => "numeric(18,3)",
+            Decimal => "numeric",
+            Inet => "inet",
+            Interval | Span => "interval",
         }
     }
 
     /// The name as a part of other names.
     pub fn label(self) -> &'static str {
-        self.name().trim_matches('"')
+        match self {
+            Char => "char",
+            Numeric => "numeric",
+            _ => self.name(),
+        }
     }
 
     /// The types that share the operator family, this one included.
@@ -119,6 +139,10 @@ impl SqlType {
             Xid8 => &[Xid8],
             Timetz => &[Timetz],
             Uuid => &[Uuid],
+            Numeric => &[Numeric, Decimal],
+            Decimal => &[Decimal],
+            Inet => &[Inet],
+            Interval | Span => &[Interval, Span],
         }
     }
 
@@ -130,6 +154,11 @@ impl SqlType {
     /// Whether values are [`Key::Float`].
     pub fn is_float(self) -> bool {
         matches!(self, Float4 | Float8)
+    }
+
+    /// Whether keys of the access method tell all of a value, so that index-only scans return it.
+    pub fn is_returned(self) -> bool {
+        !self.is_float() && !matches!(self, Interval | Span)
     }
 
     /// The least and the greatest finite value of a type whose values are [`Key::Int`]. Of
@@ -149,7 +178,12 @@ impl SqlType {
                 let farthest = FARTHEST * SECOND;
                 (-farthest * ZONES, (DAY + farthest) * ZONES + ZONES - 1)
             }
-            Int8 | Money | Macaddr8 | PgLsn | Xid8 | Uuid | Float4 | Float8 => (i64::MIN, i64::MAX),
+            Numeric => (1 - 10i64.pow(18), 10i64.pow(18) - 1),
+            Inet => (0, (33 << 32) - 1),
+            Interval | Span => (i64::MIN + 3, i64::MAX - 3),
+            Int8 | Money | Macaddr8 | PgLsn | Xid8 | Uuid | Float4 | Float8 | Decimal => {
+                (i64::MIN, i64::MAX)
+            }
         }
     }
 
@@ -172,8 +206,10 @@ impl SqlType {
         let (least, greatest) = self.range();
         let mut keys = vec![least, least + 1, greatest - 1, greatest];
         keys.extend([0, 1, -1].into_iter().filter(|number| (least..=greatest).contains(number)));
-        if matches!(self, Date | Timestamp | Timestamptz) {
-            keys.extend([i64::MIN, i64::MAX]);
+        match self {
+            Date | Timestamp | Timestamptz => keys.extend([i64::MIN, i64::MAX]),
+            Numeric => keys.push(i64::MAX),
+            _ => (),
         }
         keys.into_iter().map(Key::Int).collect()
     }
@@ -232,6 +268,10 @@ impl SqlType {
                 Key::Int(micros.div_euclid(DAY))
             }
             (Date | Timestamp | Timestamptz, ..) => key,
+            // Mostly with more decimal places than the column has.
+            (Numeric, Decimal, Key::Int(number)) if number != i64::MAX => {
+                Key::Int(number.saturating_mul(1000).saturating_add(number % 3 * 400))
+            }
             (_, _, Key::Int(number)) => {
                 let (least, greatest) = other.range();
                 Key::Int(number.clamp(least, greatest))
@@ -251,6 +291,14 @@ impl SqlType {
             Key::Float(number) if self == Float4 => format!("{:e}", number as f32),
             Key::Float(number) => format!("{number:e}"),
             Key::Int(number) => match self {
+                Numeric if number == i64::MAX => "NaN".to_owned(),
+                Numeric => decimal(number, 3),
+                Inet => network(number),
+                Interval => span(number, 0),
+                Span => span(number, number % 5 + 1),
+                Decimal if number == i64::MIN => "-Infinity".to_owned(),
+                Decimal if number == i64::MAX => "NaN".to_owned(),
+                Decimal => decimal(number, 6),
                 Date | Timestamp | Timestamptz if number == i64::MAX => "infinity".to_owned(),
                 Date | Timestamp | Timestamptz if number == i64::MIN => "-infinity".to_owned(),
                 Date => calendar(number, ""),
@@ -261,10 +309,7 @@ impl SqlType {
                     &format!("{}+00", clock(number.rem_euclid(DAY))),
                 ),
                 Char => char::from(number as u8).to_string(),
-                Money => {
-                    let (sign, cents) = (if number < 0 { "-" } else { "" }, number.unsigned_abs());
-                    format!("{sign}{}.{:02}", cents / 100, cents % 100)
-                }
+                Money => decimal(number, 2),
                 Macaddr => octets(&number.to_be_bytes()[2..]),
                 Macaddr8 => octets(&unsigned(number).to_be_bytes()),
                 PgLsn => format!("{:X}/{:X}", unsigned(number) >> 32, unsigned(number) as u32),
@@ -287,6 +332,37 @@ impl SqlType {
 
 fn unsigned(number: i64) -> u64 {
     number as u64 ^ 1 << 63
+}
+
+/// The networks and their addresses in order: those of a network, and then of its two halves, each
+/// with all that they have.
+fn network(mut number: i64) -> String {
+    let (mut address, mut length) = (0, 0);
+    loop {
+        let hosts = 1 << (32 - length);
+        if number < hosts {
+            return format!(
+                "{}/{length}",
+                std::net::Ipv4Addr::from_bits((address + number) as u32)
+            );
+        }
+        number -= hosts;
+        let half = (32 - length) << (31 - length);
+        address += (number / half) << (31 - length);
+        number %= half;
+        length += 1;
+    }
+}
+
+/// Microseconds, with months that are taken off again as days of the same length together.
+fn span(micros: i64, months: i64) -> String {
+    format!("{months} months {} days {micros} microseconds", -30 * months)
+}
+
+fn decimal(number: i64, places: usize) -> String {
+    let (sign, units) = (if number < 0 { "-" } else { "" }, number.unsigned_abs());
+    let unit = 10u64.pow(places as u32);
+    format!("{sign}{}.{:0places$}", units / unit, units % unit)
 }
 
 fn octets(bytes: &[u8]) -> String {

@@ -145,7 +145,7 @@ fn the_operator_families_mirror_those_of_btree() {
         )
         .unwrap()
         .get(0);
-    assert_eq!(families, 14);
+    assert_eq!(families, 17);
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn the_install_script_takes_nothing_from_a_hostile_schema() {
         )
         .unwrap()
         .get(0);
-    assert_eq!(valid, 19);
+    assert_eq!(valid, 22);
     client.script("RESET search_path; DROP EXTENSION omendb_learned CASCADE").unwrap();
 }
 

@@ -243,7 +243,7 @@ fn refuse_value(key_type: KeyType, value_type: pg_sys::Oid) -> ! {
 /// The intervals of the elements of an array that are not NULL.
 ///
 /// # Safety
-/// `array` is a non-null array of a fixed-width type. What `interval_of` is given may point into
+/// `array` is a non-null array. What `interval_of` is given may point into
 /// memory that is freed afterwards.
 unsafe fn of_elements<C>(
     array: pg_sys::Datum,
@@ -314,6 +314,10 @@ pub(super) unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::
                 _ => before_finite_timestamps(),
             }
         }
+        // SAFETY: by contract.
+        (KeyType::Numeric(_) | KeyType::Inet | KeyType::Interval, _) => unsafe {
+            key_type.cut(value)
+        },
         // SAFETY: by contract.
         _ => Cut::at(unsafe { value_type.encode(value) }),
     }

@@ -5,8 +5,8 @@ use pgrx::prelude::*;
 
 use super::quals::{Filter, QualCode};
 use crate::column::code::with_code;
-use crate::column::key_type::{KeyType, type_name};
-use crate::column::tests::{datums, index_on, key as key_in, samples};
+use crate::column::key_type::KeyType;
+use crate::column::tests::{arguments, column_type, datums, index_on, key as key_in, samples};
 use crate::column::{Column, KeyColumns};
 use crate::relation::OpenIndex;
 use crate::relation::tests::new_index;
@@ -102,7 +102,7 @@ mod tests {
         let columns = C::Columns::of_index(index);
         // SAFETY: an open index has an operator family for its column.
         let family = unsafe { *(*index.raw()).rd_opfamily };
-        let arguments = samples().filter(|(other, _)| key_type.of_value(other.oid()).is_some());
+        let arguments = arguments().filter(|(other, _)| key_type.of_value(other.oid()).is_some());
         let conditions = arguments
             .flat_map(|(other, values)| values.into_iter().map(move |value| (other, value)))
             .flat_map(|(other, value)| STRATEGIES.map(|strategy| (strategy, other, value)));
@@ -141,7 +141,7 @@ mod tests {
             let equal = unsafe { pg_sys::get_opfamily_member(family, left, right, 3) };
             equal != pg_sys::InvalidOid
         };
-        let others = samples().filter(|(other, _)| has_operators(*other));
+        let others = arguments().filter(|(other, _)| has_operators(*other));
         let conditions = others
             .flat_map(|(other, values)| values.into_iter().map(move |value| (other, value)))
             .flat_map(|(other, value)| STRATEGIES.map(|strategy| (strategy, other, value)));
@@ -214,9 +214,12 @@ mod tests {
             (KeyType::Uuid, KeyType::Float8),
             (KeyType::Bool, KeyType::TimeTz),
             (KeyType::Oid, KeyType::Macaddr8),
+            (KeyType::Numeric(2), KeyType::Inet),
+            (KeyType::Interval, KeyType::Numeric(2)),
+            (KeyType::Inet, KeyType::Interval),
         ];
         for (number, (first, second)) in pairs.into_iter().enumerate() {
-            let names = [first, second].map(|key_type| type_name(key_type.oid()));
+            let names = [first, second].map(column_type);
             let order = ["ASC", "DESC", "ASC NULLS FIRST", "DESC NULLS LAST"];
             let (here, there) = (order[number % 4], order[(number + 2) % 4]);
             let [a, b] = names;

@@ -347,8 +347,8 @@ fn check_plan(
     let plan = plan_of(client, text);
     let index = format!("{}_k", table.name);
     let node = match path {
-        // Float codes are canonical, so an index-only scan could not tell the zeros apart.
-        Path::IndexOnly if !(table.sql_type.is_float() && access_method() == "learned") => {
+        // Keys of floats do not tell the zeros apart, nor those of intervals equal ones.
+        Path::IndexOnly if table.sql_type.is_returned() || access_method() != "learned" => {
             "Index Only Scan"
         }
         Path::Bitmap => "Bitmap Index Scan",

@@ -90,6 +90,37 @@ pub fn to_zoned_time(code: Word) -> (i64, i32) {
     (instant - zone * USECS_PER_SECOND, zone as i32)
 }
 
+const DAYS_PER_MONTH: i128 = 30;
+
+/// The code of `interval`. `interval_cmp_internal` of the core's timestamp.c compares spans, in
+/// which a month has 30 days and a day 24 hours. Values with the same span have the same code.
+/// Spans of more than 106,751,990 days have codes of which [`is_span`] does not hold.
+#[inline]
+pub const fn from_interval(time: i64, days: i32, months: i32) -> Word {
+    let days = months as i128 * DAYS_PER_MONTH + days as i128;
+    let span = days * (SECONDS_PER_DAY * USECS_PER_SECOND) as i128 + time as i128;
+    let (least, greatest) = (i64::MIN as i128 + 2, i64::MAX as i128 - 2);
+    match span {
+        _ if span <= least => from_i64(least as i64),
+        _ if span >= greatest => from_i64(greatest as i64),
+        _ => from_i64(span as i64),
+    }
+}
+
+/// A value whose span is that of a code made by [`from_interval`]: microseconds, and days.
+#[inline]
+pub const fn to_interval(code: Word) -> (i64, i32) {
+    let (span, day) = (to_i64(code), SECONDS_PER_DAY * USECS_PER_SECOND);
+    (span % day, (span / day) as i32)
+}
+
+/// Whether a code made by [`from_interval`] tells its span, or is the least or the greatest, which
+/// are left for infinities. Those next to these are left too, as ends of ranges.
+#[inline]
+pub const fn is_span(code: Word) -> bool {
+    code != Word::MIN + 2 && code != Word::MAX - 2
+}
+
 #[cfg(test)]
 mod tests {
     use std::cmp::Ordering;
@@ -222,6 +253,28 @@ mod tests {
             let both_beyond = !codes.into_iter().any(is_zoned_time);
             let same = found == expected || both_beyond && found == Ordering::Equal;
             prop_assert!(same, "{a:?} against {b:?}: {codes:?}");
+        }
+
+        #[test]
+        fn intervals_are_ordered_by_their_spans(a: (i64, i32, i32), b: (i64, i32, i32), far: bool) {
+            // Those that all columns hold, and any.
+            let near = |(time, days, months): (i64, i32, i32)| match far {
+                true => (time, days, months),
+                false => (time >> 20, days >> 8, months >> 10),
+            };
+            let span = |(time, days, months): (i64, i32, i32)| {
+                (i128::from(months) * 30 + i128::from(days)) * i128::from(DAY) + i128::from(time)
+            };
+            let codes = [near(a), near(b)].map(|(time, days, months)| {
+                from_interval(time, days, months)
+            });
+            let expected = span(near(a)).cmp(&span(near(b)));
+            let both_beyond = !codes.into_iter().any(is_span);
+            prop_assert!(far || !both_beyond);
+            let (time, days) = to_interval(codes[0]);
+            prop_assert_eq!(from_interval(time, days, 0), codes[0]);
+            let equal = codes[0] == codes[1];
+            prop_assert!(codes[0].cmp(&codes[1]) == expected || both_beyond && equal);
         }
 
         #[test]

@@ -53,6 +53,9 @@ pub struct Cut {
     pub greater: u128,
 }
 
+/// The position behind all codes.
+const END: u128 = 1 << Word::BITS;
+
 impl Cut {
     /// A value that has a code in the column's own space.
     #[inline]
@@ -68,6 +71,11 @@ impl Cut {
         Cut { less: at, greater_equal: at, less_equal: at, greater: at }
     }
 
+    /// A value that is greater than those of all codes.
+    pub const fn behind_all() -> Cut {
+        Cut { less: END, greater_equal: END, less_equal: END, greater: END }
+    }
+
     /// Whether a comparison with this value selects exactly the codes that match.
     #[inline]
     pub const fn is_exact(&self) -> bool {
@@ -77,7 +85,6 @@ impl Cut {
     /// The first and the last code (both inclusive) that a comparison selects.
     #[inline]
     pub const fn select(&self, comparison: Comparison) -> Option<(Word, Word)> {
-        const END: u128 = 1 << 64;
         let (from, to) = match comparison {
             Comparison::Less => (0, self.less),
             Comparison::LessEqual => (0, self.less_equal),

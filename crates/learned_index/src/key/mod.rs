@@ -2,13 +2,17 @@
 //!
 //! - [`code`]: codes of values
 //! - [`cut`]: where a value of another type falls among the codes of a column
+//! - [`inet`]: codes of `inet` and `cidr`
 //! - `interval`: sets of keys
 //! - `lanes`: codes of several words
+//! - [`numeric`]: codes of `numeric`
 
 pub mod code;
 pub mod cut;
+pub mod inet;
 mod interval;
 mod lanes;
+pub mod numeric;
 
 use std::fmt::Debug;
 use std::hash::Hash;

@@ -94,9 +94,12 @@ impl KeyPart {
     fn words(&self) -> usize {
         match self.sql_type {
             SqlType::Uuid => 3,
-            SqlType::Int8 | SqlType::Money | SqlType::Macaddr8 | SqlType::PgLsn | SqlType::Xid8 => {
-                2
-            }
+            SqlType::Int8
+            | SqlType::Money
+            | SqlType::Macaddr8
+            | SqlType::PgLsn
+            | SqlType::Xid8
+            | SqlType::Inet => 2,
             _ => 1,
         }
     }
