@@ -47,6 +47,10 @@ SELECT path FROM learned_predict('t_kf', 3, 17.5, 123);
 SELECT path FROM learned_predict('t_kf', 3::int2, 17.5::numeric, '123'::text);
 SELECT path FROM learned_predict('t_u', '00000000-0000-4000-8000-000000000001');
 SELECT bool_and(first_page BETWEEN 0 AND 100000) FROM learned_segments('t_kf');
+-- The first key of a page leads to it, whatever is stored beside the key.
+CREATE INDEX t_inc ON t USING learned (k) INCLUDE (id) WITH (fillfactor = 10);
+SELECT count(*) > 10 AS several, count(*) FILTER (WHERE p.page <> b.page) AS wrong
+FROM learned_blocks('t_inc') b, learned_predict('t_inc', b.first_key) p WHERE b.page > 0 AND first_key <> 'NULL';
 -- NULLs first and last, and nothing but these.
 CREATE TABLE n (k int4);
 INSERT INTO n SELECT CASE WHEN g % 2 = 0 THEN g END FROM generate_series(1, 6000) g;

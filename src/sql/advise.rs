@@ -221,17 +221,17 @@ fn refusal(index: OpenIndex) -> Option<String> {
 
 /// What a learned index would not do that the B-tree does.
 fn caveat(index: OpenIndex) -> Option<String> {
-    let is_float = |type_oid: &pg_sys::Oid| {
-        KeyType::of_type(*type_oid).is_some_and(|key_type| !key_type.decodes_exactly())
-    };
     let mut caveats = Vec::new();
     if cfg!(not(feature = "pg18")) && index.definition().indisunique {
         caveats.push("INSERT ... ON CONFLICT would fail on the table before PostgreSQL 18");
     }
-    if index.key_types().iter().any(is_float) {
-        caveats.push("index-only scans would not return its float4, float8 and interval keys");
-    }
     let has = |types: &[pg_sys::Oid]| index.key_types().iter().any(|one| types.contains(one));
+    if has(&[pg_sys::FLOAT4OID, pg_sys::FLOAT8OID]) {
+        caveats.push("index-only scans would not return its float4 and float8 keys");
+    }
+    if has(&[pg_sys::INTERVALOID]) {
+        caveats.push("index-only scans would not return its interval keys");
+    }
     if has(&[pg_sys::INETOID, pg_sys::CIDROID]) {
         caveats.push("IPv6 addresses would be refused");
     }

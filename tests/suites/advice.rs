@@ -23,6 +23,17 @@ fn size_of(client: &mut Client, index: &str) -> i64 {
     client.query_one(&format!("SELECT pg_relation_size('{index}')"), &[]).unwrap().get(0)
 }
 
+/// Runs the statements, after which the index has to be a learned one.
+fn carry_out(client: &mut Client, statements: &[String]) {
+    for statement in statements {
+        client.batch_execute(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
+    let method = "SELECT amname::text FROM pg_class c JOIN pg_am a ON a.oid = relam
+                  WHERE relname = 't K'";
+    let method: String = client.query_one(method, &[]).unwrap().get(0);
+    assert_eq!(method, "learned", "{statements:?}");
+}
+
 #[test]
 fn an_index_that_is_built_as_advised_has_the_size_that_was_told() {
     if !is_learned() {
@@ -59,20 +70,7 @@ fn an_index_that_is_built_as_advised_has_the_size_that_was_told() {
         client.script(&format!("CREATE INDEX \"t K\" ON t {columns}")).unwrap();
         let told = advice(&mut client);
         assert_eq!(told.size, size_of(&mut client, "\"t K\""));
-        for statement in &told.statements {
-            client
-                .batch_execute(statement)
-                .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-        }
-        let method: String = client
-            .query_one(
-                "SELECT amname::text FROM pg_class c JOIN pg_am a ON a.oid = relam
-                 WHERE relname = 't K'",
-                &[],
-            )
-            .unwrap()
-            .get(0);
-        assert_eq!(method, "learned", "{:?}", told.statements);
+        carry_out(&mut client, &told.statements);
         let real = size_of(&mut client, "\"t K\"");
         let entries: i64 = client
             .query_one("SELECT entries FROM learned_index_stats('\"t K\"')", &[])
@@ -128,6 +126,7 @@ fn small_and_empty_btrees_are_estimated_too() {
     for rows in [0, 1, 300, 3000] {
         client.script(&format!("INSERT INTO t SELECT generate_series(1, {rows})")).unwrap();
         let told = advice(&mut client);
+        assert_eq!(told.entries, rows);
         client.script("CREATE INDEX t_l ON t USING learned (k)").unwrap();
         let real = size_of(&mut client, "t_l");
         assert!((told.learned - real).abs() <= 2 * 8192, "{} told, {real} real", told.learned);

@@ -81,6 +81,7 @@ fn a_merge_is_due_when_vacuum_merges() {
         println!("{unmerged} of {exact} wait, merged from {threshold} on: {told}");
         assert!(unmerged.abs_diff(exact) < 3_000, "{unmerged} instead of {exact}");
         assert_eq!(told, due, "{unmerged} wait, merged from {threshold} on");
+        assert_eq!(unmerged >= threshold, due, "{unmerged} wait, merged from {threshold} on");
         client.script("VACUUM t").unwrap();
         assert_eq!(check(&mut client, "t_k").unmerged == 0, due);
     };

@@ -54,7 +54,13 @@ fn progress_at(
 #[test]
 fn a_build_tells_the_rows_that_it_wrote_and_the_pages_that_it_logged() {
     // Rows in order are written while the table is scanned, others behind that.
-    for (keys, written) in [("g * 100 + g % 7", 1..ROWS), ("hashint8extended(g, 1)", 0..1)] {
+    let last = format!("CASE WHEN g < {ROWS} THEN g * 100 + g % 7 ELSE 0 END");
+    for (keys, written) in [
+        ("g * 100 + g % 7", 1..ROWS),
+        ("hashint8extended(g, 1)", 0..1),
+        // For the sake of the last one all are sorted, and written anew.
+        (&last, 1..ROWS),
+    ] {
         let cluster = cluster_of(keys);
         let points = [("BuildScanned", 0), ("BuildWritten", 0), ("BuildLogged", 0)];
         for statement in [CREATE, "REINDEX INDEX t_k"] {

@@ -91,7 +91,7 @@ pub(super) fn built<C: Sample>(model: ModelChoice, keys: &[u64]) -> MemoryStore<
 pub(super) fn uneven(count: u64) -> Vec<u64> {
     let mut random = StdRng::seed_from_u64(3);
     let mut key = 0;
-    let step = |row: u64| if row / 50_000 % 2 == 0 { 10 } else { 1_000 };
+    let step = |row: u64| if (row / 50_000).is_multiple_of(2) { 10 } else { 1_000 };
     (0..count).map(|row| (key += random.random_range(1..=step(row)), key).1).collect()
 }
 
