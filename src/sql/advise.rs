@@ -11,7 +11,6 @@ use super::estimate::{Estimate, estimate};
 use super::target::{Users, is_for};
 use crate::column::KeyColumns;
 use crate::column::code::{IndexCode, with_code};
-use crate::column::key_type::KeyType;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::report::refuse;
 
