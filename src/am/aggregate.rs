@@ -14,11 +14,11 @@ use learned_index::tree::scan::{Direction, Guard, Scan, Visibility};
 use pgrx::check_for_interrupts;
 use pgrx::prelude::*;
 
-use super::count::Selected;
 use super::scan::quals::{Filter, QualCode};
+use super::selected::Selected;
 use crate::column::KeyColumns;
 use crate::column::code::IndexCode;
-use crate::column::number::Numbers;
+use crate::column::columns::Numbers;
 use crate::storage::buffers::{IndexStore, Pin};
 
 /// What is made of the values.

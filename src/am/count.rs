@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use learned_index::corruption::Result;
 use learned_index::entry::HeapTid;
-use learned_index::key::Intervals;
 use learned_index::page::PAGE_SIZE;
 use learned_index::tree::count::{
     BLOCKS_OF_PAGE, CodeFilter, Count, Counted, CountedTable, MAP_BYTES, MapBytes,
@@ -22,12 +21,12 @@ use super::aggregate::{Aggregate, Aggregates};
 use super::scan::count_use;
 use super::scan::quals::{Filter, QualCode};
 use super::scan::visible::{MapPage, SeenRows};
+use super::selected::Selected;
 use super::serializable::lock_table_if_serializable;
 use crate::column::KeyColumns;
 use crate::column::code::{IndexCode, with_code};
 use crate::column::key_type::KeyType;
 use crate::relation::{OpenIndex, OpenTable};
-use crate::report::refuse;
 use crate::storage::buffers::IndexStore;
 use crate::storage::session;
 
@@ -101,45 +100,6 @@ struct IndexCounter<C: QualCode> {
     selected: Selected<C>,
 }
 
-/// Entries that keys select.
-pub(super) struct Selected<C: QualCode> {
-    pub(super) intervals: Intervals<C>,
-    pub(super) filter: C::Filter,
-}
-
-impl<C: QualCode> Default for Selected<C> {
-    fn default() -> Selected<C> {
-        Selected { intervals: Intervals::new(), filter: C::Filter::default() }
-    }
-}
-
-impl<C: QualCode> Selected<C> {
-    /// # Safety
-    /// The keys are those of a scan on an index of these columns, whose codes tell all of them.
-    pub(super) unsafe fn by(
-        index: OpenIndex,
-        keys: &[pg_sys::ScanKeyData],
-        columns: &C::Columns,
-    ) -> Selected<C> {
-        let mut selected = Selected::default();
-        // SAFETY: by contract.
-        unsafe { selected.set(index, keys, columns) };
-        selected
-    }
-
-    /// Selects others. The memory is kept.
-    ///
-    /// # Safety
-    /// As [`Selected::by`].
-    unsafe fn set(&mut self, index: OpenIndex, keys: &[pg_sys::ScanKeyData], columns: &C::Columns) {
-        self.filter = C::Filter::default();
-        // SAFETY: by contract.
-        if unsafe { C::set_intervals(keys, columns, &mut self.intervals, &mut self.filter) } {
-            refuse_inexact(index);
-        }
-    }
-}
-
 impl<C: QualCode> IndexCounter<C> {
     fn count_intervals(&mut self) -> Result<Counted> {
         let directory = session::directory_once(&mut self.directory, &self.store)?;
@@ -204,16 +164,6 @@ impl<C: QualCode> Counter for IndexCounter<C> {
         self.heap.finish();
         self.store.release();
     }
-}
-
-/// Raises the error that conditions are not told by codes, which the planner has seen to.
-#[cold]
-pub(super) fn refuse_inexact(index: OpenIndex) -> ! {
-    refuse(
-        PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-        format!("cannot count by index \"{}\" alone", index.name()),
-        "Please report this. SET omendb_learned.enable_count = off avoids it.",
-    )
 }
 
 /// How many rows a session looks up together, in the order of the table: as many as it has memory

@@ -21,9 +21,10 @@ use pgrx::prelude::*;
 
 use super::aggregate::{Aggregate, Aggregates};
 use super::buckets::{Buckets, SAFE};
-use super::count::{CountedHeap, Selected, rows_at_once};
+use super::count::{CountedHeap, rows_at_once};
 use super::scan::count_use;
 use super::scan::quals::{Filter, QualCode};
+use super::selected::Selected;
 use super::serializable::lock_table_if_serializable;
 use crate::column::code::{IndexCode, with_code};
 use crate::column::columns::Columns;

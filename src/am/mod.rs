@@ -5,6 +5,7 @@
 //! - `scan`: reading in order, or into a bitmap; `cost`: what the planner is told of it
 //! - [`count`]: how many rows a snapshot sees; [`aggregate`]: sums and the like of their values;
 //!   [`groups`]: the same of groups, and [`buckets`]: of those that a function tells apart
+//! - `selected`: what such a query asks of the index
 //! - [`time_zone`]: offsets of the session's time zone, and when they change
 //! - [`unique_violation`]: the errors of unique indexes
 //! - [`dead_rows`]: which rows are dead, as the table says
@@ -22,6 +23,7 @@ pub(crate) mod groups;
 mod handler;
 mod insert;
 mod scan;
+mod selected;
 mod serializable;
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;

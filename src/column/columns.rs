@@ -19,11 +19,12 @@ use learned_index::page::meta::{
 };
 use pgrx::prelude::*;
 
-use super::KeyColumns;
-use super::included::{Included, Refused, included_in, refuse_included_type, words_of_all};
+use super::included::{
+    Included, IncludedNumbers, Refused, included_in, refuse_included_type, words_of_all,
+};
 use super::key_type::{KeyType, StoredValue, bytes};
-use super::number::Numbers;
 use super::tuple::{Field, ReturnedTuple};
+use super::{Column, KeyColumns};
 use crate::relation::OpenIndex;
 use crate::report::refuse;
 
@@ -59,6 +60,36 @@ pub(crate) struct Part {
     nulls: Nulls,
     /// Which of the code's words is its first.
     at: usize,
+}
+
+/// Where the values of a column of an index are in its codes, to be read as numbers: what Datums of
+/// types passed by value are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// The code is that of the only column.
+    Word(Column),
+    /// In some words of the key.
+    Part(Part),
+    /// Beside the key.
+    Included(IncludedNumbers),
+    /// There is no such column.
+    Nowhere,
+}
+
+impl Numbers {
+    /// The number in a code of a key that is not NULL; `None` for NULL.
+    #[inline]
+    pub(crate) fn of(&self, code: &[Word]) -> Option<i64> {
+        match self {
+            Numbers::Word(column) => {
+                let word = column.in_order(*code.first()?);
+                Some(column.key_type.decode(word).value() as i64)
+            }
+            Numbers::Part(part) => part.value(part.take(code)).map(|value| value.value() as i64),
+            Numbers::Included(included) => included.of(code),
+            Numbers::Nowhere => None,
+        }
+    }
 }
 
 /// The columns of a key with a code of `L` words, or fewer.

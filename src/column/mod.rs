@@ -5,7 +5,6 @@
 //! - [`code`]: what the codes are, as Rust types
 //! - [`key_type`]: the types, and the codes of their values
 //! - `included`: columns that are stored beside the key
-//! - [`number`]: the values of a column as numbers, for sums and the like
 //! - `tuple`: the index tuples that index-only scans return
 //! - [`tid`]: heap TIDs, as the core has them and as the pure crate has them
 
@@ -13,7 +12,6 @@ pub(crate) mod code;
 pub(crate) mod columns;
 mod included;
 pub(crate) mod key_type;
-pub(crate) mod number;
 pub(crate) mod tid;
 pub(crate) mod tuple;
 
@@ -29,8 +27,8 @@ use learned_index::page::meta::{
 use pgrx::prelude::*;
 
 use crate::relation::OpenIndex;
+use columns::Numbers;
 use key_type::{KeyType, refuse_numeric, refuse_type};
-use number::Numbers;
 use tid::heap_tid;
 use tuple::ReturnedTuple;
 
