@@ -1,5 +1,5 @@
-//! Counts and averages: of all rows, of ranges and of groups, each by the best plan that the planner
-//! finds.
+//! Counts and averages: of all rows, of ranges and of groups, each by the best plan that the
+//! planner finds.
 
 use std::time::Instant;
 

@@ -30,7 +30,8 @@ const OF: [&str; 10] = [
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ;
     SET LOCAL enable_sort = off";
 
-/// A random float as SQL: NULL, one of the zeros, or of any size, so that large ones swallow others.
+/// A random float as SQL: NULL, one of the zeros, or of any size, so that large ones swallow
+/// others.
 const FLOAT: &str = "CASE WHEN random() < 0.05 THEN NULL WHEN random() < 0.1 THEN '-0'::float8
     WHEN random() < 0.1 THEN 0.0 ELSE (random() - 0.5) * 10 ^ (random() * 12)::int END";
 
