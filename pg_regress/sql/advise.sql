@@ -70,6 +70,16 @@ SELECT pg_catalog.count(*) FROM public.learned_advise('public.t');
 RESET search_path;
 SELECT pg_get_function_result('learned_advise'::regproc), obj_description('learned_advise(regclass)'::regprocedure);
 DROP SCHEMA regress_advise_path CASCADE;
+-- Classes, and values of variable width.
+CREATE TABLE classes (c cidr, n numeric(12, 2), d numeric, i inet);
+CREATE INDEX classes_c ON classes (c cidr_ops);
+CREATE INDEX classes_n ON classes (n, i);
+CREATE INDEX classes_d ON classes (d);
+SELECT index, replaceable, remark, learned_size, statements[1] FROM learned_advise('classes');
+CREATE TEMPORARY TABLE passing (k int4);
+CREATE INDEX passing_k ON passing (k);
+SELECT replaceable, remark, statements FROM learned_advise('passing');
+DROP TABLE classes, passing;
 DROP VIEW v;
 DROP MATERIALIZED VIEW m;
 DROP TABLE refers, t, parted, bare, temporary;

@@ -46,6 +46,12 @@ SELECT a.page = b.page AS same, a.path FROM learned_predict('t_du', '2024-01-05'
 SELECT path FROM learned_predict('t_kf', 3, 17.5, 123);
 SELECT path FROM learned_predict('t_kf', 3::int2, 17.5::numeric, '123'::text);
 SELECT path FROM learned_predict('t_u', '00000000-0000-4000-8000-000000000001');
+-- Numbers of any scale, as they would be assigned to the column.
+CREATE TABLE n (k numeric(10, 2));
+INSERT INTO n SELECT g FROM generate_series(1, 1000) g;
+CREATE INDEX n_k ON n USING learned (k);
+SELECT a.path, b.path, c.path FROM learned_predict('n_k', 1.5) a, learned_predict('n_k', 3) b, learned_predict('n_k', '3.999') c;
+DROP TABLE n;
 SELECT bool_and(first_page BETWEEN 0 AND 100000) FROM learned_segments('t_kf');
 -- The first key of a page leads to it, whatever is stored beside the key.
 CREATE INDEX t_inc ON t USING learned (k) INCLUDE (id) WITH (fillfactor = 10);

@@ -99,6 +99,16 @@ impl KeyType {
         (precision <= MOST_DIGITS.into()).then_some(KeyType::Numeric(scale))
     }
 
+    /// The type modifier of a column that can have all values with codes; -1 if it needs none.
+    pub(crate) fn modifier(self) -> i32 {
+        match self {
+            KeyType::Numeric(scale) => {
+                (i32::from(MOST_DIGITS) << 16 | i32::from(scale)) + pg_sys::VARHDRSZ as i32
+            }
+            _ => -1,
+        }
+    }
+
     /// The SQL type.
     pub(crate) fn oid(self) -> pg_sys::Oid {
         let known = KEY_TYPES.iter().find(|(key_type, ..)| *key_type == self.whatever_scale());
@@ -511,9 +521,9 @@ impl KeyType {
                 PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
                 "numeric out of range for access method \"learned\"".to_owned(),
                 &format!(
-                    "The index was built for numbers of at most {MOST_DIGITS} digits, {scale} of \
-                     them behind the decimal point. Drop it, or use an index of access method \
-                     \"btree\" for such values."
+                    "The index was built for numbers of at most {MOST_DIGITS} digits, exactly \
+                     {scale} of them behind the decimal point. Drop it, or use an index of access \
+                     method \"btree\" for such values."
                 ),
             ),
             KeyType::Interval => refuse(
@@ -614,7 +624,7 @@ fn short_length(stored: &StoredValue) -> usize {
 }
 
 /// The precision and the scale of `numeric` with a type modifier, as numeric.c has them there.
-fn precision_and_scale(modifier: i32) -> Option<(i32, i32)> {
+pub(crate) fn precision_and_scale(modifier: i32) -> Option<(i32, i32)> {
     let modifier =
         modifier.checked_sub(pg_sys::VARHDRSZ as i32).filter(|modifier| *modifier >= 0)?;
     // The scale has 11 bits with a sign.

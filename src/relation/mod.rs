@@ -94,13 +94,13 @@ impl OpenRelation {
         name.to_string_lossy().into_owned()
     }
 
-    /// The name with its schema, quoted where SQL needs it.
+    /// The name with its schema, quoted where SQL needs it; that of temporary ones is `pg_temp`.
     pub(crate) fn qualified_name(&self) -> String {
         let class = self.class();
         // SAFETY: within a transaction, as everything that has a relation open; the schema is null
         // if it is gone. What the core gives is a C string.
         unsafe {
-            let schema = pg_sys::get_namespace_name(class.relnamespace);
+            let schema = pg_sys::get_namespace_name_or_temp(class.relnamespace);
             let name = class.relname.data.as_ptr();
             let quoted = pg_sys::quote_qualified_identifier(schema, name);
             CStr::from_ptr(quoted).to_string_lossy().into_owned()

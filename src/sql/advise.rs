@@ -28,6 +28,9 @@ const BTREES: &str = "
         WHEN i.indisreplident THEN 'it is the replica identity of the table'
         WHEN c.relispartition THEN 'it is part of the index of a partitioned table'
         WHEN NOT i.indisvalid THEN 'it is not valid'
+        WHEN EXISTS (SELECT FROM pg_catalog.pg_opclass o
+                     WHERE o.oid OPERATOR(pg_catalog.=) ANY (i.indclass) AND NOT o.opcdefault)
+            THEN 'it has an operator class that is not the default one'
     END
     FROM pg_catalog.pg_index i
         JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
@@ -188,7 +191,12 @@ unsafe fn advise(oid: pg_sys::Oid, kept: Option<String>, table: &str) -> Option<
                     None => (None, None, None),
                 };
                 let statements = statements(index, table);
-                (oid, true, caveat(index), size, bytes, entries, codecs, statements)
+                let mut caveats = caveats(index);
+                if statements.is_none() {
+                    caveats.push("its definition is one of which no other can be made here");
+                }
+                let remark = (!caveats.is_empty()).then(|| caveats.join("; "));
+                (oid, true, remark, size, bytes, entries, codecs, statements)
             }
         };
         pg_sys::relation_close(relation, 0);
@@ -219,10 +227,13 @@ fn refusal(index: OpenIndex) -> Option<String> {
 }
 
 /// What a learned index would not do that the B-tree does.
-fn caveat(index: OpenIndex) -> Option<String> {
+fn caveats(index: OpenIndex) -> Vec<&'static str> {
     let mut caveats = Vec::new();
     if cfg!(not(feature = "pg18")) && index.definition().indisunique {
         caveats.push("INSERT ... ON CONFLICT would fail on the table before PostgreSQL 18");
+    }
+    if index.definition().indisclustered {
+        caveats.push("the table is marked to be clustered on it");
     }
     let has = |types: &[pg_sys::Oid]| index.key_types().iter().any(|one| types.contains(one));
     if has(&[pg_sys::FLOAT4OID, pg_sys::FLOAT8OID]) {
@@ -240,5 +251,5 @@ fn caveat(index: OpenIndex) -> Option<String> {
     if !has_fixed_width(index) {
         caveats.push("its size is not estimated");
     }
-    (!caveats.is_empty()).then(|| caveats.join("; "))
+    caveats
 }

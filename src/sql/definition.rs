@@ -25,8 +25,11 @@ pub(super) unsafe fn statements(index: OpenIndex, table: &str) -> Option<Vec<Str
         let new =
             pg_sys::ChooseRelationName(name, std::ptr::null(), c"learned".as_ptr(), schema, false);
         let new_name = text(pg_sys::quote_identifier(new)).into_owned();
-        let new = text(pg_sys::quote_qualified_identifier(pg_sys::get_namespace_name(schema), new))
-            .into_owned();
+        let new = text(pg_sys::quote_qualified_identifier(
+            pg_sys::get_namespace_name_or_temp(schema),
+            new,
+        ))
+        .into_owned();
         Some(vec![
             format!(
                 "CREATE {unique}INDEX CONCURRENTLY {new_name} ON {table} USING learned {columns}"

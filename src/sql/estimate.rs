@@ -14,6 +14,7 @@ use learned_index::store::memory::MemoryStore;
 use learned_index::tree::build::{BuildOptions, Builder};
 use learned_index::tree::directory::Directory;
 use learned_index::tree::inspect;
+use pgrx::check_for_interrupts;
 
 use super::nbtree::BTreeLeaf;
 use crate::column::KeyColumns;
@@ -98,15 +99,20 @@ unsafe fn encode_run<C: IndexCode>(
     let index = store.index();
     let columns = C::Columns::of_index(index);
     let (mut entries, mut next, mut wanted) = (Vec::new(), Some(from), FIRST_ENTRIES);
+    let blocks = store.blocks();
+    let mut left = blocks;
     loop {
         while let Some(block) = next.filter(|_| entries.len() < wanted) {
+            check_for_interrupts!();
             let Some(leaf) = BTreeLeaf::read(store, block) else {
                 next = None;
                 break;
             };
             // SAFETY: by contract.
             unsafe { leaf.entries::<C>(index, columns, &mut entries) };
-            next = leaf.next();
+            // A damaged page may name one that is not there, or itself, without end.
+            next = leaf.next().filter(|next| *next < blocks && left > 0);
+            left = left.saturating_sub(1);
         }
         let (encoded, leaves) = encode(columns, &entries, forms)?;
         if leaves >= ENOUGH_LEAVES || next.is_none() || wanted >= MOST_ENTRIES {

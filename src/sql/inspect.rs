@@ -15,6 +15,7 @@ use pgrx::prelude::*;
 use super::target::Target;
 use crate::column::KeyColumns;
 use crate::column::code::{IndexCode, with_code};
+use crate::column::key_type::KeyType;
 use crate::relation::OpenIndex;
 use crate::report::refuse;
 use crate::storage::buffers::IndexStore;
@@ -124,20 +125,22 @@ unsafe fn key_of_arguments<C: IndexCode>(
         // Included columns are as if they were NULL.
         let mut values = vec![pg_sys::Datum::null(); index.stored_columns().count()];
         let mut is_null = vec![true; values.len()];
+        let columns = C::Columns::of_index(index);
         for (column, &type_oid) in types.iter().enumerate() {
-            if let Some(value) = argument_as(fcinfo, column + 1, type_oid) {
+            let known = KeyType::of_number(columns.columns()[column].key_type);
+            let modifier = known.map_or(-1, KeyType::modifier);
+            if let Some(value) = argument_as(fcinfo, column + 1, type_oid, modifier) {
                 (values[column], is_null[column]) = (value, false);
             }
         }
-        let columns = C::Columns::of_index(index);
         let key = columns.key(values.as_ptr(), is_null.as_ptr());
         columns.check_held(key);
         key
     }
 }
 
-/// An argument as a value of a type: what is of another type is read from its text, as a literal
-/// would be.
+/// An argument as a value of a type with a modifier: what is of another type, or may be, is read from
+/// its text, as a literal would be.
 ///
 /// # Safety
 /// Within a call of a function that has this argument.
@@ -145,12 +148,13 @@ unsafe fn argument_as(
     fcinfo: pg_sys::FunctionCallInfo,
     argument: usize,
     type_oid: pg_sys::Oid,
+    modifier: i32,
 ) -> Option<pg_sys::Datum> {
     // SAFETY: by contract. What output functions give is a C string, and so is an unknown literal.
     unsafe {
         let value = pgrx::fcinfo::pg_getarg_datum(fcinfo, argument)?;
         let given = pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, argument as i32);
-        if given == type_oid {
+        if given == type_oid && modifier < 0 {
             return Some(value);
         }
         let text = match given {
@@ -159,7 +163,7 @@ unsafe fn argument_as(
         };
         let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
         pg_sys::getTypeInputInfo(type_oid, &mut function, &mut parameter);
-        Some(pg_sys::OidInputFunctionCall(function, text, parameter, -1))
+        Some(pg_sys::OidInputFunctionCall(function, text, parameter, modifier))
     }
 }
 

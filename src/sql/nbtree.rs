@@ -138,7 +138,10 @@ impl BTreeLeaf {
                 );
                 columns.key(values.as_ptr(), is_null.as_ptr())
             };
-            into.add_all((0..number).map(|tid| Entry { key, tid: self.tid_at(first + TID * tid) }));
+            let tids = (0..number).map(|tid| self.tid_at(first + TID * tid));
+            // On a damaged page there may be any.
+            let valid = tids.filter(|tid| tid.offset() > 0);
+            into.add_all(valid.map(|tid| Entry { key, tid }));
         }
     }
 }

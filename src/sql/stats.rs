@@ -123,12 +123,18 @@ unsafe fn figures_of(oid: pg_sys::Oid, lenient: bool) -> Option<Figures> {
 
 fn read_figures<C: IndexCode>(target: &Target) -> Result<Figures> {
     let store: IndexStore<C> = IndexStore::new(target.index);
-    // Also tells whether the file is that of an index like this one.
-    session::directory_of(&store)?;
-    let index = stats(&store)?;
-    let (merged_at, due) = (merged_at(&store)?, is_due(&store, false)?);
+    let figures = figures_in(&store);
+    // Also where it is damaged: the view goes on then.
     store.release();
-    let btree_size = btree_size(target.index, index.entries + index.unmerged);
+    figures
+}
+
+fn figures_in<C: IndexCode>(store: &IndexStore<C>) -> Result<Figures> {
+    // Also tells whether the file is that of an index like this one.
+    session::directory_of(store)?;
+    let index = stats(store)?;
+    let (merged_at, due) = (merged_at(store)?, is_due(store, false)?);
+    let btree_size = btree_size(store.index(), index.entries + index.unmerged);
     Ok(Figures { index, merged_at, due, btree_size })
 }
 

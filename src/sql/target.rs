@@ -69,21 +69,21 @@ impl Target {
             }
             let index = pg_sys::try_relation_open(oid, mode as pg_sys::LOCKMODE);
             let opened = if index.is_null() { None } else { OpenIndex::of_relation(index) };
-            let Some(opened) = opened else {
+            let found = opened.map_or_else(
+                || Err(other(oid)),
+                |opened| {
+                    let target = Target { table: OpenTable::new(table), index: opened };
+                    target.require(users).map(|()| target)
+                },
+            );
+            if found.is_err() {
+                // Nobody holds locks on what he may not use.
                 if !index.is_null() {
-                    pg_sys::relation_close(index, 0);
+                    pg_sys::relation_close(index, mode as pg_sys::LOCKMODE);
                 }
-                pg_sys::relation_close(table, 0);
-                return Err(other(oid));
-            };
-            let target = Target { table: OpenTable::new(table), index: opened };
-            match target.require(users) {
-                Ok(()) => Ok(target),
-                Err(refusal) => {
-                    target.close();
-                    Err(refusal)
-                }
+                pg_sys::relation_close(table, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
             }
+            found
         }
     }
 
