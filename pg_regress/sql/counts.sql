@@ -142,6 +142,15 @@ VACUUM s;
 SELECT sum(v) FROM s WHERE d = 2;
 DROP TABLE s;
 
+-- A view without rows is refused, as by a scan.
+CREATE MATERIALIZED VIEW v AS SELECT d FROM r;
+CREATE INDEX ON v USING learned (d);
+VACUUM ANALYZE v;
+SELECT is_counted('SELECT count(*) FROM v');
+REFRESH MATERIALIZED VIEW v WITH NO DATA;
+SELECT count(*) FROM v;
+DROP MATERIALIZED VIEW v;
+
 -- What the index cannot tell is left to other plans.
 SELECT is_counted('SELECT count(*) FROM r WHERE v > 5');
 SELECT is_counted('SELECT count(DISTINCT d) FROM r');

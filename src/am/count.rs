@@ -60,6 +60,8 @@ pub(crate) trait Counter {
         keys: &[pg_sys::ScanKeyData],
         aggregates: &[(usize, Aggregate)],
     ) -> (Vec<Option<pg_sys::Datum>>, Counted);
+    /// Gives back what is held of the table, and memory that others may need, until the next count.
+    fn rest(&mut self);
     /// Gives back what is held.
     fn end(self: Box<Self>);
 }
@@ -160,6 +162,11 @@ impl<C: QualCode> Counter for IndexCounter<C> {
         (results.unwrap_or_else(|corruption| index.raise_corruption(corruption)), counted)
     }
 
+    fn rest(&mut self) {
+        self.heap.rest();
+        self.count.rest();
+    }
+
     fn end(self: Box<Self>) {
         self.heap.finish();
         self.store.release();
@@ -191,10 +198,15 @@ impl CountedHeap {
         CountedHeap { rows, map: MapPage::default(), looked_up: 0 }
     }
 
+    /// See [`SeenRows::rest`].
+    fn rest(&mut self) {
+        self.rows.rest();
+        self.map.release();
+    }
+
     /// See [`SeenRows::finish`].
     pub(super) fn finish(mut self) {
-        self.rows.finish();
-        self.map.release();
+        self.rest();
     }
 }
 

@@ -125,7 +125,12 @@ impl SeenRows {
 
     /// Gives back what reading rows needed. Not a destructor: after an error the transaction's
     /// abort does it.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(mut self) {
+        self.rest();
+    }
+
+    /// The same, until a row is asked for again.
+    pub(crate) fn rest(&mut self) {
         if self.fetch.is_null() {
             return;
         }
@@ -140,6 +145,7 @@ impl SeenRows {
             }
             pg_sys::ExecDropSingleTupleTableSlot(self.slot);
         }
+        (self.fetch, self.slot) = (ptr::null_mut(), ptr::null_mut());
     }
 
     fn begin(&mut self) {

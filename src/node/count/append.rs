@@ -45,10 +45,15 @@ pub(super) unsafe fn add_paths(
         }
         let partial = Partial::of(root, query);
         let (mut paths, mut groups): (*mut pg_sys::List, _) = (std::ptr::null_mut(), 0.0);
+        let mut some_counted = false;
         for (table, way) in query.tables.iter().zip(ways) {
-            let path = partial.cheapest(table, way, is_hashable);
+            let (path, is_counted) = partial.cheapest(table, way, is_hashable);
+            some_counted |= is_counted;
             groups += (*path).rows;
             paths = pg_sys::lappend(paths, path.cast());
+        }
+        if !some_counted {
+            return;
         }
         let append = partial.append(output, paths);
         if !query.has_groups() {
@@ -100,7 +105,8 @@ impl<'q> Partial<'q> {
         }
     }
 
-    /// What a table gives, in the cheapest way: of a few rows, or none, that may be the core's.
+    /// What a table gives, in the cheapest way, and whether that is ours: of a few rows, or none, it
+    /// may be the core's.
     ///
     /// # Safety
     /// Called while the planner makes paths for the query, of which the table is one. The core can
@@ -110,17 +116,20 @@ impl<'q> Partial<'q> {
         table: &Table,
         way: Option<Counting>,
         is_hashable: bool,
-    ) -> *mut pg_sys::Path {
+    ) -> (*mut pg_sys::Path, bool) {
         // SAFETY: by contract.
         unsafe {
-            let Some(way) = way else { return self.aggregated(table) };
+            let Some(way) = way else { return (self.aggregated(table), false) };
             let counted = self.counted(table, way);
             // To aggregate rows costs more than to find them.
             if !is_hashable || !is_cheaper((*table.rel).cheapest_total_path, counted) {
-                return counted;
+                return (counted, true);
             }
             let aggregated = self.aggregated(table);
-            if is_cheaper(aggregated, counted) { aggregated } else { counted }
+            match is_cheaper(aggregated, counted) {
+                true => (aggregated, false),
+                false => (counted, true),
+            }
         }
     }
 

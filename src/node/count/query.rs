@@ -263,25 +263,26 @@ impl Table {
         self.descent.iter().fold(node.cast(), translate).cast()
     }
 
-    /// Whether a column is declared NOT NULL. It has no NULLs then, but for a snapshot that is
-    /// older than the declaration.
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    /// Whether a column is declared NOT NULL, as the active snapshot sees it. An older snapshot, as
+    /// a STABLE function may have that of its caller, may see NULLs.
     pub(super) fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
-        // SAFETY: the planner's own.
-        unsafe { pg_sys::bms_is_member(column.into(), (*self.rel).notnullattnums) }
-    }
-
-    #[cfg(not(any(feature = "pg17", feature = "pg18")))]
-    pub(super) fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
-        // SAFETY: the table is locked, and has the column; the tuple is released.
+        // SAFETY: the planner's own; the table is locked, and has the column; the tuple is released.
         unsafe {
+            // Without constraints that are not validated.
+            #[cfg(any(feature = "pg17", feature = "pg18"))]
+            if !pg_sys::bms_is_member(column.into(), (*self.rel).notnullattnums) {
+                return false;
+            }
             let id = pg_sys::SysCacheIdentifier::ATTNUM as i32;
             let tuple = pg_sys::SearchSysCache2(id, self.oid.into(), column.into());
             if tuple.is_null() {
                 return false;
             }
             let attribute = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_attribute>();
-            let is_never_null = (*attribute).attnotnull;
+            let since = pg_sys::htup::HeapTupleHeaderGetXmin((*tuple).t_data);
+            let is_seen = pg_sys::ActiveSnapshotSet()
+                && !pg_sys::XidInMVCCSnapshot(since, pg_sys::GetActiveSnapshot());
+            let is_never_null = (*attribute).attnotnull && is_seen;
             pg_sys::ReleaseSysCache(tuple);
             is_never_null
         }
@@ -353,7 +354,8 @@ fn asks_for_distinct_rows(parse: &pg_sys::Query) -> bool {
         && parse.havingQual.is_null()
 }
 
-/// Whether a table's access method is heap: what a visibility map says is known of no other.
+/// Whether a table's access method is heap: what a visibility map says is known of no other. A
+/// materialized view that has not been populated is left to the core, which refuses it.
 ///
 /// # Safety
 /// The table is locked.
@@ -364,6 +366,7 @@ unsafe fn is_heap(table: pg_sys::Oid) -> bool {
         let class = &*(*open).rd_rel;
         let kind = class.relkind as u8;
         let is_heap = class.relam == pg_sys::HEAP_TABLE_AM_OID
+            && class.relispopulated
             && (kind == pg_sys::RELKIND_RELATION || kind == pg_sys::RELKIND_MATVIEW);
         pg_sys::table_close(open, pg_sys::NoLock as pg_sys::LOCKMODE);
         is_heap

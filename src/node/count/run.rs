@@ -36,7 +36,7 @@ pub(super) struct CountState {
 /// What a node keeps from its beginning to its end. In the memory of the query.
 pub(super) struct Run {
     pub(super) part: RunningPart,
-    /// Whether the row was returned, where there is only one.
+    /// Whether the last row was returned.
     is_done: bool,
     pub(super) grouping: Option<RunningGrouping>,
 }
@@ -173,6 +173,9 @@ impl Run {
                 let was_done = std::mem::replace(&mut self.is_done, true);
                 return (!was_done).then(|| self.part.answers(context, state));
             };
+            if self.is_done {
+                return None;
+            }
             if grouping.groups.is_none() {
                 let part = &self.part;
                 let wanted = part.grouping(&grouping.plan, &part.keys(context));
@@ -182,7 +185,13 @@ impl Run {
                 grouping.groups = Some(groups);
                 grouping.zone = pg_sys::session_timezone;
             }
-            grouping.row(context)
+            let row = grouping.row(context);
+            if row.is_none() {
+                // The query may go on for long.
+                self.is_done = true;
+                grouping.end_groups();
+            }
+            row
         }
     }
 
@@ -191,10 +200,7 @@ impl Run {
         self.is_done = false;
         if let Some(grouping) = &mut self.grouping {
             grouping.memory = grouping.plan.new_memory();
-            if let Some(groups) = grouping.groups.take() {
-                add(&mut grouping.counted, groups.counted());
-                groups.end();
-            }
+            grouping.end_groups();
         }
     }
 }
@@ -208,6 +214,14 @@ fn add(total: &mut Counted, counted: Counted) {
 }
 
 impl RunningGrouping {
+    /// Gives back what is held of the index and the table.
+    fn end_groups(&mut self) {
+        if let Some(groups) = self.groups.take() {
+            add(&mut self.counted, groups.counted());
+            groups.end();
+        }
+    }
+
     /// All that was counted, however often the node was asked.
     pub(super) fn counted(&self) -> Counted {
         let mut total = self.counted;
@@ -291,6 +305,10 @@ impl RunningPart {
                     _ => Some(pg_sys::Datum::from(self.count(&keys, state, answer) as i64)),
                 };
                 known.push((answer, found));
+            }
+            if let Some(counter) = &mut self.counter {
+                // The query may go on for long.
+                counter.rest();
             }
             let found = |answer| known.iter().find(|(other, _)| other == answer);
             answers.iter().filter_map(found).map(|(_, found)| *found).collect()

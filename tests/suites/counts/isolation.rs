@@ -1,8 +1,12 @@
 //! Counts in serializable transactions, and by users who may not see all rows or columns.
 
+use std::time::Duration;
+
 use postgres::Client;
 use postgres::error::SqlState;
-use server_tests::{Cluster, Script, access_method, is_learned, plan_of};
+use server_tests::{
+    Cluster, Script, access_method, in_background, is_learned, pid_of, plan_of, waits_for,
+};
 
 const NO_SCANS: &str = "SET omendb_learned.enable_count = on; SET enable_seqscan = off; \
                         SET enable_indexscan = off; \
@@ -190,4 +194,37 @@ fn who_may_not_read_what_a_count_asks_for_gets_an_error() {
             assert_eq!(error.code(), expected, "{user}: {query}, node {is_on}");
         }
     }
+}
+
+#[test]
+fn a_column_is_not_null_only_to_a_snapshot_that_sees_the_declaration() {
+    let cluster = Cluster::start();
+    let (mut client, mut other) = (cluster.connect(), cluster.connect());
+    client
+        .script(&format!(
+            "CREATE TABLE t (k int8, c int4);
+             INSERT INTO t SELECT g, nullif(g % 2, 0) FROM generate_series(1, 4000) g;
+             CREATE INDEX ON t USING {} (k); VACUUM ANALYZE t;
+             CREATE FUNCTION counted() RETURNS int8 STABLE LANGUAGE plpgsql AS
+                 'BEGIN RETURN (SELECT count(c) FROM t); END';
+             {NO_SCANS}",
+            access_method()
+        ))
+        .unwrap();
+    other.script("SELECT pg_advisory_lock(1)").unwrap();
+    // The function has the snapshot of the query, which waits meanwhile.
+    let query = "SELECT CASE g WHEN 1 THEN pg_advisory_lock(1)::text ELSE counted()::text END
+                 FROM generate_series(1, 2) g";
+    let pid = pid_of(&mut client);
+    let counting = in_background(client, query);
+    while waits_for(&mut other, pid).as_deref() != Some("Lock") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    other.script("DELETE FROM t WHERE c IS NULL; ALTER TABLE t ALTER c SET NOT NULL").unwrap();
+    other.script("SELECT pg_advisory_unlock(1)").unwrap();
+    let (mut client, rows) = counting.join().unwrap();
+    assert_eq!(rows.unwrap()[1].get::<_, String>(0), "2000");
+    // Now it counts the rows.
+    assert_node(&mut client, "SELECT count(c) FROM t", true);
+    assert_eq!(client.query_one("SELECT count(c) FROM t", &[]).unwrap().get::<_, i64>(0), 2000);
 }

@@ -232,3 +232,30 @@ fn who_may_not_see_all_rows_or_columns_counts_those_that_he_may() {
     let seen = outcome(&mut client, "SELECT d, count(*) FROM t GROUP BY d").unwrap();
     assert_eq!(seen, [[Some("2".to_owned()), Some("3600".to_owned())]]);
 }
+
+#[test]
+fn what_is_counted_of_many_partitions_keeps_few_of_their_pages() {
+    // Less than three pages for each partition.
+    let cluster = Cluster::start_with("shared_buffers = 1200kB");
+    let mut client = cluster.connect();
+    let create = format!(
+        "CREATE TABLE t (d int4, v int4) PARTITION BY LIST (d);
+         DO $$ BEGIN FOR d IN 1..60 LOOP
+             EXECUTE format('CREATE TABLE t_%s PARTITION OF t FOR VALUES IN (%s)', d, d);
+         END LOOP; END $$;
+         CREATE INDEX ON t USING {} (d) INCLUDE (v);
+         INSERT INTO t SELECT g % 60 + 1, g FROM generate_series(1, 12000) g; VACUUM ANALYZE t;
+         DELETE FROM t WHERE v % 50 = 0",
+        access_method()
+    );
+    client.script(&create).unwrap();
+    let queries = [
+        "SELECT count(*) FROM t",
+        "SELECT count(*), sum(v), max(v) FROM t",
+        "SELECT d, count(*) FROM t GROUP BY d",
+        "SELECT d, sum(v), min(v) FROM t GROUP BY d",
+        "SELECT DISTINCT d FROM t",
+    ];
+    let all = queries.map(|text| single("partitions", text));
+    compare(&mut client, BEGIN, &all, "60 partitions").assert_used("60 partitions");
+}

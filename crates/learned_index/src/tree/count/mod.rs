@@ -162,6 +162,13 @@ impl<C: Code> Count<C> {
         self.counted = Counted::default();
     }
 
+    /// Gives memory back that was needed for many rows. What was read of the map stays.
+    pub fn rest(&mut self) {
+        (self.doubtful, self.waiting) = (Vec::new(), Vec::new());
+        (self.fresh, self.tids) = (Vec::new(), Vec::new());
+        self.entries = Entries::default();
+    }
+
     /// What was counted since the count began.
     pub fn counted(&self) -> Counted {
         self.counted
