@@ -117,7 +117,8 @@ pub(super) fn compare(
 ) -> Result<Tally, Error> {
     client.script(begin)?;
     let outcome = compare_within(client, statements, context);
-    client.script("ROLLBACK")?;
+    // What was cancelled may have left a statement prepared.
+    client.script(if outcome.is_ok() { "ROLLBACK" } else { "ROLLBACK; DEALLOCATE ALL" })?;
     outcome
 }
 
