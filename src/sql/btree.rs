@@ -49,7 +49,8 @@ fn variable_bytes(index: OpenIndex, column: usize) -> u64 {
     HEADER + 2 * (words(precision - scale) + words(scale))
 }
 
-/// Bytes of an index tuple with columns of some widths, each with its alignment as pg_type names it.
+/// Bytes of an index tuple with columns of some widths, each with its alignment as pg_type names
+/// it.
 fn tuple_bytes(columns: impl Iterator<Item = (u64, u8)>) -> u64 {
     let values = columns.fold(0u64, |bytes, (length, alignment)| {
         let alignment = match alignment {

@@ -139,8 +139,8 @@ unsafe fn key_of_arguments<C: IndexCode>(
     }
 }
 
-/// An argument as a value of a type with a modifier: what is of another type, or may be, is read from
-/// its text, as a literal would be.
+/// An argument as a value of a type with a modifier: what is of another type, or may be, is read
+/// from its text, as a literal would be.
 ///
 /// # Safety
 /// Within a call of a function that has this argument.

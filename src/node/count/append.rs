@@ -105,8 +105,8 @@ impl<'q> Partial<'q> {
         }
     }
 
-    /// What a table gives, in the cheapest way, and whether that is ours: of a few rows, or none, it
-    /// may be the core's.
+    /// What a table gives, in the cheapest way, and whether that is ours: of a few rows, or none,
+    /// it may be the core's.
     ///
     /// # Safety
     /// Called while the planner makes paths for the query, of which the table is one. The core can

@@ -266,7 +266,8 @@ impl Table {
     /// Whether a column is declared NOT NULL, as the active snapshot sees it. An older snapshot, as
     /// a STABLE function may have that of its caller, may see NULLs.
     pub(super) fn is_never_null(&self, column: pg_sys::AttrNumber) -> bool {
-        // SAFETY: the planner's own; the table is locked, and has the column; the tuple is released.
+        // SAFETY: the planner's own; the table is locked, and has the column. The tuple is
+        // released.
         unsafe {
             // Without constraints that are not validated.
             #[cfg(any(feature = "pg17", feature = "pg18"))]
