@@ -56,7 +56,7 @@ impl<C: Code, P> Scan<P, C> {
             // The leaf comes last; while delta trees are read, what is read of it may be on its
             // way.
             directory.warm_deltas(store, from)?;
-            let leaf = directory.route(store, from)?;
+            let mut leaf = directory.route(store, from)?;
             if let Some(at) = leaf {
                 directory.warm(store, at, from.code);
             }
@@ -66,16 +66,13 @@ impl<C: Code, P> Scan<P, C> {
                 // What a delta tree has behind the leaf is of no use to this portion.
                 bound = bound.min(high);
             }
-            self.fresh.clear();
-            self.kills.deltas = [None; 2];
-            for which in [Which::Active, Which::Frozen] {
-                let what = (which, Direction::Forward);
-                bound = self.copy_delta(store, directory, what, (from, bound), LEAVES_AT_ONCE)?;
+            bound = self.copy_deltas(store, directory, Direction::Forward, (from, bound))?;
+            if injected(Fault::KeepCopies) {
+                directory.refresh(store)?;
+                leaf = directory.route(store, from)?;
             }
-            bound = self.copy_leaf_from(store, directory, leaf, from, bound)?;
-            self.fresh.retain(|&entry| Fence::at(entry) < bound);
-            self.merge_fresh();
-            self.reached = bound;
+            bound = self.copy_leaf(store, directory, Direction::Forward, leaf, (from, bound))?;
+            self.merge_fresh(Direction::Forward, bound);
             self.exhausted = (bound >= end).then_some(Direction::Forward);
             leaves -= 1;
             let full = leaves == 0 || self.copied.len() >= self.portion;
@@ -102,6 +99,31 @@ impl<C: Code, P> Scan<P, C> {
         });
         self.interval = near.unwrap_or_else(|| intervals.partition_point(|i| end_of(i) <= from));
         self.interval
+    }
+
+    /// Copies the first matches between two positions, or the last, out of one leaf of each delta
+    /// tree. Returns how far that is all there is.
+    fn copy_deltas<S: Store<Pin = P, Code = C>>(
+        &mut self,
+        store: &S,
+        directory: &mut Directory<C>,
+        direction: Direction,
+        (mut from, mut to): (Fence<C>, Fence<C>),
+    ) -> Attempt<Fence<C>> {
+        self.fresh.clear();
+        self.kills.deltas = [None; 2];
+        for which in [Which::Active, Which::Frozen] {
+            let what = (which, direction);
+            let bound = self.copy_delta(store, directory, what, (from, to), LEAVES_AT_ONCE)?;
+            match direction {
+                Direction::Forward => to = bound,
+                Direction::Backward => from = bound,
+            }
+        }
+        Ok(match direction {
+            Direction::Forward => to,
+            Direction::Backward => from,
+        })
     }
 
     /// Copies the first matches between two positions, or the last, out of one leaf of a delta
@@ -223,8 +245,13 @@ impl<C: Code, P> Scan<P, C> {
         }
     }
 
-    /// Puts the matches of the delta trees among those of a leaf.
-    fn merge_fresh(&mut self) {
+    /// Puts the matches of the delta trees among those of a leaf, as far as that is all there is.
+    fn merge_fresh(&mut self, direction: Direction, reached: Fence<C>) {
+        self.reached = reached;
+        self.fresh.retain(|&entry| match direction {
+            Direction::Forward => Fence::at(entry) < reached,
+            Direction::Backward => Fence::at(entry) >= reached,
+        });
         if self.fresh.is_empty() {
             return;
         }
@@ -233,42 +260,56 @@ impl<C: Code, P> Scan<P, C> {
         std::mem::swap(&mut self.copied, &mut self.merged);
     }
 
-    /// Copies the first matches from `from` on out of the leaf there, if there is one. Returns up
-    /// to where that is all there is, at most `bound`.
-    fn copy_leaf_from<S: Store<Pin = P, Code = C>>(
+    /// Copies the first matches between two positions, or the last, out of the leaf there, if there
+    /// is one. Returns how far that is all there is.
+    #[inline]
+    fn copy_leaf<S: Store<Pin = P, Code = C>>(
         &mut self,
         store: &S,
         directory: &mut Directory<C>,
-        mut leaf: Option<LeafRef>,
-        mut from: Fence<C>,
-        bound: Fence<C>,
+        direction: Direction,
+        leaf: Option<LeafRef>,
+        (mut from, mut to): (Fence<C>, Fence<C>),
     ) -> Attempt<Fence<C>> {
-        if injected(Fault::KeepCopies) {
-            directory.refresh(store)?;
-            leaf = directory.route(store, from)?;
-        }
-        let Some(at) = leaf else { return Ok(bound) };
+        let (side, near, far) = match direction {
+            Direction::Forward => (Side::At, from, to),
+            Direction::Backward => (Side::Before, to, from),
+        };
+        let Some(at) = leaf else { return Ok(far) };
         stop_at(StopPoint::ScanBeforeLeaf);
         let open = read_leaf(store, directory.state().word, at)?;
-        open.check_holds(Side::At, from)?;
+        open.check_holds(side, near)?;
         let leaf = open.view();
-        let bound = bound.min(leaf.high());
+        match direction {
+            Direction::Forward => to = to.min(leaf.high()),
+            Direction::Backward => from = from.max(leaf.low()),
+        }
         if let &[interval] = self.intervals.as_slice() {
-            let range = (from.max(Fence::before(interval.low)), end_of(&interval).min(bound));
-            (from, _) = self.skip_dead(store, directory, &leaf, at, range, Direction::Forward)?;
+            let range = (from.max(Fence::before(interval.low)), to.min(end_of(&interval)));
+            let living = self.skip_dead(store, directory, &leaf, at, range, direction)?;
+            match direction {
+                Direction::Forward => from = living.0,
+                Direction::Backward => to = living.1,
+            }
         }
         // Behind what other leaves gave.
         let first = self.copied.len();
-        let (reached, cut) = self.copy_slots(&leaf, from, bound)?;
-        let copied = self.keep_living(store, directory, open, first)?;
-        Ok(copied.filter(|_| cut).map_or(reached, |(_, last)| Fence::past(last)))
+        let (reached, cut) = match direction {
+            Direction::Forward => self.copy_first(&leaf, from, to)?,
+            Direction::Backward => self.copy_last(&leaf, from, to)?,
+        };
+        let copied = self.keep_living(store, directory, open, first)?.filter(|_| cut);
+        Ok(copied.map_or(reached, |(first, last)| match direction {
+            Direction::Forward => Fence::past(last),
+            Direction::Backward => Fence::at(first),
+        }))
     }
 
-    /// Copies the matches of a leaf between two positions, dead ones included: as many as a portion
-    /// has room for. Returns up to where that is all there is, and whether it ends within an
-    /// interval, behind the last entry.
+    /// Copies the first matches of a leaf between two positions, dead ones included: as many as a
+    /// portion has room for. Returns up to where that is all there is, and whether it ends within
+    /// an interval, behind the last entry.
     #[inline]
-    fn copy_slots(
+    fn copy_first(
         &mut self,
         leaf: &Leaf<'_, C>,
         mut from: Fence<C>,
@@ -330,16 +371,10 @@ impl<C: Code, P> Scan<P, C> {
             self.copied.set_class(class_start.null_class()?);
             // From where the portion is complete: every source may begin it later.
             let mut bound = start.max(class_start);
-            self.fresh.clear();
-            self.kills.deltas = [None; 2];
-            for which in [Which::Active, Which::Frozen] {
-                let what = (which, Direction::Backward);
-                bound = self.copy_delta(store, directory, what, (bound, to), LEAVES_AT_ONCE)?;
-            }
-            bound = self.copy_leaf_before(store, directory, to, bound)?;
-            self.fresh.retain(|&entry| Fence::at(entry) >= bound);
-            self.merge_fresh();
-            self.reached = bound;
+            bound = self.copy_deltas(store, directory, Direction::Backward, (bound, to))?;
+            let leaf = directory.route_before(store, to)?;
+            bound = self.copy_leaf(store, directory, Direction::Backward, leaf, (bound, to))?;
+            self.merge_fresh(Direction::Backward, bound);
             self.exhausted = (bound <= start).then_some(Direction::Backward);
             if !self.copied.is_empty() {
                 return Ok(true);
@@ -349,30 +384,19 @@ impl<C: Code, P> Scan<P, C> {
         }
     }
 
-    /// Copies the last matches before `to` out of the leaf there. Returns from where on that is all
-    /// there is, at least `bound`.
-    fn copy_leaf_before<S: Store<Pin = P, Code = C>>(
+    /// As [`Scan::copy_first`] the last ones. Returns from where on that is all there is, and
+    /// whether it begins within an interval, at the first entry.
+    fn copy_last(
         &mut self,
-        store: &S,
-        directory: &mut Directory<C>,
-        mut to: Fence<C>,
+        leaf: &Leaf<'_, C>,
         bound: Fence<C>,
-    ) -> Attempt<Fence<C>> {
-        let Some(at) = directory.route_before(store, to)? else { return Ok(bound) };
-        stop_at(StopPoint::ScanBeforeLeaf);
-        let open = read_leaf(store, directory.state().word, at)?;
-        open.check_holds(Side::Before, to)?;
-        let leaf = open.view();
-        let mut bound = bound.max(leaf.low());
-        if let &[interval] = self.intervals.as_slice() {
-            let range = (Fence::before(interval.low).max(bound), to.min(end_of(&interval)));
-            (_, to) = self.skip_dead(store, directory, &leaf, at, range, Direction::Backward)?;
-        }
+        mut to: Fence<C>,
+    ) -> Result<(Fence<C>, bool)> {
         let intervals = self.intervals.as_slice();
         let mut left = intervals.partition_point(|interval| Fence::before(interval.low) < to);
         self.ranges.clear();
         let mut room = self.portion;
-        let mut cut = false;
+        let (mut reached, mut cut) = (bound, false);
         while let Some(interval) = left.checked_sub(1).and_then(|last| intervals.get(last)) {
             to = to.min(end_of(interval));
             if to <= bound {
@@ -392,7 +416,7 @@ impl<C: Code, P> Scan<P, C> {
             to = from;
             left -= 1;
             if room == 0 {
-                bound = bound.max(to);
+                reached = bound.max(to);
                 break;
             }
         }
@@ -400,10 +424,7 @@ impl<C: Code, P> Scan<P, C> {
         for &(start, end) in &self.ranges {
             leaf.decode(start, end, &mut self.copied)?;
         }
-        if let Some((first, _)) = self.keep_living(store, directory, open, 0)?.filter(|_| cut) {
-            bound = Fence::at(first);
-        }
-        Ok(bound)
+        Ok((reached, cut))
     }
 
     /// Keeps those of the entries copied from `ranges` that are alive; the entries before the
