@@ -6,6 +6,7 @@
 //! - [`count`]: how many rows a snapshot sees; [`aggregate`]: sums and the like of their values;
 //!   [`groups`]: the same of groups, and [`buckets`]: of those that a function tells apart
 //! - `selected`: what such a query asks of the index
+//! - [`sample`]: how the values of the first column are distributed
 //! - [`time_zone`]: offsets of the session's time zone, and when they change
 //! - [`unique_violation`]: the errors of unique indexes
 //! - [`dead_rows`]: which rows are dead, as the table says
@@ -22,6 +23,7 @@ mod dead_rows;
 pub(crate) mod groups;
 mod handler;
 mod insert;
+pub(crate) mod sample;
 mod scan;
 mod selected;
 mod serializable;

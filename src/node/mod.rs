@@ -3,6 +3,7 @@
 //!
 //! - [`hooks`]: where the planner is met
 //! - [`count`]: how many rows there are
+//! - [`statistics`]: how the values of a column are distributed
 //! - `condition`: what a query asks of the columns of an index, from the plan to the keys of a scan
 //!
 //! The planner loads this library when it opens the first index of ours, which is early enough for
@@ -12,6 +13,7 @@
 mod condition;
 mod count;
 mod hooks;
+mod statistics;
 
 use pgrx::pg_sys;
 
@@ -19,6 +21,7 @@ use pgrx::pg_sys;
 pub(crate) fn register() {
     count::register();
     hooks::register();
+    statistics::register();
 }
 
 /// A list of nodes.

@@ -29,7 +29,7 @@ pub use method::{
     Checked, LEFT_UNMERGED, access_method, check, check_all, is_arbiter, is_learned,
     learned_options, major_version, retrain, retrain_all, serves_equality, try_check, try_retrain,
 };
-pub use plan::{assert_plan, buffers, plan_of};
+pub use plan::{assert_plan, buffers, plan_of, planned_rows};
 pub use standby::wait_until;
 pub use stops::{Outcome, Stop, in_background, pid_of, waits_for};
 pub use value::{Key, SqlType};

@@ -9,12 +9,23 @@ pub fn plan_of(client: &mut Client, query: &str) -> String {
 
 /// The same, where the server may refuse.
 pub(super) fn try_plan_of(client: &mut Client, query: &str) -> Result<String, postgres::Error> {
-    let rows = client.simple_query(&format!("EXPLAIN (COSTS OFF) {query}"))?;
+    explained(client, &format!("EXPLAIN (COSTS OFF) {query}"))
+}
+
+fn explained(client: &mut Client, explain: &str) -> Result<String, postgres::Error> {
+    let rows = client.simple_query(explain)?;
     let lines = rows.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// How many rows the planner expects of a query.
+pub fn planned_rows(client: &mut Client, query: &str) -> i64 {
+    let plan = explained(client, &format!("EXPLAIN {query}")).unwrap();
+    let rows = plan.split("rows=").nth(1).and_then(|rest| rest.split(' ').next());
+    rows.and_then(|rows| rows.parse().ok()).unwrap_or_else(|| panic!("no rows in {plan}"))
 }
 
 /// Asserts that the plan of `query` has every text in `wanted` and none in `unwanted`; returns it.

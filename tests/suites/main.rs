@@ -12,6 +12,7 @@ mod counts_by_group;
 mod cursors;
 mod durability;
 mod errors;
+mod estimates;
 mod exactness;
 mod footprint;
 mod interrupts;

@@ -20,7 +20,7 @@
 //!
 //! Checking: `check`, and `used`: which blocks a state refers to.
 //!
-//! Looking at it: `stats`, `inspect`.
+//! Looking at it: `stats`, `inspect`, `sample`.
 
 pub mod attempt;
 pub mod budget;
@@ -38,6 +38,7 @@ pub mod mark;
 pub mod merge;
 mod rewrite;
 mod routes;
+pub mod sample;
 pub mod scan;
 pub mod stats;
 mod tombstones;
@@ -59,6 +60,8 @@ mod mark_tests;
 mod misplaced_tests;
 #[cfg(test)]
 mod removal_tests;
+#[cfg(test)]
+mod sample_tests;
 #[cfg(test)]
 mod schedule_tests;
 #[cfg(test)]

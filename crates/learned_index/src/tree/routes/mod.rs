@@ -164,6 +164,12 @@ impl<C: Code> Routes<C> {
         (self.level == 0).then_some(&self.lows)
     }
 
+    /// Where the pages begin that are known, whether they are leaves, and how many entries each has
+    /// or leads to, about.
+    pub(super) fn known_pages(&self) -> (&[Fence<C>], bool, usize) {
+        (&self.lows, self.level == 0, self.leaves_of_page() * usual_entries::<C>())
+    }
+
     /// The first entry of the leaf that a position belongs to, from there on; none if there is none
     /// in this leaf.
     pub(super) fn first_entry<S: Store<Code = C>>(
@@ -182,7 +188,12 @@ impl<C: Code> Routes<C> {
 
     /// Leaves of the tree, as far as they are known; an estimate in a large tree.
     pub(super) fn leaves(&self) -> usize {
-        self.lows.len() * (delta::most_children::<C>() / 2).pow(self.level.into())
+        self.lows.len() * self.leaves_of_page()
+    }
+
+    /// Leaves that a page of the known level is or leads to; an estimate but for leaves.
+    fn leaves_of_page(&self) -> usize {
+        (delta::most_children::<C>() / 2).pow(self.level.into())
     }
 
     #[inline]

@@ -1,0 +1,381 @@
+//! The statistics of a column that an index leads with.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use learned_index::corruption::Result;
+use pgrx::PgMemoryContexts;
+use pgrx::pg_sys::{self, Datum};
+
+use super::histogram::{extended, fresh};
+use super::tuple::{Common, Statistics, ValueType, with_histogram_only};
+use crate::am::sample::{Extent, extent_of, sample_of};
+use crate::relation::{File, OpenIndex};
+
+/// Columns that a session remembers.
+const MOST_KNOWN: usize = 1_000;
+/// A table or an index that has grown by more than one part of this many is looked at at once.
+const GREAT_GROWTH: u32 = 1_000;
+/// One that has grown less is looked at again after a second, in microseconds,
+const AFTER_GROWTH: i64 = 1_000_000;
+/// and one that has as many pages as before after a minute: rows also change in place.
+const WITHOUT_GROWTH: i64 = 60_000_000;
+
+/// A column, or an expression, that an index leads with.
+pub(super) struct Subject {
+    pub(super) index: *mut pg_sys::IndexOptInfo,
+    pub(super) rel: *mut pg_sys::RelOptInfo,
+    /// Of which relation and column ANALYZE has written.
+    pub(super) analysed: (pg_sys::Oid, pg_sys::AttrNumber),
+    /// The columns that must be readable for the values to be told; null: all.
+    pub(super) asked: *mut pg_sys::Bitmapset,
+}
+
+/// What was found out of a column.
+struct Known {
+    analysed: Option<Version>,
+    /// Pages of the table and of the index at that time.
+    pages: (u32, u32),
+    /// Microseconds.
+    at: i64,
+    /// A row of pg_statistic, in memory of its own; `None` where the core's is as good.
+    found: Option<pg_sys::HeapTuple>,
+}
+
+/// What tells a row of pg_statistic from the next one of the same column.
+type Version = (pg_sys::TransactionId, u32, u16);
+
+thread_local! {
+    static KNOWN: RefCell<HashMap<File, Known>> = RefCell::new(HashMap::new());
+}
+
+/// Puts the statistics of a column in place, if there are better ones than ANALYZE's.
+///
+/// # Safety
+/// The subject is one of a query that is planned, and the variable is asked for.
+pub(super) unsafe fn supply(
+    root: *mut pg_sys::PlannerInfo,
+    subject: &Subject,
+    variable: *mut pg_sys::VariableStatData,
+) -> bool {
+    // SAFETY: by contract; the planner has the index locked. The catalog cache's entry is released.
+    unsafe {
+        let relation = pg_sys::index_open((*subject.index).indexoid, 0);
+        let index = OpenIndex::new(relation);
+        let (oid, column) = subject.analysed;
+        let cached = pg_sys::SearchSysCache3(
+            pg_sys::SysCacheIdentifier::STATRELATTINH as i32,
+            oid.into(),
+            column.into(),
+            false.into(),
+        );
+        let known = known_of(index, subject, cached);
+        if !cached.is_null() {
+            pg_sys::ReleaseSysCache(cached);
+        }
+        pg_sys::index_close(relation, 0);
+        let Some(known) = known else { return false };
+        (*variable).statsTuple = known;
+        (*variable).freefunc = Some(free);
+        (*variable).acl_ok = is_readable(root, subject);
+        true
+    }
+}
+
+/// Frees a row that the planner was given.
+///
+/// # Safety
+/// It is one of [`supply`].
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn free(tuple: pg_sys::HeapTuple) {
+    // SAFETY: by contract.
+    unsafe { pg_sys::heap_freetuple(tuple) }
+}
+
+/// A copy of what is known of a column, found out where it is not known or too old.
+///
+/// # Safety
+/// As [`supply`]; `cached` is the row of ANALYZE, or null.
+unsafe fn known_of(
+    index: OpenIndex,
+    subject: &Subject,
+    cached: pg_sys::HeapTuple,
+) -> Option<pg_sys::HeapTuple> {
+    // SAFETY: by contract.
+    unsafe {
+        let file = index.file();
+        let analysed = (!cached.is_null()).then(|| version(cached));
+        let pages = ((*subject.rel).pages, (*subject.index).pages);
+        let now = pg_sys::GetCurrentTimestamp();
+        let remembered = KNOWN.with_borrow(|known| {
+            let known = known.get(&file).filter(|known| !is_old(known, analysed, pages, now))?;
+            Some(known.found.map(|found| pg_sys::heap_copytuple(found)))
+        });
+        if let Some(found) = remembered {
+            return found;
+        }
+        let found = find(index, cached);
+        remember(file, Known { analysed, pages, at: now, found: None }, found);
+        found
+    }
+}
+
+fn is_old(known: &Known, analysed: Option<Version>, pages: (u32, u32), now: i64) -> bool {
+    let grew = |now: u32, before: u32| now.abs_diff(before) > before / GREAT_GROWTH;
+    let age = now - known.at;
+    known.analysed != analysed
+        || grew(pages.0, known.pages.0)
+        || grew(pages.1, known.pages.1)
+        || age < 0
+        || age > if pages == known.pages { WITHOUT_GROWTH } else { AFTER_GROWTH }
+}
+
+/// # Safety
+/// The tuple is one of a catalog.
+unsafe fn version(tuple: pg_sys::HeapTuple) -> Version {
+    // SAFETY: by contract.
+    unsafe {
+        let at = (*tuple).t_self;
+        let block = u32::from(at.ip_blkid.bi_hi) << 16 | u32::from(at.ip_blkid.bi_lo);
+        let inserted = (*(*tuple).t_data).t_choice.t_heap.t_xmin;
+        (inserted, block, at.ip_posid)
+    }
+}
+
+/// Remembers a copy of what was found.
+///
+/// # Safety
+/// What was found is a tuple.
+unsafe fn remember(file: File, mut known: Known, found: Option<pg_sys::HeapTuple>) {
+    // SAFETY: by contract; what is forgotten was copied for all who use it.
+    unsafe {
+        known.found = found.map(|found| {
+            PgMemoryContexts::CacheMemoryContext.switch_to(|_| pg_sys::heap_copytuple(found))
+        });
+        let forgotten = KNOWN.with_borrow_mut(|all| {
+            let mut forgotten: Vec<Known> = match all.len() >= MOST_KNOWN {
+                true => all.drain().map(|(_, known)| known).collect(),
+                false => Vec::new(),
+            };
+            forgotten.extend(all.insert(file, known));
+            forgotten
+        });
+        for tuple in forgotten.into_iter().filter_map(|known| known.found) {
+            pg_sys::heap_freetuple(tuple);
+        }
+    }
+}
+
+/// Finds out what is to be told of a column; `None` where the core's statistics are as good, or the
+/// index is damaged.
+///
+/// # Safety
+/// As [`known_of`].
+unsafe fn find(index: OpenIndex, cached: pg_sys::HeapTuple) -> Option<pg_sys::HeapTuple> {
+    // SAFETY: by contract; what is returned is in the memory context of the caller.
+    unsafe {
+        let caller = pg_sys::CurrentMemoryContext;
+        let mut own = PgMemoryContexts::new("learned statistics");
+        own.switch_to(|_| {
+            let analysed = (!cached.is_null()).then(|| Statistics::of(cached));
+            let found = statistics_of(index, analysed).ok().flatten();
+            found.map(|found| {
+                let own = pg_sys::CurrentMemoryContext;
+                pg_sys::CurrentMemoryContext = caller;
+                let copy = pg_sys::heap_copytuple(found);
+                pg_sys::CurrentMemoryContext = own;
+                copy
+            })
+        })
+    }
+}
+
+/// The same, in the current memory context.
+///
+/// # Safety
+/// As [`find`].
+unsafe fn statistics_of(
+    index: OpenIndex,
+    analysed: Option<Statistics>,
+) -> Result<Option<pg_sys::HeapTuple>> {
+    // SAFETY: by contract; values are of the type of the index's first column.
+    unsafe {
+        let Some(extent) = extent_of(index)? else { return Ok(None) };
+        let value_type = ValueType::of(index.key_types()[0]);
+        let order = Order::of(value_type.oid);
+        let Some(analysed) = analysed else {
+            let least = extent.ends.0;
+            let sample = sample_of(index, pg_sys::BTGreaterEqualStrategyNumber, least)?;
+            let bounds = fresh(least, &sample);
+            return Ok(bounds.map(|bounds| with_histogram_only(value_type, bounds)));
+        };
+        let Some(bounds) = analysed.bounds().filter(|bounds| bounds.len() > 2) else {
+            return Ok(None);
+        };
+        let common = analysed.common();
+        let beyond = Beyond { index, order, extent, common: common.as_ref() };
+        let (bounds, share) = match beyond.added_to(bounds, analysed.null_share())? {
+            Some(found) => found,
+            None => return Ok(None),
+        };
+        let scale = |before: &f32| (f64::from(*before) * share) as f32;
+        let shares = common.map(|common| common.shares.iter().map(scale).collect());
+        Ok(Some(analysed.with(value_type, bounds, shares)))
+    }
+}
+
+/// The order of a type.
+#[derive(Clone, Copy)]
+struct Order(*mut pg_sys::TypeCacheEntry);
+
+impl Order {
+    /// # Safety
+    /// Within a transaction; the type is one of ours, all of which have an order.
+    unsafe fn of(oid: pg_sys::Oid) -> Order {
+        // SAFETY: by contract.
+        unsafe { Order(pg_sys::lookup_type_cache(oid, pg_sys::TYPECACHE_CMP_PROC_FINFO as i32)) }
+    }
+
+    /// # Safety
+    /// The values are of the type.
+    unsafe fn compare(self, left: Datum, right: Datum) -> std::cmp::Ordering {
+        // SAFETY: by contract.
+        let compared = unsafe {
+            let function = &raw mut (*self.0).cmp_proc_finfo;
+            pg_sys::FunctionCall2Coll(function, pg_sys::InvalidOid, left, right)
+        };
+        (compared.value() as i32).cmp(&0)
+    }
+}
+
+/// What an index has beyond the ends of a histogram.
+struct Beyond<'a> {
+    index: OpenIndex,
+    order: Order,
+    extent: Extent,
+    common: Option<&'a Common>,
+}
+
+impl Beyond<'_> {
+    /// The bounds of the histogram with that, and how much greater the shares of the most common
+    /// values are now; `None` if there is nothing to add or to take away.
+    ///
+    /// # Safety
+    /// The bounds are of the index's first column.
+    unsafe fn added_to(&self, bounds: Vec<Datum>, nulls: f64) -> Result<Option<(Vec<Datum>, f64)>> {
+        // SAFETY: by contract.
+        unsafe {
+            let (Some(&first), Some(&last)) = (bounds.first(), bounds.last()) else {
+                return Ok(None);
+            };
+            let (least, greatest) = self.extent.ends;
+            let (mut below, mut above) = (Vec::new(), Vec::new());
+            if self.order.compare(least, first).is_lt() {
+                below = self.uncommon(pg_sys::BTLessStrategyNumber, first)?;
+            }
+            if self.order.compare(last, greatest).is_lt() {
+                above = self.uncommon(pg_sys::BTGreaterStrategyNumber, last)?;
+            }
+            let bins = bounds.len() - 1;
+            let (kept, trimmed) = self.trimmed(bounds);
+            if below.is_empty() && above.is_empty() && !trimmed {
+                return Ok(None);
+            }
+            if kept.len() < 2 {
+                // Nothing is left of what ANALYZE found.
+                let sample = self.uncommon(pg_sys::BTGreaterEqualStrategyNumber, least)?;
+                return Ok(fresh(least, &sample).map(|bounds| (bounds, 1.0)));
+            }
+            let rows = |beyond: &[(Datum, f64)]| beyond.iter().map(|(_, rows)| rows).sum::<f64>();
+            let all = self.extent.entries;
+            let known = (all - rows(&below) - rows(&above)).max(1.0);
+            let common: f64 = self
+                .common
+                .map_or(0.0, |common| common.shares.iter().map(|share| f64::from(*share)).sum());
+            // Shares are of all rows, the entries are those that are not NULL. Of the others than
+            // the most common ones, those that are gone are no longer known.
+            let common = (common / (1.0 - nulls).max(0.01)).min(0.99);
+            let others = (1.0 - common) * (kept.len() - 1) as f64 / bins as f64;
+            let each = known * others / (common + others) / (kept.len() - 1) as f64;
+            let share = known / all.max(1.0) / (common + others);
+            let least = below.first().map(|_| least);
+            Ok(Some((extended(kept, each, least, &below, &above), share)))
+        }
+    }
+
+    /// The bounds between the ends of what is there, and whether others are gone: where rows were
+    /// deleted, the histogram begins with the first that is left.
+    ///
+    /// # Safety
+    /// The bounds are of the index's first column.
+    unsafe fn trimmed(&self, mut bounds: Vec<Datum>) -> (Vec<Datum>, bool) {
+        let (least, greatest) = self.extent.ends;
+        // SAFETY: by contract.
+        let is_less = |left, right| unsafe { self.order.compare(left, right).is_lt() };
+        let below = bounds.partition_point(|bound| is_less(*bound, least));
+        if below > 0 {
+            bounds.drain(..below - 1);
+            bounds[0] = least;
+        }
+        let within = bounds.partition_point(|bound| !is_less(greatest, *bound));
+        let is_above = within < bounds.len();
+        if is_above {
+            bounds.truncate(within + 1);
+            bounds[within] = greatest;
+        }
+        (bounds, below > 0 || is_above)
+    }
+
+    /// Values that compare so with a bound, but for the most common ones, which have a place of
+    /// their own.
+    ///
+    /// # Safety
+    /// The bound is of the index's first column.
+    unsafe fn uncommon(&self, strategy: u32, bound: Datum) -> Result<Vec<(Datum, f64)>> {
+        // SAFETY: by contract.
+        unsafe {
+            let mut found = sample_of(self.index, strategy, bound)?;
+            if let Some(common) = self.common {
+                let mut sorted = common.values.clone();
+                sorted.sort_by(|left, right| self.order.compare(*left, *right));
+                found.retain(|(value, _)| {
+                    let at = sorted.binary_search_by(|known| self.order.compare(*known, *value));
+                    at.is_err()
+                });
+            }
+            Ok(found)
+        }
+    }
+}
+
+/// Whether the user may see the values, so that operators that might tell them are called with
+/// them: as `all_rows_selectable` of selfuncs.c says, which not every minor release has (it came
+/// with the fix of CVE-2025-8713). Without it, only owners of the right to read the whole table are
+/// trusted, and no table with row security.
+///
+/// # Safety
+/// As [`supply`].
+unsafe fn is_readable(root: *mut pg_sys::PlannerInfo, subject: &Subject) -> bool {
+    type Selectable = unsafe extern "C-unwind" fn(
+        *mut pg_sys::PlannerInfo,
+        pg_sys::Index,
+        *mut pg_sys::Bitmapset,
+    ) -> bool;
+    // SAFETY: by contract; a function of this name is this function.
+    unsafe {
+        let number = (*subject.rel).relid;
+        let name = c"all_rows_selectable".as_ptr();
+        let found = pg_sys::lookup_external_function(std::ptr::null_mut(), name);
+        if found.is_null() {
+            let entry = *(*root).simple_rte_array.add(number as usize);
+            let select = pg_sys::ACL_SELECT as pg_sys::AclMode;
+            let granted = pg_sys::pg_class_aclcheck((*entry).relid, pg_sys::GetUserId(), select);
+            return (*entry).securityQuals.is_null() && granted == pg_sys::AclResult::ACLCHECK_OK;
+        }
+        let selectable: Selectable = std::mem::transmute(found);
+        pg_sys::ffi::pg_guard_ffi_boundary(
+            #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
+            || selectable(root, number, subject.asked),
+        )
+    }
+}

@@ -1,0 +1,172 @@
+//! What the planner is told of the values of an indexed column: what ANALYZE found, and what the
+//! index has gained beyond the ends of that since.
+//!
+//! Rows of time series come behind all others. Until the next ANALYZE the core expects next to none
+//! there. The first column of an index tells how many there are and how they are distributed, from
+//! a few pages.
+//!
+//! - this file: where the core asks, and for which columns it is answered
+//! - `column`: the answer for a column, and when it is made anew
+//! - `histogram`: putting together what ANALYZE found and what the index has
+//! - `tuple`: rows of pg_statistic
+
+mod column;
+mod histogram;
+mod tuple;
+
+use pgrx::PgList;
+use pgrx::pg_sys;
+use pgrx::pg_sys::ffi;
+use pgrx::prelude::*;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::cell::Cell;
+
+use crate::am::is_index_of_ours;
+use crate::report::carried::carrying;
+use column::Subject;
+
+static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
+
+thread_local! {
+    /// The hooks that were there before.
+    static COLUMN_BEFORE: Cell<pg_sys::get_relation_stats_hook_type> = const { Cell::new(None) };
+    static EXPRESSION_BEFORE: Cell<pg_sys::get_index_stats_hook_type> = const { Cell::new(None) };
+}
+
+/// Makes the setting known, and puts the hooks in place.
+pub(super) fn register() {
+    GucRegistry::define_bool_guc(
+        c"omendb_learned.enable_statistics",
+        c"Enables estimates from what learned indexes have gained since ANALYZE.",
+        c"",
+        &ENABLED,
+        GucContext::Userset,
+        GucFlags::EXPLAIN,
+    );
+    // SAFETY: hooks are variables of this process, which no other thread uses.
+    unsafe {
+        COLUMN_BEFORE.set(pg_sys::get_relation_stats_hook);
+        pg_sys::get_relation_stats_hook = Some(column_statistics);
+        EXPRESSION_BEFORE.set(pg_sys::get_index_stats_hook);
+        pg_sys::get_index_stats_hook = Some(expression_statistics);
+    }
+}
+
+/// Finds the statistics of a column; false where the core is to look for them.
+///
+/// # Safety
+/// Called by the planner: `examine_simple_variable` of selfuncs.c.
+#[pg_guard]
+unsafe extern "C-unwind" fn column_statistics(
+    root: *mut pg_sys::PlannerInfo,
+    entry: *mut pg_sys::RangeTblEntry,
+    attribute: pg_sys::AttrNumber,
+    variable: *mut pg_sys::VariableStatData,
+) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        if let Some(before) = COLUMN_BEFORE.get()
+            && carrying(|| {
+                ffi::pg_guard_ffi_boundary(
+                    #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
+                    || before(root, entry, attribute, variable),
+                )
+            })
+        {
+            return true;
+        }
+        // What a table and its children have together, no index knows.
+        let is_table = (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION && !(*entry).inh;
+        if !ENABLED.get() || !is_table || attribute <= 0 {
+            return false;
+        }
+        let Some(number) = number_of(root, entry) else { return false };
+        let rel = *(*root).simple_rel_array.add(number);
+        let leads = |index: &pg_sys::IndexOptInfo| i32::from(attribute) == *index.indexkeys;
+        let Some(index) = index_where(rel, leads) else { return false };
+        let subject = Subject {
+            index,
+            rel,
+            analysed: ((*entry).relid, attribute),
+            asked: pg_sys::bms_make_singleton(
+                i32::from(attribute) - pg_sys::FirstLowInvalidHeapAttributeNumber,
+            ),
+        };
+        column::supply(root, &subject, variable)
+    }
+}
+
+/// Finds the statistics of an expression that an index is on; false where the core is to look for
+/// them.
+///
+/// # Safety
+/// Called by the planner: `examine_variable` of selfuncs.c.
+#[pg_guard]
+unsafe extern "C-unwind" fn expression_statistics(
+    root: *mut pg_sys::PlannerInfo,
+    oid: pg_sys::Oid,
+    column: pg_sys::AttrNumber,
+    variable: *mut pg_sys::VariableStatData,
+) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        if let Some(before) = EXPRESSION_BEFORE.get()
+            && carrying(|| {
+                ffi::pg_guard_ffi_boundary(
+                    #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
+                    || before(root, oid, column, variable),
+                )
+            })
+        {
+            return true;
+        }
+        let rel = (*variable).rel;
+        if !ENABLED.get() || column != 1 || rel.is_null() {
+            return false;
+        }
+        let Some(index) = index_where(rel, |index| index.indexoid == oid) else { return false };
+        // An expression may be of any columns.
+        let asked = std::ptr::null_mut();
+        let subject = Subject { index, rel, analysed: (oid, column), asked };
+        column::supply(root, &subject, variable)
+    }
+}
+
+/// The number of a table in the query that is planned.
+///
+/// # Safety
+/// As [`column_statistics`].
+unsafe fn number_of(
+    root: *mut pg_sys::PlannerInfo,
+    entry: *mut pg_sys::RangeTblEntry,
+) -> Option<usize> {
+    // SAFETY: by contract; the arrays have as many elements.
+    unsafe {
+        let numbers = 1..(*root).simple_rel_array_size as usize;
+        numbers.into_iter().find(|number| {
+            *(*root).simple_rte_array.add(*number) == entry
+                && !(*(*root).simple_rel_array.add(*number)).is_null()
+        })
+    }
+}
+
+/// The narrowest index of ours on all rows of a table that is wanted.
+///
+/// # Safety
+/// The table is one of a query that is planned.
+unsafe fn index_where(
+    rel: *mut pg_sys::RelOptInfo,
+    is_wanted: impl Fn(&pg_sys::IndexOptInfo) -> bool,
+) -> Option<*mut pg_sys::IndexOptInfo> {
+    // SAFETY: by contract.
+    unsafe {
+        let indexes = PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist);
+        let ours = indexes.iter_ptr().filter(|&index| {
+            is_index_of_ours(index)
+                && (*index).indpred.is_null()
+                && !(*index).hypothetical
+                && is_wanted(&*index)
+        });
+        ours.min_by_key(|&index| (*index).nkeycolumns)
+    }
+}
