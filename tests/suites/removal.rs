@@ -1,17 +1,19 @@
 //! What is left of the extension in a database when it is dropped: nothing.
 
+use std::collections::BTreeSet;
+
 use postgres::Client;
 use server_tests::{Cluster, Script, is_learned};
 
 /// What stands in all catalogs. Of `pg_class` without what statements on a table leave there, such
 /// as the number of its rows.
-fn catalogs(client: &mut Client) -> Vec<String> {
+fn catalogs(client: &mut Client) -> BTreeSet<String> {
     let names = "SELECT oid::regclass::text FROM pg_class
                  WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r' ORDER BY 1";
     let names: Vec<String> =
         client.query(names, &[]).unwrap().iter().map(|row| row.get(0)).collect();
     assert!(names.len() > 50, "{names:?}");
-    let mut lines = Vec::new();
+    let mut lines = BTreeSet::new();
     for name in names {
         let row = if name == "pg_class" { "(oid, relname, relkind, relam)" } else { "c" };
         let rows = format!("SELECT {row}::text FROM {name} c ORDER BY 1");
@@ -62,9 +64,9 @@ fn drop_extension_leaves_nothing_in_the_catalogs_and_no_file() {
         assert!(error.as_db_error().unwrap().message().contains("other objects depend on it"));
         client.script("DROP EXTENSION omendb_learned CASCADE").unwrap();
         let after = catalogs(&mut client);
-        let left: Vec<&String> = after.iter().filter(|line| !before.contains(line)).collect();
+        let left: Vec<&String> = after.difference(&before).collect();
         assert!(left.is_empty(), "round {round}: left over: {left:#?}");
-        let gone: Vec<&String> = before.iter().filter(|line| !after.contains(line)).collect();
+        let gone: Vec<&String> = before.difference(&after).collect();
         assert!(gone.is_empty(), "round {round}: gone: {gone:#?}");
         assert_eq!(files(&mut client), files_before, "round {round}");
     }
