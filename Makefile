@@ -7,8 +7,9 @@ PG_CONFIG ?= pg_config
 # Hours of `make test-long`.
 HOURS ?= 2
 
+# By name, for archives that were unpacked without permissions.
 all:
-	scripts/stage "$(PG_CONFIG)"
+	bash scripts/stage "$(PG_CONFIG)"
 
 demo:
 	scripts/setup --demo
@@ -29,7 +30,7 @@ bench-full:
 	scripts/bench full
 
 install:
-	scripts/install "$(PG_CONFIG)"
+	bash scripts/install "$(PG_CONFIG)"
 
 package: setup
 	scripts/package
