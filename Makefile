@@ -1,10 +1,15 @@
-# What each target needs is installed by scripts/setup (Debian 12, as root).
+# What each target needs is installed by scripts/setup (Debian 12, as root), but for `all` and `install`, which need
+# only Rust, cargo-pgrx and the headers of the PostgreSQL that PG_CONFIG names.
 PG_CONFIG ?= pg_config
 
-.PHONY: demo test test-long bench bench-full install fmt lint setup
+.PHONY: all demo test test-long bench bench-full install package fmt lint setup
 
 # Hours of `make test-long`.
 HOURS ?= 2
+
+# By name, for archives that were unpacked without permissions.
+all:
+	bash scripts/stage "$(PG_CONFIG)"
 
 demo:
 	scripts/setup --demo
@@ -25,7 +30,10 @@ bench-full:
 	scripts/bench full
 
 install:
-	scripts/install "$(PG_CONFIG)"
+	bash scripts/install "$(PG_CONFIG)"
+
+package: setup
+	scripts/package
 
 fmt:
 	cargo fmt --all

@@ -38,6 +38,9 @@ pg_config_of() {
     esac
 }
 
+# stage_of PROFILE MAJOR: where scripts/stage lays the files of the extension.
+stage_of() { echo "$TARGET/stage/$1-$2"; }
+
 major_version() { "$1" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/'; }
 
 # Makes cargo build against one PostgreSQL. pgrx keeps its bindings of each major version, until another

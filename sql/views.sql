@@ -1,5 +1,5 @@
 -- What a user may not see is left out, so that the view never fails for whom it shows.
-CREATE VIEW learned_indexes AS
+CREATE VIEW @extschema@.learned_indexes AS
 SELECT i.indrelid AS relid, i.indexrelid, n.nspname AS schemaname, t.relname, c.relname AS indexrelname,
        i.indisvalid AS valid, s.*
 FROM pg_catalog.pg_index i
@@ -10,5 +10,5 @@ FROM pg_catalog.pg_index i
     LEFT JOIN LATERAL @extschema@.learned_index_stats(c.oid::pg_catalog.regclass, true) s ON true
 WHERE a.amname OPERATOR(pg_catalog.=) 'learned' AND c.relkind OPERATOR(pg_catalog.=) 'i'
     AND (pg_catalog.pg_has_role(c.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_stat_scan_tables', 'USAGE'));
-COMMENT ON VIEW learned_indexes IS 'learned indexes of the database that the user may watch, with their figures';
-GRANT SELECT ON learned_indexes TO PUBLIC;
+COMMENT ON VIEW @extschema@.learned_indexes IS 'learned indexes of the database that the user may watch, with their figures';
+GRANT SELECT ON @extschema@.learned_indexes TO PUBLIC;

@@ -80,6 +80,7 @@ fn a_scan_of_changed_pages_with_a_snapshot_that_is_too_old_is_an_error() {
         assert_plan(client, scan, &["Index Only Scan"], &[]);
         let error = client.query_one(scan.as_str(), &[]).expect_err(scan);
         assert_eq!(error.code(), Some(&SqlState::SNAPSHOT_TOO_OLD), "{scan}: {error}");
+        assert_eq!(error.as_db_error().unwrap().message(), "snapshot too old");
     }
     // A new snapshot is young enough for everything.
     for (table, (_, dead)) in tables.iter().zip(CASES) {
