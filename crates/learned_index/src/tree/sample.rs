@@ -152,7 +152,7 @@ fn sample_leaf<S: Store>(
         }
     }
     let living = slots.len().saturating_sub(dead.count_within(&slots));
-    keys.add_all(sharing(codes, living * part.len()));
+    keys.add_all(sharing(codes, living, part.len()));
     Ok(())
 }
 
@@ -174,7 +174,7 @@ fn sample_delta<S: Store>(
         if !are_leaves {
             // So large a tree that one key says enough of a page of its upper levels.
             let within = span.contains(&low).then_some(low.code);
-            keys.add_all(sharing(within.into_iter().collect(), pages * usual));
+            keys.add_all(sharing(within.into_iter().collect(), usual, pages));
             continue;
         }
         let open = routes.read_leaf(store, word, low.max(span.start), Side::At)?;
@@ -183,7 +183,7 @@ fn sample_delta<S: Store>(
         entries.sort_unstable();
         let groups = in_groups(0..entries.len(), parts.keys);
         let codes = listed(groups.map(|group| entries[group.end - 1].key.code));
-        keys.add_all(sharing(codes, entries.len() * pages));
+        keys.add_all(sharing(codes, entries.len(), pages));
     }
     Ok(())
 }
@@ -195,8 +195,13 @@ fn in_groups(slots: Range<usize>, most: usize) -> impl Iterator<Item = Range<usi
     (0..count).map(move |group| border(group)..border(group + 1))
 }
 
-/// Keys that share what some entries count for.
-fn sharing<C>(codes: Vec<C>, entries: usize) -> impl Iterator<Item = SampledKey<C>> {
+/// Keys of a page, the last one of some that are alike: they share its entries, and the first one
+/// stands for those of the pages before too.
+fn sharing<C>(codes: Vec<C>, entries: usize, pages: usize) -> impl Iterator<Item = SampledKey<C>> {
     let each = entries as f64 / codes.len().max(1) as f64;
-    codes.into_iter().map(move |code| SampledKey { code, entries: each })
+    let before = (entries * (pages - 1)) as f64;
+    codes.into_iter().enumerate().map(move |(at, code)| {
+        let entries = if at == 0 { each + before } else { each };
+        SampledKey { code, entries }
+    })
 }
