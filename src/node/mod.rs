@@ -2,6 +2,7 @@
 //! paths of our own, and custom scans carry them out.
 //!
 //! - [`hooks`]: where the planner is met
+//! - `as_btree`: which features the planner keeps for B-trees, and gives ours as well
 //! - [`count`]: how many rows there are
 //! - `condition`: what a query asks of the columns of an index, from the plan to the keys of a scan
 //!
@@ -9,6 +10,7 @@
 //! all hooks that are used here: nothing has to be preloaded. Without such an index on the table of
 //! a query, the hooks do nothing.
 
+mod as_btree;
 mod condition;
 mod count;
 mod hooks;
@@ -18,6 +20,8 @@ use pgrx::pg_sys;
 /// Makes hooks, plan nodes and settings known.
 pub(crate) fn register() {
     count::register();
+    #[cfg(not(feature = "pg18"))]
+    as_btree::families::register();
     hooks::register();
 }
 

@@ -11,6 +11,7 @@ use learned_index::memory::with_room;
 use learned_index::tree::scan::Direction;
 use pgrx::prelude::*;
 
+use super::rows::{is_row, members_of};
 use crate::am::time_zone::{EPOCH_DIFFERENCE, Offsets, USECS_PER_SECOND};
 use crate::column::Column;
 use crate::column::code::IndexCode;
@@ -195,23 +196,17 @@ unsafe fn select<C: Code>(
     if flags & pg_sys::SK_SEARCHNOTNULL != 0 {
         return Selection::One(column.values());
     }
-    let comparison = match u32::from(key.sk_strategy) {
-        pg_sys::BTLessStrategyNumber => Comparison::Less,
-        pg_sys::BTLessEqualStrategyNumber => Comparison::LessEqual,
-        pg_sys::BTEqualStrategyNumber => Comparison::Equal,
-        pg_sys::BTGreaterEqualStrategyNumber => Comparison::GreaterEqual,
-        pg_sys::BTGreaterStrategyNumber => Comparison::Greater,
-        other => error!("unexpected strategy number {other} in a scan of a learned index"),
-    };
+    if is_row(key) {
+        *exact = false;
+        // SAFETY: the key compares rows, and there is no other column.
+        return unsafe { first_of_row(key, column) };
+    }
+    let comparison = comparison_of(key.sk_strategy);
     // No operator of ours is true for NULL.
     if flags & pg_sys::SK_ISNULL != 0 {
         return Selection::Nothing;
     }
-    let value_type = match key.sk_subtype {
-        // The column's own type.
-        pg_sys::InvalidOid => key_type,
-        other => key_type.of_value(other).unwrap_or_else(|| refuse_value(key_type, other)),
-    };
+    let value_type = value_type_of(key_type, key.sk_subtype);
     let mut interval_of = |value: pg_sys::Datum| {
         // SAFETY: the argument is of the key's subtype, whose Datums are those of the value type.
         let (interval, is_exact) = unsafe { column.compared(value_type, value, comparison) };
@@ -226,6 +221,54 @@ unsafe fn select<C: Code>(
     let mut many = Intervals::new();
     many.set_union(found);
     Selection::Many(many)
+}
+
+/// What the first value of a row says of an index's only column, where rows of the column beside
+/// itself are compared: `(a, a) > (1, 2)`.
+///
+/// # Safety
+/// The key compares rows of the column.
+#[cold]
+unsafe fn first_of_row<C: Code>(
+    key: &pg_sys::ScanKeyData,
+    column: &impl Selecting<C>,
+) -> Selection<C> {
+    // SAFETY: by contract.
+    let Some(member) = (unsafe { members_of(key) }).next() else { return Selection::Nothing };
+    let first = pg_sys::ScanKeyData {
+        sk_flags: member.sk_flags & pg_sys::SK_ISNULL as i32,
+        sk_strategy: match comparison_of(key.sk_strategy) {
+            Comparison::Less => pg_sys::BTLessEqualStrategyNumber as pg_sys::StrategyNumber,
+            Comparison::Greater => pg_sys::BTGreaterEqualStrategyNumber as pg_sys::StrategyNumber,
+            _ => key.sk_strategy,
+        },
+        ..*member
+    };
+    // SAFETY: a condition on the column.
+    unsafe { select(&first, column, &mut false) }
+}
+
+/// The comparison that a strategy number stands for.
+#[inline]
+pub(super) fn comparison_of(strategy: pg_sys::StrategyNumber) -> Comparison {
+    match u32::from(strategy) {
+        pg_sys::BTLessStrategyNumber => Comparison::Less,
+        pg_sys::BTLessEqualStrategyNumber => Comparison::LessEqual,
+        pg_sys::BTEqualStrategyNumber => Comparison::Equal,
+        pg_sys::BTGreaterEqualStrategyNumber => Comparison::GreaterEqual,
+        pg_sys::BTGreaterStrategyNumber => Comparison::Greater,
+        other => error!("unexpected strategy number {other} in a scan of a learned index"),
+    }
+}
+
+/// The type of the value that a key compares a column with.
+#[inline]
+pub(super) fn value_type_of(column: KeyType, subtype: pg_sys::Oid) -> KeyType {
+    match subtype {
+        // The column's own type.
+        pg_sys::InvalidOid => column,
+        other => column.of_value(other).unwrap_or_else(|| refuse_value(column, other)),
+    }
 }
 
 /// Refuses a value of a type that has no codes among those of the column's. The planner takes the
