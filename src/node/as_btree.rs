@@ -1,5 +1,5 @@
-//! Some of what the planner does with B-trees, it does with whatever says that it is one. So that is
-//! what it is told of indexes of ours, where they can do the same. What is told is read by the
+//! Some of what the planner does with B-trees, it does with whatever says that it is one. So that
+//! is what it is told of indexes of ours, where they can do the same. What is told is read by the
 //! planner only; the executor looks at the index itself.
 //!
 //! - From PostgreSQL 18 on: that the index is a B-tree. Then comparisons of rows become conditions
@@ -19,10 +19,7 @@ use crate::am::is_index_of_ours;
 ///
 /// # Safety
 /// The relation is one of this query that the planner has looked up.
-pub(super) unsafe fn present_indexes(
-    root: *mut pg_sys::PlannerInfo,
-    rel: *mut pg_sys::RelOptInfo,
-) {
+pub(super) unsafe fn present_indexes(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo) {
     // SAFETY: by contract.
     unsafe {
         for index in PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist).iter_ptr() {

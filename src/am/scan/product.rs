@@ -8,8 +8,8 @@
 //! Conditions on later columns say nothing about where entries are. They are a filter, which
 //! entries pass before they are returned.
 //!
-//! The comparison of rows is a union of *boxes* ([`super::rows`]): `(a, b) > (1, 2)` is `a > 1`, and
-//! `a = 1 AND b > 2`. Each box is conditions on columns, and becomes intervals as these do.
+//! The comparison of rows is a union of *boxes* ([`super::rows`]): `(a, b) > (1, 2)` is `a > 1`,
+//! and `a = 1 AND b > 2`. Each box is conditions on columns, and becomes intervals as these do.
 
 use std::borrow::Cow;
 
@@ -19,8 +19,8 @@ use learned_index::memory::Add;
 use learned_index::tree::scan::Direction;
 use pgrx::prelude::*;
 
-use super::quals::{Filter, QualCode, Selecting, cut, intersect};
-use super::rows::{Limit, RowComparison, boxes_of, is_row};
+use super::quals::{Filter, QualCode, Selecting, cut, intersect, is_row};
+use super::rows::{Limit, RowComparison, boxes_of};
 use crate::column::KeyColumns;
 use crate::column::columns::{Columns, Part, PartCode, encode};
 use crate::column::key_type::KeyType;
@@ -212,8 +212,7 @@ impl Wanted {
         part: &Part,
         exact: &mut bool,
     ) -> Wanted {
-        let asked =
-            keys.iter().filter(|key| key.sk_attno as usize == number + 1 && !is_row(key));
+        let asked = keys.iter().filter(|key| key.sk_attno as usize == number + 1 && !is_row(key));
         let (first, last) = part.all();
         let mut ranges = Intervals::new();
         ranges.set(Key::value(first), Key::value(last));

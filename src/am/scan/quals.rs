@@ -11,7 +11,6 @@ use learned_index::memory::with_room;
 use learned_index::tree::scan::Direction;
 use pgrx::prelude::*;
 
-use super::rows::{is_row, members_of};
 use crate::am::time_zone::{EPOCH_DIFFERENCE, Offsets, USECS_PER_SECOND};
 use crate::column::Column;
 use crate::column::code::IndexCode;
@@ -223,6 +222,35 @@ unsafe fn select<C: Code>(
     Selection::Many(many)
 }
 
+/// Whether a key compares rows. It has the number of the first column.
+#[inline]
+pub(super) fn is_row(key: &pg_sys::ScanKeyData) -> bool {
+    key.sk_flags as u32 & pg_sys::SK_ROW_HEADER != 0
+}
+
+/// The keys of the columns that a key compares.
+///
+/// # Safety
+/// The key compares rows.
+pub(super) unsafe fn members_of<'k>(
+    key: &pg_sys::ScanKeyData,
+) -> impl Iterator<Item = &'k pg_sys::ScanKeyData> {
+    let mut next = key.sk_argument.cast_mut_ptr::<pg_sys::ScanKeyData>();
+    std::iter::from_fn(move || {
+        if next.is_null() {
+            return None;
+        }
+        // SAFETY: the argument points to the first of them, and the last one is marked
+        // (`ExecIndexBuildScanKeys` of nodeIndexscan.c). They live as long as the scan's node.
+        unsafe {
+            let member = &*next;
+            let is_last = member.sk_flags as u32 & pg_sys::SK_ROW_END != 0;
+            next = if is_last { std::ptr::null_mut() } else { next.add(1) };
+            Some(member)
+        }
+    })
+}
+
 /// What the first value of a row says of an index's only column, where rows of the column beside
 /// itself are compared: `(a, a) > (1, 2)`.
 ///
@@ -366,8 +394,9 @@ pub(super) unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::
     }
 }
 
-/// The offsets from UTC by which the core may convert the local times of an instant.
-fn offsets_near(instant: i64) -> OffsetRange {
+/// The offsets from UTC, in microseconds, by which the core may convert the local times of an
+/// instant, and the instants of a local time.
+pub(crate) fn offsets_near(instant: i64) -> OffsetRange {
     let seconds = instant.div_euclid(USECS_PER_SECOND).saturating_add(EPOCH_DIFFERENCE);
     let mut offsets = offsets_within(seconds, NEAR_ANY_ZONE);
     let real = offsets.least >= -REAL_OFFSET && offsets.greatest <= REAL_OFFSET;

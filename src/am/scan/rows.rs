@@ -12,7 +12,7 @@ use learned_index::key::cut::Comparison;
 use learned_index::key::{Interval, Intervals, Key, Word};
 use pgrx::prelude::*;
 
-use super::quals::{Selecting, comparison_of, value_type_of};
+use super::quals::{Selecting, comparison_of, is_row, members_of, value_type_of};
 use crate::column::columns::{Columns, Part, PartCode};
 
 /// The most boxes that a scan looks for. Comparisons that would make more are a filter.
@@ -40,35 +40,6 @@ struct Member {
     equal: Option<Interval<PartCode>>,
 }
 
-/// Whether a key compares rows. It has the number of the first column.
-#[inline]
-pub(super) fn is_row(key: &pg_sys::ScanKeyData) -> bool {
-    key.sk_flags as u32 & pg_sys::SK_ROW_HEADER != 0
-}
-
-/// The keys of the columns that a key compares.
-///
-/// # Safety
-/// The key compares rows.
-pub(super) unsafe fn members_of<'k>(
-    key: &pg_sys::ScanKeyData,
-) -> impl Iterator<Item = &'k pg_sys::ScanKeyData> {
-    let mut next = key.sk_argument.cast_mut_ptr::<pg_sys::ScanKeyData>();
-    std::iter::from_fn(move || {
-        if next.is_null() {
-            return None;
-        }
-        // SAFETY: the argument points to the first of them, and the last one is marked
-        // (`ExecIndexBuildScanKeys` of nodeIndexscan.c). They live as long as the scan's node.
-        unsafe {
-            let member = &*next;
-            let is_last = member.sk_flags as u32 & pg_sys::SK_ROW_END != 0;
-            next = if is_last { std::ptr::null_mut() } else { next.add(1) };
-            Some(member)
-        }
-    })
-}
-
 impl RowComparison {
     /// All of a scan's keys. `exact` becomes false where they select more than what compares so.
     ///
@@ -86,11 +57,7 @@ impl RowComparison {
 
     /// # Safety
     /// As [`RowComparison::all`].
-    unsafe fn of(
-        key: &pg_sys::ScanKeyData,
-        parts: &[Part],
-        exact: &mut bool,
-    ) -> RowComparison {
+    unsafe fn of(key: &pg_sys::ScanKeyData, parts: &[Part], exact: &mut bool) -> RowComparison {
         let (beyond, or_equal) = match comparison_of(key.sk_strategy) {
             Comparison::LessEqual => (Comparison::Less, true),
             Comparison::GreaterEqual => (Comparison::Greater, true),
