@@ -212,6 +212,8 @@ unsafe fn single_values(
                 let test = &*clause.cast::<pg_sys::NullTest>();
                 (test.nulltesttype == pg_sys::NullTestType::IS_NULL, 1.0)
             }
+            // A range of its first column.
+            pg_sys::NodeTag::T_RowCompareExpr => (false, 1.0),
             // A boolean column, or its negation.
             _ => (true, 1.0),
         }

@@ -35,6 +35,7 @@ mod vacuum;
 mod validate;
 
 pub(crate) use cost::{elements_of, heap_correlation};
+pub(crate) use scan::quals::offsets_near;
 
 use pgrx::pg_sys;
 

@@ -6,11 +6,14 @@ use std::ffi::c_void;
 use pgrx::pg_sys::ffi;
 use pgrx::prelude::*;
 
-use super::count;
+use super::{as_btree, count, derived};
 use crate::report::carried::carrying;
 
 thread_local! {
     /// What was there when this library was loaded.
+    static RELATION_INFO_BEFORE: Cell<pg_sys::get_relation_info_hook_type> =
+        const { Cell::new(None) };
+    static PATHS_BEFORE: Cell<pg_sys::set_rel_pathlist_hook_type> = const { Cell::new(None) };
     static UPPER_PATHS_BEFORE: Cell<pg_sys::create_upper_paths_hook_type> =
         const { Cell::new(None) };
 }
@@ -19,8 +22,62 @@ thread_local! {
 pub(super) fn register() {
     // SAFETY: hooks are variables of this process, which no other thread uses.
     unsafe {
+        RELATION_INFO_BEFORE.set(pg_sys::get_relation_info_hook);
+        pg_sys::get_relation_info_hook = Some(get_relation_info);
+        PATHS_BEFORE.set(pg_sys::set_rel_pathlist_hook);
+        pg_sys::set_rel_pathlist_hook = Some(set_rel_pathlist);
         UPPER_PATHS_BEFORE.set(pg_sys::create_upper_paths_hook);
         pg_sys::create_upper_paths_hook = Some(create_upper_paths);
+    }
+}
+
+/// Looks at what the planner knows of a table.
+///
+/// # Safety
+/// Called by the planner.
+#[pg_guard]
+unsafe extern "C-unwind" fn get_relation_info(
+    root: *mut pg_sys::PlannerInfo,
+    table: pg_sys::Oid,
+    is_parent: bool,
+    rel: *mut pg_sys::RelOptInfo,
+) {
+    // SAFETY: by contract.
+    unsafe {
+        if let Some(before) = RELATION_INFO_BEFORE.get() {
+            carrying(|| {
+                ffi::pg_guard_ffi_boundary(
+                    #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
+                    || before(root, table, is_parent, rel),
+                );
+            });
+        }
+        as_btree::present_indexes(root, rel);
+    }
+}
+
+/// Offers paths for a table.
+///
+/// # Safety
+/// Called by the planner.
+#[pg_guard]
+unsafe extern "C-unwind" fn set_rel_pathlist(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    number: pg_sys::Index,
+    entry: *mut pg_sys::RangeTblEntry,
+) {
+    // SAFETY: by contract.
+    unsafe {
+        if let Some(before) = PATHS_BEFORE.get() {
+            carrying(|| {
+                ffi::pg_guard_ffi_boundary(
+                    #[expect(ffi_unwind_calls, reason = "the guard turns an error into a panic")]
+                    || before(root, rel, number, entry),
+                );
+            });
+        }
+        derived::add_paths(root, rel, entry);
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`inspect`] has `learned_predict`, `learned_segments` and `learned_blocks`
 //! - [`advise`] has `learned_advise`; [`estimate`] is how large an index would be, [`nbtree`] what
 //!   a B-tree has, [`definition`] how to replace it
+//! - [`truncation`] has what plans look between for `ts::date = d`
 //! - [`target`] is the index that they were given
 
 mod advise;
@@ -20,3 +21,4 @@ mod stats;
 mod target;
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
+mod truncation;

@@ -1,7 +1,7 @@
 //! Index scans.
 //!
 //! - [`quals`]: from the keys of a scan to the intervals that it visits; `product`: the same for
-//!   several columns, with a filter for what intervals do not say
+//!   several columns, with a filter for what intervals do not say; `rows`: comparisons of rows
 //! - [`heap_ahead`]: asking for heap pages before they are needed
 //! - [`killed`]: marking the dead rows that scans have found
 //! - [`visible`]: on a standby, checks index-only results against the visibility map and the table
@@ -12,6 +12,7 @@ mod product;
 pub(super) mod quals;
 #[cfg(any(test, feature = "pg_test"))]
 mod quals_tests;
+mod rows;
 pub(super) mod visible;
 
 use std::cell::RefCell;

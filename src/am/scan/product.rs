@@ -7,6 +7,11 @@
 //!
 //! Conditions on later columns say nothing about where entries are. They are a filter, which
 //! entries pass before they are returned.
+//!
+//! The comparison of rows is a union of *boxes* ([`super::rows`]): `(a, b) > (1, 2)` is `a > 1`,
+//! and `a = 1 AND b > 2`. Each box is conditions on columns, and becomes intervals as these do.
+
+use std::borrow::Cow;
 
 use learned_index::key::cut::Comparison;
 use learned_index::key::{Code, Interval, Intervals, Key, Word};
@@ -14,7 +19,8 @@ use learned_index::memory::Add;
 use learned_index::tree::scan::Direction;
 use pgrx::prelude::*;
 
-use super::quals::{Filter, QualCode, Selecting, cut, intersect};
+use super::quals::{Filter, QualCode, Selecting, cut, intersect, is_row};
+use super::rows::{Limit, RowComparison, boxes_of};
 use crate::column::KeyColumns;
 use crate::column::columns::{Columns, Part, PartCode, encode};
 use crate::column::key_type::KeyType;
@@ -63,25 +69,40 @@ impl Selecting<PartCode> for Part {
 /// A scan does not walk through what does not pass. It goes on where the next entry that passes can
 /// be: `b = 5` over an index on `(a, b)` goes from one `a` to the next.
 #[derive(Default)]
-pub(crate) struct PartFilter(Vec<(Part, Intervals<PartCode>)>);
+pub(crate) struct PartFilter {
+    columns: Vec<(Part, Intervals<PartCode>)>,
+    rows: Vec<RowComparison>,
+}
 
 impl<const L: usize> Filter<[Word; L]> for PartFilter {
     #[inline]
     fn asks(&self) -> bool {
-        !self.0.is_empty()
+        !self.columns.is_empty() || !self.rows.is_empty()
     }
 
     #[inline]
     fn passes(&self, code: &[Word; L]) -> bool {
-        self.0.iter().all(|(part, wanted)| wanted.contains(Key::value(part.take(code))))
+        let wanted = |(part, wanted): &(Part, Intervals<PartCode>)| {
+            wanted.contains(Key::value(part.take(code)))
+        };
+        self.columns.iter().all(wanted) && self.rows.iter().all(|row| row.fails_by(code).is_none())
     }
 
+    /// Rows that are compared may fail for one code after the other. Then it is only one that may
+    /// pass, since there are fewer entries than codes.
     fn next_to(&self, mut code: [Word; L], direction: Direction) -> Option<[Word; L]> {
+        let before = code;
         loop {
             let unwanted = |(part, wanted): &&(Part, Intervals<PartCode>)| {
                 !wanted.contains(Key::value(part.take(&code)))
             };
-            let Some((part, wanted)) = self.0.iter().find(unwanted) else { return Some(code) };
+            let Some((part, wanted)) = self.columns.iter().find(unwanted) else {
+                match self.rows.iter().find_map(|row| row.fails_by(&code)) {
+                    Some(end) if code == before => code = beside(code, end, direction)?,
+                    _ => return Some(code),
+                }
+                continue;
+            };
             let value = Key::value(part.take(&code));
             let ranges = wanted.as_slice();
             let (rest, edge) = match direction {
@@ -130,66 +151,123 @@ impl<const L: usize> QualCode for [Word; L] {
         intervals: &mut Intervals<[Word; L]>,
         filter: &mut PartFilter,
     ) -> bool {
-        filter.0.clear();
+        filter.columns.clear();
+        filter.rows.clear();
         let mut exact = true;
-        let mut wanted = |number: usize, part: &Part| {
-            let asked = keys.iter().filter(|key| key.sk_attno as usize == number + 1);
-            let (first, last) = part.all();
-            let mut wanted = Intervals::new();
-            wanted.set(Key::value(first), Key::value(last));
-            // SAFETY: by contract.
-            exact &= unsafe { intersect(asked.clone(), part, &mut wanted) };
-            (wanted, asked.count() > 0)
-        };
         // SAFETY: by contract.
-        let (first, single) = unsafe { single_values(keys, columns) };
-        // Whatever is stored beside the key.
-        let included = columns.included_words();
-        let whole =
-            |code: [Word; L]| (Key::value(code), Key::value(code.with_last(included, Word::MAX)));
+        let (mut rows, (first, single)) = unsafe {
+            let rows = RowComparison::all(keys, columns, &mut exact);
+            let none = ([Word::MIN; L], 0);
+            let single = if rows.is_empty() { single_values(keys, columns) } else { none };
+            (rows, single)
+        };
         if single == columns.parts().len() {
-            let (low, high) = whole(first);
-            intervals.set(low, high);
+            let whole = whole(columns, first);
+            intervals.set(whole.low, whole.high);
             return false;
         }
-        let mut prefixes = vec![first];
-        let mut placed = false;
+        let mut wanted: Vec<Wanted> = Vec::new();
         for (number, part) in columns.parts().iter().enumerate().skip(single) {
-            let (wanted, is_asked) = wanted(number, part);
-            if wanted.is_empty() {
-                intervals.clear();
-                return false;
-            }
-            if placed {
-                if is_asked {
-                    filter.0.add((*part, wanted));
-                }
-                continue;
-            }
-            let ranges = wanted.as_slice();
-            let single = ranges.iter().all(|range| range.low == range.high);
-            // A list on the first column is as long as it is.
-            let fits = prefixes.len() == 1
-                || prefixes.len().saturating_mul(ranges.len()) <= MOST_INTERVALS;
-            if single && fits && !is_null_class(columns, ranges) {
-                prefixes = each_with_each(&prefixes, part, ranges);
-                continue;
-            }
-            placed = true;
-            let hull = [Interval { low: ranges[0].low, high: ranges[ranges.len() - 1].high }];
-            let ranges = if fits { ranges } else { &hull };
-            set(intervals, &prefixes, (columns, part), ranges);
-            if !fits {
-                filter.0.add((*part, wanted));
-            }
+            // SAFETY: by contract.
+            wanted.push(unsafe { Wanted::of(keys, number, part, &mut exact) });
         }
-        if !placed {
-            let all = prefixes.into_iter().map(whole);
-            intervals.set_union(all.map(|(low, high)| Interval { low, high }));
+        for (column, ranges) in rows.iter().map(RowComparison::first) {
+            wanted[column].ranges.intersect_all(&ranges);
+            wanted[column].is_asked = true;
         }
+        let boxes = boxes_of(&mut rows);
+        let most = MOST_INTERVALS / boxes.len().max(1);
+        let mut found = Vec::new();
+        // As many columns are told by the intervals.
+        let mut told = columns.parts().len();
+        for limits in &boxes {
+            let limited = limited(&wanted, limits);
+            told = told.min(place(columns, (first, single), &limited, most, &mut found));
+        }
+        intervals.set_union(found);
+        let untold = wanted.into_iter().enumerate().skip(told - single);
+        for (number, wanted) in untold.filter(|(_, wanted)| wanted.is_asked) {
+            filter.columns.add((columns.parts()[single + number], wanted.ranges));
+        }
+        rows.retain(|row| !row.is_told(told));
+        filter.rows = rows;
         narrow(intervals, filter);
         !exact
     }
+}
+
+/// What is asked of a column.
+#[derive(Clone)]
+struct Wanted {
+    ranges: Intervals<PartCode>,
+    is_asked: bool,
+}
+
+impl Wanted {
+    /// # Safety
+    /// The keys are those of a scan on an index with this column.
+    unsafe fn of(
+        keys: &[pg_sys::ScanKeyData],
+        number: usize,
+        part: &Part,
+        exact: &mut bool,
+    ) -> Wanted {
+        let asked = keys.iter().filter(|key| key.sk_attno as usize == number + 1 && !is_row(key));
+        let (first, last) = part.all();
+        let mut ranges = Intervals::new();
+        ranges.set(Key::value(first), Key::value(last));
+        // SAFETY: by contract.
+        *exact &= unsafe { intersect(asked.clone(), part, &mut ranges) };
+        Wanted { ranges, is_asked: asked.count() > 0 }
+    }
+}
+
+/// What is wanted of the columns, within some limits.
+fn limited<'w>(wanted: &'w [Wanted], limits: &[Limit]) -> Cow<'w, [Wanted]> {
+    let mut limited = Cow::Borrowed(wanted);
+    for (column, range) in limits {
+        // Rows are compared where no column is told beforehand.
+        limited.to_mut()[*column].ranges.intersect(range);
+    }
+    limited
+}
+
+/// Whatever is stored beside a key.
+fn whole<const L: usize>(columns: &Columns<L>, code: [Word; L]) -> Interval<[Word; L]> {
+    let last = code.with_last(columns.included_words(), Word::MAX);
+    Interval { low: Key::value(code), high: Key::value(last) }
+}
+
+/// Adds the intervals of what is wanted of the columns behind those that are told beforehand. How
+/// many columns they tell of.
+fn place<const L: usize>(
+    columns: &Columns<L>,
+    (first, single): ([Word; L], usize),
+    wanted: &[Wanted],
+    most: usize,
+    found: &mut Vec<Interval<[Word; L]>>,
+) -> usize {
+    let parts = columns.parts();
+    if wanted.iter().any(|wanted| wanted.ranges.is_empty()) {
+        return parts.len();
+    }
+    let mut prefixes = vec![first];
+    for (number, (part, wanted)) in parts.iter().skip(single).zip(wanted).enumerate() {
+        let ranges = wanted.ranges.as_slice();
+        let is_single = ranges.iter().all(|range| range.low == range.high);
+        // A list on the first column is as long as it is.
+        let fits = prefixes.len() == 1 || prefixes.len().saturating_mul(ranges.len()) <= most;
+        if is_single && fits && !is_null_class(columns, ranges) {
+            prefixes = each_with_each(&prefixes, part, ranges);
+            continue;
+        }
+        let hull = [Interval { low: ranges[0].low, high: ranges[ranges.len() - 1].high }];
+        let ranges = if fits { ranges } else { &hull };
+        add(found, &prefixes, (columns, part), ranges);
+        return single + number + usize::from(fits);
+    }
+    found.add_all(prefixes.into_iter().map(|code| whole(columns, code)));
+    parts.len()
 }
 
 /// Has each interval begin and end with what passes the filter.
@@ -255,9 +333,9 @@ fn each_with_each<const L: usize>(
     longer
 }
 
-/// Sets the intervals of what begins with one of the prefixes, and goes on with one of the ranges.
-fn set<const L: usize>(
-    intervals: &mut Intervals<[Word; L]>,
+/// Adds the intervals of what begins with one of the prefixes, and goes on with one of the ranges.
+fn add<const L: usize>(
+    intervals: &mut Vec<Interval<[Word; L]>>,
     prefixes: &[[Word; L]],
     (columns, part): (&Columns<L>, &Part),
     ranges: &[Interval<PartCode>],
@@ -277,18 +355,17 @@ fn set<const L: usize>(
         let all = prefixes
             .iter()
             .flat_map(|prefix| ranges.iter().map(move |range| between(prefix, range)));
-        return intervals.set_union(all);
+        intervals.add_all(all);
+        return;
     }
     // The only column: its NULLs are no part of its values.
     let (null, class) = (Key::value(part.null()), columns.null_class());
     let (first, last) = part.values();
     let values = Interval::values(first, last);
-    let mut found = Vec::new();
     for range in ranges {
-        found.add_all(range.intersection(&values).map(|range| between(&prefixes[0], &range)));
+        intervals.add_all(range.intersection(&values).map(|range| between(&prefixes[0], &range)));
         if range.contains(null) {
-            found.add(Interval::point(Key::null(class)));
+            intervals.add(Interval::point(Key::null(class)));
         }
     }
-    intervals.set_union(found);
 }

@@ -195,23 +195,17 @@ unsafe fn select<C: Code>(
     if flags & pg_sys::SK_SEARCHNOTNULL != 0 {
         return Selection::One(column.values());
     }
-    let comparison = match u32::from(key.sk_strategy) {
-        pg_sys::BTLessStrategyNumber => Comparison::Less,
-        pg_sys::BTLessEqualStrategyNumber => Comparison::LessEqual,
-        pg_sys::BTEqualStrategyNumber => Comparison::Equal,
-        pg_sys::BTGreaterEqualStrategyNumber => Comparison::GreaterEqual,
-        pg_sys::BTGreaterStrategyNumber => Comparison::Greater,
-        other => error!("unexpected strategy number {other} in a scan of a learned index"),
-    };
+    if is_row(key) {
+        *exact = false;
+        // SAFETY: the key compares rows, and there is no other column.
+        return unsafe { first_of_row(key, column) };
+    }
+    let comparison = comparison_of(key.sk_strategy);
     // No operator of ours is true for NULL.
     if flags & pg_sys::SK_ISNULL != 0 {
         return Selection::Nothing;
     }
-    let value_type = match key.sk_subtype {
-        // The column's own type.
-        pg_sys::InvalidOid => key_type,
-        other => key_type.of_value(other).unwrap_or_else(|| refuse_value(key_type, other)),
-    };
+    let value_type = value_type_of(key_type, key.sk_subtype);
     let mut interval_of = |value: pg_sys::Datum| {
         // SAFETY: the argument is of the key's subtype, whose Datums are those of the value type.
         let (interval, is_exact) = unsafe { column.compared(value_type, value, comparison) };
@@ -226,6 +220,83 @@ unsafe fn select<C: Code>(
     let mut many = Intervals::new();
     many.set_union(found);
     Selection::Many(many)
+}
+
+/// Whether a key compares rows. It has the number of the first column.
+#[inline]
+pub(super) fn is_row(key: &pg_sys::ScanKeyData) -> bool {
+    key.sk_flags as u32 & pg_sys::SK_ROW_HEADER != 0
+}
+
+/// The keys of the columns that a key compares.
+///
+/// # Safety
+/// The key compares rows.
+pub(super) unsafe fn members_of<'k>(
+    key: &pg_sys::ScanKeyData,
+) -> impl Iterator<Item = &'k pg_sys::ScanKeyData> {
+    let mut next = key.sk_argument.cast_mut_ptr::<pg_sys::ScanKeyData>();
+    std::iter::from_fn(move || {
+        if next.is_null() {
+            return None;
+        }
+        // SAFETY: the argument points to the first of them, and the last one is marked
+        // (`ExecIndexBuildScanKeys` of nodeIndexscan.c). They live as long as the scan's node.
+        unsafe {
+            let member = &*next;
+            let is_last = member.sk_flags as u32 & pg_sys::SK_ROW_END != 0;
+            next = if is_last { std::ptr::null_mut() } else { next.add(1) };
+            Some(member)
+        }
+    })
+}
+
+/// What the first value of a row says of an index's only column, where rows of the column beside
+/// itself are compared: `(a, a) > (1, 2)`.
+///
+/// # Safety
+/// The key compares rows of the column.
+#[cold]
+unsafe fn first_of_row<C: Code>(
+    key: &pg_sys::ScanKeyData,
+    column: &impl Selecting<C>,
+) -> Selection<C> {
+    // SAFETY: by contract.
+    let Some(member) = (unsafe { members_of(key) }).next() else { return Selection::Nothing };
+    let first = pg_sys::ScanKeyData {
+        sk_flags: member.sk_flags & pg_sys::SK_ISNULL as i32,
+        sk_strategy: match comparison_of(key.sk_strategy) {
+            Comparison::Less => pg_sys::BTLessEqualStrategyNumber as pg_sys::StrategyNumber,
+            Comparison::Greater => pg_sys::BTGreaterEqualStrategyNumber as pg_sys::StrategyNumber,
+            _ => key.sk_strategy,
+        },
+        ..*member
+    };
+    // SAFETY: a condition on the column.
+    unsafe { select(&first, column, &mut false) }
+}
+
+/// The comparison that a strategy number stands for.
+#[inline]
+pub(super) fn comparison_of(strategy: pg_sys::StrategyNumber) -> Comparison {
+    match u32::from(strategy) {
+        pg_sys::BTLessStrategyNumber => Comparison::Less,
+        pg_sys::BTLessEqualStrategyNumber => Comparison::LessEqual,
+        pg_sys::BTEqualStrategyNumber => Comparison::Equal,
+        pg_sys::BTGreaterEqualStrategyNumber => Comparison::GreaterEqual,
+        pg_sys::BTGreaterStrategyNumber => Comparison::Greater,
+        other => error!("unexpected strategy number {other} in a scan of a learned index"),
+    }
+}
+
+/// The type of the value that a key compares a column with.
+#[inline]
+pub(super) fn value_type_of(column: KeyType, subtype: pg_sys::Oid) -> KeyType {
+    match subtype {
+        // The column's own type.
+        pg_sys::InvalidOid => column,
+        other => column.of_value(other).unwrap_or_else(|| refuse_value(column, other)),
+    }
 }
 
 /// Refuses a value of a type that has no codes among those of the column's. The planner takes the
@@ -323,8 +394,9 @@ pub(super) unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::
     }
 }
 
-/// The offsets from UTC by which the core may convert the local times of an instant.
-fn offsets_near(instant: i64) -> OffsetRange {
+/// The offsets from UTC, in microseconds, by which the core may convert the local times of an
+/// instant, and the instants of a local time.
+pub(crate) fn offsets_near(instant: i64) -> OffsetRange {
     let seconds = instant.div_euclid(USECS_PER_SECOND).saturating_add(EPOCH_DIFFERENCE);
     let mut offsets = offsets_within(seconds, NEAR_ANY_ZONE);
     let real = offsets.least >= -REAL_OFFSET && offsets.greatest <= REAL_OFFSET;

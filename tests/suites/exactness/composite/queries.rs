@@ -141,7 +141,32 @@ impl Generator<'_> {
                 found.push(condition);
             }
         }
+        for _ in 0..[0, 0, 0, 1, 1, 2][self.rng.random_range(0..6)] {
+            let condition = self.row_condition();
+            found.push(condition);
+        }
         (found, equal)
+    }
+
+    /// A comparison of rows, of the first columns in order or of any.
+    fn row_condition(&mut self) -> String {
+        let parts = &self.table.parts;
+        let length = self.rng.random_range(2..=3);
+        let columns: Vec<usize> = match self.rng.random_range(0..3) {
+            0 => (0..length).map(|_| self.rng.random_range(0..parts.len())).collect(),
+            _ => {
+                let first = self.rng.random_range(0..parts.len()).min(self.rng.random_range(0..3));
+                (first..first + length).map(|column| column % parts.len()).collect()
+            }
+        };
+        let keys: Vec<_> = columns.iter().map(|&column| parts[column].key.as_str()).collect();
+        let values: Vec<_> = columns.iter().map(|&column| self.operand(&parts[column])).collect();
+        let (keys, values) = (keys.join(", "), values.join(", "));
+        let operator = INEQUALITIES[self.rng.random_range(0..4)];
+        match self.rng.random_range(0..3) {
+            0 => format!("ROW({values}) {operator} ROW({keys})"),
+            _ => format!("ROW({keys}) {operator} ROW({values})"),
+        }
     }
 
     fn condition(&mut self, part: &KeyPart) -> String {
