@@ -524,6 +524,75 @@ fn a_scan_goes_on_where_its_caller_says() {
     skip_on::<[u64; 3]>();
 }
 
+/// Scans that pass over the keys up to one, as if they were of one group, between merges and
+/// inserts: in one direction, against a set of all entries.
+fn pass_groups<C: Sample>(nulls_first: bool) {
+    let mut random = StdRng::seed_from_u64(21);
+    for seed in 0..60 {
+        let mut live = Live::<C>::new(nulls_first, 3_000);
+        for _ in 0..random.random_range(0..3_000) {
+            let key = key(random.random_range(0..3_000_000));
+            live.insert(if random.random_range(0..20) == 0 { live.null } else { key });
+        }
+        for _ in 0..seed % 3 {
+            live.merge(SMALL);
+        }
+        let direction = [Direction::Forward, Direction::Backward][random.random_range(0..2)];
+        let most = [3, 60, 900][random.random_range(0..3)];
+        let mut scan = Scan::new();
+        scan.restart(&live.store, Guard::Nothing);
+        scan.intervals_mut().set(Key::MIN, Key::MAX);
+        let mut passed: Option<Key<C>> = None;
+        loop {
+            let next = |entry: &&Entry<C>| match (passed, direction) {
+                (None, _) => true,
+                (Some(passed), Direction::Forward) => entry.key > passed,
+                (Some(passed), Direction::Backward) => entry.key < passed,
+            };
+            let expected = match direction {
+                Direction::Forward => live.entries.iter().find(next),
+                Direction::Backward => live.entries.iter().rev().find(next),
+            };
+            let found = scan.next(&live.store, &mut live.directory, direction).unwrap();
+            assert_eq!(found.as_ref(), expected, "{direction:?} behind {passed:?}");
+            let Some(found) = found else { break };
+            // A key some entries away, or one that no entry has.
+            let far = random.random_range(0..most);
+            let entry = match direction {
+                Direction::Forward => live.entries.range(found..).nth(far),
+                Direction::Backward => live.entries.range(..=found).rev().nth(far),
+            };
+            let same_class = entry.filter(|entry| entry.key.class == found.key.class);
+            let mut last = same_class.map_or(found.key, |entry| entry.key);
+            if last.class == NullClass::Value && random.random() {
+                let beside = match direction {
+                    Direction::Forward => last.code.next(),
+                    Direction::Backward => last.code.previous(),
+                };
+                last = Key::value(beside.unwrap_or(last.code));
+            }
+            let is_copied = scan.skip_past(direction, last);
+            passed = Some(last);
+            match random.random_range(0..20) {
+                0 => drop(live.merge(SMALL)),
+                // What is copied later has it.
+                1 if !is_copied => live.insert(key(random.random_range(0..3_000_000))),
+                _ => {}
+            }
+        }
+        scan.release(&live.store);
+    }
+}
+
+#[test]
+fn a_scan_passes_over_a_group_and_no_entry_of_another() {
+    for nulls_first in [false, true] {
+        pass_groups::<u64>(nulls_first);
+        pass_groups::<[u64; 2]>(nulls_first);
+        pass_groups::<[u64; 3]>(nulls_first);
+    }
+}
+
 #[test]
 fn a_unique_insert_sees_every_entry_of_its_key_wherever_it_is() {
     insert_unique_ones::<u64>(0);
