@@ -22,7 +22,7 @@ mod dead_rows;
 pub(crate) mod groups;
 mod handler;
 mod insert;
-mod scan;
+pub(crate) mod scan;
 mod selected;
 mod serializable;
 #[cfg(any(test, feature = "pg_test"))]

@@ -10,6 +10,7 @@ mod counters;
 mod counts;
 mod counts_by_group;
 mod cursors;
+mod distinct;
 mod durability;
 mod errors;
 mod exactness;
