@@ -101,6 +101,8 @@ pub(crate) unsafe fn groups_of(
 
 /// A code of whose columns some can be changed.
 pub(crate) trait GroupCode: QualCode {
+    /// The least code with the same values in the first columns.
+    fn first_alike(self, columns: &Self::Columns, count: usize) -> Self;
     /// The greatest code with the same values in the first columns.
     fn last_alike(self, columns: &Self::Columns, count: usize) -> Self;
     /// The least code with the same values before a column, from 0, and this one in it.
@@ -116,6 +118,10 @@ pub(crate) trait GroupCode: QualCode {
 }
 
 impl GroupCode for Word {
+    fn first_alike(self, _: &Column, count: usize) -> Word {
+        if count == 0 { Word::MIN } else { self }
+    }
+
     fn last_alike(self, _: &Column, count: usize) -> Word {
         if count == 0 { Word::MAX } else { self }
     }
@@ -127,9 +133,13 @@ impl GroupCode for Word {
 }
 
 impl<const L: usize> GroupCode for [Word; L] {
+    fn first_alike(mut self, columns: &Columns<L>, count: usize) -> [Word; L] {
+        self[end_of(columns, count)..].fill(Word::MIN);
+        self
+    }
+
     fn last_alike(mut self, columns: &Columns<L>, count: usize) -> [Word; L] {
-        let end = columns.parts()[..count].last().map_or(0, |part| part.end());
-        self[end..].fill(Word::MAX);
+        self[end_of(columns, count)..].fill(Word::MAX);
         self
     }
 
@@ -145,6 +155,11 @@ impl<const L: usize> GroupCode for [Word; L] {
         self[part.end()..].fill(Word::MIN);
         self
     }
+}
+
+/// How many words the first columns take.
+fn end_of<const L: usize>(columns: &Columns<L>, count: usize) -> usize {
+    columns.parts()[..count].last().map_or(0, |part| part.end())
 }
 
 /// What is wanted of each group.

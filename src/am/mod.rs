@@ -24,7 +24,7 @@ pub(crate) mod groups;
 mod handler;
 mod insert;
 pub(crate) mod sample;
-mod scan;
+pub(crate) mod scan;
 mod selected;
 mod serializable;
 #[cfg(any(test, feature = "pg_test"))]

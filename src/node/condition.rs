@@ -184,10 +184,28 @@ unsafe fn core_path(
     index: *mut pg_sys::IndexOptInfo,
     asked: &PgList<pg_sys::RestrictInfo>,
 ) -> Option<*mut pg_sys::IndexPath> {
+    // SAFETY: by contract.
+    unsafe {
+        let path = core_paths(root, rel, index).into_iter().find(|&path| tells_all(path, asked))?;
+        // It refers to a copy of the index.
+        (*path).indexinfo = index;
+        Some(path)
+    }
+}
+
+/// The paths that the core makes of a relation if it has this index only, and nothing that the
+/// index could be joined with. They refer to copies of the two.
+///
+/// # Safety
+/// As [`Conditions::of`].
+pub(super) unsafe fn core_paths(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    index: *mut pg_sys::IndexOptInfo,
+) -> Vec<*mut pg_sys::IndexPath> {
     // SAFETY: by contract. The copies are used by this call alone; what they point to is not
     // changed.
     unsafe {
-        // As if there were this index only, and nothing that it could be joined with.
         let mut only_index = *index;
         only_index.amhasgetbitmap = false;
         let mut only_rel = *rel;
@@ -199,15 +217,10 @@ unsafe fn core_path(
         only_rel.consider_parallel = false;
         pg_sys::create_index_paths(root, &mut only_rel);
         let paths = PgList::<pg_sys::Path>::from_pg(only_rel.pathlist);
-        let found = paths.iter_ptr().find(|path| {
-            (**path).type_ == NodeTag::T_IndexPath
-                && (**path).param_info.is_null()
-                && tells_all(path.cast(), asked)
-        })?;
-        // It refers to the copy of the index.
-        let path = found.cast::<pg_sys::IndexPath>();
-        (*path).indexinfo = index;
-        Some(path)
+        let is_plain = |path: &*mut pg_sys::Path| {
+            (**path).type_ == NodeTag::T_IndexPath && (**path).param_info.is_null()
+        };
+        paths.iter_ptr().filter(is_plain).map(|path| path.cast()).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use pgrx::pg_sys::ffi;
 use pgrx::prelude::*;
 
-use super::{as_btree, count, derived};
+use super::{as_btree, count, derived, distinct};
 use crate::report::carried::carrying;
 
 thread_local! {
@@ -109,5 +109,8 @@ unsafe extern "C-unwind" fn create_upper_paths(
             _ => return,
         };
         count::add_path(root, input, output, what);
+        if stage == pg_sys::UpperRelationKind::UPPERREL_DISTINCT {
+            distinct::add_paths(root, input, output);
+        }
     }
 }

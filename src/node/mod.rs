@@ -6,7 +6,9 @@
 //! - [`count`]: how many rows there are
 //! - [`statistics`]: how the values of a column are distributed
 //! - [`derived`]: conditions that follow from those of a query, for scans of our indexes
+//! - [`distinct`]: the first row of each group
 //! - `condition`: what a query asks of the columns of an index, from the plan to the keys of a scan
+//! - `explain`: what EXPLAIN says of nodes
 //!
 //! The planner loads this library when it opens the first index of ours, which is early enough for
 //! all hooks that are used here: nothing has to be preloaded. Without such an index on the table of
@@ -16,6 +18,8 @@ mod as_btree;
 mod condition;
 mod count;
 mod derived;
+mod distinct;
+mod explain;
 mod hooks;
 mod statistics;
 
@@ -29,6 +33,7 @@ pub(crate) fn register() {
     derived::register();
     #[cfg(not(feature = "pg18"))]
     as_btree::families::register();
+    distinct::register();
     hooks::register();
     statistics::register();
 }
@@ -41,4 +46,37 @@ unsafe fn list_of<T>(nodes: impl IntoIterator<Item = *mut T>) -> *mut pg_sys::Li
     // SAFETY: by contract.
     let add = |list, node: *mut T| unsafe { pg_sys::lappend(list, node.cast()) };
     nodes.into_iter().fold(std::ptr::null_mut(), add)
+}
+
+/// Whether a query is a plain SELECT that may have groups, and nothing will be asked to find its
+/// rows again.
+///
+/// # Safety
+/// Called while the planner makes paths for aggregates of this query.
+unsafe fn is_plain_select(root: *mut pg_sys::PlannerInfo, parse: &pg_sys::Query) -> bool {
+    // SAFETY: by contract.
+    let no_row_marks = unsafe { (*root).rowMarks.is_null() };
+    parse.commandType == pg_sys::CmdType::CMD_SELECT
+        && parse.groupingSets.is_null()
+        && parse.rowMarks.is_null()
+        && !parse.hasTargetSRFs
+        && no_row_marks
+}
+
+/// An expression, or a list, that is about a table that a query names: about one of its partitions
+/// or children, to which some steps of inheritance lead.
+///
+/// # Safety
+/// Called while the planner makes paths for the query.
+unsafe fn translated<T>(
+    root: *mut pg_sys::PlannerInfo,
+    descent: &[*mut pg_sys::AppendRelInfo],
+    node: *mut T,
+) -> *mut T {
+    let translate = |node, &step: &*mut pg_sys::AppendRelInfo| {
+        let mut step = step;
+        // SAFETY: by contract; the planner's own.
+        unsafe { pg_sys::adjust_appendrel_attrs(root, node, 1, &raw mut step) }
+    };
+    descent.iter().fold(node.cast(), translate).cast()
 }

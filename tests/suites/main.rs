@@ -11,6 +11,7 @@ mod counts;
 mod counts_by_group;
 mod cursors;
 mod derived;
+mod distinct;
 mod durability;
 mod errors;
 mod estimates;

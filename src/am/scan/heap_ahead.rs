@@ -58,6 +58,11 @@ impl HeapAhead {
         self.asked = 0;
     }
 
+    /// Asks for nothing any more.
+    pub(crate) fn stop(&mut self) {
+        (self.table, self.ask_at) = (None, usize::MAX);
+    }
+
     /// Whether to call [`HeapAhead::ask`] once an entry at this place was returned.
     #[inline]
     pub(crate) fn is_due(&self, current: usize) -> bool {
@@ -82,8 +87,7 @@ impl HeapAhead {
             let heap = unsafe { pg_sys::GetHeapamTableAmRoutine() };
             if !std::ptr::eq(table.method(), heap) {
                 // Another kind of table may have no such pages.
-                (self.table, self.ask_at) = (None, usize::MAX);
-                return;
+                return self.stop();
             }
             self.row_bytes = row_bytes(table.class().reltuples, table.class().relpages);
         }

@@ -2,12 +2,14 @@
 //!
 //! - [`quals`]: from the keys of a scan to the intervals that it visits; `product`: the same for
 //!   several columns, with a filter for what intervals do not say; `rows`: comparisons of rows
+//! - `leave`: leaving a group of entries behind
 //! - [`heap_ahead`]: asking for heap pages before they are needed
 //! - [`killed`]: marking the dead rows that scans have found
 //! - [`visible`]: on a standby, checks index-only results against the visibility map and the table
 
 mod heap_ahead;
 mod killed;
+mod leave;
 mod product;
 pub(super) mod quals;
 #[cfg(any(test, feature = "pg_test"))]
@@ -37,6 +39,7 @@ use crate::storage::buffers::{IndexStore, Pin};
 use crate::storage::session;
 use heap_ahead::HeapAhead;
 use killed::mark_for_all_sessions;
+pub(crate) use leave::leave_group;
 use quals::{Filter, QualCode};
 use visible::{MapPage, TableRows};
 
@@ -157,6 +160,7 @@ macro_rules! with_scan {
         }
     };
 }
+use with_scan;
 
 /// # Safety
 /// `scan` came from [`ambeginscan`], is not ended, and has such codes.

@@ -1,6 +1,6 @@
 //! What EXPLAIN says of a count.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 use pgrx::PgList;
 use pgrx::prelude::*;
@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use super::plan::{Answer, Part};
 use super::run::{Run, run_of};
 use crate::node::condition::Condition;
+use crate::node::explain::{column_of, show_number, show_text, text_of};
 use crate::report::carried::carrying;
 
 /// Adds to EXPLAIN the index, the conditions and, with ANALYZE, what was done.
@@ -51,30 +52,6 @@ pub(super) unsafe extern "C-unwind" fn explain(
             show_number(explain, c"Entries Decoded", counted.decoded);
             show_number(explain, c"Rows Looked Up", counted.looked_up);
         }
-    }
-}
-
-/// # Safety
-/// Called while EXPLAIN shows a node; the text is valid or null.
-unsafe fn show_text(
-    explain: *mut pg_sys::ExplainState,
-    label: &CStr,
-    text: *const std::ffi::c_char,
-) {
-    // SAFETY: by contract.
-    unsafe {
-        if !text.is_null() {
-            pg_sys::ExplainPropertyText(label.as_ptr(), text, explain);
-        }
-    }
-}
-
-/// # Safety
-/// Called while EXPLAIN shows a node.
-unsafe fn show_number(explain: *mut pg_sys::ExplainState, label: &CStr, number: u64) {
-    // SAFETY: by contract.
-    unsafe {
-        pg_sys::ExplainPropertyUInteger(label.as_ptr(), std::ptr::null(), number, explain);
     }
 }
 
@@ -141,29 +118,4 @@ unsafe fn condition_of(
             _ => format!("({column} {operator} ANY ({value}))"),
         }
     }
-}
-
-/// A column of an index, from 1, as `pg_get_indexdef` shows it.
-///
-/// # Safety
-/// Within a transaction.
-unsafe fn column_of(index: pg_sys::Oid, column: i32) -> String {
-    // SAFETY: by contract; what the function gives is a text.
-    unsafe {
-        let function = pg_sys::Oid::from(pg_sys::F_PG_GET_INDEXDEF_OID_INT4_BOOL);
-        let collation = pg_sys::InvalidOid;
-        let (column, pretty) = (pg_sys::Datum::from(column), pg_sys::Datum::from(true));
-        let text = pg_sys::OidFunctionCall3Coll(function, collation, index.into(), column, pretty);
-        text_of(pg_sys::text_to_cstring(text.cast_mut_ptr()))
-    }
-}
-
-/// # Safety
-/// The string is null or valid.
-unsafe fn text_of(string: *const std::ffi::c_char) -> String {
-    if string.is_null() {
-        return String::new();
-    }
-    // SAFETY: by contract.
-    unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
 }

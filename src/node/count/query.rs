@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 
 use crate::am::aggregate::Aggregate;
 use crate::am::is_index_of_ours;
+use crate::node::{is_plain_select, translated};
 
 /// `Anum_pg_aggregate_aggfinalfn` and `Anum_pg_aggregate_aggsortop` of pg_aggregate_d.h.
 const FINAL_FUNCTION: pg_sys::AttrNumber = 5;
@@ -255,12 +256,8 @@ impl Table {
         root: *mut pg_sys::PlannerInfo,
         node: *mut T,
     ) -> *mut T {
-        let translate = |node, &step: &*mut pg_sys::AppendRelInfo| {
-            let mut step = step;
-            // SAFETY: by contract; the planner's own.
-            unsafe { pg_sys::adjust_appendrel_attrs(root, node, 1, &raw mut step) }
-        };
-        self.descent.iter().fold(node.cast(), translate).cast()
+        // SAFETY: by contract.
+        unsafe { translated(root, &self.descent, node) }
     }
 
     /// Whether a column is declared NOT NULL, as the active snapshot sees it. An older snapshot, as
@@ -328,21 +325,6 @@ unsafe fn add_tables(
             add_tables(root, rel, &[descent, &[child]].concat(), tables)
         })
     }
-}
-
-/// Whether a query is a plain SELECT that may have groups, and nothing will be asked to find its
-/// rows again.
-///
-/// # Safety
-/// Called while the planner makes paths for aggregates of this query.
-unsafe fn is_plain_select(root: *mut pg_sys::PlannerInfo, parse: &pg_sys::Query) -> bool {
-    // SAFETY: by contract.
-    let no_row_marks = unsafe { (*root).rowMarks.is_null() };
-    parse.commandType == pg_sys::CmdType::CMD_SELECT
-        && parse.groupingSets.is_null()
-        && parse.rowMarks.is_null()
-        && !parse.hasTargetSRFs
-        && no_row_marks
 }
 
 /// Whether a query asks for distinct rows of a table, and not for aggregates of them.

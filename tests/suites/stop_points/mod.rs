@@ -5,6 +5,7 @@ mod apply;
 mod cancel;
 mod counts;
 mod crash;
+mod distinct;
 mod inserts;
 mod progress;
 mod removal;

@@ -358,6 +358,40 @@ impl<C: Code, P> Scan<P, C> {
         None
     }
 
+    /// Passes over the entries up to a key, in this direction, and those of that key: the one that
+    /// was returned last is among them. Whether the next one was copied already.
+    pub fn skip_past(&mut self, direction: Direction, last: Key<C>) -> bool {
+        let (codes, at) = (self.copied.codes(), self.current);
+        let (behind, edge) = match direction {
+            Direction::Forward => {
+                let next = at.wrapping_add(1);
+                let rest = codes.get(next..).unwrap_or(&[]);
+                (next + rest.partition_point(|&other| other <= last.code), codes.len())
+            }
+            Direction::Backward => {
+                let before = codes.get(..at).unwrap_or(&[]);
+                (before.partition_point(|&other| other < last.code), 0)
+            }
+        };
+        let is_copied = behind != edge;
+        // The last one of them that was copied; `behind` is where a neighbour of it would be.
+        self.current = match direction {
+            Direction::Forward => behind.wrapping_sub(1),
+            Direction::Backward => behind,
+        };
+        if is_copied {
+            self.stand = self.copied.get(self.current).map_or(self.stand, Stand::At);
+        } else {
+            let tid = match direction {
+                Direction::Forward => HeapTid::from_u64(u64::MAX),
+                Direction::Backward => HeapTid::MIN,
+            };
+            self.stand = Stand::At(Entry { key: last, tid });
+            self.portion = PORTION_AFTER_SEEK;
+        }
+        is_copied
+    }
+
     /// Ends the scan: the caller wants nothing of what comes in this direction.
     pub fn skip_rest<S: Store<Pin = P, Code = C>>(&mut self, store: &S, direction: Direction) {
         self.forget(store);
