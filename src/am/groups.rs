@@ -101,7 +101,7 @@ pub(crate) unsafe fn groups_of(
 
 /// A code of whose columns some can be changed.
 pub(crate) trait GroupCode: QualCode {
-    /// The greatest code with the same values in the first columns.
+    /// The greatest code with equal values in the first columns.
     fn last_alike(self, columns: &Self::Columns, count: usize) -> Self;
     /// The least code with the same values before a column, from 0, and this one in it.
     ///
@@ -116,8 +116,8 @@ pub(crate) trait GroupCode: QualCode {
 }
 
 impl GroupCode for Word {
-    fn last_alike(self, _: &Column, count: usize) -> Word {
-        if count == 0 { Word::MAX } else { self }
+    fn last_alike(self, column: &Column, count: usize) -> Word {
+        if count == 0 { Word::MAX } else { column.last_equal(self) }
     }
 
     unsafe fn with_value(self, column: &Column, _: usize, value: pg_sys::Datum) -> Word {
@@ -128,8 +128,9 @@ impl GroupCode for Word {
 
 impl<const L: usize> GroupCode for [Word; L] {
     fn last_alike(mut self, columns: &Columns<L>, count: usize) -> [Word; L] {
-        let end = columns.parts()[..count].last().map_or(0, |part| part.end());
-        self[end..].fill(Word::MAX);
+        let Some(last) = columns.parts()[..count].last() else { return [Word::MAX; L] };
+        last.put(last.last_equal(last.take(&self)), &mut self);
+        self[last.end()..].fill(Word::MAX);
         self
     }
 
