@@ -13,6 +13,7 @@ mod cursors;
 mod durability;
 mod errors;
 mod exactness;
+mod floats;
 mod footprint;
 mod interrupts;
 mod maintenance;
