@@ -94,8 +94,8 @@ pub(crate) const SUPPORTED_TYPES: &str = "Supported types are boolean, \"char\",
      operator classes.";
 
 impl KeyType {
-    /// The key type of a SQL type, if it has codes; of `numeric` that of integers; of floats the one
-    /// that does not keep every bit.
+    /// The key type of a SQL type, if it has codes; of `numeric` that of integers; of floats that
+    /// with one code for equal values.
     pub(crate) fn of_type(type_oid: pg_sys::Oid) -> Option<KeyType> {
         let known = KEY_TYPES.iter().find(|(_, _, oid, _)| *oid == type_oid);
         known.map(|(key_type, ..)| *key_type)
@@ -552,8 +552,8 @@ impl KeyType {
         )
     }
 
-    /// Refuses a value of which [`KeyType::into_middle`] leaves nothing to tell it by. Three NaNs of
-    /// `float8` become one code: all of its codes are values, and two words are taken.
+    /// Refuses a value that [`KeyType::into_middle`] makes one with others: all codes of `float8`
+    /// have a value, and two of its words are taken. These are three NaNs.
     #[inline]
     pub(super) fn check_held_in_middle(self, moved: Word) {
         if self == KeyType::Float8Bits && moved == LAST {

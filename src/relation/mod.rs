@@ -296,8 +296,8 @@ impl OpenIndex {
         }
     }
 
-    /// A number that is found out once and kept with the index, until the core forgets what it knows
-    /// of it: whenever something of it changes, its file too.
+    /// A number that is found out once and kept with the index, until the core forgets what it
+    /// knows of it: whenever something of it changes, its file too.
     pub(crate) fn kept(&self, find: impl FnOnce() -> Option<u8>) -> Option<u8> {
         // SAFETY: rd_amcache of an open index of ours is null, or what was put there here: one
         // chunk of memory in rd_indexcxt, which the core frees. Nothing below `find` keeps it.

@@ -37,7 +37,8 @@ fn create(client: &mut Client, float: &str, (eights, fours): ([u64; 2], [u32; 2]
     client
         .script(&format!(
             "DROP TABLE IF EXISTS t, pair; CREATE TABLE t (id int4, a int4 DEFAULT 0, k {float});
-             CREATE TABLE pair (LIKE t); INSERT INTO t SELECT g, 0, g FROM generate_series(1, 500) g"
+             CREATE TABLE pair (LIKE t);
+             INSERT INTO t SELECT g, 0, g FROM generate_series(1, 500) g"
         ))
         .unwrap();
     let bits = match float {

@@ -10,8 +10,8 @@ use super::Word;
 const SIGN: Word = 1 << 63;
 /// The bits of the exponent, which only infinities and NaNs have all of.
 const EXPONENT: Word = 0x7FF << 52;
-/// How many NaNs have a sign. By their bits they are less than all numbers: this much codes are less
-/// than bits that are in order.
+/// How many NaNs have a sign. By their bits they are less than all numbers: codes are
+/// this much less than bits in order.
 pub const SIGNED_NANS: Word = (1 << 52) - 1;
 /// The code of the negative zero; that of the other one is the next.
 const ZERO: Word = from_bits(SIGN);
@@ -23,7 +23,7 @@ const FEWER_BITS: u32 = 52 - 23;
 const EXPONENT4: u32 = 0xFF << 23;
 const SIGN4: u32 = 1 << 31;
 
-/// The code of a `float8`, by its bits. From the least on: the numbers with a sign, the others, NaNs
+/// The code of a `float8`, by its bits. From the least on: numbers with a sign, the others, NaNs
 /// without a sign, and those with one.
 #[inline]
 pub const fn from_bits(bits: u64) -> Word {
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!([EXPONENT | 1, SIGN | EXPONENT | 1].map(from_bits), [nans.0, nans.1]);
     }
 
-    /// Whichever way a word stands for a float: descending or not, with words left for NULLs or not.
+    /// All ways in which a word stands for a float: descending or not, moved for NULLs or not.
     fn words() -> impl Strategy<Value = FloatWord> {
         any::<(bool, bool)>().prop_map(|(moved, descending)| FloatWord { moved, descending })
     }
@@ -193,7 +193,8 @@ mod tests {
         fn words_are_equal_where_their_values_are(a in bits(), b in bits(), kind in words()) {
             let word = |bits| {
                 let code = from_bits(bits);
-                let moved = if kind.moved { code.saturating_add(1).min(Word::MAX - 1) } else { code };
+                let middle = code.saturating_add(1).min(Word::MAX - 1);
+                let moved = if kind.moved { middle } else { code };
                 if kind.descending { !moved } else { moved }
             };
             let (first, last) = kind.equal(word(a));

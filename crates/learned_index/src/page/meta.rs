@@ -28,8 +28,8 @@ pub const NOTHING_STALE: (Word, Word) = (Word::MAX, 0);
 /// The most columns of a key: each takes a word of its code, or more.
 pub const MOST_COLUMNS: usize = 8;
 
-/// The numbers of types of keys whose equal values have different codes ([`crate::key::float`]). Only
-/// the last column of a key has one of them: later ones tell apart what is equal in those before.
+/// The numbers of types of keys whose equal values have different codes ([`crate::key::float`]).
+/// Only the last column of a key has one of them: others order what is equal in those before.
 pub const FLOAT4_BITS: u8 = 41;
 /// See [`FLOAT4_BITS`].
 pub const FLOAT8_BITS: u8 = 42;
