@@ -584,7 +584,7 @@ impl KeyType {
                 PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
                 "NaN out of range for access method \"learned\"".to_owned(),
                 "Its bits are fff0000000000001, fff0000000000002 or fff0000000000003, which no \
-                 index on several columns holds. 'NaN'::float8 has other bits.",
+                 index holds beside other columns. 'NaN'::float8 has other bits.",
             ),
             KeyType::Interval => refuse(
                 PgSqlErrorCode::ERRCODE_INTERVAL_FIELD_OVERFLOW,
