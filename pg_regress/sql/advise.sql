@@ -11,6 +11,7 @@ CREATE INDEX t_n ON t (n, k);
 CREATE INDEX t_include ON t (k) INCLUDE (s);
 CREATE INDEX t_wide ON t (u, v, w);
 CREATE INDEX t_f ON t (f) INCLUDE (d) WITH (fillfactor = 70) WHERE k > 10;
+CREATE INDEX t_f_k ON t (f, k);
 CREATE INDEX "t ""odd"" USING btree (k)" ON t ((k + 1), d);
 CREATE INDEX t_opclass ON t (s text_pattern_ops);
 CREATE UNIQUE INDEX t_replica ON t (id);

@@ -101,9 +101,9 @@ pub(crate) unsafe fn groups_of(
 
 /// A code of whose columns some can be changed.
 pub(crate) trait GroupCode: QualCode {
-    /// The least code with the same values in the first columns.
+    /// The least code with equal values in the first columns.
     fn first_alike(self, columns: &Self::Columns, count: usize) -> Self;
-    /// The greatest code with the same values in the first columns.
+    /// The greatest code with equal values in the first columns.
     fn last_alike(self, columns: &Self::Columns, count: usize) -> Self;
     /// The least code with the same values before a column, from 0, and this one in it.
     ///
@@ -118,12 +118,12 @@ pub(crate) trait GroupCode: QualCode {
 }
 
 impl GroupCode for Word {
-    fn first_alike(self, _: &Column, count: usize) -> Word {
-        if count == 0 { Word::MIN } else { self }
+    fn first_alike(self, column: &Column, count: usize) -> Word {
+        if count == 0 { Word::MIN } else { column.equal(self).0 }
     }
 
-    fn last_alike(self, _: &Column, count: usize) -> Word {
-        if count == 0 { Word::MAX } else { self }
+    fn last_alike(self, column: &Column, count: usize) -> Word {
+        if count == 0 { Word::MAX } else { column.equal(self).1 }
     }
 
     unsafe fn with_value(self, column: &Column, _: usize, value: pg_sys::Datum) -> Word {
@@ -134,12 +134,16 @@ impl GroupCode for Word {
 
 impl<const L: usize> GroupCode for [Word; L] {
     fn first_alike(mut self, columns: &Columns<L>, count: usize) -> [Word; L] {
-        self[end_of(columns, count)..].fill(Word::MIN);
+        let Some(last) = columns.parts()[..count].last() else { return [Word::MIN; L] };
+        last.put(last.equal(last.take(&self)).0, &mut self);
+        self[last.end()..].fill(Word::MIN);
         self
     }
 
     fn last_alike(mut self, columns: &Columns<L>, count: usize) -> [Word; L] {
-        self[end_of(columns, count)..].fill(Word::MAX);
+        let Some(last) = columns.parts()[..count].last() else { return [Word::MAX; L] };
+        last.put(last.equal(last.take(&self)).1, &mut self);
+        self[last.end()..].fill(Word::MAX);
         self
     }
 
@@ -155,11 +159,6 @@ impl<const L: usize> GroupCode for [Word; L] {
         self[part.end()..].fill(Word::MIN);
         self
     }
-}
-
-/// How many words the first columns take.
-fn end_of<const L: usize>(columns: &Columns<L>, count: usize) -> usize {
-    columns.parts()[..count].last().map_or(0, |part| part.end())
 }
 
 /// What is wanted of each group.

@@ -13,6 +13,7 @@
 
 use learned_index::corruption::{Corruption, Result};
 use learned_index::key::code::from_i64;
+use learned_index::key::float::{FloatWord, SIGNED_NANS};
 use learned_index::key::{Key, NullClass, Word};
 use learned_index::page::meta::{
     Identity, IncludedColumn, KeyColumn, MOST_COLUMNS, NO_COLUMN, NOT_INCLUDED,
@@ -202,6 +203,28 @@ impl Part {
         self.words_of(code).map(|words| decode(self.key_type, words))
     }
 
+    /// Refuses a value that the index cannot hold.
+    fn check_held(&self, code: PartCode) {
+        if let Some([first, _]) = self.words_of(code) {
+            self.key_type.check_held(first);
+            if self.nulls == Nulls::Spare {
+                self.key_type.check_held_in_middle(self.in_order([code[0], 0])[0]);
+            }
+        }
+    }
+
+    /// The first and the last that stand for a value which is equal to that of one, or for NULL.
+    pub(crate) fn equal(&self, code: PartCode) -> (PartCode, PartCode) {
+        let word = FloatWord { moved: self.nulls != Nulls::Class, descending: self.descending };
+        match self.key_type {
+            KeyType::Float4Bits | KeyType::Float8Bits => {
+                let (first, last) = word.equal(code[0]);
+                ([first, code[1], code[2]], [last, code[1], code[2]])
+            }
+            _ => (code, code),
+        }
+    }
+
     /// What stands for a value.
     ///
     /// # Safety
@@ -252,7 +275,13 @@ impl Part {
         use KeyType as T;
         let key_type = self.key_type;
         let (sign, left, big_endian) = match key_type {
-            T::Float4 | T::Float8 | T::TimeTz | T::Numeric(_) | T::Inet | T::Interval => {
+            T::Float4
+            | T::Float8
+            | T::Float4Bits
+            | T::TimeTz
+            | T::Numeric(_)
+            | T::Inet
+            | T::Interval => {
                 return None;
             }
             T::Oid | T::Bool | T::Char | T::PgLsn | T::Xid8 => (0, 0, false),
@@ -265,9 +294,15 @@ impl Part {
             | T::Time
             | T::Timestamp
             | T::TimestampTz
-            | T::Money => (from_i64(0), 0, false),
+            | T::Money
+            | T::Float8Bits => (from_i64(0), 0, false),
         };
         let spare = self.nulls == Nulls::Spare;
+        let moved_by = if spare { key_type.moved_by() } else { 0 };
+        let (minus, below) = match key_type {
+            T::Float8Bits => (moved_by.wrapping_sub(SIGNED_NANS), Word::MAX),
+            _ => (moved_by, 0),
+        };
         Some(Field {
             layout: key_type.layout()?,
             at: self.at,
@@ -279,8 +314,9 @@ impl Part {
             },
             one_behind: self.nulls == Nulls::Word,
             invert: if self.descending { Word::MAX } else { 0 },
-            minus: if spare { key_type.moved_by() } else { 0 },
+            minus,
             sign,
+            below,
             left,
             big_endian,
             second: (key_type.words() == 2).then(|| self.end() - 1),
@@ -490,9 +526,7 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
             return;
         }
         for part in self.parts() {
-            if let Some([first, _]) = part.words_of(part.take(&key.code)) {
-                part.key_type.check_held(first);
-            }
+            part.check_held(part.take(&key.code));
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::ffi::c_char;
 
-use learned_index::key::Word;
 use learned_index::key::code::{
     from_f64, from_i64, from_interval, from_zoned_time, is_span, is_zoned_time, to_f64, to_i64,
     to_interval, to_zoned_time,
@@ -10,6 +9,8 @@ use learned_index::key::code::{
 use learned_index::key::cut::{Cut, after_finite_timestamps, before_finite_timestamps};
 use learned_index::key::inet;
 use learned_index::key::numeric::{self, GREATEST_SCALE, MOST_DIGITS};
+use learned_index::key::{Word, float};
+use learned_index::page::meta::{FLOAT4_BITS, FLOAT8_BITS};
 use pgrx::prelude::*;
 use pgrx::varlena::{varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, varlena_to_byte_slice};
 
@@ -22,6 +23,7 @@ pub(crate) enum KeyType {
     Int4,
     Int8,
     Oid,
+    /// With one code for both zeros, and one for all NaNs.
     Float4,
     Float8,
     Date,
@@ -42,11 +44,15 @@ pub(crate) enum KeyType {
     /// With IPv4 addresses, and `cidr`, which is stored like it.
     Inet,
     Interval,
+    /// With codes that keep every bit.
+    Float4Bits,
+    Float8Bits,
 }
 
 /// All of them, with the number that stands for them in metapages, and the comparison function of
-/// their btree operator class. `numeric` with other scales has the next numbers.
-pub(super) const KEY_TYPES: [(KeyType, u8, pg_sys::Oid, u32); 22] = [
+/// their btree operator class. `numeric` with other scales has the next numbers. Of a SQL type that
+/// has two, the first is the one that any column can be of.
+pub(super) const KEY_TYPES: [(KeyType, u8, pg_sys::Oid, u32); 24] = [
     (KeyType::Int2, 1, pg_sys::INT2OID, pg_sys::F_BTINT2CMP),
     (KeyType::Int4, 2, pg_sys::INT4OID, pg_sys::F_BTINT4CMP),
     (KeyType::Int8, 3, pg_sys::INT8OID, pg_sys::F_BTINT8CMP),
@@ -69,6 +75,8 @@ pub(super) const KEY_TYPES: [(KeyType, u8, pg_sys::Oid, u32); 22] = [
     (KeyType::Numeric(0), 20, pg_sys::NUMERICOID, pg_sys::F_NUMERIC_CMP),
     (KeyType::Inet, 39, pg_sys::INETOID, pg_sys::F_NETWORK_CMP),
     (KeyType::Interval, 40, pg_sys::INTERVALOID, pg_sys::F_INTERVAL_CMP),
+    (KeyType::Float4Bits, FLOAT4_BITS, pg_sys::FLOAT4OID, pg_sys::F_BTFLOAT4CMP),
+    (KeyType::Float8Bits, FLOAT8_BITS, pg_sys::FLOAT8OID, pg_sys::F_BTFLOAT8CMP),
 ];
 
 /// The words that the ends of a type have whose NULLs are in their place.
@@ -86,7 +94,8 @@ pub(crate) const SUPPORTED_TYPES: &str = "Supported types are boolean, \"char\",
      operator classes.";
 
 impl KeyType {
-    /// The key type of a SQL type, if it has codes; of `numeric` that of integers.
+    /// The key type of a SQL type, if it has codes; of `numeric` that of integers; of floats that
+    /// with one code for equal values.
     pub(crate) fn of_type(type_oid: pg_sys::Oid) -> Option<KeyType> {
         let known = KEY_TYPES.iter().find(|(_, _, oid, _)| *oid == type_oid);
         known.map(|(key_type, ..)| *key_type)
@@ -97,6 +106,16 @@ impl KeyType {
         let (precision, scale) = precision_and_scale(modifier)?;
         let scale = u8::try_from(scale).ok().filter(|scale| *scale <= GREATEST_SCALE)?;
         (precision <= MOST_DIGITS.into()).then_some(KeyType::Numeric(scale))
+    }
+
+    /// The key type of a last column with values of this one. Nothing is ordered by what is behind
+    /// it, so its codes may tell equal values apart.
+    pub(super) fn as_last(self) -> KeyType {
+        match self {
+            KeyType::Float4 => KeyType::Float4Bits,
+            KeyType::Float8 => KeyType::Float8Bits,
+            other => other,
+        }
     }
 
     /// The type modifier of a column that can have all values with codes; -1 if it needs none.
@@ -149,7 +168,9 @@ impl KeyType {
     fn family(self) -> KeyType {
         match self {
             KeyType::Int2 | KeyType::Int4 | KeyType::Int8 => KeyType::Int2,
-            KeyType::Float4 | KeyType::Float8 => KeyType::Float4,
+            KeyType::Float4 | KeyType::Float8 | KeyType::Float4Bits | KeyType::Float8Bits => {
+                KeyType::Float4
+            }
             KeyType::Date | KeyType::Timestamp | KeyType::TimestampTz => KeyType::Date,
             KeyType::Oid
             | KeyType::Time
@@ -213,6 +234,8 @@ impl KeyType {
             KeyType::PgLsn | KeyType::Xid8 => bits,
             KeyType::Float4 => from_f64(f32::from_bits(bits as u32).into()),
             KeyType::Float8 => from_f64(f64::from_bits(bits)),
+            KeyType::Float4Bits => float::from_bits4(bits as u32),
+            KeyType::Float8Bits => float::from_bits(bits),
             KeyType::Macaddr
             | KeyType::Macaddr8
             | KeyType::TimeTz
@@ -263,15 +286,18 @@ impl KeyType {
         }
     }
 
-    /// Where a value of the same family falls among the codes of a type that has no code for each
-    /// of these.
+    /// Where a value of a type of the same family falls among the codes of a type that has not one
+    /// code for each of these.
     ///
     /// # Safety
-    /// The Datum is one of a type of the family.
-    pub(crate) unsafe fn cut(self, value: pg_sys::Datum) -> Cut {
+    /// The Datum is one of the value type, which is of the family.
+    pub(crate) unsafe fn cut(self, value_type: KeyType, value: pg_sys::Datum) -> Cut {
         // SAFETY: by contract.
         unsafe {
             match self {
+                KeyType::Float4Bits | KeyType::Float8Bits => {
+                    Cut::equal_to(float::equal(value_type.as_last().encode(value)))
+                }
                 KeyType::Numeric(scale) => content(value, |stored| numeric::among(stored, scale)),
                 // IPv6 addresses are behind all others.
                 KeyType::Inet => content(value, ipv4)
@@ -302,6 +328,8 @@ impl KeyType {
             KeyType::PgLsn | KeyType::Xid8 => put(place, code.to_ne_bytes()),
             KeyType::Float4 => put(place, (to_f64(code) as f32).to_ne_bytes()),
             KeyType::Float8 => put(place, to_f64(code).to_ne_bytes()),
+            KeyType::Float4Bits => put(place, float::to_bits4(code).to_ne_bytes()),
+            KeyType::Float8Bits => put(place, float::to_bits(code).to_ne_bytes()),
             KeyType::Macaddr
             | KeyType::Macaddr8
             | KeyType::TimeTz
@@ -355,6 +383,9 @@ impl KeyType {
         match self {
             KeyType::Float4 => pg_sys::Datum::from((to_f64(code) as f32).to_bits()),
             KeyType::Float8 => pg_sys::Datum::from(to_f64(code).to_bits()),
+            // A Datum of four bytes has its sign extended.
+            KeyType::Float4Bits => pg_sys::Datum::from(float::to_bits4(code) as i32),
+            KeyType::Float8Bits => pg_sys::Datum::from(float::to_bits(code)),
             KeyType::Oid | KeyType::Bool | KeyType::PgLsn | KeyType::Xid8 => {
                 pg_sys::Datum::from(code)
             }
@@ -444,7 +475,13 @@ impl KeyType {
     fn begins_at_least(self) -> bool {
         matches!(
             self,
-            KeyType::Oid | KeyType::Bool | KeyType::Char | KeyType::Macaddr | KeyType::TimeTz
+            KeyType::Oid
+                | KeyType::Bool
+                | KeyType::Char
+                | KeyType::Macaddr
+                | KeyType::TimeTz
+                | KeyType::Float4Bits
+                | KeyType::Float8Bits
         )
     }
 
@@ -459,9 +496,14 @@ impl KeyType {
         Some(match self {
             KeyType::Bool | KeyType::Char => (1, 1),
             KeyType::Int2 => (2, 2),
-            KeyType::Int4 | KeyType::Oid | KeyType::Float4 | KeyType::Date => (4, 4),
+            KeyType::Int4
+            | KeyType::Oid
+            | KeyType::Float4
+            | KeyType::Float4Bits
+            | KeyType::Date => (4, 4),
             KeyType::Int8
             | KeyType::Float8
+            | KeyType::Float8Bits
             | KeyType::Time
             | KeyType::Timestamp
             | KeyType::TimestampTz
@@ -501,13 +543,25 @@ impl KeyType {
         }
     }
 
-    /// Whether those of all codes can.
+    /// Whether those of all codes can, in any index.
     #[inline]
     pub(super) fn holds_all(self) -> bool {
-        !matches!(self, KeyType::TimeTz | KeyType::Numeric(_) | KeyType::Interval)
+        !matches!(
+            self,
+            KeyType::TimeTz | KeyType::Numeric(_) | KeyType::Interval | KeyType::Float8Bits
+        )
     }
 
-    /// Whether a code tells all of its value. The codes of floats do not tell 0 from -0, and those
+    /// Refuses a value that [`KeyType::into_middle`] makes one with others: all codes of `float8`
+    /// have a value, and two of its words are taken. These are three NaNs.
+    #[inline]
+    pub(super) fn check_held_in_middle(self, moved: Word) {
+        if self == KeyType::Float8Bits && moved == LAST {
+            self.refuse_value();
+        }
+    }
+
+    /// Whether a code tells all of its value. Some codes of floats do not tell 0 from -0, and those
     /// of intervals not a month from 30 days.
     pub(crate) fn decodes_exactly(self) -> bool {
         !matches!(self, KeyType::Float4 | KeyType::Float8 | KeyType::Interval)
@@ -525,6 +579,12 @@ impl KeyType {
                      {scale} of them behind the decimal point. Drop it, or use an index of access \
                      method \"btree\" for such values."
                 ),
+            ),
+            KeyType::Float8Bits => refuse(
+                PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+                "NaN out of range for access method \"learned\"".to_owned(),
+                "Its bits are fff0000000000001, fff0000000000002 or fff0000000000003, which no \
+                 index holds beside other columns. 'NaN'::float8 has other bits.",
             ),
             KeyType::Interval => refuse(
                 PgSqlErrorCode::ERRCODE_INTERVAL_FIELD_OVERFLOW,

@@ -20,6 +20,7 @@ pub(crate) mod tests;
 
 use learned_index::corruption::{Corruption, Result};
 use learned_index::entry::Entry;
+use learned_index::key::float::FloatWord;
 use learned_index::key::{Code, Key, NullClass, Word};
 use learned_index::page::meta::{
     self, Identity, IncludedColumn, KeyColumn, MOST_COLUMNS, NO_COLUMN, NOT_INCLUDED,
@@ -166,7 +167,27 @@ fn key_type_of<C: Code>(index: OpenIndex, column: usize) -> KeyType {
             let built = || built_type::<C>(index, column);
             known.or_else(built).unwrap_or_else(|| refuse_numeric(modifier))
         }
+        Some(float) if float != float.as_last() && column + 1 == index.key_columns() => {
+            type_of_last::<C>(index, column, float)
+        }
         known => known.unwrap_or_else(|| refuse_type(type_oid)),
+    }
+}
+
+/// The type of a last column of floats: with codes that keep every bit, unless a version built the
+/// index that had no such codes. The planner asks for it: what is wrong with a metapage, those who
+/// use the index are told.
+fn type_of_last<C: Code>(index: OpenIndex, column: usize, float: KeyType) -> KeyType {
+    let find = |index: OpenIndex| {
+        let page = if index.is_temporary_elsewhere() { None } else { index.metapage() }?;
+        let (identity, _) = meta::decode::<C>(&page).ok()?;
+        Some(identity.columns[column].key_type)
+    };
+    // SAFETY: the index is open.
+    let own = unsafe { OpenIndex::of_relation(index.raw()) };
+    match own.and_then(|index| index.kept(|| find(index))) {
+        Some(number) if number == float.number() => float,
+        _ => float.as_last(),
     }
 }
 
@@ -213,6 +234,16 @@ impl Column {
     pub(crate) unsafe fn code(self, value: pg_sys::Datum) -> Word {
         // SAFETY: by contract.
         self.in_order(unsafe { self.key_type.encode(value) })
+    }
+
+    /// The first and the last of the codes of values that are equal to that of one.
+    pub(crate) fn equal(self, code: Word) -> (Word, Word) {
+        match self.key_type {
+            KeyType::Float4Bits | KeyType::Float8Bits => {
+                FloatWord { moved: false, descending: self.descending }.equal(code)
+            }
+            _ => (code, code),
+        }
     }
 
     /// The key of NULL.

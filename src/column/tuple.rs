@@ -33,6 +33,8 @@ pub(super) struct Field {
     pub(super) invert: Word,
     pub(super) minus: Word,
     pub(super) sign: Word,
+    /// Bits that are inverted too where the highest bit is 0: all of floats, none of others.
+    pub(super) below: Word,
     pub(super) left: u32,
     pub(super) right: u32,
     /// Whether its highest byte comes first.
@@ -82,7 +84,9 @@ impl Several {
             {
                 return None;
             }
-            let number = (word ^ field.invert).wrapping_sub(field.minus) ^ field.sign;
+            let number = (word ^ field.invert).wrapping_sub(field.minus);
+            let below = field.below & !((number as i64 >> (Word::BITS - 1)) as Word);
+            let number = number ^ (field.sign | below);
             let number = ((number << field.left) as i64 >> field.right) as Word;
             // Bytes behind a shorter value are of no value, or of the next, which is still to come.
             let put = |word: Word| match field.big_endian {

@@ -296,6 +296,26 @@ impl OpenIndex {
         }
     }
 
+    /// A number that is found out once and kept with the index, until the core forgets what it
+    /// knows of it: whenever something of it changes, its file too.
+    pub(crate) fn kept(&self, find: impl FnOnce() -> Option<u8>) -> Option<u8> {
+        // SAFETY: rd_amcache of an open index of ours is null, or what was put there here: one
+        // chunk of memory in rd_indexcxt, which the core frees. Nothing below `find` keeps it.
+        unsafe {
+            let known = self.data().rd_amcache.cast::<u8>();
+            if !known.is_null() {
+                return Some(*known);
+            }
+            let found = find()?;
+            if self.data().rd_amcache.is_null() {
+                let place = pg_sys::MemoryContextAlloc(self.data().rd_indexcxt, size_of::<u8>());
+                *place.cast::<u8>() = found;
+                (*self.raw()).rd_amcache = place;
+            }
+            Some(found)
+        }
+    }
+
     /// The types of its key columns, as their operator classes have them.
     #[inline]
     pub(crate) fn key_types(&self) -> &[pg_sys::Oid] {

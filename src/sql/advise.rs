@@ -236,8 +236,9 @@ fn caveats(index: OpenIndex) -> Vec<&'static str> {
         caveats.push("the table is marked to be clustered on it");
     }
     let has = |types: &[pg_sys::Oid]| index.key_types().iter().any(|one| types.contains(one));
-    if has(&[pg_sys::FLOAT4OID, pg_sys::FLOAT8OID]) {
-        caveats.push("index-only scans would not return its float4 and float8 keys");
+    let floats = [pg_sys::FLOAT4OID, pg_sys::FLOAT8OID];
+    if index.key_types().iter().rev().skip(1).any(|one| floats.contains(one)) {
+        caveats.push("index-only scans would return float4 and float8 only of the last key column");
     }
     if has(&[pg_sys::INTERVALOID]) {
         caveats.push("index-only scans would not return its interval keys");

@@ -6,7 +6,7 @@
 use std::ffi::{CStr, c_char};
 
 use learned_index::corruption::Result;
-use learned_index::key::{Key, NullClass, Word};
+use learned_index::key::{Key, NullClass};
 use learned_index::memory::Add;
 use learned_index::tree::inspect::{self, LeafFigures, PlacedSegment, Predicted};
 use pgrx::iter::TableIterator;
@@ -88,13 +88,8 @@ unsafe fn predict<C: IndexCode>(
     let key = unsafe { key_of_arguments::<C>(index, fcinfo) };
     let store: IndexStore<C> = IndexStore::new(index);
     let directory = session::directory_of(&store)?;
-    let included = usize::from(directory.borrow().identity().included_words);
-    let last = if key.class == NullClass::Value {
-        key.code.with_last(included, Word::MAX)
-    } else {
-        key.code
-    };
-    let found = inspect::predict(&store, &mut directory.borrow_mut(), Key { code: last, ..key });
+    let (_, last) = directory.borrow().identity().equality::<C>().range_of(key);
+    let found = inspect::predict(&store, &mut directory.borrow_mut(), last);
     store.release();
     found
 }

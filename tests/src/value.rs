@@ -156,9 +156,9 @@ impl SqlType {
         matches!(self, Float4 | Float8)
     }
 
-    /// Whether keys of the access method tell all of a value, so that index-only scans return it.
+    /// Whether keys of one column tell all of a value, so that index-only scans return it.
     pub fn is_returned(self) -> bool {
-        !self.is_float() && !matches!(self, Interval | Span)
+        !matches!(self, Interval | Span)
     }
 
     /// The least and the greatest finite value of a type whose values are [`Key::Int`]. Of

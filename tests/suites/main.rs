@@ -16,6 +16,7 @@ mod durability;
 mod errors;
 mod estimates;
 mod exactness;
+mod floats;
 mod footprint;
 mod interrupts;
 mod maintenance;

@@ -386,9 +386,14 @@ pub(super) unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::
             }
         }
         // SAFETY: by contract.
-        (KeyType::Numeric(_) | KeyType::Inet | KeyType::Interval, _) => unsafe {
-            key_type.cut(value)
-        },
+        (
+            KeyType::Numeric(_)
+            | KeyType::Inet
+            | KeyType::Interval
+            | KeyType::Float4Bits
+            | KeyType::Float8Bits,
+            _,
+        ) => unsafe { key_type.cut(value_type, value) },
         // SAFETY: by contract.
         _ => Cut::at(unsafe { value_type.encode(value) }),
     }

@@ -212,6 +212,8 @@ mod tests {
             (KeyType::Int8, KeyType::Timestamp),
             (KeyType::TimestampTz, KeyType::Uuid),
             (KeyType::Uuid, KeyType::Float8),
+            (KeyType::Float8, KeyType::Float4),
+            (KeyType::Float4, KeyType::Float8),
             (KeyType::Bool, KeyType::TimeTz),
             (KeyType::Oid, KeyType::Macaddr8),
             (KeyType::Numeric(2), KeyType::Inet),

@@ -12,7 +12,6 @@ use super::state::SCAN_METHODS;
 use crate::am::aggregate::Aggregate;
 use crate::am::count::rows_at_once;
 use crate::am::{heap_correlation, is_index_of_ours};
-use crate::column::key_type::KeyType;
 use crate::node::condition::{Condition, Conditions};
 use crate::node::list_of;
 
@@ -158,7 +157,7 @@ unsafe fn grouping_by(
         for &group in &query.groups {
             if let Some(column) = column_of(group) {
                 let column = key_column(index, column)?;
-                // 0 and -0 are one group; which of them is shown, the index does not know.
+                // Of what is equal, it does not know which to show.
                 is_exact(index, column).then_some(())?;
                 plain.push(column);
                 shown.push(Shown::Column(column));
@@ -210,8 +209,7 @@ unsafe fn key_column(
 /// The index is valid, and has the column.
 unsafe fn is_exact(index: *mut pg_sys::IndexOptInfo, column: i32) -> bool {
     // SAFETY: by contract.
-    let key_type = unsafe { *(*index).opcintype.add(column as usize) };
-    KeyType::of_type(key_type).is_some_and(KeyType::decodes_exactly)
+    unsafe { *(*index).canreturn.add(column as usize) }
 }
 
 /// How an index answers what one aggregate asks for, if it can. The rows that it is asked for have

@@ -64,6 +64,13 @@ impl Cut {
         Cut { less: at, greater_equal: at, less_equal: at + 1, greater: at + 1 }
     }
 
+    /// A value that is equal to those of the codes from `first` to `last`.
+    #[inline]
+    pub const fn equal_to((first, last): (Word, Word)) -> Cut {
+        let (from, to) = (first as u128, last as u128 + 1);
+        Cut { less: from, greater_equal: from, less_equal: to, greater: to }
+    }
+
     /// A value that no code equals: greater than the codes below `code`, less than the others.
     #[inline]
     pub const fn before(code: Word) -> Cut {

@@ -39,6 +39,12 @@ impl<const L: usize> Code for [Word; L] {
     }
 
     #[inline]
+    fn with_word(mut self, index: usize, word: Word) -> [Word; L] {
+        self[index] = word;
+        self
+    }
+
+    #[inline]
     fn word_at(self, index: usize) -> Word {
         self[index]
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`code`]: codes of values
 //! - [`cut`]: where a value of another type falls among the codes of a column
+//! - [`float`]: codes of floats that keep every bit
 //! - [`inet`]: codes of `inet` and `cidr`
 //! - `interval`: sets of keys
 //! - `lanes`: codes of several words
@@ -9,6 +10,7 @@
 
 pub mod code;
 pub mod cut;
+pub mod float;
 pub mod inet;
 mod interval;
 mod lanes;
@@ -55,6 +57,8 @@ pub trait Code:
     fn word(self) -> Word;
     /// The code with other words in place of its last ones.
     fn with_last(self, words: usize, with: Word) -> Self;
+    /// The code with another word in one place, from 0.
+    fn with_word(self, index: usize, word: Word) -> Self;
     /// One of its words, the first of which decides the order unless it is the same.
     fn word_at(self, index: usize) -> Word;
     /// Sorts a few codes, each with a number that decides where the code is the same.
@@ -91,6 +95,11 @@ impl Code for Word {
     #[inline]
     fn with_last(self, words: usize, with: Word) -> Word {
         if words == 0 { self } else { with }
+    }
+
+    #[inline]
+    fn with_word(self, _: usize, word: Word) -> Word {
+        word
     }
 
     #[inline]

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::corruption::{Corruption, Result, ensure};
 use crate::entry::{Block, Fence};
+use crate::key::float::FloatWord;
 use crate::key::{Code, Key, NullClass, Word};
 
 const MAGIC: u32 = 0x4C52_4E44;
@@ -27,10 +28,17 @@ pub const NOTHING_STALE: (Word, Word) = (Word::MAX, 0);
 /// The most columns of a key: each takes a word of its code, or more.
 pub const MOST_COLUMNS: usize = 8;
 
+/// The numbers of types of keys whose equal values have different codes ([`crate::key::float`]).
+/// Only the last column of a key has one of them: others order what is equal in those before.
+pub const FLOAT4_BITS: u8 = 41;
+/// See [`FLOAT4_BITS`].
+pub const FLOAT8_BITS: u8 = 42;
+
 /// A column of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyColumn {
-    /// The type, by the number that the caller gave; never 0.
+    /// The type, by the number that the caller gave; never 0. [`FLOAT4_BITS`] and [`FLOAT8_BITS`]
+    /// mean something here too.
     pub key_type: u8,
     /// Whether the codes are those of the values with all bits inverted.
     pub descending: bool,
@@ -84,12 +92,18 @@ impl Identity {
         Identity { incarnation, columns, included: [NOT_INCLUDED; MOST_COLUMNS], included_words: 0 }
     }
 
-    /// The first and the last of the keys that are equal to this one, apart from what is stored
-    /// beside them.
-    pub(crate) fn same_key<C: Code>(&self, key: Key<C>) -> (Key<C>, Key<C>) {
-        let with =
-            |word| Key { code: key.code.with_last(usize::from(self.included_words), word), ..key };
-        if key.class == NullClass::Value { (with(Word::MIN), with(Word::MAX)) } else { (key, key) }
+    /// Which keys are equal.
+    pub fn equality<C: Code>(&self) -> Equality {
+        let columns = self.columns.iter().take_while(|column| **column != NO_COLUMN);
+        let included = usize::from(self.included_words);
+        let (count, last) = (columns.clone().count(), columns.last().copied().unwrap_or(NO_COLUMN));
+        let float = matches!(last.key_type, FLOAT4_BITS | FLOAT8_BITS).then(|| {
+            // Words that no column takes stand behind the first one.
+            let at = if count == 1 { 0 } else { C::WORDS.saturating_sub(included + 1) };
+            let moved = count > 1 || included > 0;
+            (at, FloatWord { moved, descending: last.descending })
+        });
+        Equality { included, float }
     }
 
     /// The epoch that the index begins in, and its first state word. Not those of other indexes, so
@@ -114,6 +128,33 @@ impl Identity {
     pub(crate) fn value_leaves<C>(&self, state: &State<C>) -> Range<usize> {
         let (leaves, nulls) = (state.leaves as usize, state.null_leaves as usize);
         if self.nulls_first() { nulls.min(leaves)..leaves } else { 0..leaves.saturating_sub(nulls) }
+    }
+}
+
+/// Which keys are equal: their codes may be different in what is stored beside the key, and in the
+/// bits of equal floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Equality {
+    /// Words of a code, the last ones, that are beside the key.
+    included: usize,
+    /// The word of a last column with such floats.
+    float: Option<(usize, FloatWord)>,
+}
+
+impl Equality {
+    /// The first and the last of the keys that are equal to one.
+    #[inline]
+    pub fn range_of<C: Code>(&self, key: Key<C>) -> (Key<C>, Key<C>) {
+        if key.class != NullClass::Value {
+            return (key, key);
+        }
+        let (mut first, mut last) = (key.code, key.code);
+        if let Some((at, word)) = self.float {
+            let (least, greatest) = word.equal(key.code.word_at(at));
+            (first, last) = (first.with_word(at, least), last.with_word(at, greatest));
+        }
+        let with = |code: C, word| Key { code: code.with_last(self.included, word), ..key };
+        (with(first, Word::MIN), with(last, Word::MAX))
     }
 }
 

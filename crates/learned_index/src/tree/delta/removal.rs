@@ -153,9 +153,10 @@ fn candidates_of<C: Code>(
 ) -> (Vec<Entry<C>>, Vec<Candidate>) {
     let mut asked: Vec<Entry<C>> = Vec::with_capacity(entries.len());
     let mut candidates: Vec<Candidate> = Vec::with_capacity(entries.len());
+    let equality = identity.equality::<C>();
     for (index, &(entry, known)) in entries.iter().enumerate() {
         let same = |other: Option<&(Entry<C>, bool)>| {
-            let key = |entry: Entry<C>| identity.same_key(entry.key).0;
+            let key = |entry: Entry<C>| equality.range_of(entry.key).0;
             other.is_some_and(|other| key(other.0) == key(entry))
         };
         let before = index.checked_sub(1).and_then(|before| entries.get(before));

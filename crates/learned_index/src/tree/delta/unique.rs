@@ -65,7 +65,7 @@ pub fn insert_unique_removing<S: Update, T: Table<S::Code>, B>(
     table: &mut T,
     look: impl FnMut(HeapTid) -> ControlFlow<B, Row>,
 ) -> Result<Unique<B>> {
-    let mut look = Look::new(directory.identity().same_key(entry.key), look);
+    let mut look = Look::new(directory.identity().equality::<S::Code>().range_of(entry.key), look);
     let position = Fence::at(entry);
     let mut grew = false;
     loop {

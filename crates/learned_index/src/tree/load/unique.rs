@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use super::BuildError;
 use crate::entry::HeapTid;
 use crate::key::{Code, Key};
-use crate::page::meta::Identity;
+use crate::page::meta::{Equality, Identity};
 use crate::sort::{Sorter, Spill, pair_len, read_pair};
 
 /// Bytes of sorted dead rows that are written or read at once.
@@ -91,20 +91,20 @@ impl<C: Code, S: Spill> SortedWatch<S, C> {
 
 /// The living value that came last. Dead ones between it and its duplicate change nothing.
 struct Living<C> {
-    identity: Identity,
-    /// With the least words beside the key: [`Identity::same_key`].
+    equality: Equality,
+    /// The first of the codes that are equal to its own.
     last: Option<C>,
 }
 
 impl<C: Code> Living<C> {
     fn of(identity: Identity) -> Living<C> {
-        Living { identity, last: None }
+        Living { equality: identity.equality::<C>(), last: None }
     }
 
     #[inline]
     fn next(&mut self, code: C) -> Result<(), BuildError<C>> {
         let key = Key::value(code);
-        let first = self.identity.same_key(key).0.code;
+        let first = self.equality.range_of(key).0.code;
         if self.last.replace(first) == Some(first) {
             return Err(BuildError::Duplicate { key });
         }
