@@ -146,9 +146,10 @@ impl Statistics {
                 ValueType::of(pg_sys::FLOAT4OID).array(&mut shares)
             });
         }
-        let Row { values, nulls, given } = &row;
+        let Row { values, nulls, given } = &mut row;
         let modify = |descriptor| {
-            let (values, nulls, given) = (values.as_ptr(), nulls.as_ptr(), given.as_ptr());
+            let (values, nulls) = (values.as_mut_ptr(), nulls.as_mut_ptr());
+            let given = given.as_mut_ptr();
             // SAFETY: there are as many of each as columns.
             unsafe { pg_sys::heap_modify_tuple(self.0, descriptor, values, nulls, given) }
         };
