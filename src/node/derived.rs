@@ -2,8 +2,8 @@
 //! none: of `ts::date = d`, between which times `ts` is.
 //!
 //! - `ts::date` and `date_trunc` compared with a value that is the same for all rows: the column
-//!   lies between two ends. Both functions ascend, but for hours that a clock is put back, for which
-//!   the ends leave room (`sql/truncation.rs`).
+//!   lies between two ends. Both functions ascend, but for hours that a clock is put back, for
+//!   which the ends leave room (`sql/truncation.rs`).
 //! - `(a, b) > (x, y)`, where the executor does not take it from an index: `a >= x`.
 //!
 //! The core makes its paths once more, as if the derived conditions had been asked for too. What
@@ -36,8 +36,8 @@ pub(super) fn register() {
 const USECS_PER_SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * USECS_PER_SECOND;
 
-/// The longest that the units of `date_trunc` are, in microseconds (datetime.c): their names without
-/// abbreviations.
+/// The longest that the units of `date_trunc` are, in microseconds (datetime.c): their names
+/// without abbreviations.
 const UNITS: [(&[&str], i64); 13] = [
     (&["microsecond", "microseconds"], 1),
     (&["millisecond", "milliseconds"], 1000),

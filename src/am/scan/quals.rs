@@ -385,7 +385,6 @@ pub(super) unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::
                 _ => before_finite_timestamps(),
             }
         }
-        // SAFETY: by contract.
         (
             KeyType::Numeric(_)
             | KeyType::Inet
@@ -393,7 +392,10 @@ pub(super) unsafe fn cut(key_type: KeyType, value_type: KeyType, value: pg_sys::
             | KeyType::Float4Bits
             | KeyType::Float8Bits,
             _,
-        ) => unsafe { key_type.cut(value_type, value) },
+        ) => {
+            // SAFETY: by contract.
+            unsafe { key_type.cut(value_type, value) }
+        }
         // SAFETY: by contract.
         _ => Cut::at(unsafe { value_type.encode(value) }),
     }
