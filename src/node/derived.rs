@@ -233,7 +233,7 @@ unsafe fn is_fixed(root: *mut pg_sys::PlannerInfo, expr: *mut pg_sys::Node) -> b
 /// The column of the key, from 0, that an expression is.
 ///
 /// # Safety
-/// As [`derive`].
+/// As [`derive()`].
 unsafe fn column_of(index: *mut pg_sys::IndexOptInfo, expr: *mut pg_sys::Node) -> Option<i32> {
     // SAFETY: by contract.
     unsafe {
@@ -254,7 +254,7 @@ struct Cut {
 
 impl Cut {
     /// # Safety
-    /// As [`derive`]; the expression is one of the query.
+    /// As [`derive()`]; the expression is one of the query.
     unsafe fn of(index: *mut pg_sys::IndexOptInfo, expr: *mut pg_sys::Node) -> Option<Cut> {
         // SAFETY: by contract; a node is what its tag says.
         unsafe {
@@ -304,7 +304,7 @@ unsafe fn text_of(text: &std::ffi::CStr) -> *mut pg_sys::Node {
 /// Between which times a column is whose date, or what it is cut to, compares so with a value.
 ///
 /// # Safety
-/// As [`derive`]; the clause is one of the query.
+/// As [`derive()`]; the clause is one of the query.
 unsafe fn of_function(
     root: *mut pg_sys::PlannerInfo,
     index: *mut pg_sys::IndexOptInfo,
@@ -409,7 +409,7 @@ unsafe fn own_function(name: &std::ffi::CStr, types: &[pg_sys::Oid]) -> Option<p
 /// A comparison of the column with an end.
 ///
 /// # Safety
-/// As [`derive`].
+/// As [`derive()`].
 unsafe fn comparison(
     index: *mut pg_sys::IndexOptInfo,
     cut: &Cut,
@@ -446,7 +446,7 @@ unsafe fn clause_of(
 /// Of the comparison of rows, what it says of the first column.
 ///
 /// # Safety
-/// As [`derive`]; the clause is one of the query.
+/// As [`derive()`]; the clause is one of the query.
 unsafe fn of_row(
     root: *mut pg_sys::PlannerInfo,
     index: *mut pg_sys::IndexOptInfo,
