@@ -2,11 +2,14 @@
 //! there are, and how they are distributed. About, for estimates: rows that nobody sees any more
 //! are among them until VACUUM was there.
 
+use std::cell::RefCell;
+
 use learned_index::corruption::Result;
 use learned_index::entry::Entry;
-use learned_index::key::{Intervals, Key, NullClass};
+use learned_index::key::{Interval, Intervals, Key, NullClass};
+use learned_index::memory::Add;
 use learned_index::tree::directory::Directory;
-use learned_index::tree::sample::{entries_with_values, sample};
+use learned_index::tree::sample::{SampledKey, entries_with_values, sample};
 use learned_index::tree::scan::{Direction, Guard, Scan};
 use pgrx::prelude::*;
 
@@ -36,16 +39,18 @@ pub(crate) struct Extent {
 /// The index stays open, and within a transaction.
 pub(crate) unsafe fn extent_of(index: OpenIndex) -> Result<Option<Extent>> {
     with_code!(index, C => {
-        let not_null = compared(0, pg_sys::InvalidOid, pg_sys::Datum::null());
+        let [nulls, others] = [pg_sys::SK_SEARCHNULL, pg_sys::SK_SEARCHNOTNULL].map(null_test);
         // SAFETY: by contract.
-        unsafe { Sampled::<C>::with(index, &not_null, |sampled| sampled.extent()) }
+        unsafe {
+            let nulls = Sampled::<C>::with(index, &nulls, |sampled| sampled.rows())?;
+            Sampled::<C>::with(index, &others, |sampled| sampled.extent(nulls))
+        }
     })
 }
 
 /// A sample of the values of an index's first column that compare so with another one of its type,
 /// in the order of the type, each with how many entries it stands for: itself and those between it
-/// and its neighbour towards the least value. The least or the greatest that is there is among
-/// them.
+/// and its neighbour towards the least value.
 ///
 /// # Errors
 /// If a page is damaged.
@@ -58,19 +63,25 @@ pub(crate) unsafe fn sample_of(
     value: pg_sys::Datum,
 ) -> Result<Vec<(pg_sys::Datum, f64)>> {
     with_code!(index, C => {
-        let key = compared(strategy, index.key_types()[0], value);
+        let key = comparison(strategy, index.key_types()[0], value);
         // SAFETY: by contract.
         unsafe { Sampled::<C>::with(index, &key, |sampled| sampled.values()) }
     })
 }
 
-/// The key of a scan for values of the first column: all of them with the strategy 0.
-fn compared(strategy: u32, type_oid: pg_sys::Oid, value: pg_sys::Datum) -> pg_sys::ScanKeyData {
+/// The key of a scan for the rows whose first column is NULL, or is not.
+fn null_test(flag: u32) -> pg_sys::ScanKeyData {
     // SAFETY: plain numbers, and functions that are null.
     let mut key: pg_sys::ScanKeyData = unsafe { std::mem::zeroed() };
-    if strategy == 0 {
-        key.sk_flags = (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNOTNULL) as i32;
-    }
+    key.sk_flags = (pg_sys::SK_ISNULL | flag) as i32;
+    key.sk_attno = 1;
+    key
+}
+
+/// The key of a scan for the rows whose first column compares so with a value.
+fn comparison(strategy: u32, type_oid: pg_sys::Oid, value: pg_sys::Datum) -> pg_sys::ScanKeyData {
+    // SAFETY: as in `null_test`.
+    let mut key: pg_sys::ScanKeyData = unsafe { std::mem::zeroed() };
     key.sk_attno = 1;
     key.sk_strategy = strategy as pg_sys::StrategyNumber;
     key.sk_subtype = type_oid;
@@ -81,7 +92,7 @@ fn compared(strategy: u32, type_oid: pg_sys::Oid, value: pg_sys::Datum) -> pg_sy
 /// The entries that are looked at.
 struct Sampled<'a, C: QualCode> {
     store: &'a IndexStore<C>,
-    directory: &'a mut Directory<C>,
+    directory: &'a RefCell<Directory<C>>,
     columns: C::Columns,
     intervals: Intervals<C>,
     descending: bool,
@@ -105,7 +116,7 @@ impl<C: QualCode> Sampled<'_, C> {
             unsafe {
                 C::set_intervals(std::slice::from_ref(key), &columns, &mut intervals, &mut filter)
             };
-            let directory = &mut directory.borrow_mut();
+            let directory = &*directory;
             let descending = index.column_options(0) & pg_sys::INDOPTION_DESC != 0;
             look(Sampled { store: &store, directory, columns, intervals, descending })
         });
@@ -114,35 +125,54 @@ impl<C: QualCode> Sampled<'_, C> {
         found
     }
 
-    fn extent(self) -> Result<Option<Extent>> {
+    /// How far they go. `nulls`: how many NULLs there are whose codes are among those of values, as
+    /// they are beside other columns.
+    fn extent(self, nulls: f64) -> Result<Option<Extent>> {
         let mut scan: Scan<Pin, C> = Scan::new();
         let mut end = |direction| -> Result<Option<Entry<C>>> {
             scan.restart(self.store, Guard::Nothing);
             scan.intervals_mut().set_union(self.intervals.as_slice().iter().copied());
-            scan.next(self.store, self.directory, direction)
+            scan.next(self.store, &mut self.directory.borrow_mut(), direction)
         };
         let ends = (end(Direction::Forward), end(Direction::Backward));
         scan.release(self.store);
         let (Some(first), Some(last)) = (ends.0?, ends.1?) else { return Ok(None) };
-        let entries = entries_with_values(self.store, self.directory)?;
+        let entries =
+            (entries_with_values(self.store, &mut self.directory.borrow_mut())? - nulls).max(1.0);
         let (least, greatest) = if self.descending { (last, first) } else { (first, last) };
         Ok(self.value(least.key).zip(self.value(greatest.key)).map(|ends| Extent { ends, entries }))
     }
 
+    /// How many entries there are with codes of values, about.
+    fn rows(self) -> Result<f64> {
+        Ok(self.sampled()?.iter().map(|key| key.entries).sum())
+    }
+
+    /// A sample of the values, in the order of the type.
     fn values(self) -> Result<Vec<(pg_sys::Datum, f64)>> {
-        let mut values = Vec::new();
-        for interval in self.intervals.as_slice() {
-            if interval.low.class != NullClass::Value {
-                continue;
+        let mut keys = self.sampled()?;
+        if self.descending
+            && let Some(first) = keys.first().map(|key| key.entries)
+        {
+            // Each stands for those up to its neighbour at the other side then.
+            for at in 1..keys.len() {
+                keys[at - 1].entries = keys[at].entries;
             }
-            for key in sample(self.store, self.directory, interval)? {
-                values.extend(self.value(Key::value(key.code)).map(|value| (value, key.entries)));
-            }
+            keys.last_mut().into_iter().for_each(|last| last.entries = 0.0);
+            keys[0].entries += first;
+            keys.reverse();
         }
-        if self.descending {
-            values.reverse();
+        let value = |key: &SampledKey<C>| Some((self.value(Key::value(key.code))?, key.entries));
+        Ok(keys.iter().filter_map(value).collect())
+    }
+
+    fn sampled(&self) -> Result<Vec<SampledKey<C>>> {
+        let values = |interval: &&Interval<C>| interval.low.class == NullClass::Value;
+        let mut keys = Vec::new();
+        for interval in self.intervals.as_slice().iter().filter(values) {
+            keys.add_all(sample(self.store, &mut self.directory.borrow_mut(), interval)?);
         }
-        Ok(values)
+        Ok(keys)
     }
 
     fn value(&self, key: Key<C>) -> Option<pg_sys::Datum> {

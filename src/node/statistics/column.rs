@@ -5,11 +5,12 @@ use std::collections::HashMap;
 
 use learned_index::corruption::Result;
 use pgrx::PgMemoryContexts;
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys;
 
-use super::histogram::{extended, fresh};
-use super::tuple::{Common, Statistics, ValueType, with_histogram_only};
-use crate::am::sample::{Extent, extent_of, sample_of};
+use super::beyond::{Beyond, Order};
+use super::histogram::fresh;
+use super::tuple::{Statistics, ValueType, with_histogram_only};
+use crate::am::sample::{extent_of, sample_of};
 use crate::relation::{File, OpenIndex};
 
 /// Columns that a session remembers.
@@ -213,7 +214,8 @@ unsafe fn statistics_of(
             return Ok(None);
         };
         let common = analysed.common();
-        let beyond = Beyond { index, order, extent, common: common.as_ref() };
+        let sorted = common.as_ref().map(|common| order.sorted(common));
+        let beyond = Beyond { index, order, extent, common: sorted };
         let (bounds, share) = match beyond.added_to(bounds, analysed.null_share())? {
             Some(found) => found,
             None => return Ok(None),
@@ -221,130 +223,6 @@ unsafe fn statistics_of(
         let scale = |before: &f32| (f64::from(*before) * share) as f32;
         let shares = common.map(|common| common.shares.iter().map(scale).collect());
         Ok(Some(analysed.with(value_type, bounds, shares)))
-    }
-}
-
-/// The order of a type.
-#[derive(Clone, Copy)]
-struct Order(*mut pg_sys::TypeCacheEntry);
-
-impl Order {
-    /// # Safety
-    /// Within a transaction; the type is one of ours, all of which have an order.
-    unsafe fn of(oid: pg_sys::Oid) -> Order {
-        // SAFETY: by contract.
-        unsafe { Order(pg_sys::lookup_type_cache(oid, pg_sys::TYPECACHE_CMP_PROC_FINFO as i32)) }
-    }
-
-    /// # Safety
-    /// The values are of the type.
-    unsafe fn compare(self, left: Datum, right: Datum) -> std::cmp::Ordering {
-        // SAFETY: by contract.
-        let compared = unsafe {
-            let function = &raw mut (*self.0).cmp_proc_finfo;
-            pg_sys::FunctionCall2Coll(function, pg_sys::InvalidOid, left, right)
-        };
-        (compared.value() as i32).cmp(&0)
-    }
-}
-
-/// What an index has beyond the ends of a histogram.
-struct Beyond<'a> {
-    index: OpenIndex,
-    order: Order,
-    extent: Extent,
-    common: Option<&'a Common>,
-}
-
-impl Beyond<'_> {
-    /// The bounds of the histogram with that, and how much greater the shares of the most common
-    /// values are now; `None` if there is nothing to add or to take away.
-    ///
-    /// # Safety
-    /// The bounds are of the index's first column.
-    unsafe fn added_to(&self, bounds: Vec<Datum>, nulls: f64) -> Result<Option<(Vec<Datum>, f64)>> {
-        // SAFETY: by contract.
-        unsafe {
-            let (Some(&first), Some(&last)) = (bounds.first(), bounds.last()) else {
-                return Ok(None);
-            };
-            let (least, greatest) = self.extent.ends;
-            let (mut below, mut above) = (Vec::new(), Vec::new());
-            if self.order.compare(least, first).is_lt() {
-                below = self.uncommon(pg_sys::BTLessStrategyNumber, first)?;
-            }
-            if self.order.compare(last, greatest).is_lt() {
-                above = self.uncommon(pg_sys::BTGreaterStrategyNumber, last)?;
-            }
-            let bins = bounds.len() - 1;
-            let (kept, trimmed) = self.trimmed(bounds);
-            if below.is_empty() && above.is_empty() && !trimmed {
-                return Ok(None);
-            }
-            if kept.len() < 2 {
-                // Nothing is left of what ANALYZE found.
-                let sample = self.uncommon(pg_sys::BTGreaterEqualStrategyNumber, least)?;
-                return Ok(fresh(least, &sample).map(|bounds| (bounds, 1.0)));
-            }
-            let rows = |beyond: &[(Datum, f64)]| beyond.iter().map(|(_, rows)| rows).sum::<f64>();
-            let all = self.extent.entries;
-            let known = (all - rows(&below) - rows(&above)).max(1.0);
-            let common: f64 = self
-                .common
-                .map_or(0.0, |common| common.shares.iter().map(|share| f64::from(*share)).sum());
-            // Shares are of all rows, the entries are those that are not NULL. Of the others than
-            // the most common ones, those that are gone are no longer known.
-            let common = (common / (1.0 - nulls).max(0.01)).min(0.99);
-            let others = (1.0 - common) * (kept.len() - 1) as f64 / bins as f64;
-            let each = known * others / (common + others) / (kept.len() - 1) as f64;
-            let share = known / all.max(1.0) / (common + others);
-            let least = below.first().map(|_| least);
-            Ok(Some((extended(kept, each, least, &below, &above), share)))
-        }
-    }
-
-    /// The bounds between the ends of what is there, and whether others are gone: where rows were
-    /// deleted, the histogram begins with the first that is left.
-    ///
-    /// # Safety
-    /// The bounds are of the index's first column.
-    unsafe fn trimmed(&self, mut bounds: Vec<Datum>) -> (Vec<Datum>, bool) {
-        let (least, greatest) = self.extent.ends;
-        // SAFETY: by contract.
-        let is_less = |left, right| unsafe { self.order.compare(left, right).is_lt() };
-        let below = bounds.partition_point(|bound| is_less(*bound, least));
-        if below > 0 {
-            bounds.drain(..below - 1);
-            bounds[0] = least;
-        }
-        let within = bounds.partition_point(|bound| !is_less(greatest, *bound));
-        let is_above = within < bounds.len();
-        if is_above {
-            bounds.truncate(within + 1);
-            bounds[within] = greatest;
-        }
-        (bounds, below > 0 || is_above)
-    }
-
-    /// Values that compare so with a bound, but for the most common ones, which have a place of
-    /// their own.
-    ///
-    /// # Safety
-    /// The bound is of the index's first column.
-    unsafe fn uncommon(&self, strategy: u32, bound: Datum) -> Result<Vec<(Datum, f64)>> {
-        // SAFETY: by contract.
-        unsafe {
-            let mut found = sample_of(self.index, strategy, bound)?;
-            if let Some(common) = self.common {
-                let mut sorted = common.values.clone();
-                sorted.sort_by(|left, right| self.order.compare(*left, *right));
-                found.retain(|(value, _)| {
-                    let at = sorted.binary_search_by(|known| self.order.compare(*known, *value));
-                    at.is_err()
-                });
-            }
-            Ok(found)
-        }
     }
 }
 

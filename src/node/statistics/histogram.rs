@@ -15,24 +15,25 @@ pub(super) type Beyond<T> = [(T, f64)];
 /// The histogram of a column of which nothing is known but a sample of all its values. `None` if
 /// that is too little.
 pub(super) fn fresh<T: Copy>(least: T, sample: &Beyond<T>) -> Option<Vec<T>> {
+    // No value is known between two of the sample.
+    let bins = (rows_of(sample) / widest(sample).max(1.0)) as usize;
     let mut bounds = vec![least];
-    bounds.extend(parts_of(sample, FRESH_BINS.min(sample.len())));
+    bounds.extend(parts_of(sample, bins.clamp(2, FRESH_BINS).min(sample.len())));
     (bounds.len() > 2).then_some(bounds)
 }
 
 /// A histogram with what is beyond its ends. `each` is how many rows there are between two of its
-/// bounds; `least` is the least value below it, if there is one.
+/// bounds; `least` is the least value below it and `greatest` the greatest above, if there are any.
 pub(super) fn extended<T: Copy>(
     mut bounds: Vec<T>,
     mut each: f64,
-    least: Option<T>,
-    below: &Beyond<T>,
-    above: &Beyond<T>,
+    (least, below): (Option<T>, &Beyond<T>),
+    (greatest, above): (Option<T>, &Beyond<T>),
 ) -> Vec<T> {
-    let rows = |beyond: &Beyond<T>| beyond.iter().map(|(_, rows)| rows).sum::<f64>();
-    let (rows_below, rows_above) = (rows(below), rows(above));
+    let (rows_below, rows_above) = (rows_of(below), rows_of(above));
+    let widest = widest(below).max(widest(above));
     let bins = |each: f64| ((rows_below + rows_above) / each).round() as usize;
-    while bounds.len() > 3 && bounds.len() + bins(each) > MOST_BOUNDS {
+    while bounds.len() > 3 && (bounds.len() + bins(each) > MOST_BOUNDS || each < widest / 2.0) {
         thin(&mut bounds);
         each *= 2.0;
     }
@@ -46,15 +47,25 @@ pub(super) fn extended<T: Copy>(
         all.extend(&bounds[usize::from(parts == 0)..]);
         bounds = all;
     }
-    if let Some((greatest, _)) = above.last() {
+    if let Some(greatest) = greatest {
         let parts = parts(rows_above);
         if parts == 0 {
             bounds.pop();
         }
         bounds.extend(parts_of(above, parts.max(1)).take(parts.max(1) - 1));
-        bounds.push(*greatest);
+        bounds.push(greatest);
     }
     bounds
+}
+
+/// How many rows a sample stands for.
+pub(super) fn rows_of<T>(sample: &Beyond<T>) -> f64 {
+    sample.iter().map(|(_, rows)| rows).sum()
+}
+
+/// The most rows that one value stands for.
+fn widest<T>(sample: &Beyond<T>) -> f64 {
+    sample.iter().map(|(_, rows)| *rows).fold(0.0, f64::max)
 }
 
 /// Leaves every second bound out, but the ends.
@@ -70,7 +81,7 @@ fn thin<T>(bounds: &mut Vec<T>) {
 
 /// The values at which parts of the same number of rows end.
 fn parts_of<T: Copy>(values: &Beyond<T>, parts: usize) -> impl Iterator<Item = T> {
-    let all: f64 = values.iter().map(|(_, rows)| rows).sum();
+    let all = rows_of(values);
     let (mut at, mut passed) = (0, 0.0);
     (1..=parts).filter_map(move |part| {
         let rank = all * part as f64 / parts as f64;
@@ -112,10 +123,11 @@ mod tests {
                 let (below, above) = (one_each(-below..0), one_each(10_001..10_001 + above));
                 let all = (10_000 + below.len() + above.len()) as f64;
                 let least = below.first().map(|(value, _)| *value);
-                let found = extended(bounds, 100.0, least, &below, &above);
+                let greatest = above.last().map(|(value, _)| *value);
+                let found = extended(bounds, 100.0, (least, &below), (greatest, &above));
                 assert!(found.is_sorted() && found.len() <= MOST_BOUNDS + 2, "{}", found.len());
                 assert_eq!(found.first(), Some(&least.unwrap_or(0)));
-                assert_eq!(found.last(), above.last().map(|(value, _)| value));
+                assert_eq!(found.last().copied(), greatest);
                 let rows = above.len() as f64;
                 for (value, exact) in [(10_000.0, rows), (10_000.0 + rows / 2.0, rows / 2.0)] {
                     let exact = exact / all;

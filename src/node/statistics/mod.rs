@@ -7,19 +7,22 @@
 //!
 //! - this file: where the core asks, and for which columns it is answered
 //! - `column`: the answer for a column, and when it is made anew
-//! - `histogram`: putting together what ANALYZE found and what the index has
+//! - `beyond`: what the index has beyond the ends of ANALYZE's histogram, and no more within them;
+//!   `histogram`: putting both together
 //! - `tuple`: rows of pg_statistic
 
+mod beyond;
 mod column;
 mod histogram;
 mod tuple;
+
+use std::cell::Cell;
 
 use pgrx::PgList;
 use pgrx::pg_sys;
 use pgrx::pg_sys::ffi;
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
-use std::cell::Cell;
 
 use crate::am::is_index_of_ours;
 use crate::report::carried::carrying;
