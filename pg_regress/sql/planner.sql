@@ -106,6 +106,7 @@ SET timezone = 'America/St_Johns';
 SELECT learned_first_timestamptz('2006-10-29'::date), learned_last_timestamptz('day', '2006-10-29'::date);
 SELECT learned_last_timestamp('day', '5874897-12-31'::date), learned_last_timestamp('year', '294276-12-31'::timestamp),
        learned_first_timestamptz('4713-11-24 BC'::date), learned_last_timestamptz('hour', '-infinity'::timestamptz);
+SELECT learned_first_timestamp('2024-01-01'::date), learned_first_timestamp('5874897-12-31'::date), learned_first_timestamp('-infinity'::date);
 SELECT learned_last_timestamp('d', '2024-01-01'::date);
 
 -- A policy is checked before what a user's function sees.
@@ -122,3 +123,36 @@ RESET ROLE;
 DROP TABLE facts, names;
 DROP ROLE regress_learned_reader;
 DROP FUNCTION leak, expected, scan_of;
+
+-- Comparisons of rows that a UNION ALL selects: of one column twice, before 18 no index takes them.
+CREATE TABLE one (a int4);
+CREATE TABLE other (a int4);
+INSERT INTO one SELECT generate_series(1, 2000);
+INSERT INTO other SELECT a FROM one;
+CREATE INDEX ON one USING learned (a);
+CREATE INDEX ON other USING learned (a);
+VACUUM ANALYZE one, other;
+SELECT count(*) FROM (SELECT a, (a, a) > (1990, 2) AS f FROM one UNION ALL SELECT a, (a, a) > (1990, 5) FROM other) s
+WHERE f;
+DROP TABLE one, other;
+
+-- Nobody has to be allowed to call the functions that plans call.
+CREATE TABLE times (tl timestamp, tz timestamptz);
+INSERT INTO times SELECT '2024-01-01'::timestamp + g * interval '1 hour', '2024-01-01'::timestamptz + g * interval '1 hour'
+FROM generate_series(1, 2000) g;
+CREATE INDEX ON times USING learned (tl);
+CREATE INDEX ON times USING learned (tz);
+ANALYZE times;
+CREATE ROLE regress_learned_denied;
+GRANT SELECT ON times TO regress_learned_denied;
+REVOKE EXECUTE ON FUNCTION learned_first_timestamp(date), learned_last_timestamp(text, date),
+    learned_first_timestamptz(date), learned_last_timestamptz(text, date) FROM PUBLIC;
+SET ROLE regress_learned_denied;
+SELECT count(*) FROM times WHERE tl::date = '2024-01-05';
+SELECT count(*) FROM times WHERE tz::date = '2024-01-05';
+RESET ROLE;
+EXPLAIN (COSTS OFF) SELECT * FROM times WHERE tl::date = '2024-01-05';
+GRANT EXECUTE ON FUNCTION learned_first_timestamp(date), learned_last_timestamp(text, date),
+    learned_first_timestamptz(date), learned_last_timestamptz(text, date) TO PUBLIC;
+DROP TABLE times;
+DROP ROLE regress_learned_denied;

@@ -80,6 +80,8 @@ mod rows {
                 || entries
                     .iter_ptr()
                     .any(|entry| find((*entry).securityQuals.cast(), std::ptr::null_mut()))
+                // What a UNION ALL selects becomes a condition of its tables.
+                || find((*root).append_rel_list.cast(), std::ptr::null_mut())
         }
     }
 

@@ -16,7 +16,7 @@ use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
-use super::list_of;
+use super::{execution_of, list_of};
 use crate::am::is_index_of_ours;
 
 static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -332,17 +332,19 @@ unsafe fn of_function(
         };
         let mut found = Vec::new();
         if lower {
-            let is_local = cut.argument_type == pg_sys::TIMESTAMPOID;
-            let (end, end_type) = match is_local {
+            let end = match (cut.argument_type, value_type) {
                 // What is cut is not less than what it is cut to.
-                true => (pg_sys::copyObjectImpl(value.cast()).cast(), value_type),
-                false => (
-                    end(root, c"learned_first_timestamptz", &cut, None, (value, value_type))?,
-                    cut.argument_type,
-                ),
+                (pg_sys::TIMESTAMPOID, pg_sys::TIMESTAMPOID) => {
+                    pg_sys::copyObjectImpl(value.cast()).cast()
+                }
+                // Not by the comparison with a date, which is not leakproof.
+                (pg_sys::TIMESTAMPOID, _) => {
+                    end(root, c"learned_first_timestamp", &cut, None, (value, value_type))?
+                }
+                _ => end(root, c"learned_first_timestamptz", &cut, None, (value, value_type))?,
             };
             let at_least = pg_sys::BTGreaterEqualStrategyNumber;
-            found.push(comparison(index, &cut, at_least, (end, end_type))?);
+            found.push(comparison(index, &cut, at_least, end)?);
         }
         if upper {
             let name = match cut.argument_type {
@@ -351,7 +353,7 @@ unsafe fn of_function(
             };
             let end = end(root, name, &cut, Some(cut.unit), (value, value_type))?;
             let at_most = pg_sys::BTLessEqualStrategyNumber;
-            found.push(comparison(index, &cut, at_most, (end, cut.argument_type))?);
+            found.push(comparison(index, &cut, at_most, end)?);
         }
         Some(found)
     }
@@ -382,7 +384,8 @@ unsafe fn end(
     }
 }
 
-/// A function of this extension, which is where the handler of the access method is.
+/// A function of this extension, which is where the handler of the access method is. `None` if the
+/// user may not call it: a query must not fail because there is an index.
 ///
 /// # Safety
 /// Within a transaction.
@@ -402,11 +405,12 @@ unsafe fn own_function(name: &std::ffi::CStr, types: &[pg_sys::Oid]) -> Option<p
         let keys = [name.as_ptr().into(), arguments.into(), schema.into()];
         let cache = pg_sys::SysCacheIdentifier::PROCNAMEARGSNSP as i32;
         let found = oid(cache, pg_sys::Anum_pg_proc_oid, keys);
-        (found != pg_sys::InvalidOid).then_some(found)
+        let may_call = || execution_of(found) == pg_sys::AclResult::ACLCHECK_OK;
+        (found != pg_sys::InvalidOid && may_call()).then_some(found)
     }
 }
 
-/// A comparison of the column with an end.
+/// A comparison of the column with an end, which is of its type.
 ///
 /// # Safety
 /// As [`derive()`].
@@ -414,13 +418,13 @@ unsafe fn comparison(
     index: *mut pg_sys::IndexOptInfo,
     cut: &Cut,
     strategy: u32,
-    (end, end_type): (*mut pg_sys::Node, pg_sys::Oid),
+    end: *mut pg_sys::Node,
 ) -> Option<*mut pg_sys::Expr> {
     // SAFETY: by contract.
     unsafe {
         let family = *(*index).opfamily.add(cut.column as usize);
         let of = cut.argument_type;
-        let operator = pg_sys::get_opfamily_member(family, of, end_type, strategy as i16);
+        let operator = pg_sys::get_opfamily_member(family, of, of, strategy as i16);
         let column = pg_sys::copyObjectImpl(cut.argument.cast()).cast();
         (operator != pg_sys::InvalidOid).then(|| clause_of(operator, column, end.cast()))
     }

@@ -80,3 +80,19 @@ unsafe fn translated<T>(
     };
     descent.iter().fold(node.cast(), translate).cast()
 }
+
+/// Whether the user may call a function.
+///
+/// # Safety
+/// Within a transaction; the function exists.
+unsafe fn execution_of(function: pg_sys::Oid) -> pg_sys::AclResult::Type {
+    let execute = pg_sys::ACL_EXECUTE as pg_sys::AclMode;
+    // SAFETY: by contract.
+    unsafe {
+        let user = pg_sys::GetUserId();
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_proc_aclcheck(function, user, execute);
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::object_aclcheck(pg_sys::ProcedureRelationId, function, user, execute);
+    }
+}

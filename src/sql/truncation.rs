@@ -18,6 +18,17 @@ const FIRST: i64 = -211_813_488_000_000_000;
 const END: i64 = 9_223_371_331_200_000_000;
 
 #[pg_extern(sql = "
+CREATE FUNCTION learned_first_timestamp(value date) RETURNS timestamp
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+COMMENT ON FUNCTION learned_first_timestamp(date) IS
+    'for plans: no earlier timestamp is, when cut to a unit, at least the value';
+")]
+fn first_timestamp_of_date(value: i32) -> i64 {
+    first(midnight(value), |time| time)
+}
+
+#[pg_extern(sql = "
 CREATE FUNCTION learned_last_timestamp(unit text, value date) RETURNS timestamp
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';

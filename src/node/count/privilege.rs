@@ -4,6 +4,8 @@
 use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 
+use crate::node::execution_of;
+
 /// Raises an error if the user may not call one of the aggregates in a list of targets.
 ///
 /// # Safety
@@ -25,15 +27,7 @@ pub(super) unsafe fn check(targets: *mut pg_sys::List) {
 unsafe fn check_function(function: pg_sys::Oid) {
     // SAFETY: by contract.
     unsafe {
-        let execute = pg_sys::ACL_EXECUTE as pg_sys::AclMode;
-        let user = pg_sys::GetUserId();
-        #[cfg(feature = "pg15")]
-        let result = pg_sys::pg_proc_aclcheck(function, user, execute);
-        #[cfg(not(feature = "pg15"))]
-        let result = {
-            let class = pg_sys::ProcedureRelationId;
-            pg_sys::object_aclcheck(class, function, user, execute)
-        };
+        let result = execution_of(function);
         if result != pg_sys::AclResult::ACLCHECK_OK {
             let kind = pg_sys::ObjectType::OBJECT_AGGREGATE;
             pg_sys::aclcheck_error(result, kind, pg_sys::get_func_name(function));
