@@ -1,32 +1,36 @@
 //! What an index tells of the values of its first column: the least and the greatest, how many
-//! there are, and how they are distributed. About, for estimates: rows that nobody sees any more
-//! are among them until VACUUM was there.
+//! there are, and how they are distributed. About, for estimates.
 
 use std::cell::RefCell;
 
 use learned_index::corruption::Result;
 use learned_index::entry::Entry;
-use learned_index::key::{Interval, Intervals, Key, NullClass};
+use learned_index::key::{Intervals, Key, NullClass};
 use learned_index::memory::Add;
 use learned_index::tree::directory::Directory;
 use learned_index::tree::sample::{SampledKey, entries_with_values, sample};
-use learned_index::tree::scan::{Direction, Guard, Scan};
+use learned_index::tree::scan::{Direction, Guard, Rows, Scan};
 use pgrx::prelude::*;
 
 use super::scan::quals::QualCode;
+use super::scan::visible::SeenRows;
 use crate::column::KeyColumns;
 use crate::column::code::{IndexCode, with_code};
-use crate::relation::OpenIndex;
+use crate::relation::{OpenIndex, OpenTable};
 use crate::storage::buffers::{IndexStore, Pin};
 use crate::storage::session;
+
+/// Rows of a sample that are looked up in the table, at most.
+const LOOKED_UP: usize = 64;
 
 /// How far the values of a column go.
 #[derive(Clone, Copy)]
 pub(crate) struct Extent {
     /// The least and the greatest value.
     pub(crate) ends: (pg_sys::Datum, pg_sys::Datum),
-    /// Entries that are not NULL.
+    /// Entries that are not NULL, and those that are.
     pub(crate) entries: f64,
+    pub(crate) nulls: f64,
 }
 
 /// How far the values of an index's first column go; `None` if there are none. What is passed by
@@ -125,9 +129,9 @@ impl<C: QualCode> Sampled<'_, C> {
         found
     }
 
-    /// How far they go. `nulls`: how many NULLs there are whose codes are among those of values, as
-    /// they are beside other columns.
-    fn extent(self, nulls: f64) -> Result<Option<Extent>> {
+    /// How far they go. `nulls`: how many NULLs there are, and how many of those have codes among
+    /// those of values, as they have beside other columns.
+    fn extent(self, (nulls, among_values): (f64, f64)) -> Result<Option<Extent>> {
         let mut scan: Scan<Pin, C> = Scan::new();
         let mut end = |direction| -> Result<Option<Entry<C>>> {
             scan.restart(self.store, Guard::Nothing);
@@ -137,20 +141,32 @@ impl<C: QualCode> Sampled<'_, C> {
         let ends = (end(Direction::Forward), end(Direction::Backward));
         scan.release(self.store);
         let (Some(first), Some(last)) = (ends.0?, ends.1?) else { return Ok(None) };
-        let entries =
-            (entries_with_values(self.store, &mut self.directory.borrow_mut())? - nulls).max(1.0);
+        let all = entries_with_values(self.store, &mut self.directory.borrow_mut())?;
+        let entries = (all - among_values).max(1.0);
         let (least, greatest) = if self.descending { (last, first) } else { (first, last) };
-        Ok(self.value(least.key).zip(self.value(greatest.key)).map(|ends| Extent { ends, entries }))
+        let ends = self.value(least.key).zip(self.value(greatest.key));
+        Ok(ends.map(|ends| Extent { ends, entries, nulls }))
     }
 
-    /// How many entries there are with codes of values, about.
-    fn rows(self) -> Result<f64> {
-        Ok(self.sampled()?.iter().map(|key| key.entries).sum())
+    /// How many entries there are, about, and how many of those with codes of values.
+    fn rows(self) -> Result<(f64, f64)> {
+        let (mut all, mut of_values) = (0.0, 0.0);
+        for interval in self.intervals.as_slice() {
+            let keys = sample(self.store, &mut self.directory.borrow_mut(), interval)?;
+            let rows: f64 = keys.iter().map(|key| key.entries).sum();
+            all += rows;
+            of_values += if interval.low.class == NullClass::Value { rows } else { 0.0 };
+        }
+        Ok((all, of_values))
     }
 
     /// A sample of the values, in the order of the type.
     fn values(self) -> Result<Vec<(pg_sys::Datum, f64)>> {
-        let mut keys = self.sampled()?;
+        let mut keys = Vec::new();
+        for interval in self.intervals.as_slice() {
+            keys.add_all(sample(self.store, &mut self.directory.borrow_mut(), interval)?);
+        }
+        let mut keys = living(self.store.index(), keys);
         if self.descending
             && let Some(first) = keys.first().map(|key| key.entries)
         {
@@ -166,16 +182,34 @@ impl<C: QualCode> Sampled<'_, C> {
         Ok(keys.iter().filter_map(value).collect())
     }
 
-    fn sampled(&self) -> Result<Vec<SampledKey<C>>> {
-        let values = |interval: &&Interval<C>| interval.low.class == NullClass::Value;
-        let mut keys = Vec::new();
-        for interval in self.intervals.as_slice().iter().filter(values) {
-            keys.add_all(sample(self.store, &mut self.directory.borrow_mut(), interval)?);
-        }
-        Ok(keys)
-    }
-
     fn value(&self, key: Key<C>) -> Option<pg_sys::Datum> {
         self.columns.values(key).first().copied().flatten()
+    }
+}
+
+/// Leaves out those of a sample whose rows are dead to all, as VACUUM will find: a queue has many
+/// of them behind the last ANALYZE, and so has a load that was rolled back. Some rows are looked
+/// up, each for its neighbours in the sample.
+fn living<C: QualCode>(index: OpenIndex, keys: Vec<SampledKey<C>>) -> Vec<SampledKey<C>> {
+    // SAFETY: who plans a query has its tables locked, and ours are open while their indexes are
+    // looked at. The snapshot lives as long as the rows are read.
+    unsafe {
+        let relation = pg_sys::table_open(index.definition().indrelid, 0);
+        let mut snapshot: pg_sys::SnapshotData = std::mem::zeroed();
+        // `InitNonVacuumableSnapshot` of snapmgr.h.
+        snapshot.snapshot_type = pg_sys::SnapshotType::SNAPSHOT_NON_VACUUMABLE;
+        snapshot.vistest = pg_sys::GlobalVisTestFor(relation);
+        let mut rows = SeenRows::new(OpenTable::new(relation), &raw mut snapshot);
+        let step = keys.len().div_ceil(LOOKED_UP).max(1);
+        let mut found = Vec::new();
+        for neighbours in keys.chunks(step) {
+            let looked_up = neighbours[neighbours.len() / 2].tid;
+            if looked_up.is_none_or(|tid| rows.sees(tid)) {
+                found.add_all(neighbours.iter().copied());
+            }
+        }
+        rows.finish();
+        pg_sys::table_close(relation, 0);
+        found
     }
 }

@@ -145,6 +145,58 @@ fn rows_that_are_gone_are_not_expected_and_common_values_keep_their_place() {
 }
 
 #[test]
+fn nulls_rows_that_are_dead_and_columns_of_two_values_are_not_taken_for_what_they_are_not() {
+    if !is_learned() {
+        return println!("skipped: the core does what it does with B-trees");
+    }
+    let cluster = Cluster::start_with("autovacuum = off");
+    let mut client = cluster.connect();
+    // Never analysed.
+    client
+        .script(
+            "CREATE TABLE t (k int8, done bool);
+             INSERT INTO t SELECT CASE WHEN g % 10 = 0 THEN g END, g % 100 > 0
+             FROM generate_series(1, 50000) g;
+             CREATE INDEX t_k ON t USING learned (k);
+             CREATE INDEX t_done ON t USING learned (done)",
+        )
+        .unwrap();
+    assert_near(&mut client, "k IS NULL");
+    assert_near(&mut client, "k > 25000");
+    assert_near(&mut client, "done");
+    // Most NULLs among the rows that ANALYZE knew, none among the new ones.
+    for columns in ["(k)", "(k, done)"] {
+        client
+            .script(&format!(
+                "DROP INDEX t_k; TRUNCATE t;
+                 INSERT INTO t SELECT CASE WHEN g % 20 = 0 THEN g END
+                 FROM generate_series(1, 50000) g;
+                 CREATE INDEX t_k ON t USING learned {columns};
+                 ANALYZE t;
+                 INSERT INTO t SELECT g FROM generate_series(50001, 53000) g"
+            ))
+            .unwrap();
+        assert_near(&mut client, "k > 50000");
+        assert_near(&mut client, "k IS NULL");
+    }
+    // A queue whose new rows are gone, and a load that was rolled back.
+    client
+        .script(
+            "DROP INDEX t_k; TRUNCATE t;
+             INSERT INTO t SELECT g FROM generate_series(1, 50000) g;
+             CREATE INDEX t_k ON t USING learned (k);
+             ANALYZE t;
+             BEGIN; INSERT INTO t SELECT g FROM generate_series(50001, 90000) g; ROLLBACK;
+             INSERT INTO t SELECT g FROM generate_series(90001, 130000) g;
+             DELETE FROM t WHERE k > 90010;
+             SELECT pg_sleep(1.1)",
+        )
+        .unwrap();
+    let expected = expected(&mut client, "k > 50000");
+    assert!(expected < 3_000.0, "{expected} rows expected where there are 10");
+}
+
+#[test]
 fn values_that_a_user_may_not_read_are_not_told_to_functions_of_his() {
     if !is_learned() {
         return println!("skipped: the core does what it does with B-trees");

@@ -111,7 +111,8 @@ pub(crate) struct SeenRows {
 
 impl SeenRows {
     /// # Safety
-    /// `snapshot` is an MVCC snapshot. It, and the current memory context, live as long as this.
+    /// `snapshot` is an MVCC snapshot, or one that sees what VACUUM does not remove. It, and the
+    /// current memory context, live as long as this.
     pub(crate) unsafe fn new(table: OpenTable, snapshot: pg_sys::Snapshot) -> SeenRows {
         // SAFETY: the context of this process.
         let context = unsafe { pg_sys::CurrentMemoryContext };
@@ -172,8 +173,8 @@ impl Rows for SeenRows {
         if self.fetch.is_null() {
             self.begin();
         }
-        // SAFETY: the table is open, the snapshot valid, and fetch and slot were made for it. An
-        // MVCC snapshot sees one row of a HOT chain at most, so there is no need to call again.
+        // SAFETY: the table is open, the snapshot valid, and fetch and slot were made for it. One
+        // row of a HOT chain is enough, so there is no need to call again.
         unsafe {
             let Some(read) = self.table.method().index_fetch_tuple else { return true };
             let mut tid = item_pointer(tid);

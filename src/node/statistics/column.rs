@@ -9,17 +9,21 @@ use pgrx::pg_sys;
 
 use super::beyond::{Beyond, Order};
 use super::histogram::fresh;
-use super::tuple::{Statistics, ValueType, with_histogram_only};
+use super::tuple::{Statistics, ValueType, of_sample};
 use crate::am::sample::{extent_of, sample_of};
 use crate::relation::{File, OpenIndex};
 
-/// Columns that a session remembers.
-const MOST_KNOWN: usize = 1_000;
-/// A table or an index that has grown by more than one part of this many is looked at at once.
-const GREAT_GROWTH: u32 = 1_000;
-/// One that has grown less is looked at again after a second, in microseconds,
+/// Bytes that a session remembers of all columns; beyond, it forgets some, whichever.
+const MOST_KNOWN: usize = 8 << 20;
+/// A table or an index that has grown by more than one part of this many is looked at at once,
+const GREAT_GROWTH: u32 = 128;
+/// one that has grown by more than one part of this many when as much time has gone by as so many
+/// looks take,
+const GROWTH: (u32, i64) = (1_000, 20);
+/// one that has grown less, or has rows beyond its ends that may be gone, after a second, in
+/// microseconds,
 const AFTER_GROWTH: i64 = 1_000_000;
-/// and one that has as many pages as before after a minute: rows also change in place.
+/// and others after a minute: rows also change in place.
 const WITHOUT_GROWTH: i64 = 60_000_000;
 
 /// A column, or an expression, that an index leads with.
@@ -37,8 +41,9 @@ struct Known {
     analysed: Option<Version>,
     /// Pages of the table and of the index at that time.
     pages: (u32, u32),
-    /// Microseconds.
+    /// When that was, and how long it took, in microseconds.
     at: i64,
+    took: i64,
     /// A row of pg_statistic, in memory of its own; `None` where the core's is as good.
     found: Option<pg_sys::HeapTuple>,
 }
@@ -47,7 +52,14 @@ struct Known {
 type Version = (pg_sys::TransactionId, u32, u16);
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<File, Known>> = RefCell::new(HashMap::new());
+    static KNOWN: RefCell<Remembered> = RefCell::new(Remembered::default());
+}
+
+/// What a session remembers.
+#[derive(Default)]
+struct Remembered {
+    columns: HashMap<File, Known>,
+    bytes: usize,
 }
 
 /// Puts the statistics of a column in place, if there are better ones than ANALYZE's.
@@ -109,26 +121,32 @@ unsafe fn known_of(
         let pages = ((*subject.rel).pages, (*subject.index).pages);
         let now = pg_sys::GetCurrentTimestamp();
         let remembered = KNOWN.with_borrow(|known| {
-            let known = known.get(&file).filter(|known| !is_old(known, analysed, pages, now))?;
+            let known =
+                known.columns.get(&file).filter(|known| !is_old(known, analysed, pages, now))?;
             Some(known.found.map(|found| pg_sys::heap_copytuple(found)))
         });
         if let Some(found) = remembered {
             return found;
         }
         let found = find(index, cached);
-        remember(file, Known { analysed, pages, at: now, found: None }, found);
+        let took = pg_sys::GetCurrentTimestamp() - now;
+        remember(file, Known { analysed, pages, at: now, took, found: None }, found);
         found
     }
 }
 
 fn is_old(known: &Known, analysed: Option<Version>, pages: (u32, u32), now: i64) -> bool {
-    let grew = |now: u32, before: u32| now.abs_diff(before) > before / GREAT_GROWTH;
+    let by_part = |now: u32, before: u32, part: u32| now.abs_diff(before) > before / part;
+    let grew =
+        |part| by_part(pages.0, known.pages.0, part) || by_part(pages.1, known.pages.1, part);
     let age = now - known.at;
-    known.analysed != analysed
-        || grew(pages.0, known.pages.0)
-        || grew(pages.1, known.pages.1)
-        || age < 0
-        || age > if pages == known.pages { WITHOUT_GROWTH } else { AFTER_GROWTH }
+    let kept = match () {
+        () if pages == known.pages && known.found.is_none() => WITHOUT_GROWTH,
+        () if grew(GREAT_GROWTH) => -1,
+        () if grew(GROWTH.0) => AFTER_GROWTH.min(GROWTH.1 * known.took),
+        () => AFTER_GROWTH,
+    };
+    known.analysed != analysed || age < 0 || age > kept
 }
 
 /// # Safety
@@ -154,17 +172,28 @@ unsafe fn remember(file: File, mut known: Known, found: Option<pg_sys::HeapTuple
             PgMemoryContexts::CacheMemoryContext.switch_to(|_| pg_sys::heap_copytuple(found))
         });
         let forgotten = KNOWN.with_borrow_mut(|all| {
-            let mut forgotten: Vec<Known> = match all.len() >= MOST_KNOWN {
-                true => all.drain().map(|(_, known)| known).collect(),
-                false => Vec::new(),
-            };
-            forgotten.extend(all.insert(file, known));
+            let mut forgotten = Vec::new();
+            all.bytes += bytes_of(&known);
+            forgotten.extend(all.columns.insert(file, known));
+            while all.bytes - forgotten.iter().map(bytes_of).sum::<usize>() > MOST_KNOWN
+                && let Some(any) = all.columns.keys().find(|other| **other != file).copied()
+            {
+                forgotten.extend(all.columns.remove(&any));
+            }
+            all.bytes -= forgotten.iter().map(bytes_of).sum::<usize>();
             forgotten
         });
         for tuple in forgotten.into_iter().filter_map(|known| known.found) {
             pg_sys::heap_freetuple(tuple);
         }
     }
+}
+
+/// Bytes that are remembered of a column.
+fn bytes_of(known: &Known) -> usize {
+    // SAFETY: what was found is a tuple.
+    let tuple = known.found.map_or(0, |found| unsafe { (*found).t_len as usize });
+    size_of::<(File, Known)>() + size_of::<pg_sys::HeapTupleData>() + tuple
 }
 
 /// Finds out what is to be told of a column; `None` where the core's statistics are as good, or the
@@ -204,11 +233,16 @@ unsafe fn statistics_of(
         let Some(extent) = extent_of(index)? else { return Ok(None) };
         let value_type = ValueType::of(index.key_types()[0]);
         let order = Order::of(value_type.oid);
+        let nulls = extent.nulls / (extent.nulls + extent.entries);
         let Some(analysed) = analysed else {
+            if value_type.oid == pg_sys::BOOLOID {
+                // Of these the core knows that there are two.
+                return Ok(None);
+            }
             let least = extent.ends.0;
             let sample = sample_of(index, pg_sys::BTGreaterEqualStrategyNumber, least)?;
             let bounds = fresh(least, &sample);
-            return Ok(bounds.map(|bounds| with_histogram_only(value_type, bounds)));
+            return Ok(bounds.map(|bounds| of_sample(value_type, bounds, nulls)));
         };
         let Some(bounds) = analysed.bounds().filter(|bounds| bounds.len() > 2) else {
             return Ok(None);
@@ -220,9 +254,11 @@ unsafe fn statistics_of(
             Some(found) => found,
             None => return Ok(None),
         };
+        // Shares are of all rows, and what was found is of those that are not NULL.
+        let share = share * (1.0 - nulls) / (1.0 - analysed.null_share()).max(0.01);
         let scale = |before: &f32| (f64::from(*before) * share) as f32;
         let shares = common.map(|common| common.shares.iter().map(scale).collect());
-        Ok(Some(analysed.with(value_type, bounds, shares)))
+        Ok(Some(analysed.with(value_type, bounds, (nulls, shares))))
     }
 }
 

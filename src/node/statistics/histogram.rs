@@ -6,7 +6,7 @@
 
 /// Where nothing is known before, there are this many bins of the same number of rows.
 const FRESH_BINS: usize = 100;
-/// The most bounds: beyond, every second one goes.
+/// The most bounds, where ANALYZE did not find half as many: beyond, every second one goes.
 const MOST_BOUNDS: usize = 400;
 
 /// What is beyond an end: values in ascending order, each with how many rows it stands for.
@@ -33,11 +33,11 @@ pub(super) fn extended<T: Copy>(
     let (rows_below, rows_above) = (rows_of(below), rows_of(above));
     let widest = widest(below).max(widest(above));
     let bins = |each: f64| ((rows_below + rows_above) / each).round() as usize;
-    while bounds.len() > 3 && (bounds.len() + bins(each) > MOST_BOUNDS || each < widest / 2.0) {
+    let most = MOST_BOUNDS.max(2 * bounds.len());
+    while bounds.len() > 3 && (bounds.len() + bins(each) > most || each < widest / 2.0) {
         thin(&mut bounds);
         each *= 2.0;
     }
-    let most = MOST_BOUNDS - bounds.len().min(MOST_BOUNDS - 2);
     let parts = |rows: f64| ((rows / each).round() as usize).min(most);
     if let Some(least) = least {
         let mut all = vec![least];

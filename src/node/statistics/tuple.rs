@@ -121,7 +121,7 @@ impl Statistics {
         Some(Common { values, shares })
     }
 
-    /// A row with another histogram, and other shares of the most common values.
+    /// A row with another histogram, and other shares of NULLs and of the most common values.
     ///
     /// # Safety
     /// Within a transaction; the bounds are of the type.
@@ -129,9 +129,10 @@ impl Statistics {
         &self,
         value_type: ValueType,
         mut bounds: Vec<Datum>,
-        shares: Option<Vec<f32>>,
+        (nulls, shares): (f64, Option<Vec<f32>>),
     ) -> pg_sys::HeapTuple {
         let mut row = Row::new();
+        row.set_nulls(nulls);
         if let Some(slot) = self.slot(pg_sys::STATISTIC_KIND_HISTOGRAM) {
             // SAFETY: by contract.
             row.set(pg_sys::Anum_pg_statistic_stavalues1 as usize + slot, unsafe {
@@ -158,13 +159,14 @@ impl Statistics {
     }
 }
 
-/// A row of a column of which nothing is known but a histogram.
+/// A row of a column of which nothing is known but a histogram and the share of NULLs.
 ///
 /// # Safety
 /// Within a transaction; the bounds are of the type.
-pub(super) unsafe fn with_histogram_only(
+pub(super) unsafe fn of_sample(
     value_type: ValueType,
     mut bounds: Vec<Datum>,
+    nulls: f64,
 ) -> pg_sys::HeapTuple {
     let mut row = Row::new();
     for column in 1..=pg_sys::Anum_pg_statistic_stacoll5 as usize {
@@ -172,6 +174,7 @@ pub(super) unsafe fn with_histogram_only(
         // number of distinct values, 0 says that nothing is known.
         row.set(column, Datum::from(0));
     }
+    row.set_nulls(nulls);
     // SAFETY: by contract.
     unsafe {
         let less = pg_sys::lookup_type_cache(value_type.oid, pg_sys::TYPECACHE_LT_OPR as i32);
@@ -200,6 +203,12 @@ struct Row {
 impl Row {
     fn new() -> Row {
         Row { values: [Datum::null(); COLUMNS], nulls: [true; COLUMNS], given: [false; COLUMNS] }
+    }
+
+    /// Sets the share of NULLs.
+    fn set_nulls(&mut self, share: f64) {
+        let share = Datum::from((share as f32).to_bits());
+        self.set(pg_sys::Anum_pg_statistic_stanullfrac as usize, share);
     }
 
     fn set(&mut self, column: usize, value: Datum) {

@@ -9,8 +9,8 @@ use super::leaf::read_leaf;
 use super::routes::Routes;
 use super::tombstones::read_tombstones;
 use crate::corruption::Result;
-use crate::entry::{Entry, Fence, Side};
-use crate::key::Interval;
+use crate::entry::{Entry, Fence, HeapTid, Side};
+use crate::key::{Code, Interval};
 use crate::memory::{Add, listed};
 use crate::store::Store;
 
@@ -27,6 +27,8 @@ const SLOTS_LOOKED_AT: usize = 64;
 pub struct SampledKey<C> {
     /// Its code.
     pub code: C,
+    /// The row of an entry that has it, where one was read.
+    pub tid: Option<HeapTid>,
     /// How many entries it stands for, about: itself and those between the key before and it.
     pub entries: f64,
 }
@@ -144,15 +146,15 @@ fn sample_leaf<S: Store>(
         return Ok(());
     }
     let dead = read_tombstones(store, word, &leaf)?;
-    let mut codes = Vec::new();
+    let mut read = Vec::new();
     for group in in_groups(slots.clone(), most) {
         let looked_at = group.rev().take(SLOTS_LOOKED_AT);
         if let Some(slot) = looked_at.into_iter().find(|slot| !dead.has(*slot)) {
-            codes.add(leaf.entry(slot)?.key.code);
+            read.add(leaf.entry(slot)?);
         }
     }
     let living = slots.len().saturating_sub(dead.count_within(&slots));
-    keys.add_all(sharing(codes, living, part.len()));
+    keys.add_all(sharing(&read, living, part.len()));
     Ok(())
 }
 
@@ -173,8 +175,9 @@ fn sample_delta<S: Store>(
         let (pages, low) = (part.len(), lows[part.end - 1]);
         if !are_leaves {
             // So large a tree that one key says enough of a page of its upper levels.
-            let within = span.contains(&low).then_some(low.code);
-            keys.add_all(sharing(within.into_iter().collect(), usual, pages));
+            let entries = (pages * usual) as f64;
+            let key = SampledKey { code: low.code, tid: None, entries };
+            keys.extend(span.contains(&low).then_some(key));
             continue;
         }
         let open = routes.read_leaf(store, word, low.max(span.start), Side::At)?;
@@ -182,8 +185,8 @@ fn sample_delta<S: Store>(
         open.view().collect(span.start, span.end, &mut entries)?;
         entries.sort_unstable();
         let groups = in_groups(0..entries.len(), parts.keys);
-        let codes = listed(groups.map(|group| entries[group.end - 1].key.code));
-        keys.add_all(sharing(codes, entries.len(), pages));
+        let read: Vec<Entry<S::Code>> = listed(groups.map(|group| entries[group.end - 1]));
+        keys.add_all(sharing(&read, entries.len(), pages));
     }
     Ok(())
 }
@@ -195,13 +198,17 @@ fn in_groups(slots: Range<usize>, most: usize) -> impl Iterator<Item = Range<usi
     (0..count).map(move |group| border(group)..border(group + 1))
 }
 
-/// Keys of a page, the last one of some that are alike: they share its entries, and the first one
-/// stands for those of the pages before too.
-fn sharing<C>(codes: Vec<C>, entries: usize, pages: usize) -> impl Iterator<Item = SampledKey<C>> {
-    let each = entries as f64 / codes.len().max(1) as f64;
+/// Some entries of a page as keys, the last one of several that are alike: they share its entries,
+/// and the first one stands for those of the pages before too.
+fn sharing<C: Code>(
+    read: &[Entry<C>],
+    entries: usize,
+    pages: usize,
+) -> impl Iterator<Item = SampledKey<C>> {
+    let each = entries as f64 / read.len().max(1) as f64;
     let before = (entries * (pages - 1)) as f64;
-    codes.into_iter().enumerate().map(move |(at, code)| {
+    read.iter().enumerate().map(move |(at, entry)| {
         let entries = if at == 0 { each + before } else { each };
-        SampledKey { code, entries }
+        SampledKey { code: entry.key.code, tid: Some(entry.tid), entries }
     })
 }

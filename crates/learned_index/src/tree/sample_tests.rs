@@ -28,7 +28,7 @@ fn assert_tells<C: Sample>(store: &MemoryStore<C>, keys: &[u64], (low, high): (u
     assert_eq!(sampled.last().map(|key| key.code), there.last().copied());
     let mut told = 0.0;
     let all = there.len() as f64;
-    for SampledKey { code, entries } in &sampled {
+    for SampledKey { code, entries, .. } in &sampled {
         told += entries;
         let exact = there.partition_point(|key| key <= code) as f64;
         assert!((told - exact).abs() <= 0.03 * all + 2.0, "{told} told, {exact} of {all}");
