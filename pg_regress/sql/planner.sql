@@ -107,6 +107,10 @@ SELECT learned_first_timestamptz('2006-10-29'::date), learned_last_timestamptz('
 SELECT learned_last_timestamp('day', '5874897-12-31'::date), learned_last_timestamp('year', '294276-12-31'::timestamp),
        learned_first_timestamptz('4713-11-24 BC'::date), learned_last_timestamptz('hour', '-infinity'::timestamptz);
 SELECT learned_first_timestamp('2024-01-01'::date), learned_first_timestamp('5874897-12-31'::date), learned_first_timestamp('-infinity'::date);
+-- Behind all instants, though it begins before the last one in this zone.
+SET timezone = '<A>-100';
+SELECT learned_last_timestamptz('hour', '294277-01-01'::date);
+RESET timezone;
 SELECT learned_last_timestamp('d', '2024-01-01'::date);
 
 -- A policy is checked before what a user's function sees.

@@ -89,7 +89,13 @@ COMMENT ON FUNCTION learned_last_timestamptz(text, date) IS
 ")]
 fn last_timestamptz_of_date(unit: &str, value: i32) -> i64 {
     let width = width_of(unit);
-    last(midnight(value), |time| {
+    let midnight = midnight(value);
+    if midnight >= END {
+        // Wherever it begins: the core takes it to be behind all instants but infinity
+        // (`date2timestamptz_opt_overflow` of date.c).
+        return NOEND;
+    }
+    last(midnight, |time| {
         let offsets = offsets_near(time as i64);
         let spread = i128::from(offsets.greatest) - i128::from(offsets.least);
         instant_before(time + spread + width)
