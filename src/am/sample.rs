@@ -23,32 +23,43 @@ use crate::storage::session;
 /// Rows of a sample that are looked up in the table, at most.
 const LOOKED_UP: usize = 64;
 
-/// How far the values of a column go.
+/// How many rows there are, about.
 #[derive(Clone, Copy)]
-pub(crate) struct Extent {
-    /// The least and the greatest value.
-    pub(crate) ends: (pg_sys::Datum, pg_sys::Datum),
-    /// Entries that are not NULL, and those that are.
-    pub(crate) entries: f64,
+pub(crate) struct Sizes {
+    /// Those whose first column is not NULL.
+    pub(crate) values: f64,
+    /// Those whose first column is NULL.
     pub(crate) nulls: f64,
 }
 
-/// How far the values of an index's first column go; `None` if there are none. What is passed by
-/// reference is in the current memory context.
+/// The least and the greatest value of an index's first column; `None` if there are none. What is
+/// passed by reference is in the current memory context.
 ///
 /// # Errors
 /// If a page is damaged.
 ///
 /// # Safety
 /// The index stays open, and within a transaction.
-pub(crate) unsafe fn extent_of(index: OpenIndex) -> Result<Option<Extent>> {
+pub(crate) unsafe fn ends_of(index: OpenIndex) -> Result<Option<(pg_sys::Datum, pg_sys::Datum)>> {
     with_code!(index, C => {
-        let [nulls, others] = [pg_sys::SK_SEARCHNULL, pg_sys::SK_SEARCHNOTNULL].map(null_test);
+        let key = null_test(pg_sys::SK_SEARCHNOTNULL);
         // SAFETY: by contract.
-        unsafe {
-            let nulls = Sampled::<C>::with(index, &nulls, |sampled| sampled.rows())?;
-            Sampled::<C>::with(index, &others, |sampled| sampled.extent(nulls))
-        }
+        unsafe { Sampled::<C>::with(index, &key, |sampled| sampled.ends()) }
+    })
+}
+
+/// How many entries an index has.
+///
+/// # Errors
+/// If a page is damaged.
+///
+/// # Safety
+/// As [`ends_of`].
+pub(crate) unsafe fn sizes_of(index: OpenIndex) -> Result<Sizes> {
+    with_code!(index, C => {
+        let key = null_test(pg_sys::SK_SEARCHNULL);
+        // SAFETY: by contract.
+        unsafe { Sampled::<C>::with(index, &key, |sampled| sampled.sizes()) }
     })
 }
 
@@ -60,7 +71,7 @@ pub(crate) unsafe fn extent_of(index: OpenIndex) -> Result<Option<Extent>> {
 /// If a page is damaged.
 ///
 /// # Safety
-/// As [`extent_of`]; the value is of the column's type.
+/// As [`ends_of`]; the value is of the column's type.
 pub(crate) unsafe fn sample_of(
     index: OpenIndex,
     strategy: u32,
@@ -106,7 +117,7 @@ impl<C: QualCode> Sampled<'_, C> {
     /// Looks at the entries that a key selects.
     ///
     /// # Safety
-    /// As [`extent_of`]; the key is one of a scan of the index.
+    /// As [`ends_of`]; the key is one of a scan of the index.
     unsafe fn with<T>(
         index: OpenIndex,
         key: &pg_sys::ScanKeyData,
@@ -129,9 +140,8 @@ impl<C: QualCode> Sampled<'_, C> {
         found
     }
 
-    /// How far they go. `nulls`: how many NULLs there are, and how many of those have codes among
-    /// those of values, as they have beside other columns.
-    fn extent(self, (nulls, among_values): (f64, f64)) -> Result<Option<Extent>> {
+    /// The least and the greatest value.
+    fn ends(self) -> Result<Option<(pg_sys::Datum, pg_sys::Datum)>> {
         let mut scan: Scan<Pin, C> = Scan::new();
         let mut end = |direction| -> Result<Option<Entry<C>>> {
             scan.restart(self.store, Guard::Nothing);
@@ -141,23 +151,22 @@ impl<C: QualCode> Sampled<'_, C> {
         let ends = (end(Direction::Forward), end(Direction::Backward));
         scan.release(self.store);
         let (Some(first), Some(last)) = (ends.0?, ends.1?) else { return Ok(None) };
-        let all = entries_with_values(self.store, &mut self.directory.borrow_mut())?;
-        let entries = (all - among_values).max(1.0);
         let (least, greatest) = if self.descending { (last, first) } else { (first, last) };
-        let ends = self.value(least.key).zip(self.value(greatest.key));
-        Ok(ends.map(|ends| Extent { ends, entries, nulls }))
+        Ok(self.value(least.key).zip(self.value(greatest.key)))
     }
 
-    /// How many entries there are, about, and how many of those with codes of values.
-    fn rows(self) -> Result<(f64, f64)> {
-        let (mut all, mut of_values) = (0.0, 0.0);
+    /// How many NULLs there are, which are those that are looked at, and how many other entries.
+    fn sizes(self) -> Result<Sizes> {
+        let (mut nulls, mut among_values) = (0.0, 0.0);
         for interval in self.intervals.as_slice() {
             let keys = sample(self.store, &mut self.directory.borrow_mut(), interval)?;
             let rows: f64 = keys.iter().map(|key| key.entries).sum();
-            all += rows;
-            of_values += if interval.low.class == NullClass::Value { rows } else { 0.0 };
+            nulls += rows;
+            // Beside other columns NULLs have codes as values have.
+            among_values += if interval.low.class == NullClass::Value { rows } else { 0.0 };
         }
-        Ok((all, of_values))
+        let all = entries_with_values(self.store, &mut self.directory.borrow_mut())?;
+        Ok(Sizes { values: (all - among_values).max(1.0), nulls })
     }
 
     /// A sample of the values, in the order of the type.

@@ -5,7 +5,7 @@ use pgrx::pg_sys::{self, Datum};
 
 use super::histogram::{extended, fresh, rows_of};
 use super::tuple::Common;
-use crate::am::sample::{Extent, sample_of};
+use crate::am::sample::{sample_of, sizes_of};
 use crate::relation::OpenIndex;
 
 /// The order of a type.
@@ -45,8 +45,18 @@ impl Order {
 pub(super) struct Beyond {
     pub(super) index: OpenIndex,
     pub(super) order: Order,
-    pub(super) extent: Extent,
+    /// The least and the greatest value that the index has.
+    pub(super) ends: (Datum, Datum),
     pub(super) common: Option<SortedCommon>,
+}
+
+/// A histogram with what the index has beyond its ends.
+pub(super) struct Extended {
+    pub(super) bounds: Vec<Datum>,
+    /// The share of NULLs.
+    pub(super) nulls: f64,
+    /// How much greater the shares of the most common values are now.
+    pub(super) share: f64,
 }
 
 /// The most common values.
@@ -57,8 +67,8 @@ pub(super) struct SortedCommon {
 }
 
 impl Beyond {
-    /// The bounds of the histogram with that, and how much greater the shares of the most common
-    /// values are now; `None` if there is nothing to add or to take away.
+    /// The histogram with that; `None` if there is nothing to add or to take away. `nulls`: the
+    /// share of NULLs that ANALYZE found.
     ///
     /// # Safety
     /// The bounds are of the index's first column.
@@ -66,13 +76,13 @@ impl Beyond {
         &self,
         bounds: Vec<Datum>,
         nulls: f64,
-    ) -> Result<Option<(Vec<Datum>, f64)>> {
+    ) -> Result<Option<Extended>> {
         // SAFETY: by contract.
         unsafe {
             let (Some(&first), Some(&last)) = (bounds.first(), bounds.last()) else {
                 return Ok(None);
             };
-            let (least, greatest) = self.extent.ends;
+            let (least, greatest) = self.ends;
             let (mut below, mut above) = (Vec::new(), Vec::new());
             if self.order.compare(least, first).is_lt() {
                 below = self.uncommon(pg_sys::BTLessStrategyNumber, first)?;
@@ -88,9 +98,14 @@ impl Beyond {
             if kept.len() < 2 {
                 // Nothing is left of what ANALYZE found.
                 let sample = self.uncommon(pg_sys::BTGreaterEqualStrategyNumber, least)?;
-                return Ok(fresh(least, &sample).map(|bounds| (bounds, 1.0)));
+                return Ok(fresh(least, &sample).map(|bounds| Extended {
+                    bounds,
+                    nulls,
+                    share: 1.0,
+                }));
             }
-            let all = self.extent.entries;
+            let sizes = sizes_of(self.index)?;
+            let all = sizes.values;
             let known = (all - rows_of(&below) - rows_of(&above)).max(1.0);
             let common = self.common.as_ref().map_or(0.0, |common| common.share);
             // Shares are of all rows, the entries are those that are not NULL. Of the others than
@@ -98,14 +113,18 @@ impl Beyond {
             let common = (common / (1.0 - nulls).max(0.01)).min(0.99);
             let others = (1.0 - common) * (kept.len() - 1) as f64 / bins as f64;
             let each = known * others / (common + others) / (kept.len() - 1) as f64;
-            let share = known / all.max(1.0) / (common + others);
+            let nulls_now = sizes.nulls / (sizes.nulls + all);
+            // Shares are of all rows again.
+            let share =
+                known / all / (common + others) * (1.0 - nulls_now) / (1.0 - nulls).max(0.01);
             // A common value (infinity) is no bound.
             let end = |end, sampled: Option<&(Datum, f64)>| {
                 sampled.map(|(other, _)| if self.is_common(end) { *other } else { end })
             };
             let below = (end(least, below.first()), below.as_slice());
             let above = (end(greatest, above.last()), above.as_slice());
-            Ok(Some((extended(kept, each, below, above), share)))
+            let bounds = extended(kept, each, below, above);
+            Ok(Some(Extended { bounds, nulls: nulls_now, share }))
         }
     }
 
@@ -115,7 +134,7 @@ impl Beyond {
     /// # Safety
     /// The bounds are of the index's first column.
     unsafe fn trimmed(&self, mut bounds: Vec<Datum>) -> (Vec<Datum>, bool) {
-        let (least, greatest) = self.extent.ends;
+        let (least, greatest) = self.ends;
         // SAFETY: by contract.
         let is_less = |left, right| unsafe { self.order.compare(left, right).is_lt() };
         let below = bounds.partition_point(|bound| is_less(*bound, least));

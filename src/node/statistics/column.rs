@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 use super::beyond::{Beyond, Order};
 use super::histogram::fresh;
 use super::tuple::{Statistics, ValueType, of_sample};
-use crate::am::sample::{extent_of, sample_of};
+use crate::am::sample::{ends_of, sample_of, sizes_of};
 use crate::relation::{File, OpenIndex};
 
 /// Bytes that a session remembers of all columns; beyond, it forgets some, whichever.
@@ -230,35 +230,43 @@ unsafe fn statistics_of(
 ) -> Result<Option<pg_sys::HeapTuple>> {
     // SAFETY: by contract; values are of the type of the index's first column.
     unsafe {
-        let Some(extent) = extent_of(index)? else { return Ok(None) };
         let value_type = ValueType::of(index.key_types()[0]);
-        let order = Order::of(value_type.oid);
-        let nulls = extent.nulls / (extent.nulls + extent.entries);
-        let Some(analysed) = analysed else {
-            if value_type.oid == pg_sys::BOOLOID {
-                // Of these the core knows that there are two.
-                return Ok(None);
-            }
-            let least = extent.ends.0;
-            let sample = sample_of(index, pg_sys::BTGreaterEqualStrategyNumber, least)?;
-            let bounds = fresh(least, &sample);
-            return Ok(bounds.map(|bounds| of_sample(value_type, bounds, nulls)));
-        };
+        let Some(analysed) = analysed else { return fresh_statistics(index, value_type) };
         let Some(bounds) = analysed.bounds().filter(|bounds| bounds.len() > 2) else {
             return Ok(None);
         };
+        let Some(ends) = ends_of(index)? else { return Ok(None) };
+        let order = Order::of(value_type.oid);
         let common = analysed.common();
         let sorted = common.as_ref().map(|common| order.sorted(common));
-        let beyond = Beyond { index, order, extent, common: sorted };
-        let (bounds, share) = match beyond.added_to(bounds, analysed.null_share())? {
-            Some(found) => found,
-            None => return Ok(None),
-        };
-        // Shares are of all rows, and what was found is of those that are not NULL.
-        let share = share * (1.0 - nulls) / (1.0 - analysed.null_share()).max(0.01);
-        let scale = |before: &f32| (f64::from(*before) * share) as f32;
+        let beyond = Beyond { index, order, ends, common: sorted };
+        let Some(found) = beyond.added_to(bounds, analysed.null_share())? else { return Ok(None) };
+        let scale = |before: &f32| (f64::from(*before) * found.share) as f32;
         let shares = common.map(|common| common.shares.iter().map(scale).collect());
-        Ok(Some(analysed.with(value_type, bounds, (nulls, shares))))
+        Ok(Some(analysed.with(value_type, found.bounds, (found.nulls, shares))))
+    }
+}
+
+/// Of a column that nobody analysed.
+///
+/// # Safety
+/// As [`find`].
+unsafe fn fresh_statistics(
+    index: OpenIndex,
+    value_type: ValueType,
+) -> Result<Option<pg_sys::HeapTuple>> {
+    if value_type.oid == pg_sys::BOOLOID {
+        // Of these the core knows that there are two.
+        return Ok(None);
+    }
+    // SAFETY: by contract; values are of the type of the index's first column.
+    unsafe {
+        let Some((least, _)) = ends_of(index)? else { return Ok(None) };
+        let sample = sample_of(index, pg_sys::BTGreaterEqualStrategyNumber, least)?;
+        let Some(bounds) = fresh(least, &sample) else { return Ok(None) };
+        let sizes = sizes_of(index)?;
+        let nulls = sizes.nulls / (sizes.nulls + sizes.values);
+        Ok(Some(of_sample(value_type, bounds, nulls)))
     }
 }
 
