@@ -38,6 +38,8 @@ pub(super) struct Subject {
 
 /// What was found out of a column.
 struct Known {
+    /// The index's file at that time.
+    file: File,
     analysed: Option<Version>,
     /// Pages of the table and of the index at that time.
     pages: (u32, u32),
@@ -58,8 +60,41 @@ thread_local! {
 /// What a session remembers.
 #[derive(Default)]
 struct Remembered {
-    columns: HashMap<File, Known>,
+    /// By their indexes.
+    columns: HashMap<pg_sys::Oid, Known>,
     bytes: usize,
+}
+
+/// Has what is known of an index forgotten when its definition changes, or it is dropped.
+pub(super) fn register() {
+    // SAFETY: a function that lives as long as the process does.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(forget), pg_sys::Datum::from(0)) };
+}
+
+/// # Safety
+/// Called by the core when it invalidates what it knows of a relation, or of all (0).
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn forget(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
+    let forgotten: Vec<Known> = KNOWN.with(|known| {
+        // Whoever has it borrowed is not interrupted by this.
+        let Ok(mut known) = known.try_borrow_mut() else { return Vec::new() };
+        let forgotten: Vec<Known> = if relation == pg_sys::InvalidOid {
+            known.columns.drain().map(|(_, known)| known).collect()
+        } else {
+            known.columns.remove(&relation).into_iter().collect()
+        };
+        known.bytes -= forgotten.iter().map(bytes_of).sum::<usize>();
+        forgotten
+    });
+    free_all(forgotten);
+}
+
+/// Frees what was found of columns.
+fn free_all(forgotten: Vec<Known>) {
+    for tuple in forgotten.into_iter().filter_map(|known| known.found) {
+        // SAFETY: a tuple that only this session's memory had, and whoever used it has a copy.
+        unsafe { pg_sys::heap_freetuple(tuple) };
+    }
 }
 
 /// Puts the statistics of a column in place, if there are better ones than ANALYZE's.
@@ -121,8 +156,10 @@ unsafe fn known_of(
         let pages = ((*subject.rel).pages, (*subject.index).pages);
         let now = pg_sys::GetCurrentTimestamp();
         let remembered = KNOWN.with_borrow(|known| {
-            let known =
-                known.columns.get(&file).filter(|known| !is_old(known, analysed, pages, now))?;
+            let known = known.columns.get(&index.oid()).filter(|known| known.file == file)?;
+            if is_old(known, analysed, pages, now) {
+                return None;
+            }
             Some(known.found.map(|found| pg_sys::heap_copytuple(found)))
         });
         if let Some(found) = remembered {
@@ -130,7 +167,7 @@ unsafe fn known_of(
         }
         let found = find(index, cached);
         let took = pg_sys::GetCurrentTimestamp() - now;
-        remember(file, Known { analysed, pages, at: now, took, found: None }, found);
+        remember(index.oid(), Known { file, analysed, pages, at: now, took, found: None }, found);
         found
     }
 }
@@ -165,7 +202,7 @@ unsafe fn version(tuple: pg_sys::HeapTuple) -> Version {
 ///
 /// # Safety
 /// What was found is a tuple.
-unsafe fn remember(file: File, mut known: Known, found: Option<pg_sys::HeapTuple>) {
+unsafe fn remember(index: pg_sys::Oid, mut known: Known, found: Option<pg_sys::HeapTuple>) {
     // SAFETY: by contract; what is forgotten was copied for all who use it.
     unsafe {
         known.found = found.map(|found| {
@@ -174,18 +211,16 @@ unsafe fn remember(file: File, mut known: Known, found: Option<pg_sys::HeapTuple
         let forgotten = KNOWN.with_borrow_mut(|all| {
             let mut forgotten = Vec::new();
             all.bytes += bytes_of(&known);
-            forgotten.extend(all.columns.insert(file, known));
+            forgotten.extend(all.columns.insert(index, known));
             while all.bytes - forgotten.iter().map(bytes_of).sum::<usize>() > MOST_KNOWN
-                && let Some(any) = all.columns.keys().find(|other| **other != file).copied()
+                && let Some(any) = all.columns.keys().find(|other| **other != index).copied()
             {
                 forgotten.extend(all.columns.remove(&any));
             }
             all.bytes -= forgotten.iter().map(bytes_of).sum::<usize>();
             forgotten
         });
-        for tuple in forgotten.into_iter().filter_map(|known| known.found) {
-            pg_sys::heap_freetuple(tuple);
-        }
+        free_all(forgotten);
     }
 }
 
@@ -193,7 +228,7 @@ unsafe fn remember(file: File, mut known: Known, found: Option<pg_sys::HeapTuple
 fn bytes_of(known: &Known) -> usize {
     // SAFETY: what was found is a tuple.
     let tuple = known.found.map_or(0, |found| unsafe { (*found).t_len as usize });
-    size_of::<(File, Known)>() + size_of::<pg_sys::HeapTupleData>() + tuple
+    size_of::<(pg_sys::Oid, Known)>() + size_of::<pg_sys::HeapTupleData>() + tuple
 }
 
 /// Finds out what is to be told of a column; `None` where the core's statistics are as good, or the

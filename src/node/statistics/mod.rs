@@ -46,6 +46,7 @@ pub(super) fn register() {
         GucContext::Userset,
         GucFlags::EXPLAIN,
     );
+    column::register();
     // SAFETY: hooks are variables of this process, which no other thread uses.
     unsafe {
         COLUMN_BEFORE.set(pg_sys::get_relation_stats_hook);
