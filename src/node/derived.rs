@@ -10,7 +10,8 @@
 //! was asked for stays a filter of each row, so that a derived condition may be wide; and the
 //! number of rows that the planner expects is not changed by it. Like the core, which always uses
 //! all conditions that an index understands, this drops the scans of the same index without them:
-//! with a small LIMIT they seem as cheap, however many rows they read in vain before the first.
+//! with a small LIMIT they seem as cheap, however many rows they read before the first that
+//! matches.
 
 use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};

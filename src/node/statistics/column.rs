@@ -15,15 +15,16 @@ use crate::relation::{File, OpenIndex};
 
 /// Bytes that a session remembers of all columns; beyond, it forgets some, whichever.
 const MOST_KNOWN: usize = 8 << 20;
-/// A table or an index that has grown by more than one part of this many is looked at at once,
+/// The session looks at an index anew at once if it, or its table, has grown by more than a 128th
+/// part.
 const GREAT_GROWTH: u32 = 128;
-/// one that has grown by more than one part of this many when as much time has gone by as so many
-/// looks take,
+/// If it has grown by more than a thousandth, the session first waits 20 times as long as the last
+/// look took.
 const GROWTH: (u32, i64) = (1_000, 20);
-/// one that has grown less, or has rows beyond its ends that may be gone, after a second, in
-/// microseconds,
+/// If it has grown by less, or has rows beyond the ends that may be gone by now, the session looks
+/// again after a second. In microseconds.
 const AFTER_GROWTH: i64 = 1_000_000;
-/// and others after a minute: rows also change in place.
+/// Otherwise after a minute, since rows also change in place. In microseconds.
 const WITHOUT_GROWTH: i64 = 60_000_000;
 
 /// A column, or an expression, that an index leads with.
@@ -76,7 +77,7 @@ pub(super) fn register() {
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn forget(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
     let forgotten: Vec<Known> = KNOWN.with(|known| {
-        // Whoever has it borrowed is not interrupted by this.
+        // No function of the core is called while it is borrowed, so this does not happen then.
         let Ok(mut known) = known.try_borrow_mut() else { return Vec::new() };
         let forgotten: Vec<Known> = if relation == pg_sys::InvalidOid {
             known.columns.drain().map(|(_, known)| known).collect()
@@ -92,7 +93,7 @@ unsafe extern "C-unwind" fn forget(_argument: pg_sys::Datum, relation: pg_sys::O
 /// Frees what was found of columns.
 fn free_all(forgotten: Vec<Known>) {
     for tuple in forgotten.into_iter().filter_map(|known| known.found) {
-        // SAFETY: a tuple that only this session's memory had, and whoever used it has a copy.
+        // SAFETY: a tuple that is referred to nowhere else: the planner was given copies.
         unsafe { pg_sys::heap_freetuple(tuple) };
     }
 }
