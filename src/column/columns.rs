@@ -23,7 +23,8 @@ use pgrx::prelude::*;
 use super::included::{
     Included, IncludedNumbers, Refused, included_in, refuse_included_type, words_of_all,
 };
-use super::key_type::{KeyType, StoredValue, bytes};
+use super::key_type::KeyType;
+use super::stored::{StoredValue, bytes};
 use super::tuple::{Field, ReturnedTuple};
 use super::{Column, KeyColumns};
 use crate::relation::OpenIndex;

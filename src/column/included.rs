@@ -13,7 +13,8 @@ use learned_index::key::code::{from_i64, to_i64};
 use learned_index::page::meta::{IncludedColumn, MOST_COLUMNS, NOT_INCLUDED};
 use pgrx::prelude::*;
 
-use super::key_type::{StoredValue, type_name};
+use super::key_type::type_name;
+use super::stored::StoredValue;
 use super::tuple::Field;
 use crate::relation::OpenIndex;
 use crate::report::refuse;

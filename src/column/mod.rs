@@ -4,6 +4,7 @@
 //! - [`columns`]: several columns, and one of more than 64 bits
 //! - [`code`]: what the codes are, as Rust types
 //! - [`key_type`]: the types, and the codes of their values
+//! - `stored`: how the core stores values
 //! - `included`: columns that are stored beside the key
 //! - `tuple`: the index tuples that index-only scans return
 //! - [`tid`]: heap TIDs, as the core has them and as the pure crate has them
@@ -12,6 +13,7 @@ pub(crate) mod code;
 pub(crate) mod columns;
 mod included;
 pub(crate) mod key_type;
+mod stored;
 pub(crate) mod tid;
 pub(crate) mod tuple;
 

@@ -4,7 +4,8 @@ use learned_index::key::Word;
 use learned_index::page::meta::MOST_COLUMNS;
 use pgrx::pg_sys;
 
-use super::key_type::{KeyType, StoredValue};
+use super::key_type::KeyType;
+use super::stored::StoredValue;
 
 /// A value: length and alignment in bytes, and the bytes.
 pub(super) type LaidOut = ((usize, usize), StoredValue);
