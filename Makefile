@@ -2,7 +2,7 @@
 # only Rust, cargo-pgrx and the headers of the PostgreSQL that PG_CONFIG names.
 PG_CONFIG ?= pg_config
 
-.PHONY: all demo test test-long bench bench-full install package fmt lint setup
+.PHONY: all demo test test-long bench bench-full report install package fmt lint setup
 
 # Hours of `make test-long`.
 HOURS ?= 2
@@ -28,6 +28,13 @@ bench:
 bench-full:
 	scripts/setup --demo
 	scripts/bench full
+
+# Where the page goes.
+OUT ?= target/report
+
+report:
+	scripts/setup --demo
+	scripts/bench report --out "$(OUT)"
 
 install:
 	bash scripts/install "$(PG_CONFIG)"

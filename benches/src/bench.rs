@@ -105,7 +105,8 @@ fn progress(steps: usize) -> Result<ProgressBar> {
     Ok(progress)
 }
 
-fn commit() -> String {
+/// The commit that is measured.
+pub fn commit() -> String {
     let described = Command::new("git").args(["describe", "--always", "--dirty"]).output();
     let described = described.ok().filter(|output| output.status.success());
     described.map_or("unknown".to_owned(), |output| {

@@ -6,8 +6,10 @@
 
 mod bench;
 mod data;
+mod drawing;
 mod options;
 mod paired;
+mod portrait;
 mod report;
 mod result;
 mod server;
@@ -23,6 +25,10 @@ fn main() -> Result<()> {
     let options = Options::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let (Mode::Redraw, Some(out)) = (options.mode, &options.out) {
         return report::redraw(out);
+    }
+    if let (Mode::Report, Some(out)) = (options.mode, &options.out) {
+        println!("{}", portrait::write(&options, out)?.display());
+        return Ok(());
     }
     // The second part takes long. The first part's report is written before it begins.
     let parts = [workloads::steps(&options), standard::steps(&options)];

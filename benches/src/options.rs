@@ -19,6 +19,8 @@ pub enum Mode {
     Full,
     /// Nothing: writes the tables and pictures in DIRECTORY again, from the results there
     Redraw,
+    /// What one HTML page shows in pictures, report.html in DIRECTORY: a minute or two
+    Report,
 }
 
 /// Measures learned indexes against those of PostgreSQL, in a throwaway server.
@@ -53,7 +55,8 @@ pub struct Options {
     #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
     pub keys: Vec<(String, PathBuf)>,
     /// Where benchmarks.md is, to write its tables, pictures and results; none by default
-    #[arg(long, value_name = "DIRECTORY", required_if_eq("mode", "redraw"))]
+    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(required_if_eq_any([("mode", "redraw"), ("mode", "report")]))]
     pub out: Option<PathBuf>,
 }
 
@@ -148,10 +151,11 @@ mod tests {
     fn what_is_wrong_is_named_with_what_would_be_right() {
         let wrong = [
             (vec![], "<MODE>"),
-            (vec!["slow"], "[possible values: quick, full, redraw]"),
+            (vec!["slow"], "[possible values: quick, full, redraw, report]"),
             (vec!["quick", "--only", "writing"], "build, space, \"point probes\", ranges"),
             (vec!["quick", "--data", "flights"], "--data <NAME>'; there are: serial;"),
             (vec!["redraw"], "--out <DIRECTORY>"),
+            (vec!["report"], "--out <DIRECTORY>"),
             (vec!["quick", "--rows", "9999"], "9999 is not in 10000..=1000000000"),
             (vec!["quick", "--rounds", "0"], "0 is not in 1..=1000"),
             (vec!["quick", "--seconds", "x"], "--seconds <N>"),

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use plotters::coord::Shift;
 use plotters::coord::combinators::WithKeyPoints;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
 use textwrap::{Options, WordSplitter};
 
 use super::tables::{number, thousands};
 use crate::Result;
+use crate::drawing::{BAND, COLOURS, GRID, colour, font, mark, text};
 use crate::result::{Figure, GROUPS};
 
 /// Lengths are pixels.
@@ -25,19 +25,6 @@ const NUMBER: i32 = 60;
 const AXIS: i32 = 44;
 const TEXT: f64 = 12.0;
 const TITLE: f64 = 16.0;
-
-/// Colours that all people tell apart: Okabe and Ito, "Color Universal Design" (2008), less yellow.
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(0, 0, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-];
-const BAND: RGBColor = RGBColor(244, 244, 244);
-const GRID: RGBColor = RGBColor(205, 205, 205);
 
 const NOTE: &str = "Right of 1 the learned index is better.";
 const SPREAD: &str = "Marks are medians of paired rounds; lines reach from the least round to the \
@@ -219,34 +206,6 @@ impl Picture<'_> {
         };
         all.iter().map(name).collect()
     }
-}
-
-type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-fn colour(series: usize) -> RGBColor {
-    COLOURS[series % COLOURS.len()]
-}
-
-/// A mark whose shape and colour stand for a series.
-fn mark(canvas: &Canvas<'_>, series: usize, at: (i32, i32)) -> Result<()> {
-    let style = colour(series).filled();
-    match series % 4 {
-        0 => canvas.draw(&Circle::new(at, 4, style))?,
-        1 => canvas.draw(&TriangleMarker::new(at, 5, style))?,
-        2 => canvas.draw(&Rectangle::new([(at.0 - 3, at.1 - 3), (at.0 + 4, at.1 + 4)], style))?,
-        _ => canvas.draw(&Cross::new(at, 4, style.stroke_width(2)))?,
-    }
-    Ok(())
-}
-
-fn text(canvas: &Canvas<'_>, at: (i32, i32), side: HPos, size: f64, what: &str) -> Result<()> {
-    let style = font(size).pos(Pos::new(side, VPos::Center));
-    Ok(canvas.draw(&Text::new(what, at, style))?)
-}
-
-/// A font whose letters are `size` pixels high. Plotters divides the size by 1.24.
-fn font(size: f64) -> TextStyle<'static> {
-    ("sans-serif", size * 1.24).into()
 }
 
 /// The lines of a row's name.
