@@ -72,7 +72,7 @@ fn page(about: &str, portraits: &[Portrait], life: &Life) -> Result<String> {
 const STYLE: &str = "body { font-family: sans-serif; max-width: 960px; margin: 2em auto; \
     padding: 0 1em; color: #222 } svg { max-width: 100%; height: auto } p { line-height: 1.5 }";
 const SPACE: &str = "What each index takes for a row of the table, its inner pages included.";
-const TIME: &str = "What one look-up takes of 100,000 random keys, asked by a nested loop, the time \
+const TIME: &str = "What one look-up of 100,000 random keys takes in a nested loop, the time \
     of the loop included: from the index alone, and with the row of the table.";
 const MODEL: &str = "The model says for a key in which page of the index it is. Each dot above is \
     the first key of a page; the line is what the model predicts; marks on the axis are where the \
