@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use learned_index::corruption::Result;
 use learned_index::entry::Entry;
 use learned_index::key::{Intervals, Key, NullClass};
-use learned_index::memory::Add;
+use learned_index::memory::{Add, listed};
 use learned_index::tree::directory::Directory;
 use learned_index::tree::sample::{SampledKey, entries_with_values, sample};
 use learned_index::tree::scan::{Direction, Guard, Rows, Scan};
@@ -188,7 +188,7 @@ impl<C: QualCode> Sampled<'_, C> {
             keys.reverse();
         }
         let value = |key: &SampledKey<C>| Some((self.value(Key::value(key.code))?, key.entries));
-        Ok(keys.iter().filter_map(value).collect())
+        Ok(listed(keys.iter().filter_map(value)))
     }
 
     fn value(&self, key: Key<C>) -> Option<pg_sys::Datum> {

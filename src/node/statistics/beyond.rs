@@ -1,6 +1,7 @@
 //! What an index has beyond the ends of the histogram that ANALYZE found, and what it has no more.
 
 use learned_index::corruption::Result;
+use learned_index::memory::listed;
 use pgrx::pg_sys::{self, Datum};
 
 use super::histogram::{extended, fresh, rows_of};
@@ -34,9 +35,9 @@ impl Order {
     /// # Safety
     /// The values are of the type.
     pub(super) unsafe fn sorted(self, common: &Common) -> SortedCommon {
-        let mut sorted = common.values.clone();
+        let mut sorted = listed(common.values.iter().copied());
         // SAFETY: by contract.
-        sorted.sort_by(|left, right| unsafe { self.compare(*left, *right) });
+        sorted.sort_unstable_by(|left, right| unsafe { self.compare(*left, *right) });
         SortedCommon { sorted, share: common.shares.iter().map(|share| f64::from(*share)).sum() }
     }
 }

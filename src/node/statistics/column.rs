@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use learned_index::corruption::Result;
+use learned_index::memory::listed;
 use pgrx::PgMemoryContexts;
 use pgrx::pg_sys;
 
@@ -278,7 +279,7 @@ unsafe fn statistics_of(
         let beyond = Beyond { index, order, ends, common: sorted };
         let Some(found) = beyond.added_to(bounds, analysed.null_share())? else { return Ok(None) };
         let scale = |before: &f32| (f64::from(*before) * found.share) as f32;
-        let shares = common.map(|common| common.shares.iter().map(scale).collect());
+        let shares = common.map(|common| listed(common.shares.iter().map(scale)));
         Ok(Some(analysed.with(value_type, found.bounds, (found.nulls, shares))))
     }
 }

@@ -4,6 +4,8 @@
 //! bounds that ANALYZE found stay, those beyond which there are no rows any more go, and as many
 //! come as the new rows need at the same number of rows each.
 
+use learned_index::memory::Add;
+
 /// Where nothing is known before, there are this many bins of the same number of rows.
 const FRESH_BINS: usize = 100;
 /// The most bounds, where ANALYZE did not find half as many: beyond, every second one goes.
@@ -43,8 +45,8 @@ pub(super) fn extended<T: Copy>(
         let mut all = vec![least];
         let parts = parts(rows_below);
         // The last of them ends where the histogram began.
-        all.extend(parts_of(below, parts).take(parts.saturating_sub(1)));
-        all.extend(&bounds[usize::from(parts == 0)..]);
+        all.add_all(parts_of(below, parts).take(parts.saturating_sub(1)));
+        all.add_all(bounds[usize::from(parts == 0)..].iter().copied());
         bounds = all;
     }
     if let Some(greatest) = greatest {
@@ -52,8 +54,8 @@ pub(super) fn extended<T: Copy>(
         if parts == 0 {
             bounds.pop();
         }
-        bounds.extend(parts_of(above, parts.max(1)).take(parts.max(1) - 1));
-        bounds.push(greatest);
+        bounds.add_all(parts_of(above, parts.max(1)).take(parts.max(1) - 1));
+        bounds.add(greatest);
     }
     bounds
 }

@@ -1,5 +1,6 @@
 //! Rows of pg_statistic: what ANALYZE found of a column, and rows of our own in its place.
 
+use learned_index::memory::listed;
 use pgrx::pg_sys::{self, Datum};
 
 /// Slots of a row (`STATISTIC_NUM_SLOTS` of pg_statistic.h).
@@ -95,15 +96,7 @@ impl Statistics {
             if !pg_sys::get_attstatsslot(&mut slot, self.0, kind, any, flags) {
                 return None;
             }
-            let values = match slot.values.is_null() {
-                true => Vec::new(),
-                false => std::slice::from_raw_parts(slot.values, slot.nvalues as usize).to_vec(),
-            };
-            let numbers = match slot.numbers.is_null() {
-                true => Vec::new(),
-                false => std::slice::from_raw_parts(slot.numbers, slot.nnumbers as usize).to_vec(),
-            };
-            Some((values, numbers))
+            Some((copied(slot.values, slot.nvalues), copied(slot.numbers, slot.nnumbers)))
         }
     }
 
@@ -140,8 +133,7 @@ impl Statistics {
             });
         }
         if let Some((slot, shares)) = self.slot(pg_sys::STATISTIC_KIND_MCV).zip(shares) {
-            let mut shares: Vec<Datum> =
-                shares.into_iter().map(|share| Datum::from(share.to_bits())).collect();
+            let mut shares = listed(shares.iter().map(|share| Datum::from(share.to_bits())));
             // SAFETY: the values are of this type.
             row.set(pg_sys::Anum_pg_statistic_stanumbers1 as usize + slot, unsafe {
                 ValueType::of(pg_sys::FLOAT4OID).array(&mut shares)
@@ -157,6 +149,18 @@ impl Statistics {
         // SAFETY: by contract.
         unsafe { with_descriptor(modify) }
     }
+}
+
+/// A copy of an array of the core's; null: an empty one.
+///
+/// # Safety
+/// It has so many elements.
+unsafe fn copied<T: Copy>(array: *mut T, length: i32) -> Vec<T> {
+    if array.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: by contract.
+    listed(unsafe { std::slice::from_raw_parts(array, length as usize) }.iter().copied())
 }
 
 /// A row of a column of which nothing is known but a histogram and the share of NULLs.
