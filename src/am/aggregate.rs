@@ -14,6 +14,7 @@ use learned_index::tree::scan::{Direction, Guard, Scan, Visibility};
 use pgrx::check_for_interrupts;
 use pgrx::prelude::*;
 
+use super::partial;
 use super::scan::quals::{Filter, QualCode};
 use super::selected::Selected;
 use crate::column::KeyColumns;
@@ -47,11 +48,19 @@ enum Number {
     Float8,
 }
 
+/// Whether an aggregate gives its value, or the state from which the core goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gives {
+    Value,
+    State,
+}
+
 /// An aggregate of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Aggregate {
     function: Function,
     of: Number,
+    gives: Gives,
 }
 
 impl Aggregate {
@@ -91,12 +100,19 @@ impl Aggregate {
             | pg_sys::F_MAX_TIMESTAMPTZ => (F::Greatest, N::Ordered),
             _ => return None,
         };
-        Some(Aggregate { function, of })
+        Some(Aggregate { function, of, gives: Gives::Value })
     }
 
-    /// Whether the result is the same in whichever order the values of several tables come.
-    pub(crate) fn takes_any_order(self) -> bool {
-        self.function != Function::Sum || !matches!(self.of, Number::Float4 | Number::Float8)
+    /// The aggregate that gives the state, if [`Aggregate::has_states`].
+    pub(crate) fn partial(self) -> Aggregate {
+        Aggregate { gives: Gives::State, ..self }
+    }
+
+    /// Whether the core can put together what it gives of several tables, and comes to the value
+    /// over all rows. A sum of sums of floats is not their sum one after the other.
+    pub(crate) fn has_states(self) -> bool {
+        let adds = matches!(self.function, Function::Sum | Function::Average);
+        !adds || !matches!(self.of, Number::Float4 | Number::Float8)
     }
 }
 
@@ -169,7 +185,7 @@ impl Moments {
 
 impl State {
     /// Before the first value.
-    fn of(Aggregate { function, of }: Aggregate) -> State {
+    fn of(Aggregate { function, of, .. }: Aggregate) -> State {
         use Function as F;
         use Number as N;
         // The two zeros are equal: as with `float8smaller` of float.c, the later one stays.
@@ -251,10 +267,19 @@ impl State {
         }
     }
 
-    /// What the aggregate returns; `None` for NULL. In the current memory context.
-    fn result(self, Aggregate { function, of }: Aggregate) -> Option<pg_sys::Datum> {
+    /// What the aggregate gives; `None` for NULL. In the current memory context.
+    fn result(self, Aggregate { function, of, gives }: Aggregate) -> Option<pg_sys::Datum> {
         match self {
             State::Count(count) => Some(pg_sys::Datum::from(count as i64)),
+            // The states of all others are their values.
+            State::Integers(count, sum) if gives == Gives::State && of == Number::Bigint => {
+                partial::of_bigints(count, sum)
+            }
+            State::Integers(count, sum)
+                if gives == Gives::State && function == Function::Average =>
+            {
+                partial::of_integers(count, sum)
+            }
             State::Integers(0, _) => None,
             State::Integers(count, sum) => match (function, of) {
                 // `int8_avg` and `numeric_poly_avg` of numeric.c.

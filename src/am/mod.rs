@@ -5,7 +5,7 @@
 //! - `scan`: reading in order, or into a bitmap; `cost`: what the planner is told of it
 //! - [`count`]: how many rows a snapshot sees; [`aggregate`]: sums and the like of their values;
 //!   [`groups`]: the same of groups, and [`buckets`]: of those that a function tells apart
-//! - `selected`: what such a query asks of the index
+//! - `selected`: what such a query asks of the index; `partial`: states that the core puts together
 //! - [`sample`]: how the values of the first column are distributed
 //! - [`time_zone`]: offsets of the session's time zone, and when they change
 //! - [`unique_violation`]: the errors of unique indexes
@@ -23,6 +23,7 @@ mod dead_rows;
 pub(crate) mod groups;
 mod handler;
 mod insert;
+mod partial;
 pub(crate) mod sample;
 pub(crate) mod scan;
 mod selected;
