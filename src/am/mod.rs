@@ -44,9 +44,32 @@ use pgrx::pg_sys;
 ///
 /// # Safety
 /// `index` is valid.
-pub(crate) unsafe fn is_index_of_ours(index: *mut pg_sys::IndexOptInfo) -> bool {
+unsafe fn is_index_of_ours(index: *mut pg_sys::IndexOptInfo) -> bool {
     // SAFETY: by contract.
     let estimate = unsafe { (*index).amcostestimate };
     let own = cost::amcostestimate as *const ();
     estimate.is_some_and(|estimate| std::ptr::eq(estimate as *const (), own))
+}
+
+/// The indexes of this access method on a table that the planner has looked up.
+///
+/// Hooks ask for every table of every query. So the list is read in place: each call of the core
+/// has a guard around it.
+///
+/// # Safety
+/// `rel` is valid, and its indexes stay as they are meanwhile.
+pub(crate) unsafe fn indexes_of_ours(
+    rel: *mut pg_sys::RelOptInfo,
+) -> impl Iterator<Item = *mut pg_sys::IndexOptInfo> {
+    // SAFETY: by contract; an empty list is null, others have as many elements.
+    let all: &[pg_sys::ListCell] = unsafe {
+        match (*rel).indexlist.as_ref() {
+            Some(list) => std::slice::from_raw_parts(list.elements, list.length as usize),
+            None => &[],
+        }
+    };
+    // SAFETY: by contract; it is a list of pointers to indexes.
+    let index = |cell: &pg_sys::ListCell| unsafe { cell.ptr_value.cast() };
+    // SAFETY: by contract.
+    all.iter().map(index).filter(|&index| unsafe { is_index_of_ours(index) })
 }

@@ -11,7 +11,7 @@ use super::query::{Asked, Query, Table};
 use super::state::SCAN_METHODS;
 use crate::am::aggregate::Aggregate;
 use crate::am::count::rows_at_once;
-use crate::am::{heap_correlation, is_index_of_ours};
+use crate::am::{heap_correlation, indexes_of_ours};
 use crate::node::condition::{Condition, Conditions};
 use crate::node::list_of;
 
@@ -72,9 +72,7 @@ pub(super) unsafe fn cheapest(
 ) -> Option<Counting> {
     // SAFETY: by contract.
     unsafe {
-        PgList::<pg_sys::IndexOptInfo>::from_pg((*table.rel).indexlist)
-            .iter_ptr()
-            .filter(|index| is_index_of_ours(*index))
+        indexes_of_ours(table.rel)
             .filter_map(|index| way_by(root, query, table, index, asked))
             .min_by(|one, other| one.cost.total_cmp(&other.cost))
     }

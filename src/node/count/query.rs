@@ -7,7 +7,7 @@ use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 
 use crate::am::aggregate::Aggregate;
-use crate::am::is_index_of_ours;
+use crate::am::indexes_of_ours;
 use crate::node::{is_plain_select, translated};
 
 /// `Anum_pg_aggregate_aggfinalfn` and `Anum_pg_aggregate_aggsortop` of pg_aggregate_d.h.
@@ -315,9 +315,7 @@ unsafe fn add_tables(
             return false;
         }
         if !entry.inh {
-            let has_index = PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist)
-                .iter_ptr()
-                .any(|index| is_index_of_ours(index));
+            let has_index = indexes_of_ours(rel).next().is_some();
             let is_counted = has_index && is_heap(entry.relid);
             let descent = descent.to_vec();
             tables.push(Table { rel, oid: entry.relid, is_counted, descent });
