@@ -210,7 +210,7 @@ fn sums_and_averages_of_integers_are_exact_over_several_tables() {
     create_of_integers(&mut client);
     let all: Vec<_> = ["", " WHERE p <> 2 AND k < 30", " WHERE p IN (4, 5)", " WHERE p >= 4"]
         .into_iter()
-        .chain([" WHERE p <= 2", " WHERE p IN (2, 3) AND k > 12", " WHERE p IN (3, 5) AND k = 7"])
+        .chain([" WHERE p <= 2", " WHERE p BETWEEN 2 AND 3 AND k > 12", " WHERE p < 6 AND k = 7"])
         .flat_map(|of| {
             let by = |key: &str, having: &str| {
                 format!("SELECT {key}, {OF_INTEGERS} FROM t{of} GROUP BY {key}{having}")
@@ -224,8 +224,8 @@ fn sums_and_averages_of_integers_are_exact_over_several_tables() {
         })
         .map(|text| {
             let mut asked = single("integers", &text);
-            // What compares by `<>` is no condition of an index.
-            asked.statement.applies = !text.contains("<>");
+            // Conditions of no index: on 15 a list is none either, behind a column that is free.
+            asked.statement.applies = !text.contains("<>") && !text.contains("IN (");
             asked
         })
         .collect();
@@ -239,6 +239,50 @@ fn sums_and_averages_of_integers_are_exact_over_several_tables() {
                 _ => "DELETE FROM t WHERE k % 3 <> 1",
             })
             .unwrap();
+    }
+}
+
+#[test]
+fn sums_and_averages_of_numeric_keep_their_scale_over_one_table_and_over_several() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    for scale in [0, 1, 2, 3, 4, 5, 8, 15, 17, 18] {
+        let tables = (1..=3).map(|p| {
+            let keys = ["n", "k, n DESC", "k, n, p"][p % 3];
+            format!(
+                "CREATE TABLE t_{p} PARTITION OF t FOR VALUES IN ({p});
+                 CREATE INDEX ON t_{p} USING {0} ({keys}); CREATE INDEX ON t_{p} USING {0} (k, n);",
+                access_method()
+            )
+        });
+        // Of all sizes, with many at the ends of the type; NaNs in one table, NULLs alone in one.
+        client
+            .script(&format!(
+                "DROP TABLE IF EXISTS t;
+                 CREATE TABLE t (p int4, k int4, n numeric(18, {scale})) PARTITION BY LIST (p); {}
+                 INSERT INTO t SELECT 1 + g % 2, g % 30, (g % 3 - 1) * 1e-{scale} * CASE g % 5
+                     WHEN 0 THEN 999999999999999999
+                     ELSE mod(trunc((g * 7919)::numeric ^ (g % 4)), 1e18) END
+                     FROM generate_series(1, 2000) g;
+                 INSERT INTO t SELECT 1, 7, 'NaN' FROM generate_series(1, 2);
+                 INSERT INTO t SELECT 3, g % 30, NULL FROM generate_series(1, 500) g;
+                 VACUUM ANALYZE t",
+                tables.collect::<String>()
+            ))
+            .unwrap();
+        let asked = "sum(n), avg(n), min(n), max(n), count(n), count(*)";
+        let of = |table: &str| {
+            [
+                format!("SELECT {asked} FROM {table}"),
+                format!("SELECT k, {asked} FROM {table} GROUP BY k"),
+                format!("SELECT k, {asked} FROM {table} WHERE k > 7 GROUP BY k HAVING avg(n) > 0"),
+                format!("SELECT {asked} FROM {table} WHERE k = 7"),
+            ]
+        };
+        let all: Vec<_> = ["t", "t_1", "t_2", "t_3"].into_iter().flat_map(of).collect();
+        let all: Vec<_> = all.iter().map(|text| single("numeric", text)).collect();
+        let context = format!("scale {scale}");
+        compare(&mut client, BEGIN, &all, &context).assert_used(&context);
     }
 }
 

@@ -213,7 +213,7 @@ impl<'a> Generator<'a> {
         let columns = &self.table.columns;
         let column = &columns[self.rng.random_range(0..columns.len())];
         let functions: &[&str] = match () {
-            () if column.is_integer() => &["sum", "avg", "min", "max"],
+            () if column.has_sums() => &["sum", "avg", "min", "max"],
             () if column.sql_type.has_ends() => &["min", "max"],
             () => &["count"],
         };

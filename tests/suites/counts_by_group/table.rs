@@ -345,6 +345,10 @@ impl Column {
         matches!(self.sql_type, SqlType::Int2 | SqlType::Int4 | SqlType::Int8)
     }
 
+    pub(super) fn has_sums(&self) -> bool {
+        self.is_integer() || self.sql_type == SqlType::Numeric
+    }
+
     pub(super) fn is_descending(&self) -> bool {
         self.order.contains("DESC")
     }
