@@ -14,11 +14,12 @@ use learned_index::tree::scan::{Direction, Guard, Scan, Visibility};
 use pgrx::check_for_interrupts;
 use pgrx::prelude::*;
 
+use super::partial;
 use super::scan::quals::{Filter, QualCode};
 use super::selected::Selected;
 use crate::column::KeyColumns;
 use crate::column::code::IndexCode;
-use crate::column::columns::Numbers;
+use crate::column::columns::{NOT_A_NUMBER, Numbers};
 use crate::storage::buffers::{IndexStore, Pin};
 
 /// What is made of the values.
@@ -41,10 +42,19 @@ enum Number {
     Integer,
     /// Of eight bytes: a sum of them is `numeric`.
     Bigint,
+    /// `numeric` with a scale, without its decimal point.
+    Decimal,
     /// Integers of a type that has no sums.
     Ordered,
     Float4,
     Float8,
+}
+
+/// Whether an aggregate gives its value, or the state from which the core goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gives {
+    Value,
+    State,
 }
 
 /// An aggregate of the core.
@@ -52,6 +62,7 @@ enum Number {
 pub(crate) struct Aggregate {
     function: Function,
     of: Number,
+    gives: Gives,
 }
 
 impl Aggregate {
@@ -63,6 +74,10 @@ impl Aggregate {
             pg_sys::F_COUNT_ANY => (F::Count, N::Any),
             pg_sys::F_SUM_INT2 | pg_sys::F_SUM_INT4 => (F::Sum, N::Integer),
             pg_sys::F_SUM_INT8 => (F::Sum, N::Bigint),
+            pg_sys::F_SUM_NUMERIC => (F::Sum, N::Decimal),
+            pg_sys::F_AVG_NUMERIC => (F::Average, N::Decimal),
+            pg_sys::F_MIN_NUMERIC => (F::Least, N::Decimal),
+            pg_sys::F_MAX_NUMERIC => (F::Greatest, N::Decimal),
             pg_sys::F_SUM_FLOAT4 => (F::Sum, N::Float4),
             pg_sys::F_SUM_FLOAT8 => (F::Sum, N::Float8),
             pg_sys::F_AVG_INT2 | pg_sys::F_AVG_INT4 => (F::Average, N::Integer),
@@ -91,12 +106,19 @@ impl Aggregate {
             | pg_sys::F_MAX_TIMESTAMPTZ => (F::Greatest, N::Ordered),
             _ => return None,
         };
-        Some(Aggregate { function, of })
+        Some(Aggregate { function, of, gives: Gives::Value })
     }
 
-    /// Whether the result is the same in whichever order the values of several tables come.
-    pub(crate) fn takes_any_order(self) -> bool {
-        self.function != Function::Sum || !matches!(self.of, Number::Float4 | Number::Float8)
+    /// The aggregate that gives the state, if [`Aggregate::has_states`].
+    pub(crate) fn partial(self) -> Aggregate {
+        Aggregate { gives: Gives::State, ..self }
+    }
+
+    /// Whether the core can put together what it gives of several tables, and comes to the value
+    /// over all rows. A sum of sums of floats is not their sum one after the other.
+    pub(crate) fn has_states(self) -> bool {
+        let adds = matches!(self.function, Function::Sum | Function::Average);
+        !adds || !matches!(self.of, Number::Float4 | Number::Float8)
     }
 }
 
@@ -106,6 +128,8 @@ enum State {
     Count(u64),
     /// How many integers there were, and their sum. As wide as no sum of rows can be.
     Integers(u64, i128),
+    /// The same of `numeric`, and how many NaNs there were.
+    Decimals(u64, i128, u64),
     /// `float4pl` and `float8pl` of float.c: the first value is the first sum.
     Float4(Option<f32>),
     Float8(Option<f64>),
@@ -169,7 +193,7 @@ impl Moments {
 
 impl State {
     /// Before the first value.
-    fn of(Aggregate { function, of }: Aggregate) -> State {
+    fn of(Aggregate { function, of, .. }: Aggregate) -> State {
         use Function as F;
         use Number as N;
         // The two zeros are equal: as with `float8smaller` of float.c, the later one stays.
@@ -191,6 +215,7 @@ impl State {
             (F::Sum, N::Float4) => State::Float4(None),
             (F::Sum, N::Float8) => State::Float8(None),
             (F::Average, N::Float4 | N::Float8) => State::Moments(Moments::default()),
+            (F::Sum | F::Average, N::Decimal) => State::Decimals(0, 0, 0),
             (F::Sum | F::Average, _) => State::Integers(0, 0),
         }
     }
@@ -221,6 +246,13 @@ impl State {
                 *count += more;
                 *sum += (i128::from(high) << 32) + i128::from(low);
             }
+            State::Decimals(count, sum, nans) => values.for_each(|value| match value {
+                NOT_A_NUMBER => *nans += 1,
+                _ => {
+                    *count += 1;
+                    *sum += i128::from(value);
+                }
+            }),
             State::Float4(sum) => values.for_each(|value| {
                 let value = float4_of(value);
                 let before = sum.unwrap_or(-0.0);
@@ -251,11 +283,33 @@ impl State {
         }
     }
 
-    /// What the aggregate returns; `None` for NULL. In the current memory context.
-    fn result(self, Aggregate { function, of }: Aggregate) -> Option<pg_sys::Datum> {
+    /// What the aggregate gives, of numbers with some decimal places; `None` for NULL. In the
+    /// current memory context.
+    fn result(self, aggregate: Aggregate, scale: u8) -> Option<pg_sys::Datum> {
+        let Aggregate { function, of, gives } = aggregate;
         match self {
             State::Count(count) => Some(pg_sys::Datum::from(count as i64)),
-            State::Integers(0, _) => None,
+            // The states of all others are their values.
+            State::Integers(count, sum) if gives == Gives::State && of == Number::Bigint => {
+                partial::of_bigints(count, sum)
+            }
+            State::Integers(count, sum)
+                if gives == Gives::State && function == Function::Average =>
+            {
+                partial::of_integers(count, sum)
+            }
+            State::Decimals(count, sum, nans) if gives == Gives::State => {
+                partial::of_decimals(count, sum, scale, nans)
+            }
+            State::Integers(0, _) | State::Decimals(0, _, 0) => None,
+            // `numeric_sum` and `numeric_avg` of numeric.c.
+            State::Decimals(count, sum, nans) => {
+                let sum = decimal((nans == 0).then_some(sum), scale);
+                match function {
+                    Function::Average => (sum / AnyNumeric::from(count.max(1))).into_datum(),
+                    _ => sum.into_datum(),
+                }
+            }
             State::Integers(count, sum) => match (function, of) {
                 // `int8_avg` and `numeric_poly_avg` of numeric.c.
                 (Function::Average, _) => {
@@ -269,9 +323,31 @@ impl State {
             State::Float8(sum) => sum.and_then(IntoDatum::into_datum),
             State::Moments(Moments { count: 0.0, .. }) => None,
             State::Moments(Moments { count, sum, .. }) => (sum / count).into_datum(),
+            State::Extreme(found, _) if of == Number::Decimal => found.and_then(|found| {
+                let number = (found != NOT_A_NUMBER).then_some(found.into());
+                decimal(number, scale).into_datum()
+            }),
             State::Extreme(found, _) => found.map(pg_sys::Datum::from),
         }
     }
+}
+
+/// A `numeric` with some decimal places, which it keeps though they are zeros; NaN for `None`.
+fn decimal(number: Option<i128>, scale: u8) -> AnyNumeric {
+    let text = match number {
+        None => "NaN".to_owned(),
+        Some(number) => {
+            let places = usize::from(scale);
+            let sign = if number < 0 { "-" } else { "" };
+            let mut digits = format!("{:0>width$}", number.unsigned_abs(), width = places + 1);
+            if places > 0 {
+                digits.insert(digits.len() - places, '.');
+            }
+            format!("{sign}{digits}")
+        }
+    };
+    // What is written so is one.
+    AnyNumeric::try_from(text.as_str()).unwrap_or_else(|error| error!("{error}"))
 }
 
 /// Aggregates of columns of an index, each by the column's number from 0.
@@ -320,7 +396,10 @@ impl<C: QualCode> Aggregates<C> {
             self.add_span(store, directory, span, table)?;
         }
         let results = self.states.iter().zip(&self.all);
-        Ok(results.map(|(state, (aggregate, _))| state.result(*aggregate)).collect())
+        let result = |(state, (aggregate, numbers)): (&State, &(Aggregate, Numbers))| {
+            state.result(*aggregate, numbers.scale())
+        };
+        Ok(results.map(result).collect())
     }
 
     /// The results over all rows that are selected.

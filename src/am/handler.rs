@@ -4,6 +4,8 @@
 //! learned index (to ask every ordered access method about an operator). It therefore
 //! reads no catalog, no setting and no page, and raises nothing.
 
+use std::ffi::{c_int, c_void};
+
 use pgrx::prelude::*;
 
 use super::{build, cost, insert, scan, vacuum, validate};
@@ -17,17 +19,68 @@ pub(super) const STRATEGIES: u16 = pg_sys::BTMaxStrategyNumber as u16;
 /// symmetry with btree; the index itself uses codes.
 pub(super) const SUPPORT_FUNCTIONS: u16 = 4;
 
-#[pg_extern(sql = "
-CREATE FUNCTION learned_amhandler(internal) RETURNS index_am_handler
-    LANGUAGE c PARALLEL SAFE STRICT AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-COMMENT ON FUNCTION learned_amhandler(internal) IS 'handler of the index access method learned';
-")]
-#[expect(clippy::too_many_lines, reason = "a field in each line")]
-fn learned_amhandler(_fcinfo: pg_sys::FunctionCallInfo) -> PgBox<pg_sys::IndexAmRoutine> {
-    // SAFETY: an all-zero IndexAmRoutine is valid (no flags, no callbacks); the tag follows.
-    let mut am =
-        unsafe { PgBox::<pg_sys::IndexAmRoutine>::alloc_node(pg_sys::NodeTag::T_IndexAmRoutine) };
+extension_sql!(
+    "CREATE FUNCTION learned_amhandler(internal) RETURNS index_am_handler
+    LANGUAGE c PARALLEL SAFE STRICT AS 'MODULE_PATHNAME', 'learned_amhandler_wrapper';
+COMMENT ON FUNCTION learned_amhandler(internal) IS 'handler of the index access method learned';",
+    name = "learned_amhandler"
+);
 
+/// What the core asks of a C function before it calls it: `PG_FUNCTION_INFO_V1`.
+#[unsafe(no_mangle)]
+extern "C" fn pg_finfo_learned_amhandler_wrapper() -> &'static pg_sys::Pg_finfo_record {
+    const VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &VERSION_1
+}
+
+unsafe extern "C" {
+    /// Of palloc.h. pgrx binds it with a guard for errors; there is none with the one flag that is
+    /// used here.
+    fn palloc_extended(size: usize, flags: c_int) -> *mut c_void;
+}
+
+/// The handler function. Its caller may free or change what it gets: a copy.
+///
+/// Without what `pg_extern` puts around functions, since the planner calls it up to a hundred times
+/// for a query.
+///
+/// # Safety
+/// Called by the core.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn learned_amhandler_wrapper(
+    _: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    let no_error = pg_sys::MCXT_ALLOC_NO_OOM as c_int;
+    // SAFETY: within a memory context; null says that there is no memory. There is room for one.
+    unsafe {
+        let copy = palloc_extended(size_of::<pg_sys::IndexAmRoutine>(), no_error);
+        let copy = if copy.is_null() { place_or_error() } else { copy.cast() };
+        (&raw const ROUTINE.0).copy_to_nonoverlapping(copy, 1);
+        pg_sys::Datum::from(copy)
+    }
+}
+
+/// Asks once more for memory where there was none; the error is the core's.
+#[cold]
+#[pg_guard]
+extern "C-unwind" fn place_or_error() -> *mut pg_sys::IndexAmRoutine {
+    // SAFETY: within a memory context.
+    unsafe { pg_sys::palloc(size_of::<pg_sys::IndexAmRoutine>()).cast() }
+}
+
+/// What every copy is of.
+struct Routine(pg_sys::IndexAmRoutine);
+
+// SAFETY: flags and functions, which nobody changes.
+unsafe impl Sync for Routine {}
+
+static ROUTINE: Routine = Routine(routine());
+
+#[expect(clippy::too_many_lines, reason = "a field in each line")]
+const fn routine() -> pg_sys::IndexAmRoutine {
+    // SAFETY: an all-zero IndexAmRoutine is valid: no flags, no callbacks.
+    let mut am: pg_sys::IndexAmRoutine = unsafe { std::mem::zeroed() };
+    am.type_ = pg_sys::NodeTag::T_IndexAmRoutine;
     am.amstrategies = STRATEGIES;
     am.amsupport = SUPPORT_FUNCTIONS;
     // No operator class parameters.
@@ -100,7 +153,7 @@ fn learned_amhandler(_fcinfo: pg_sys::FunctionCallInfo) -> PgBox<pg_sys::IndexAm
         am.amtranslatecmptype = Some(translate::amtranslatecmptype);
     }
 
-    am.into_pg_boxed()
+    am
 }
 
 /// PostgreSQL 18's translation between strategy numbers and comparisons.
@@ -148,7 +201,7 @@ mod translate {
 extension_sql_file!(
     "../../sql/access_method.sql",
     name = "access_method",
-    requires = [learned_amhandler]
+    requires = ["learned_amhandler"]
 );
 extension_sql_file!(
     "../../sql/operator_classes.sql",

@@ -5,7 +5,7 @@
 //! - `scan`: reading in order, or into a bitmap; `cost`: what the planner is told of it
 //! - [`count`]: how many rows a snapshot sees; [`aggregate`]: sums and the like of their values;
 //!   [`groups`]: the same of groups, and [`buckets`]: of those that a function tells apart
-//! - `selected`: what such a query asks of the index
+//! - `selected`: what such a query asks of the index; `partial`: states that the core puts together
 //! - [`sample`]: how the values of the first column are distributed
 //! - [`time_zone`]: offsets of the session's time zone, and when they change
 //! - [`unique_violation`]: the errors of unique indexes
@@ -23,6 +23,7 @@ mod dead_rows;
 pub(crate) mod groups;
 mod handler;
 mod insert;
+mod partial;
 pub(crate) mod sample;
 pub(crate) mod scan;
 mod selected;
@@ -43,9 +44,32 @@ use pgrx::pg_sys;
 ///
 /// # Safety
 /// `index` is valid.
-pub(crate) unsafe fn is_index_of_ours(index: *mut pg_sys::IndexOptInfo) -> bool {
+unsafe fn is_index_of_ours(index: *mut pg_sys::IndexOptInfo) -> bool {
     // SAFETY: by contract.
     let estimate = unsafe { (*index).amcostestimate };
     let own = cost::amcostestimate as *const ();
     estimate.is_some_and(|estimate| std::ptr::eq(estimate as *const (), own))
+}
+
+/// The indexes of this access method on a table that the planner has looked up.
+///
+/// Hooks ask for every table of every query. So the list is read in place: each call of the core
+/// has a guard around it.
+///
+/// # Safety
+/// `rel` is valid, and its indexes stay as they are meanwhile.
+pub(crate) unsafe fn indexes_of_ours(
+    rel: *mut pg_sys::RelOptInfo,
+) -> impl Iterator<Item = *mut pg_sys::IndexOptInfo> {
+    // SAFETY: by contract; an empty list is null, others have as many elements.
+    let all: &[pg_sys::ListCell] = unsafe {
+        match (*rel).indexlist.as_ref() {
+            Some(list) => std::slice::from_raw_parts(list.elements, list.length as usize),
+            None => &[],
+        }
+    };
+    // SAFETY: by contract; it is a list of pointers to indexes.
+    let index = |cell: &pg_sys::ListCell| unsafe { cell.ptr_value.cast() };
+    // SAFETY: by contract.
+    all.iter().map(index).filter(|&index| unsafe { is_index_of_ours(index) })
 }

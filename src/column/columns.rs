@@ -12,7 +12,7 @@
 //! tells them apart. So the first word of a code says most of where it is.
 
 use learned_index::corruption::{Corruption, Result};
-use learned_index::key::code::from_i64;
+use learned_index::key::code::{from_i64, to_i64};
 use learned_index::key::float::{FloatWord, SIGNED_NANS};
 use learned_index::key::{Key, NullClass, Word};
 use learned_index::page::meta::{
@@ -65,7 +65,8 @@ pub(crate) struct Part {
 }
 
 /// Where the values of a column of an index are in its codes, to be read as numbers: what Datums of
-/// types passed by value are.
+/// types passed by value are, and those of `numeric` without their decimal point, with
+/// [`NOT_A_NUMBER`] for NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Numbers {
     /// The code is that of the only column.
@@ -85,12 +86,34 @@ impl Numbers {
         match self {
             Numbers::Word(column) => {
                 let word = column.in_order(*code.first()?);
-                Some(column.key_type.decode(word).value() as i64)
+                Some(number_of(column.key_type, [word, 0]))
             }
-            Numbers::Part(part) => part.value(part.take(code)).map(|value| value.value() as i64),
+            Numbers::Part(part) => {
+                part.words_of(part.take(code)).map(|words| number_of(part.key_type, words))
+            }
             Numbers::Included(included) => included.of(code),
             Numbers::Nowhere => None,
         }
+    }
+
+    /// How many decimal places the numbers have.
+    pub(crate) fn scale(&self) -> u8 {
+        match self {
+            Numbers::Word(Column { key_type: KeyType::Numeric(scale), .. })
+            | Numbers::Part(Part { key_type: KeyType::Numeric(scale), .. }) => *scale,
+            _ => 0,
+        }
+    }
+}
+
+/// The number that stands for NaN, greater than those of all values.
+pub(crate) const NOT_A_NUMBER: i64 = i64::MAX;
+
+#[inline(always)]
+fn number_of(key_type: KeyType, words: [Word; 2]) -> i64 {
+    match key_type {
+        KeyType::Numeric(_) => to_i64(words[0]),
+        _ => decode(key_type, words).value() as i64,
     }
 }
 

@@ -10,10 +10,9 @@
 //!   others, and not in queries that compare rows, since the executor refuses such conditions; with
 //!   one column they come from `(a, a) > (1, 2)`.
 
-use pgrx::PgList;
 use pgrx::prelude::*;
 
-use crate::am::is_index_of_ours;
+use crate::am::indexes_of_ours;
 
 /// Tells the planner so of the indexes of a table.
 ///
@@ -22,10 +21,8 @@ use crate::am::is_index_of_ours;
 pub(super) unsafe fn present_indexes(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo) {
     // SAFETY: by contract.
     unsafe {
-        for index in PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist).iter_ptr() {
-            if is_index_of_ours(index) {
-                present(root, &mut *index);
-            }
+        for index in indexes_of_ours(rel) {
+            present(root, &mut *index);
         }
     }
 }

@@ -18,7 +18,7 @@ use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 use super::{execution_of, list_of};
-use crate::am::is_index_of_ours;
+use crate::am::indexes_of_ours;
 
 static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 
@@ -74,17 +74,15 @@ pub(super) unsafe fn add_paths(
     unsafe {
         let is_scanned = (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION
             && !(*entry).inh
-            && (*entry).tablesample.is_null();
+            && (*entry).tablesample.is_null()
+            && indexes_of_ours(rel).next().is_some();
         if !ENABLED.get() || !is_scanned || pg_sys::is_dummy_rel(rel) {
             return;
         }
         // As if there were only these indexes, each with more to ask for.
         let copy = copy_of(rel);
         let mut indexes = Vec::new();
-        for index in PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist).iter_ptr() {
-            if !is_index_of_ours(index) || (*index).hypothetical {
-                continue;
-            }
+        for index in indexes_of_ours(rel).filter(|index| !(**index).hypothetical) {
             let derived = derive(root, index);
             if derived.is_empty() {
                 continue;

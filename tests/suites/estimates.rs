@@ -108,6 +108,29 @@ fn a_table_that_nobody_analysed_is_known_by_its_index() {
     assert_eq!(expected(&mut client, "k < 1000000"), expected(&mut client, "k < 5"));
 }
 
+/// Of a subquery that stays one, the planner names the relation around it, and the table within.
+#[test]
+fn columns_of_subqueries_are_known_by_the_indexes_of_their_tables() {
+    if !is_learned() {
+        return println!("skipped: the core does what it does with B-trees");
+    }
+    let cluster = Cluster::start_with("autovacuum = off");
+    let mut client = cluster.connect();
+    client
+        .script(
+            "CREATE TABLE one (k int8); INSERT INTO one VALUES (1);
+             CREATE TABLE t (k int8); INSERT INTO t SELECT generate_series(1, 50000);
+             CREATE INDEX t_k ON t USING learned (k); ANALYZE;
+             INSERT INTO t SELECT generate_series(50001, 80000)",
+        )
+        .unwrap();
+    let beyond = "(SELECT k FROM t OFFSET 0) s WHERE s.k > 50000";
+    for query in [format!("SELECT FROM {beyond}"), format!("SELECT FROM one CROSS JOIN {beyond}")] {
+        let expected = planned_rows(&mut client, &query);
+        assert!((15_000..=60_000).contains(&expected), "{query}: {expected} expected");
+    }
+}
+
 #[test]
 fn rows_that_are_gone_are_not_expected_and_common_values_keep_their_place() {
     if !is_learned() {

@@ -11,7 +11,7 @@ use super::query::{Asked, Query, Table};
 use super::state::SCAN_METHODS;
 use crate::am::aggregate::Aggregate;
 use crate::am::count::rows_at_once;
-use crate::am::{heap_correlation, is_index_of_ours};
+use crate::am::{heap_correlation, indexes_of_ours};
 use crate::node::condition::{Condition, Conditions};
 use crate::node::list_of;
 
@@ -72,9 +72,7 @@ pub(super) unsafe fn cheapest(
 ) -> Option<Counting> {
     // SAFETY: by contract.
     unsafe {
-        PgList::<pg_sys::IndexOptInfo>::from_pg((*table.rel).indexlist)
-            .iter_ptr()
-            .filter(|index| is_index_of_ours(*index))
+        indexes_of_ours(table.rel)
             .filter_map(|index| way_by(root, query, table, index, asked))
             .min_by(|one, other| one.cost.total_cmp(&other.cost))
     }
@@ -236,7 +234,7 @@ unsafe fn answer_by(
                     return Some(Answer::Rows);
                 }
                 let Some(column) = key_column(index, attribute) else {
-                    return aggregate_over(index, attribute, pg_sys::F_COUNT_ANY.into());
+                    return aggregate_over(query, index, attribute, pg_sys::F_COUNT_ANY.into());
                 };
                 let column = column + 1;
                 let is_told =
@@ -249,11 +247,11 @@ unsafe fn answer_by(
                 let way = way_to_first(index, attribute, operator, alike, query.has_groups());
                 match way {
                     Some((column, way)) => Some(Answer::First(column + 1, way)),
-                    None => aggregate_over(index, attribute, function),
+                    None => aggregate_over(query, index, attribute, function),
                 }
             }
             Asked::Aggregate(named, function) => {
-                aggregate_over(index, table.column(named)?, function)
+                aggregate_over(query, index, table.column(named)?, function)
             }
         }
     }
@@ -298,6 +296,7 @@ unsafe fn way_to_first(
 /// # Safety
 /// The index is valid.
 unsafe fn aggregate_over(
+    query: &Query,
     index: *mut pg_sys::IndexOptInfo,
     attribute: pg_sys::AttrNumber,
     function: pg_sys::Oid,
@@ -309,7 +308,10 @@ unsafe fn aggregate_over(
         let is_it = |&column: &i32| *keys.add(column as usize) == i32::from(attribute);
         let has_values = |&column: &i32| *(*index).canreturn.add(column as usize);
         let column = (0..(*index).ncolumns).filter(is_it).find(has_values)?;
-        Some(Answer::Aggregate(column + 1, function))
+        Some(match query.is_of_several() {
+            true => Answer::State(column + 1, function),
+            false => Answer::Aggregate(column + 1, function),
+        })
     }
 }
 
@@ -355,8 +357,7 @@ unsafe fn cost_of(
         let is_first = |answer: &&Answer| matches!(answer, Answer::First(..));
         let firsts = answers.iter().filter(is_first).count() as f64;
         let columns = answers.iter().filter(|answer| matches!(answer, Answer::NotNull(_)));
-        let aggregates = answers.iter().filter(|answer| matches!(answer, Answer::Aggregate(..)));
-        let aggregates = aggregates.count();
+        let aggregates = answers.iter().filter(|answer| answer.aggregate().is_some()).count();
         // Where there is nothing but aggregates, nothing is counted before.
         let before = f64::from(groups > 1.0 || aggregates < answers.len());
         let counts = before + columns.count() as f64;

@@ -2,6 +2,7 @@
 
 use pgrx::pg_sys::{self, NodeTag};
 
+use crate::am::aggregate::Aggregate;
 use crate::am::buckets::BucketMemory;
 use crate::node::condition::{Condition, STORED};
 
@@ -19,6 +20,8 @@ pub(super) enum Answer {
     First(i32, Way),
     /// By the aggregate itself, over the values of a column of the index.
     Aggregate(i32, pg_sys::Oid),
+    /// By its state, which the core puts together with others.
+    State(i32, pg_sys::Oid),
 }
 
 /// Which way an index is read.
@@ -36,7 +39,20 @@ impl Answer {
             Answer::First(column, Way::Forward) => [2, column, 0],
             Answer::First(column, Way::Backward) => [3, column, 0],
             Answer::Aggregate(column, function) => [4, column, function.to_u32() as i32],
+            Answer::State(column, function) => [5, column, function.to_u32() as i32],
         }
+    }
+
+    /// The aggregate over a column of the index, from 0, if it is one.
+    pub(super) fn aggregate(self) -> Option<(usize, Aggregate)> {
+        let (column, aggregate) = match self {
+            Answer::Aggregate(column, function) => (column, Aggregate::of_function(function)?),
+            Answer::State(column, function) => {
+                (column, Aggregate::of_function(function)?.partial())
+            }
+            _ => return None,
+        };
+        Some((column as usize - 1, aggregate))
     }
 
     fn of_stored([kind, column, function]: [i32; STORED_ANSWER]) -> Answer {
@@ -45,7 +61,8 @@ impl Answer {
             1 => Answer::NotNull(column),
             2 => Answer::First(column, Way::Forward),
             3 => Answer::First(column, Way::Backward),
-            _ => Answer::Aggregate(column, pg_sys::Oid::from_u32(function as u32)),
+            4 => Answer::Aggregate(column, pg_sys::Oid::from_u32(function as u32)),
+            _ => Answer::State(column, pg_sys::Oid::from_u32(function as u32)),
         }
     }
 }
@@ -188,6 +205,7 @@ mod tests {
             Answer::First(1, Way::Forward),
             Answer::First(8, Way::Backward),
             Answer::Aggregate(7, oid(2100)),
+            Answer::State(6, oid(2101)),
         ];
         let part = |table: u32, conditions, answers| Part {
             table: oid(table),

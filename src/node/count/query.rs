@@ -7,7 +7,7 @@ use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 
 use crate::am::aggregate::Aggregate;
-use crate::am::is_index_of_ours;
+use crate::am::indexes_of_ours;
 use crate::node::{is_plain_select, translated};
 
 /// `Anum_pg_aggregate_aggfinalfn` and `Anum_pg_aggregate_aggsortop` of pg_aggregate_d.h.
@@ -155,6 +155,11 @@ impl Query {
         }
     }
 
+    /// Whether several tables have its rows, of which the core puts together what each gives.
+    pub(super) fn is_of_several(&self) -> bool {
+        self.tables.len() > 1
+    }
+
     /// Whether it groups the rows.
     pub(super) fn has_groups(&self) -> bool {
         !self.groups.is_empty()
@@ -197,8 +202,8 @@ impl Query {
         }
     }
 
-    /// Whether the value of each aggregate over some of the rows is the state from which the core
-    /// comes to its value over all of them.
+    /// Whether what we give for each aggregate over some of the rows is the state from which the
+    /// core comes to its value over all of them: one that is known here, or else the value.
     ///
     /// # Safety
     /// Called while the planner makes paths for this query.
@@ -206,10 +211,13 @@ impl Query {
         // SAFETY: by contract.
         unsafe {
             let is_state = |&aggregate: &*mut pg_sys::Aggref| {
-                (*aggregate).aggtranstype == (*aggregate).aggtype
-                    && function_of((*aggregate).aggfnoid, FINAL_FUNCTION).is_none()
-                    && Aggregate::of_function((*aggregate).aggfnoid)
-                        .is_none_or(Aggregate::takes_any_order)
+                let pg_sys::Aggref { aggfnoid: function, aggtranstype, aggtype, .. } = *aggregate;
+                match Aggregate::of_function(function) {
+                    Some(known) => known.has_states(),
+                    None => {
+                        aggtranstype == aggtype && function_of(function, FINAL_FUNCTION).is_none()
+                    }
+                }
             };
             !(*root).hasNonPartialAggs && self.aggregates.iter().all(is_state)
         }
@@ -307,9 +315,7 @@ unsafe fn add_tables(
             return false;
         }
         if !entry.inh {
-            let has_index = PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist)
-                .iter_ptr()
-                .any(|index| is_index_of_ours(index));
+            let has_index = indexes_of_ours(rel).next().is_some();
             let is_counted = has_index && is_heap(entry.relid);
             let descent = descent.to_vec();
             tables.push(Table { rel, oid: entry.relid, is_counted, descent });

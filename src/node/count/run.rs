@@ -9,7 +9,6 @@ use pgrx::pg_sys;
 
 use super::plan::{Answer, CountPlan, Grouping, Part, Shown, Way};
 use crate::am;
-use crate::am::aggregate::Aggregate;
 use crate::am::buckets::{BucketMemory, Buckets};
 use crate::am::count::{Counter, counter_of};
 use crate::am::groups::{Groups, Wanted, groups_of};
@@ -331,8 +330,8 @@ impl RunningPart {
                 };
                 Wanted::Value(not_null(column), column as usize - 1, direction)
             }
-            Answer::Aggregate(column, function) => match Aggregate::of_function(function) {
-                Some(aggregate) => Wanted::Aggregate(column as usize - 1, aggregate),
+            Answer::Aggregate(..) | Answer::State(..) => match answer.aggregate() {
+                Some((column, aggregate)) => Wanted::Aggregate(column, aggregate),
                 // The planner has seen to that.
                 None => Wanted::Rows,
             },
@@ -410,13 +409,8 @@ impl RunningPart {
         keys: &[pg_sys::ScanKeyData],
         state: *mut pg_sys::EState,
     ) -> Vec<(Answer, Option<pg_sys::Datum>)> {
-        let wanted = self.plan.answers.iter().filter_map(|&answer| match answer {
-            Answer::Aggregate(column, function) => {
-                let aggregate = Aggregate::of_function(function)?;
-                Some((answer, (column as usize - 1, aggregate)))
-            }
-            _ => None,
-        });
+        let answers = self.plan.answers.iter();
+        let wanted = answers.filter_map(|&answer| Some((answer, answer.aggregate()?)));
         let (answers, wanted): (Vec<_>, Vec<_>) = wanted.unzip();
         if answers.is_empty() {
             return Vec::new();

@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 
 use super::query::{Grouped, Query};
 use super::state::{SCAN_METHODS, Skipping};
-use crate::am::is_index_of_ours;
+use crate::am::indexes_of_ours;
 use crate::node::condition::core_paths;
 use crate::node::list_of;
 
@@ -40,9 +40,9 @@ pub(super) unsafe fn paths_of(
     let mut paths = Vec::new();
     // SAFETY: by contract.
     unsafe {
-        for index in PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist).iter_ptr() {
+        for index in indexes_of_ours(rel) {
             let is_whole = (*index).indpred.is_null() || (*index).predOK;
-            if !is_index_of_ours(index) || (*index).hypothetical || !is_whole {
+            if (*index).hypothetical || !is_whole {
                 continue;
             }
             for direction in

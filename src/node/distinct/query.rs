@@ -3,6 +3,7 @@
 use pgrx::PgList;
 use pgrx::pg_sys;
 
+use crate::am::indexes_of_ours;
 use crate::node::is_plain_select;
 
 /// A query for one row of each group of a table.
@@ -49,6 +50,9 @@ impl Query {
                 return None;
             }
             let entry = &**(*root).simple_rte_array.add(rel.relid as usize);
+            if !entry.inh && indexes_of_ours(input).next().is_none() {
+                return None;
+            }
             let stage = pg_sys::UpperRelationKind::UPPERREL_DISTINCT as usize;
             let target = (*root).upper_targets[stage];
             // The core evaluates these for each row, also for those that are left behind here.

@@ -18,13 +18,12 @@ mod tuple;
 
 use std::cell::Cell;
 
-use pgrx::PgList;
 use pgrx::pg_sys;
 use pgrx::pg_sys::ffi;
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
-use crate::am::is_index_of_ours;
+use crate::am::indexes_of_ours;
 use crate::report::carried::carrying;
 use column::Subject;
 
@@ -84,8 +83,7 @@ unsafe extern "C-unwind" fn column_statistics(
         if !ENABLED.get() || !is_table || attribute <= 0 {
             return false;
         }
-        let Some(number) = number_of(root, entry) else { return false };
-        let rel = *(*root).simple_rel_array.add(number);
+        let Some(rel) = relation_of(root, entry, (*variable).rel) else { return false };
         let leads = |index: &pg_sys::IndexOptInfo| i32::from(attribute) == *index.indexkeys;
         let Some(index) = index_where(rel, leads) else { return false };
         let subject = Subject {
@@ -136,21 +134,26 @@ unsafe extern "C-unwind" fn expression_statistics(
     }
 }
 
-/// The number of a table in the query that is planned.
+/// A table of the query that is planned. That of the variable mostly is it; but of a column that
+/// comes from a subquery, it is one of the query around that.
 ///
 /// # Safety
 /// As [`column_statistics`].
-unsafe fn number_of(
+unsafe fn relation_of(
     root: *mut pg_sys::PlannerInfo,
     entry: *mut pg_sys::RangeTblEntry,
-) -> Option<usize> {
+    of_variable: *mut pg_sys::RelOptInfo,
+) -> Option<*mut pg_sys::RelOptInfo> {
     // SAFETY: by contract; the arrays have as many elements.
     unsafe {
-        let numbers = 1..(*root).simple_rel_array_size as usize;
-        numbers.into_iter().find(|number| {
-            *(*root).simple_rte_array.add(*number) == entry
-                && !(*(*root).simple_rel_array.add(*number)).is_null()
-        })
+        let count = (*root).simple_rel_array_size as usize;
+        let relation = |number: usize| {
+            let is_it = number < count && *(*root).simple_rte_array.add(number) == entry;
+            let rel = if is_it { *(*root).simple_rel_array.add(number) } else { return None };
+            (!rel.is_null()).then_some(rel)
+        };
+        let likely = of_variable.as_ref().and_then(|rel| relation(rel.relid as usize));
+        likely.or_else(|| (1..count).find_map(relation))
     }
 }
 
@@ -164,12 +167,8 @@ unsafe fn index_where(
 ) -> Option<*mut pg_sys::IndexOptInfo> {
     // SAFETY: by contract.
     unsafe {
-        let indexes = PgList::<pg_sys::IndexOptInfo>::from_pg((*rel).indexlist);
-        let ours = indexes.iter_ptr().filter(|&index| {
-            is_index_of_ours(index)
-                && (*index).indpred.is_null()
-                && !(*index).hypothetical
-                && is_wanted(&*index)
+        let ours = indexes_of_ours(rel).filter(|&index| {
+            (*index).indpred.is_null() && !(*index).hypothetical && is_wanted(&*index)
         });
         ours.min_by_key(|&index| (*index).nkeycolumns)
     }

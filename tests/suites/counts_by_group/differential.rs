@@ -18,7 +18,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
 
 use More::{Included, Nothing, Partitions, Predicate, Unique};
 use Spread::{Around, Clustered, Dense, Far, Few, Sparse};
-use SqlType::{Date, Int2, Int4, Int8, Money, Timestamp, Timestamptz, Uuid};
+use SqlType::{Date, Int2, Int4, Int8, Money, Numeric, Timestamp, Timestamptz, Uuid};
 
 /// Those that do not depend on a time zone, or not much.
 fn shapes() -> Vec<Shape> {
@@ -44,6 +44,9 @@ fn shapes() -> Vec<Shape> {
         shape(vec![(Timestamp, "NULLS FIRST", Far)], Partitions),
         shape(vec![d(), (Timestamp, "", Clustered)], Partitions),
         shape(vec![(Money, "", Few), (Int4, "", Dense)], Partitions),
+        shape(vec![d(), (Numeric, "", Far)], Nothing),
+        shape(vec![(Numeric, "DESC", Clustered), (Int4, "", Dense)], Partitions),
+        shape(vec![(Numeric, "NULLS FIRST", Sparse), (Timestamp, "", Dense)], Partitions),
         shape(vec![(Int8, "", Dense)], Unique),
         shape(vec![d(), (Timestamptz, "", Dense)], Unique),
         shape(vec![d(), (Int4, "", Clustered)], Nothing),

@@ -165,6 +165,147 @@ fn tables_that_no_index_of_ours_counts_are_put_together_with_those_that_it_does(
     compare(&mut client, BEGIN, &all, "inherited");
 }
 
+/// Integers at the ends of their types in some tables, others in others; of some tables the core
+/// aggregates the rows, and some have no values, or no rows.
+fn create_of_integers(client: &mut Client) {
+    let partitions = (1..=7).map(|p| {
+        format!(
+            "CREATE TABLE t_{p} PARTITION OF t FOR VALUES IN ({p});{}",
+            match p {
+                6 => String::new(),
+                p => format!(
+                    "CREATE INDEX ON t_{p} USING {} (k, p) INCLUDE (a, b, c, f);",
+                    access_method()
+                ),
+            }
+        )
+    });
+    client
+        .script(&format!(
+            "CREATE TABLE t (p int4, k int4, a int2, b int4, c int8, f float8)
+                 PARTITION BY LIST (p); {}
+             INSERT INTO t SELECT p, g % 40, g * 31 % 65535 - 32768, g * 7919, g * 1e13, g
+                 FROM generate_series(1, 3000) g, (VALUES (1), (6)) v (p);
+             INSERT INTO t SELECT 2, g % 40, 32767, 2147483647, 9223372036854775807, 1e308
+                 FROM generate_series(1, 3000) g;
+             INSERT INTO t SELECT 3, g % 30, -32768, -2147483648, -9223372036854775808, -1
+                 FROM generate_series(1, 3000) g;
+             INSERT INTO t SELECT 4, g % 50, NULL, NULL, NULL, NULL
+                 FROM generate_series(1, 3000) g;
+             INSERT INTO t SELECT 7, g % 50, nullif(g % 3, 1), nullif(g % 5, 1), g % 7 - 3, 'NaN'
+                 FROM generate_series(1, 3000) g;
+             VACUUM ANALYZE t",
+            partitions.collect::<String>()
+        ))
+        .unwrap();
+}
+
+const OF_INTEGERS: &str =
+    "sum(a), avg(a), sum(b), avg(b), sum(c), avg(c), min(c), max(a), count(b), avg(k), sum(k)";
+
+#[test]
+fn sums_and_averages_of_integers_are_exact_over_several_tables() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    create_of_integers(&mut client);
+    let all: Vec<_> = ["", " WHERE p <> 2 AND k < 30", " WHERE p IN (4, 5)", " WHERE p >= 4"]
+        .into_iter()
+        .chain([" WHERE p <= 2", " WHERE p BETWEEN 2 AND 3 AND k > 12", " WHERE p < 6 AND k = 7"])
+        .flat_map(|of| {
+            let by = |key: &str, having: &str| {
+                format!("SELECT {key}, {OF_INTEGERS} FROM t{of} GROUP BY {key}{having}")
+            };
+            [
+                format!("SELECT {OF_INTEGERS} FROM t{of}"),
+                by("k", ""),
+                by("k / 7", " HAVING avg(c) > 0 OR sum(c) IS NULL OR avg(a) < 1.5"),
+                by("k, p", ""),
+            ]
+        })
+        .map(|text| {
+            let mut asked = single("integers", &text);
+            // Conditions of no index: on 15 a list is none either, behind a column that is free.
+            asked.statement.applies = !text.contains("<>") && !text.contains("IN (");
+            asked
+        })
+        .collect();
+    let sorted = format!("{BEGIN}; SET LOCAL enable_hashagg = off");
+    for round in ["vacuumed", "updated", "deleted"] {
+        compare(&mut client, BEGIN, &all, round).assert_used(round);
+        compare(&mut client, &sorted, &all, round);
+        client
+            .script(match round {
+                "vacuumed" => "UPDATE t SET c = c - sign(c)::int8 * (k % 5) WHERE k % 9 = 4",
+                _ => "DELETE FROM t WHERE k % 3 <> 1",
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn sums_and_averages_of_numeric_keep_their_scale_over_one_table_and_over_several() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    for scale in [0, 1, 2, 3, 4, 5, 8, 15, 17, 18] {
+        let tables = (1..=3).map(|p| {
+            let keys = ["n", "k, n DESC", "k, n, p"][p % 3];
+            format!(
+                "CREATE TABLE t_{p} PARTITION OF t FOR VALUES IN ({p});
+                 CREATE INDEX ON t_{p} USING {0} ({keys}); CREATE INDEX ON t_{p} USING {0} (k, n);",
+                access_method()
+            )
+        });
+        // Of all sizes, with many at the ends of the type; NaNs in one table, NULLs alone in one.
+        client
+            .script(&format!(
+                "DROP TABLE IF EXISTS t;
+                 CREATE TABLE t (p int4, k int4, n numeric(18, {scale})) PARTITION BY LIST (p); {}
+                 INSERT INTO t SELECT 1 + g % 2, g % 30, (g % 3 - 1) * 1e-{scale} * CASE g % 5
+                     WHEN 0 THEN 999999999999999999
+                     ELSE mod(trunc((g * 7919)::numeric ^ (g % 4)), 1e18) END
+                     FROM generate_series(1, 2000) g;
+                 INSERT INTO t SELECT 1, 7, 'NaN' FROM generate_series(1, 2);
+                 INSERT INTO t SELECT 3, g % 30, NULL FROM generate_series(1, 500) g;
+                 VACUUM ANALYZE t",
+                tables.collect::<String>()
+            ))
+            .unwrap();
+        let asked = "sum(n), avg(n), min(n), max(n), count(n), count(*)";
+        let of = |table: &str| {
+            [
+                format!("SELECT {asked} FROM {table}"),
+                format!("SELECT k, {asked} FROM {table} GROUP BY k"),
+                format!("SELECT k, {asked} FROM {table} WHERE k > 7 GROUP BY k HAVING avg(n) > 0"),
+                format!("SELECT {asked} FROM {table} WHERE k = 7"),
+            ]
+        };
+        let all: Vec<_> = ["t", "t_1", "t_2", "t_3"].into_iter().flat_map(of).collect();
+        let all: Vec<_> = all.iter().map(|text| single("numeric", text)).collect();
+        let context = format!("scale {scale}");
+        compare(&mut client, BEGIN, &all, &context).assert_used(&context);
+    }
+}
+
+/// A sum of the tables' sums is another one.
+#[test]
+fn sums_and_averages_of_floats_over_several_tables_are_left_to_the_core() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    create_of_integers(&mut client);
+    client.script("BEGIN").unwrap();
+    switch(&mut client, true).unwrap();
+    let by_node = |client: &mut Client, query: &str| {
+        !is_learned() || plan_of(client, query).contains("LearnedCount")
+    };
+    for asked in ["sum(f)", "avg(f)", "count(*), sum(f)"] {
+        let of = |table: &str| format!("SELECT k, {asked} FROM {table} GROUP BY k");
+        assert!(by_node(&mut client, &of("t_1")), "{asked} of one table");
+        assert!(!is_learned() || !by_node(&mut client, &of("t")), "{asked} of several");
+    }
+    assert!(by_node(&mut client, "SELECT k, min(f), max(f), count(f) FROM t GROUP BY k"));
+    client.script("ROLLBACK").unwrap();
+}
+
 /// The state of such an aggregate is not its value.
 #[test]
 fn aggregates_with_a_final_function_are_left_to_the_core_where_tables_are_put_together() {

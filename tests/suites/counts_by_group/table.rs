@@ -113,7 +113,11 @@ impl Table {
         let may_fail = shape.keys.iter().any(is_far);
         let columns: Vec<_> = columns.collect();
         let mut included: Vec<_> = MEASURES.iter().map(|(name, _)| *name).collect();
-        let count = if shape.more == More::Included { 3 } else { 0 };
+        let count = match shape.more {
+            More::Included => 3,
+            More::Partitions if rng.random_bool(0.7) => 3,
+            _ => 0,
+        };
         while included.len() > count {
             included.remove(rng.random_range(0..included.len()));
         }
@@ -158,7 +162,7 @@ impl Table {
         let is_hashed = self.columns.iter().all(|column| column.sql_type != SqlType::Money);
         let indexes = match self.more {
             More::Partitions if is_hashed && rng.random_bool(0.5) => {
-                self.unlike_indexes(keys, &options, rng)
+                self.unlike_indexes(keys, &format!("{included}{options}"), rng)
             }
             _ => format!(
                 "CREATE {unique}INDEX ON t USING {method} ({all}){included}{options}{predicate};"
@@ -339,6 +343,10 @@ impl Column {
 
     pub(super) fn is_integer(&self) -> bool {
         matches!(self.sql_type, SqlType::Int2 | SqlType::Int4 | SqlType::Int8)
+    }
+
+    pub(super) fn has_sums(&self) -> bool {
+        self.is_integer() || self.sql_type == SqlType::Numeric
     }
 
     pub(super) fn is_descending(&self) -> bool {

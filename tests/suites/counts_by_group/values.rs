@@ -44,7 +44,8 @@ pub(super) fn pool(sql_type: SqlType, spread: &Spread, rng: &mut StdRng) -> Vec<
         i64::MIN | i64::MAX => number,
         _ => number.clamp(least, greatest),
     };
-    numbers.into_iter().map(|number| Key::Int(clamp(number))).collect()
+    let not_a_number = (sql_type == SqlType::Numeric).then_some(i64::MAX);
+    numbers.into_iter().chain(not_a_number).map(|number| Key::Int(clamp(number))).collect()
 }
 
 fn times(spread: &Spread, rng: &mut StdRng) -> Vec<i64> {
