@@ -21,6 +21,7 @@ mod footprint;
 mod interrupts;
 mod maintenance;
 mod memory;
+mod monitoring;
 mod neighbours;
 mod out_of_memory;
 mod pages;
