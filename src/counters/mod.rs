@@ -1,8 +1,8 @@
 //! What all sessions together do with an index, for those who watch it: `WITH (monitoring = on)`.
 //!
-//! A scan counts for itself, and adds to the counters of the server once, when it is dropped: at its
-//! end, or where its transaction is aborted. Counting raises no error. Where there is no place for
-//! an index, it is not counted.
+//! A scan counts for itself, and adds to the counters of the server once, when it is dropped: at
+//! its end, or where its transaction is aborted. Counting raises no error. Where there is no place
+//! for an index, it is not counted.
 //!
 //! - `table`: the counters in shared memory
 

@@ -1,4 +1,4 @@
-//! What EXPLAIN (ANALYZE, VERBOSE) says of index scans that read our indexes, from PostgreSQL 18 on.
+//! What EXPLAIN (ANALYZE, VERBOSE) says of scans of our indexes, from PostgreSQL 18 on.
 //!
 //! Of a scan in parallel workers it says what the leader's own part of it has done.
 

@@ -1,4 +1,5 @@
-//! `WITH (monitoring = on)`: counters that all sessions share; and what EXPLAIN says of index scans.
+//! `WITH (monitoring = on)`: counters that all sessions share. And what EXPLAIN says of index
+//! scans.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

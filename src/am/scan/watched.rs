@@ -1,5 +1,6 @@
 //! What a scan has done, for those who watch: the counters of all sessions, and EXPLAIN.
 
+use learned_index::key::Word;
 use learned_index::tree::scan::Work;
 use pgrx::prelude::*;
 
