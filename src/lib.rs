@@ -11,6 +11,8 @@ mod report;
 
 mod relation;
 
+mod counters;
+
 mod column;
 
 mod storage;

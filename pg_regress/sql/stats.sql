@@ -74,6 +74,21 @@ SELECT learned_index_stats('t_k');
 SET ROLE regress_stats_monitor;
 SELECT entries FROM learned_index_stats('unlogged_k');
 SELECT count(*) FROM learned_indexes;
+-- Counters, which no index has here: to the same, and set to 0 by owners who may call the function.
+SELECT count(*) FROM learned_index_counters('unlogged_k');
+SELECT count(*), count(scans) FROM learned_index_activity;
+SELECT learned_reset_counters('unlogged_k');
+SET ROLE regress_stats_owner;
+SELECT indexrelname, scans FROM learned_index_activity;
+SELECT learned_index_counters('t_k');
+SELECT count(*) FROM learned_index_counters('t_k', true);
+SELECT learned_reset_counters('unlogged_k');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION learned_reset_counters TO regress_stats_owner;
+SET ROLE regress_stats_owner;
+SELECT learned_reset_counters('unlogged_k');
+SELECT learned_reset_counters('t_k');
+SELECT learned_index_counters('t');
 -- Nothing in the search path changes what the view does.
 RESET ROLE;
 CREATE SCHEMA regress_stats_path;
@@ -90,7 +105,9 @@ SELECT count(*) FROM learned_indexes;
 COMMIT;
 
 \d learned_indexes
+\d learned_index_activity
 SELECT obj_description('learned_index_stats(regclass,bool)'::regprocedure), obj_description('learned_indexes'::regclass);
 DROP TABLE t, empty, temporary, unlogged, parted;
 DROP SCHEMA regress_stats_path CASCADE;
+REVOKE EXECUTE ON FUNCTION learned_reset_counters FROM regress_stats_owner;
 DROP ROLE regress_stats_owner, regress_stats_other, regress_stats_monitor;

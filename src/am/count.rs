@@ -26,6 +26,7 @@ use super::serializable::lock_table_if_serializable;
 use crate::column::KeyColumns;
 use crate::column::code::{IndexCode, with_code};
 use crate::column::key_type::KeyType;
+use crate::counters::{Place, place_of};
 use crate::relation::{OpenIndex, OpenTable};
 use crate::storage::buffers::IndexStore;
 use crate::storage::session;
@@ -86,7 +87,8 @@ pub(crate) unsafe fn counter_of(
             let heap = CountedHeap::new(table, snapshot);
             let (directory, count) = (None, Count::looking_up(rows_at_once()));
             let selected = Selected::<C>::default();
-            Box::new(IndexCounter { store, columns, directory, heap, count, selected })
+            let place = place_of(index);
+            Box::new(IndexCounter { store, columns, directory, heap, count, selected, place })
         })
     }
 }
@@ -100,6 +102,7 @@ struct IndexCounter<C: QualCode> {
     count: Count<C>,
     /// What is counted: memory kept from count to count.
     selected: Selected<C>,
+    place: Option<Place>,
 }
 
 impl<C: QualCode> IndexCounter<C> {
@@ -127,7 +130,7 @@ impl<C: QualCode> Counter for IndexCounter<C> {
         let index = self.store.index();
         // SAFETY: by contract.
         unsafe {
-            count_use(index.raw());
+            count_once(index, self.place);
             self.selected.set(index, keys, &self.columns);
         }
         let counted = self.count_intervals();
@@ -144,7 +147,7 @@ impl<C: QualCode> Counter for IndexCounter<C> {
         let index = store.index();
         // SAFETY: by contract.
         let selected = unsafe {
-            count_use(index.raw());
+            count_once(index, self.place);
             Selected::by(index, keys, columns)
         };
         let mut aggregates = Aggregates::new(columns, aggregates, selected, store);
@@ -170,6 +173,18 @@ impl<C: QualCode> Counter for IndexCounter<C> {
     fn end(self: Box<Self>) {
         self.heap.finish();
         self.store.release();
+    }
+}
+
+/// Counts a count, for `pg_stat_all_indexes` and where it is counted for all sessions.
+///
+/// # Safety
+/// The index is open.
+pub(super) unsafe fn count_once(index: OpenIndex, place: Option<Place>) {
+    // SAFETY: by contract.
+    unsafe { count_use(index.raw()) };
+    if let Some(place) = place {
+        place.add_count();
     }
 }
 

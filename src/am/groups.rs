@@ -21,8 +21,7 @@ use pgrx::prelude::*;
 
 use super::aggregate::{Aggregate, Aggregates};
 use super::buckets::{Buckets, SAFE};
-use super::count::{CountedHeap, rows_at_once};
-use super::scan::count_use;
+use super::count::{CountedHeap, count_once, rows_at_once};
 use super::scan::quals::{Filter, QualCode};
 use super::selected::Selected;
 use super::serializable::lock_table_if_serializable;
@@ -30,6 +29,7 @@ use crate::column::code::{IndexCode, with_code};
 use crate::column::columns::Columns;
 use crate::column::key_type::KeyType;
 use crate::column::{Column, KeyColumns};
+use crate::counters::place_of;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::storage::buffers::{IndexStore, Pin};
 use crate::storage::session;
@@ -94,7 +94,7 @@ pub(crate) unsafe fn groups_of(
     // SAFETY: by contract.
     unsafe {
         lock_table_if_serializable(index, table, snapshot);
-        count_use(index.raw());
+        count_once(index, place_of(index));
         with_code!(index, C => Box::new(Grouper::<C>::new(index, table, snapshot, grouping)))
     }
 }

@@ -1,5 +1,7 @@
 //! Merging one range.
 
+use std::time::Instant;
+
 use learned_index::corruption::Result;
 use learned_index::entry::Block;
 use learned_index::tree::directory::read_meta;
@@ -7,6 +9,7 @@ use learned_index::tree::merge::{Limits, Step, merge_step};
 
 use super::need::is_due;
 use crate::column::code::IndexCode;
+use crate::counters::place_of;
 use crate::storage::buffers::IndexStore;
 
 /// How much must be in the delta tree for it to be merged.
@@ -28,6 +31,11 @@ pub(crate) fn merge_range<C: IndexCode>(
     if demand == Demand::Threshold && !is_due(store, false)? {
         return Ok(Step::Idle);
     }
-    let options = store.index().options();
-    merge_step(store, options.build(), Limits::for_leaves(state.leaves), 1, spare)
+    let (options, limits) = (store.index().options(), Limits::for_leaves(state.leaves));
+    let (place, begun) = (place_of(store.index()), Instant::now());
+    let step = merge_step(store, options.build(), limits, 1, spare)?;
+    if let (Some(place), Step::Published { merged, .. }) = (place, step) {
+        place.add_merge(merged, begun.elapsed().as_micros() as u64);
+    }
+    Ok(step)
 }

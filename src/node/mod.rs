@@ -8,7 +8,7 @@
 //! - [`derived`]: conditions that follow from those of a query, for scans of our indexes
 //! - [`distinct`]: the first row of each group
 //! - `condition`: what a query asks of the columns of an index, from the plan to the keys of a scan
-//! - `explain`: what EXPLAIN says of nodes
+//! - `explain`: what EXPLAIN says of nodes; `scans`: what it says of index scans
 //!
 //! The planner loads this library when it opens the first index of ours, which is early enough for
 //! all hooks that are used here: nothing has to be preloaded. Without such an index on the table of
@@ -21,6 +21,8 @@ mod derived;
 mod distinct;
 mod explain;
 mod hooks;
+#[cfg(feature = "pg18")]
+mod scans;
 mod statistics;
 
 pub(crate) use derived::longest;
@@ -35,6 +37,8 @@ pub(crate) fn register() {
     as_btree::families::register();
     distinct::register();
     hooks::register();
+    #[cfg(feature = "pg18")]
+    scans::register();
     statistics::register();
 }
 

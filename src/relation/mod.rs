@@ -17,7 +17,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::report::{raise, refuse};
-use options::{Options, amoptions};
+use options::{Options, amoptions, is_monitored_at};
 
 /// `InvalidSubTransactionId` of c.h.
 const NO_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
@@ -350,6 +350,13 @@ impl OpenIndex {
     pub(crate) fn options(&self) -> Options {
         // SAFETY: they are null, or were made by `amoptions` of this index's access method.
         unsafe { Options::stored_at(self.data().rd_options) }
+    }
+
+    /// Whether it is counted what sessions do with it.
+    #[inline]
+    pub(crate) fn is_monitored(&self) -> bool {
+        // SAFETY: as in `options`.
+        unsafe { is_monitored_at(self.data().rd_options) }
     }
 
     /// Raises the error of a page that cannot be what this version of the extension wrote. It

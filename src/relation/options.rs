@@ -10,6 +10,8 @@ use learned_index::tree::build::BuildOptions;
 
 use pgrx::prelude::*;
 
+use crate::report::refuse;
+
 /// The smallest fill factor in percent. As btree's.
 const MIN_FILLFACTOR: c_int = 10;
 /// The default: leaves are rewritten and never updated in place, so free space is lost space.
@@ -28,6 +30,9 @@ const MOST_WAITING_PART: u64 = 5;
 /// And no more rows than sessions remember the pages of.
 const MOST_WAITING: u64 = 2_500_000;
 
+/// Whether sessions can share counters: PostgreSQL has to give them memory without preloading.
+const CAN_MONITOR: bool = cfg!(any(feature = "pg17", feature = "pg18"));
+
 /// The parameters of one index, in the format of `rd_options`: a varlena built by the core.
 #[repr(C)]
 struct StoredOptions {
@@ -36,6 +41,7 @@ struct StoredOptions {
     fillfactor: c_int,
     auto_retrain: bool,
     retrain_threshold: c_int,
+    monitoring: bool,
 }
 
 /// The parameters of one index.
@@ -50,6 +56,8 @@ pub(crate) struct Options {
     /// The share of rows in the delta tree at which they are merged, in percent: 1 to 100. None:
     /// when it pays.
     pub(crate) retrain_threshold: Option<u8>,
+    /// Whether it is counted what sessions do with the index.
+    pub(crate) monitoring: bool,
 }
 
 impl Options {
@@ -66,6 +74,7 @@ impl Options {
                 fillfactor: DEFAULT_FILLFACTOR as u8,
                 auto_retrain: true,
                 retrain_threshold: None,
+                monitoring: false,
             };
         };
         let model = MODELS
@@ -77,7 +86,8 @@ impl Options {
         let fillfactor = stored.fillfactor.clamp(MIN_FILLFACTOR, 100) as u8;
         let threshold = stored.retrain_threshold;
         let retrain_threshold = (threshold != MEASURED).then(|| threshold.clamp(1, 100) as u8);
-        Options { model, fillfactor, auto_retrain: stored.auto_retrain, retrain_threshold }
+        let StoredOptions { auto_retrain, monitoring, .. } = *stored;
+        Options { model, fillfactor, auto_retrain, retrain_threshold, monitoring }
     }
 
     /// What building and merging need of them.
@@ -114,6 +124,25 @@ impl Options {
         };
         Ok(enough.max(LEAST_MERGED))
     }
+}
+
+/// [`Options::monitoring`] alone, which each scan asks for.
+///
+/// # Safety
+/// As [`Options::stored_at`].
+#[inline]
+pub(super) unsafe fn is_monitored_at(stored: *const pg_sys::bytea) -> bool {
+    // SAFETY: by contract.
+    unsafe { stored.cast::<StoredOptions>().as_ref() }.is_some_and(|stored| stored.monitoring)
+}
+
+/// The same of the parameters as pg_class has them.
+///
+/// # Safety
+/// Within a transaction; an array of text.
+pub(crate) unsafe fn is_monitored_by(reloptions: pg_sys::Datum) -> bool {
+    // SAFETY: by contract.
+    unsafe { is_monitored_at(parsed(reloptions, false)) }
 }
 
 /// The most rows that wait by default, whatever merging them costs.
@@ -198,6 +227,13 @@ pub(crate) fn register() {
                 100,
                 lock,
             );
+            pg_sys::add_bool_reloption(
+                kind,
+                c"monitoring".as_ptr(),
+                c"Counts what all sessions do with the index".as_ptr(),
+                false,
+                lock,
+            );
             kind
         }
     });
@@ -207,15 +243,31 @@ pub(crate) fn register() {
 ///
 /// # Safety
 /// Called by the core, with an array of text or 0.
-#[cfg_attr(
-    not(feature = "pg18"),
-    expect(clippy::needless_update, reason = "18 has one more field")
-)]
 #[pg_guard]
 pub(crate) unsafe extern "C-unwind" fn amoptions(
     reloptions: pg_sys::Datum,
     validate: bool,
 ) -> *mut pg_sys::bytea {
+    // SAFETY: by contract.
+    let stored = unsafe { parsed(reloptions, validate) };
+    // SAFETY: they were made just now.
+    if validate && !CAN_MONITOR && unsafe { is_monitored_at(stored) } {
+        refuse(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            "access method \"learned\" does not support monitoring before PostgreSQL 17".to_owned(),
+            "Leave monitoring out; learned_index_stats() works on all versions.",
+        );
+    }
+    stored
+}
+
+/// # Safety
+/// As [`amoptions`], or an array of text from pg_class.
+#[cfg_attr(
+    not(feature = "pg18"),
+    expect(clippy::needless_update, reason = "18 has one more field")
+)]
+unsafe fn parsed(reloptions: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
     use pg_sys::relopt_type::*;
     register();
     let Some(&kind) = KIND.get() else {
@@ -236,6 +288,7 @@ pub(crate) unsafe extern "C-unwind" fn amoptions(
             RELOPT_TYPE_INT,
             offset_of!(StoredOptions, retrain_threshold),
         ),
+        element(c"monitoring", RELOPT_TYPE_BOOL, offset_of!(StoredOptions, monitoring)),
     ];
     // SAFETY: the elements describe StoredOptions, whose size is given.
     unsafe {

@@ -37,6 +37,7 @@ mod tests {
             fillfactor: 71,
             auto_retrain: false,
             retrain_threshold: Some(13),
+            monitoring: false,
         };
         assert_eq!(index.options(), expected);
     }
@@ -53,6 +54,7 @@ mod tests {
             fillfactor: 100,
             auto_retrain: true,
             retrain_threshold: None,
+            monitoring: false,
         };
         assert_eq!((none.options(), some.options()), (expected, expected));
     }

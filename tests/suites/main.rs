@@ -26,6 +26,7 @@ mod neighbours;
 mod out_of_memory;
 mod pages;
 mod parallel;
+mod prometheus;
 mod refusals;
 mod removal;
 mod security;

@@ -2,7 +2,7 @@
 
 use postgres::Client;
 use postgres::error::{DbError, SqlState};
-use server_tests::{Cluster, Script, assert_plan};
+use server_tests::{Cluster, Script, assert_plan, major_version};
 
 fn error_of(client: &mut Client, statement: &str) -> DbError {
     let error = client.batch_execute(statement).expect_err(statement);
@@ -166,6 +166,43 @@ fn a_new_unique_index_warns_of_what_the_core_will_refuse_before_version_18() {
             "{error:?}"
         );
     }
+}
+
+#[test]
+fn indexes_are_monitored_from_version_17_on_only() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .script(
+            "CREATE TABLE t (k int4); INSERT INTO t SELECT generate_series(1, 1000);
+             CREATE INDEX t_off ON t USING learned (k) WITH (monitoring = off)",
+        )
+        .unwrap();
+    let statements = [
+        "CREATE INDEX t_on ON t USING learned (k) WITH (monitoring = on)",
+        "ALTER INDEX t_off SET (monitoring)",
+    ];
+    for statement in statements {
+        if major_version(&mut client) >= 17 {
+            client.script(statement).unwrap();
+            continue;
+        }
+        let message = "access method \"learned\" does not support monitoring before PostgreSQL 17";
+        let unsupported = &SqlState::FEATURE_NOT_SUPPORTED;
+        let error = assert_error(&mut client, statement, unsupported, message);
+        assert!(error.hint().is_some(), "{error:?}");
+    }
+    // On all versions there are functions and a view, for what is counted.
+    let counted = "SELECT count(scans) FROM learned_index_activity";
+    let expected = if major_version(&mut client) >= 17 { 2 } else { 0 };
+    assert_eq!(client.query_one(counted, &[]).unwrap().get::<_, i64>(0), expected);
+    client.script("DROP INDEX IF EXISTS t_on; ALTER INDEX t_off RESET (monitoring)").unwrap();
+    let none = "SELECT count(*) FROM learned_index_counters('t_off')";
+    assert_eq!(client.query_one(none, &[]).unwrap().get::<_, i64>(0), 0);
+    let reset = "SELECT learned_reset_counters('t_off')";
+    let state = &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE;
+    let error = assert_error(&mut client, reset, state, "index \"t_off\" is not monitored");
+    assert!(error.hint().is_some(), "{error:?}");
 }
 
 #[test]

@@ -266,7 +266,9 @@ fn the_page_on_monitoring_explains_every_figure() {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/monitoring.md"));
     let page = page.unwrap();
     let columns = "SELECT attname::text FROM pg_attribute
-                   WHERE attrelid = 'learned_indexes'::regclass AND attnum > 0";
+                   WHERE attrelid IN ('learned_indexes'::regclass,
+                           'learned_index_activity'::regclass)
+                       AND attnum > 0";
     for row in client.query(columns, &[]).unwrap() {
         let column: String = row.get(0);
         assert!(page.contains(&format!("`{column}`")), "{column} is not explained");

@@ -6,6 +6,7 @@
 //! - [`heap_ahead`]: asking for heap pages before they are needed
 //! - [`killed`]: marking the dead rows that scans have found
 //! - [`visible`]: on a standby, checks index-only results against the visibility map and the table
+//! - `watched`: what a scan has done, for those who watch
 
 mod heap_ahead;
 mod killed;
@@ -16,6 +17,7 @@ pub(super) mod quals;
 mod quals_tests;
 mod rows;
 pub(super) mod visible;
+pub(crate) mod watched;
 
 use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
@@ -34,6 +36,7 @@ use crate::column::KeyColumns;
 use crate::column::code::{IndexCode, with_code};
 use crate::column::tid::item_pointer;
 use crate::column::tuple::ReturnedTuple;
+use crate::counters::{Place, place_of};
 use crate::relation::OpenIndex;
 use crate::storage::buffers::{IndexStore, Pin};
 use crate::storage::session;
@@ -62,6 +65,10 @@ struct OpenScan<C: QualCode> {
     map: MapPage,
     /// Whether this run of the scan has been counted.
     counted: bool,
+    /// Searches.
+    searches: u64,
+    /// Where they are counted for all sessions.
+    place: Option<Place>,
     columns: C::Columns,
     /// What else entries must be like.
     filter: C::Filter,
@@ -123,6 +130,8 @@ unsafe fn new_scan<C: QualCode>(context: pg_sys::MemoryContext, index: OpenIndex
         guard: Guard::Nothing,
         map: MapPage::default(),
         counted: false,
+        searches: 0,
+        place: place_of(index),
         columns: C::Columns::of_index(index),
         filter: C::Filter::default(),
         recheck: false,
@@ -370,6 +379,7 @@ impl<C: QualCode> OpenScan<C> {
         unsafe {
             if !self.counted {
                 self.counted = true;
+                self.searches += 1;
                 count_search(scan);
             }
             let directory = session::directory_once(&mut self.directory, &self.store)?;

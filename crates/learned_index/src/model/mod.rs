@@ -34,7 +34,7 @@ pub use linear::Linear;
 pub use pgm::Pgm;
 pub use radix_spline::RadixSpline;
 pub use rmi::Rmi;
-pub use search::search;
+pub use search::{search, search_from};
 
 /// The most bytes that training takes for each fence, all kinds of models tried.
 const TRAINING_BYTES: usize = 128;

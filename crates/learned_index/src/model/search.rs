@@ -15,18 +15,28 @@ use super::Prediction;
 pub fn search(
     prediction: Prediction,
     len: usize,
-    mut at_or_before: impl FnMut(usize) -> bool,
+    at_or_before: impl FnMut(usize) -> bool,
 ) -> usize {
+    search_from(prediction, len, at_or_before).0
+}
+
+/// [`search`], and whether the answer is outside the window.
+#[inline]
+pub fn search_from(
+    prediction: Prediction,
+    len: usize,
+    mut at_or_before: impl FnMut(usize) -> bool,
+) -> (usize, bool) {
     let low = prediction.low.min(len);
     let high = prediction.high.clamp(low, len);
     let found = partition(low, high, &mut at_or_before);
     if found == low && low > 0 && !at_or_before(low - 1) {
-        return gallop_down(low - 1, high - low, &mut at_or_before);
+        return (gallop_down(low - 1, high - low, &mut at_or_before), true);
     }
     if found == high && high < len && at_or_before(high) {
-        return gallop_up(high + 1, high - low, len, &mut at_or_before);
+        return (gallop_up(high + 1, high - low, len, &mut at_or_before), true);
     }
-    found
+    (found, false)
 }
 
 /// The partition point clamped into `low..=high`. The number of rounds depends on the width alone

@@ -12,7 +12,7 @@ use super::attempt::settled;
 use super::budget::Budget;
 use super::build::{BuildOptions, Builder, write_level, write_model};
 use super::delta::insert;
-use super::directory::{Directory, LeafRef};
+use super::directory::{Directory, LeafRef, Routed};
 use super::merge::{Limits, Step, merge_step};
 use super::scan::{Direction, Guard, Scan};
 use super::vacuum::bulk_delete;
@@ -396,16 +396,16 @@ fn told<S: Store<Code = u64>>(
     directory: &mut Directory,
     random: &mut StdRng,
 ) -> Vec<(LeafRef, Fence)> {
-    let mut told = Vec::new();
+    let (mut told, routed) = (Vec::new(), Routed::ByDirectory);
     for ordinal in 0..directory.leaves() {
         let leaf = settled(directory.leaf(store, ordinal)).unwrap().unwrap();
         let low = settled(directory.low(store, ordinal)).unwrap().unwrap();
-        told.push((LeafRef { hint: 0, verified: false, ..leaf }, low));
+        told.push((LeafRef { hint: 0, verified: false, routed, ..leaf }, low));
     }
     for _ in 0..200 {
         let position = Fence { class: 1, code: random.random_range(0..1 << 61), tid: HeapTid::MIN };
         let leaf = settled(directory.route(store, position)).unwrap().unwrap().unwrap();
-        told.push((LeafRef { hint: 0, verified: false, ..leaf }, position));
+        told.push((LeafRef { hint: 0, verified: false, routed, ..leaf }, position));
     }
     told
 }

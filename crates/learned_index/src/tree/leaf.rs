@@ -12,6 +12,17 @@ use crate::page::leaf::{Head, Leaf};
 use crate::page::{self, PageBytes};
 use crate::store::{Hint, Store};
 
+/// How a position was led to its leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routed {
+    /// Without the model, by pages of the directory.
+    ByDirectory,
+    /// By the model: the leaf is in the window that it promised.
+    ByModel,
+    /// By a search that began at this window, and had to leave it.
+    BySearch,
+}
+
 /// A leaf as the directory knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeafRef {
@@ -25,12 +36,15 @@ pub struct LeafRef {
     pub hint: Hint,
     /// Whether this session has checked the leaf's seal.
     pub verified: bool,
+    /// How a position was led to it.
+    pub routed: Routed,
 }
 
 impl LeafRef {
     /// One that this session has not read yet.
     pub(super) fn unknown<C>(ordinal: usize, child: &Child<C>) -> LeafRef {
-        LeafRef { ordinal, block: child.block, birth: child.birth, hint: 0, verified: false }
+        let Child { block, birth, .. } = *child;
+        LeafRef { ordinal, block, birth, hint: 0, verified: false, routed: Routed::ByDirectory }
     }
 }
 

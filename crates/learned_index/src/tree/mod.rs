@@ -70,3 +70,5 @@ mod stats_tests;
 mod tests;
 #[cfg(test)]
 mod update_tests;
+#[cfg(test)]
+mod work_tests;

@@ -10,7 +10,7 @@ use super::attempt::Attempt;
 use super::budget::Budget;
 use super::build::BuildOptions;
 use super::directory::{UpperLevels, read_meta, read_model_pages};
-use super::leaf::LeafRef;
+use super::leaf::{LeafRef, Routed};
 use super::mark::{Marked, Verdict, mark};
 use super::rewrite::{Excluded, Rewrite, undisturbed};
 use super::routes::{OpenNode, Routes, pages_of};
@@ -83,7 +83,9 @@ pub fn bulk_delete<S: Update>(
             }
             continue;
         };
-        let at = LeafRef { ordinal: ordinal as usize, block, birth, hint: 0, verified: false };
+        let routed = Routed::ByDirectory;
+        let at =
+            LeafRef { ordinal: ordinal as usize, block, birth, hint: 0, verified: false, routed };
         let fill = vacuum_leaf(&excluded, at, &mut is_dead, &mut memory, &mut stats)?;
         used.others.add_all(fill.map);
         fills.push((ordinal, fill));

@@ -142,7 +142,7 @@ impl<C: Code> Directory<C> {
             for &low in lows.iter().rev() {
                 // Not counted as lookups, which would load the whole directory.
                 let first = match self.predicted(low) {
-                    Some(first) => first,
+                    Some((first, _)) => first,
                     None => self.route_by_pages(store, low)?.map_or(0, |leaf| leaf.ordinal),
                 };
                 found += above.saturating_sub(first).min(step * usual_entries::<C>()) as u64;

@@ -19,7 +19,7 @@ use crate::partition::partition_point;
 use crate::store::Store;
 use crate::tree::attempt::Attempt;
 use crate::tree::budget::{Budget, Share};
-use crate::tree::leaf::LeafRef;
+use crate::tree::leaf::{LeafRef, Routed};
 
 /// Lookups in a session for each directory page before all of them and the model are read.
 const LOOKUPS_PER_PAGE: u32 = 4;
@@ -116,8 +116,8 @@ impl<C: Code> Directory<C> {
         if self.leaves() == 0 {
             return Ok(None);
         }
-        if let Some(leaf) = self.predicted(position) {
-            return Ok(Some(self.fences.tiles.known(leaf)));
+        if let Some((leaf, routed)) = self.predicted(position) {
+            return Ok(Some(LeafRef { routed, ..self.fences.tiles.known(leaf) }));
         }
         let leaf = self.route_by_pages(store, position)?;
         self.count_lookup(store)?;
@@ -134,26 +134,30 @@ impl<C: Code> Directory<C> {
         if leaf.ordinal == 0 || self.low(store, leaf.ordinal)? < position {
             return Ok(Some(leaf));
         }
-        self.leaf(store, leaf.ordinal - 1).map(Some)
+        let before = self.leaf(store, leaf.ordinal - 1)?;
+        Ok(Some(LeafRef { routed: leaf.routed, ..before }))
     }
 
-    /// The ordinal of the leaf that a position belongs to, where the model is known and says
-    /// something of it: among the leaves of values. Exact whatever the model says: it checks the
-    /// fences, and the first of these leaves begins before every value.
+    /// The ordinal of the leaf that a position belongs to, and how the model led to it, where the
+    /// model is known and says something of it: among the leaves of values. Exact whatever the
+    /// model says: it checks the fences, and the first of these leaves begins before every value.
     #[inline]
-    pub(super) fn predicted(&self, position: Fence<C>) -> Option<usize> {
+    pub(super) fn predicted(&self, position: Fence<C>) -> Option<(usize, Routed)> {
         let Fences { tiles, model, .. } = &self.fences;
         let model = model.as_ref().filter(|_| position.class == NullClass::Value as u8)?;
         let values = self.identity.value_leaves(&self.state);
         let codes = &tiles.codes[values.clone()];
         let rest = &tiles.rest[values.clone()];
-        let at_or_before =
-            model::search(model.predict(position.code.word()), codes.len(), |index| {
-                codes[index] < position.code
-                    || (codes[index] == position.code && rest[index].tid <= position.tid)
-                    || index == 0
-            });
-        Some((values.start + at_or_before).saturating_sub(1))
+        let prediction = model.predict(position.code.word());
+        let (at_or_before, outside) = model::search_from(prediction, codes.len(), |index| {
+            codes[index] < position.code
+                || (codes[index] == position.code && rest[index].tid <= position.tid)
+                || index == 0
+        });
+        // A model that says "none" means the first leaf too.
+        let is_outside = outside && (at_or_before > 1 || prediction.low > 1);
+        let routed = if is_outside { Routed::BySearch } else { Routed::ByModel };
+        Some(((values.start + at_or_before).saturating_sub(1), routed))
     }
 
     /// Routing without the model, by a search among the directory's pages. `None` if there are no

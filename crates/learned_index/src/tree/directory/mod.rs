@@ -31,7 +31,7 @@ use crate::store::{Hint, Store};
 use deltas::Deltas;
 use fences::Fences;
 
-pub use super::leaf::LeafRef;
+pub use super::leaf::{LeafRef, Routed};
 pub use deltas::Which;
 pub(super) use read::{UpperLevels, read_children, read_model_pages};
 pub use read::{read_meta, read_model};

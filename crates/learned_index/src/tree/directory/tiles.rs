@@ -17,7 +17,7 @@ use crate::page::outline::Outline;
 use crate::store::{Hint, Store};
 use crate::tree::attempt::Attempt;
 use crate::tree::budget::{Budget, Share};
-use crate::tree::leaf::LeafRef;
+use crate::tree::leaf::{LeafRef, Routed};
 
 /// Bytes that one leaf takes.
 const fn bytes_per_leaf<C>() -> usize {
@@ -276,7 +276,7 @@ impl<C: Code> Tiles<C> {
     #[inline]
     pub(super) fn known(&self, ordinal: usize) -> LeafRef {
         let Rest { block, birth, hint, verified, .. } = self.rest[ordinal];
-        LeafRef { ordinal, block, birth, hint, verified }
+        LeafRef { ordinal, block, birth, hint, verified, routed: Routed::ByDirectory }
     }
 
     #[inline]

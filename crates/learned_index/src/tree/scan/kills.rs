@@ -105,6 +105,7 @@ impl<C: Code, P> Scan<P, C> {
         let mut entries = std::mem::take(&mut self.kills.entries);
         entries.sort_unstable();
         entries.dedup();
+        self.work.dead += entries.len() as u64;
         let same = directory.state().word == self.kills.word || injected(Fault::KillByTid);
         let mut many = ManyDead::default();
         if same && !entries.is_empty() {

@@ -10,6 +10,7 @@
 //! - `dead`: leaving out what is dead in a leaf; `kills`: remembering what the caller found dead
 //! - `locks`: predicate locks of serializable transactions
 //! - `visible`: checking a portion against the table
+//! - `work`: what a scan has done
 
 mod dead;
 mod kills;
@@ -17,11 +18,13 @@ mod locks;
 mod point;
 mod portion;
 mod visible;
+mod work;
 
 use kills::Kills;
 pub use kills::ManyDead;
 pub use locks::{NoLocks, PredicateLocks};
 pub use visible::{Rows, Unasked, Visibility};
+pub use work::Work;
 
 use super::attempt::Interruption;
 use super::directory::Directory;
@@ -123,6 +126,7 @@ pub struct Scan<P, C = Word> {
     interval: usize,
     /// Leaves that a portion of a list of keys may be copied from.
     leaves: usize,
+    work: Work,
 }
 
 impl<C: Code, P> Default for Scan<P, C> {
@@ -149,6 +153,7 @@ impl<C: Code, P> Default for Scan<P, C> {
             asked: 0,
             interval: 0,
             leaves: 1,
+            work: Work::default(),
         }
     }
 }
@@ -183,6 +188,11 @@ impl<C: Code, P> Scan<P, C> {
         if let Some(source) = self.source.take() {
             store.unpin(source.pin);
         }
+    }
+
+    /// What the scan has done.
+    pub fn work(&self) -> Work {
+        self.work
     }
 
     /// The intervals to scan, to be changed before the first entry is asked for.

@@ -32,6 +32,7 @@ impl<C: Code, P> Scan<P, C> {
         stop_at(StopPoint::ScanBeforeLeaf);
         let open = read_leaf(store, word, at)?;
         open.check_holds(Side::At, from)?;
+        self.work.read(at.routed);
         let leaf = open.view();
         // Without any value a leaf of NULLs has the positions of all values.
         if leaf.high() < Fence::after(key) || leaf.class() != key.class {

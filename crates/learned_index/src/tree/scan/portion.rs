@@ -255,6 +255,7 @@ impl<C: Code, P> Scan<P, C> {
         if self.fresh.is_empty() {
             return;
         }
+        self.work.unmerged += self.fresh.len() as u64;
         self.fresh.sort_unstable();
         self.merged.merge(&self.copied, &self.fresh);
         std::mem::swap(&mut self.copied, &mut self.merged);
@@ -279,6 +280,7 @@ impl<C: Code, P> Scan<P, C> {
         stop_at(StopPoint::ScanBeforeLeaf);
         let open = read_leaf(store, directory.state().word, at)?;
         open.check_holds(side, near)?;
+        self.work.read(at.routed);
         let leaf = open.view();
         match direction {
             Direction::Forward => to = to.min(leaf.high()),
