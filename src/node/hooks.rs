@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 
 use super::{as_btree, count, derived, distinct};
 use crate::report::carried::carrying;
+use crate::report::memory::cover;
 
 thread_local! {
     /// What was there when this library was loaded.
@@ -42,6 +43,7 @@ unsafe extern "C-unwind" fn get_relation_info(
     is_parent: bool,
     rel: *mut pg_sys::RelOptInfo,
 ) {
+    cover();
     // SAFETY: by contract.
     unsafe {
         if let Some(before) = RELATION_INFO_BEFORE.get() {
@@ -93,6 +95,8 @@ unsafe extern "C-unwind" fn create_upper_paths(
     output: *mut pg_sys::RelOptInfo,
     extra: *mut c_void,
 ) {
+    // Each query comes here, before a function of ours is called.
+    cover();
     // SAFETY: by contract.
     unsafe {
         if let Some(before) = UPPER_PATHS_BEFORE.get() {

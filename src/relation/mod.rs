@@ -16,6 +16,7 @@ use learned_index::page::{FORMAT_VERSION, PageBytes};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::report::memory::cover;
 use crate::report::{raise, refuse};
 use options::{Options, amoptions, is_monitored_at};
 
@@ -172,6 +173,7 @@ impl OpenIndex {
     /// `relation` is an index of this access method, open and locked as said of [`OpenRelation`].
     #[inline]
     pub(crate) unsafe fn new(relation: pg_sys::Relation) -> OpenIndex {
+        cover();
         OpenIndex(OpenRelation(relation))
     }
 

@@ -218,8 +218,8 @@ fn a_session_that_runs_out_of_memory_anywhere_goes_on() {
     let mut limited = Limited::start();
     limited.witness.script(&create("")).unwrap();
     limited.witness.script("VACUUM ANALYZE t").unwrap();
-    // From where the reserve can be filled, in steps of less than one small allocation.
-    let limits: Vec<u64> = (480..1_000).step_by(8).collect();
+    // In steps of less than one small allocation.
+    let limits: Vec<u64> = (0..520).step_by(8).collect();
     let index = "SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off";
     for statement in [
         "SELECT sum(id) FROM (SELECT id FROM t ORDER BY k) s",
@@ -229,7 +229,7 @@ fn a_session_that_runs_out_of_memory_anywhere_goes_on() {
             let found = "SELECT count(*) FROM t WHERE k = hashint8extended(77, 1)";
             assert_eq!(client.query_one(found, &[]).unwrap().get::<_, i64>(0), 1);
         });
-        outcomes.assert_both();
+        assert!(outcomes.succeeded > 0 && outcomes.failed > 0, "{outcomes:?}");
     }
     check(&mut limited.witness, "t_k");
     Subject::of("t").assert_exact(&mut limited.witness);

@@ -123,13 +123,15 @@ fn so_does_one_on_a_standby_beside_replay() {
          wal_receiver_status_interval = 1",
     );
     let standby = primary.standby();
-    let mut other = primary.connect();
+    let (mut other, mut horizon) = (primary.connect(), primary.connect());
     let mut next = 100_000;
     for (query, places) in [(COUNT, &HELD[..]), (RANGE, &HELD), (SUM, &SUM_HELD)] {
         for &held in places {
             // What removes rows that the standby's snapshot sees would be delayed, or cancel it.
             for number in [0, 1, 3] {
                 other.script("VACUUM t").unwrap();
+                // The same goes for pages that the count has pinned: no row is removed meanwhile.
+                horizon.script("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").unwrap();
                 other.script(&format!("DELETE FROM t WHERE id % 17 = {number}")).unwrap();
                 add_rows(&mut other, next, 300);
                 next += 300;
@@ -143,6 +145,7 @@ fn so_does_one_on_a_standby_beside_replay() {
                     next += 200;
                     standby.catch_up(&primary);
                 });
+                horizon.script("COMMIT").unwrap();
             }
         }
     }
