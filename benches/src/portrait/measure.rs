@@ -16,7 +16,8 @@ use crate::workloads::PROBES as QUESTIONS;
 pub const SETS: [&str; 3] = ["timestamps", "lognormal", "osm-like"];
 /// The most pages whose places are shown, spread over all.
 const PAGES: u64 = 600;
-/// Inserts of the picture of writes: so many statements, of a part of the table's rows each.
+/// For the picture of writes: the number of statements that insert, and by how many the table's
+/// rows are divided for each.
 const STATEMENTS: u64 = 120;
 const PART: u64 = 120;
 /// Between two of them.

@@ -154,7 +154,7 @@ impl Statistics {
 /// A copy of an array of the core's; null: an empty one.
 ///
 /// # Safety
-/// It has so many elements.
+/// It has as many elements as `length` says.
 unsafe fn copied<T: Copy>(array: *mut T, length: i32) -> Vec<T> {
     if array.is_null() {
         return Vec::new();
