@@ -51,8 +51,8 @@ fn leaves_that_the_model_did_not_promise_are_counted_as_it_is_asked_for_them_by_
         assert!(builder.try_push(key, HeapTid::new(row / 100, (row % 100) as u16 + 1)));
     }
     let store: MemoryStore = builder.finish().0;
-    // More leaves in the middle than the model knows of, and not so many that it is trained anew:
-    // that comes at the end of the merge.
+    // The merge adds leaves in the middle that the model does not know of. It trains the model anew
+    // only at its end, which this test does not reach.
     let trained = stats(&store).unwrap().leaves;
     let added = keys[600_000..601_200].iter().chain(&keys[1_100_000..1_100_010]);
     add(&store, added.map(|key| key + 1));
