@@ -39,7 +39,7 @@ pub const PAGE_SIZE: usize = 8192;
 pub type PageBytes = [u8; PAGE_SIZE];
 
 /// Version of all layouts together; another one needs REINDEX unless this crate still reads it.
-pub const FORMAT_VERSION: u8 = 4;
+pub const FORMAT_VERSION: u8 = 5;
 
 /// End of PostgreSQL's page header (`PageHeaderData` of bufpage.h).
 pub(crate) const CONTENT_START: usize = 24;
