@@ -111,7 +111,32 @@ SELECT entries, unmerged_entries FROM learned_check('meters_id', true);
 ALTER TABLE meters ALTER level TYPE int8;
 SELECT * FROM meters WHERE id IN (7, 10);
 ALTER TABLE meters ALTER level TYPE text;
+SELECT * FROM meters WHERE id IN (7, 10);
 DROP TABLE meters;
+
+-- Beside the key of any width. What is too long for the index is read in the table.
+CREATE TABLE orders (id int8, status varchar(10), note text, total numeric, flags bytea, label name, tags int4[]);
+INSERT INTO orders SELECT g, (ARRAY['new', 'paid', NULL, ''])[1 + g % 4], repeat(g::text, g % 9 * 40), g / 8.0,
+    decode(lpad(to_hex(g), 8, '0'), 'hex'), 'label ' || g % 3, ARRAY[g % 2, NULL] FROM generate_series(1, 2000) g;
+CREATE INDEX orders_id ON orders USING learned (id) INCLUDE (status, note, total, label);
+CREATE INDEX orders_tags ON orders USING learned (id DESC) INCLUDE (flags, tags);
+VACUUM ANALYZE orders;
+EXPLAIN (COSTS OFF) SELECT id, status, length(note), total, label FROM orders WHERE id BETWEEN 3 AND 8;
+SELECT id, status, length(note), total, label FROM orders WHERE id BETWEEN 3 AND 8;
+EXPLAIN (COSTS OFF) SELECT id, flags, tags FROM orders WHERE id > 1997;
+SELECT id, flags, tags FROM orders WHERE id > 1997;
+EXPLAIN (COSTS OFF) SELECT count(*), count(status), count(note) FROM orders WHERE id > 1000;
+SELECT count(*), count(status), count(note) FROM orders WHERE id > 1000;
+INSERT INTO orders VALUES (2001, 'late', repeat('x', 3000), 1e30, '', 'label', '{}');
+INSERT INTO orders VALUES (2002);
+UPDATE orders SET note = 'short' WHERE id = 1999;
+SELECT id, status, length(note), total, label FROM orders WHERE id > 1998;
+SELECT merged_rows FROM learned_retrain('orders_id');
+SELECT id, status, length(note), total, label FROM orders WHERE id > 1998 ORDER BY id DESC;
+SELECT count(*) FROM unnest('{orders_id,orders_tags}'::regclass[]) i, learned_check(i, true);
+ALTER TABLE orders ALTER status TYPE text;
+SELECT id, status FROM orders WHERE id = 1998;
+DROP TABLE orders;
 
 -- How an index lives.
 CREATE INDEX CONCURRENTLY readings_key ON readings USING learned (device_id, ts);
@@ -131,7 +156,7 @@ SELECT to_regclass('readings_key');
 
 -- Limits.
 CREATE TABLE many (a int2, b int2, c int2, d int2, e int2, f int2, g int2, h int2, i int2, k int8, l int8, m int8, n int8, o int8,
-                   u uuid, v uuid, w uuid, note text);
+                   u uuid, v uuid, w uuid, note text, oids oidvector);
 CREATE INDEX many_eight ON many USING learned (a, b, c, d, e, f, g, h);
 CREATE INDEX ON many USING learned (a, b, c, d, e, f, g, h, i);
 CREATE INDEX many_words ON many USING learned (k, l, m, n);
@@ -139,7 +164,8 @@ CREATE INDEX ON many USING learned (k, l, m, n, a);
 CREATE INDEX ON many USING learned (u, v, w);
 CREATE INDEX many_uuids ON many USING learned (u, v, a, b);
 CREATE INDEX ON many USING learned (a, note);
-CREATE INDEX ON many USING learned (a, b) INCLUDE (note);
+CREATE INDEX ON many USING learned (a, b) INCLUDE (oids);
+CREATE INDEX ON many USING learned (k, l, m, n) INCLUDE (note);
 CREATE INDEX ON many USING learned (a, b) INCLUDE (u, v, w);
 CREATE INDEX ON many USING learned (a) INCLUDE (b, c, d, e, f, g, h, i, k);
 CREATE INDEX ON many USING learned (a, b int4_ops);

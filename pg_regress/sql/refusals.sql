@@ -1,11 +1,11 @@
 \set VERBOSITY default
 -- What is not supported says so, and what to do instead.
-CREATE TABLE t (k int8, s text, n numeric, b bytea);
+CREATE TABLE t (k int8, s text, n numeric, b bytea, o oidvector);
 CREATE INDEX ON t USING learned (s);
 CREATE INDEX ON t USING learned (n);
 CREATE INDEX ON t USING learned (b);
 CREATE INDEX ON t USING learned (k, s);
-CREATE INDEX ON t USING learned (k) INCLUDE (s);
+CREATE INDEX ON t USING learned (k) INCLUDE (o);
 CREATE INDEX ON t USING learned (k int4_ops);
 
 -- Retraining is for the owners of learned indexes.

@@ -109,6 +109,11 @@ impl Aggregate {
         Some(Aggregate { function, of, gives: Gives::Value })
     }
 
+    /// Whether it reads values of `numeric`.
+    pub(crate) fn reads_decimals(self) -> bool {
+        self.of == Number::Decimal
+    }
+
     /// The aggregate that gives the state, if [`Aggregate::has_states`].
     pub(crate) fn partial(self) -> Aggregate {
         Aggregate { gives: Gives::State, ..self }
@@ -226,6 +231,9 @@ impl State {
             // With its width known, this is a loop over a slice.
             Numbers::Included(included) => {
                 self.add_all(of, codes.iter().filter_map(|code| included.of(code.words())));
+            }
+            Numbers::Decimals(..) => {
+                self.add_all(of, codes.iter().filter_map(|code| numbers.of(code.words())));
             }
             _ => self.add_all(of, codes.iter().filter_map(|code| numbers.of(code.words()))),
         }

@@ -25,7 +25,7 @@ use super::included::{
 };
 use super::key_type::KeyType;
 use super::stored::{StoredValue, bytes};
-use super::tuple::{Field, ReturnedTuple};
+use super::tuple::{Field, Made, ReturnedTuple};
 use super::{Column, KeyColumns};
 use crate::relation::OpenIndex;
 use crate::report::refuse;
@@ -46,7 +46,7 @@ enum Nulls {
 }
 
 /// The words of the widest codes (`with_code`).
-const MOST_WORDS: usize = 8;
+pub(super) const MOST_WORDS: usize = 8;
 
 /// What tells a value with the least word, any other, and one with the greatest.
 const OF_LEAST: Word = 0;
@@ -75,6 +75,8 @@ pub(crate) enum Numbers {
     Part(Part),
     /// Beside the key.
     Included(IncludedNumbers),
+    /// The same, of a column of `numeric` with this scale.
+    Decimals(IncludedNumbers, u8),
     /// There is no such column.
     Nowhere,
 }
@@ -92,6 +94,7 @@ impl Numbers {
                 part.words_of(part.take(code)).map(|words| number_of(part.key_type, words))
             }
             Numbers::Included(included) => included.of(code),
+            Numbers::Decimals(included, _) => included.decimal_of(code),
             Numbers::Nowhere => None,
         }
     }
@@ -100,7 +103,8 @@ impl Numbers {
     pub(crate) fn scale(&self) -> u8 {
         match self {
             Numbers::Word(Column { key_type: KeyType::Numeric(scale), .. })
-            | Numbers::Part(Part { key_type: KeyType::Numeric(scale), .. }) => *scale,
+            | Numbers::Part(Part { key_type: KeyType::Numeric(scale), .. })
+            | Numbers::Decimals(_, scale) => *scale,
             _ => 0,
         }
     }
@@ -142,11 +146,10 @@ fn words_of(key_type: KeyType, single: bool) -> usize {
 
 /// How many words the columns of an index take that has included ones.
 pub(super) fn words_with_included(index: OpenIndex) -> usize {
-    // What cannot be included is refused where the columns are looked at.
-    let included = included_in(index).map_or(1, |columns| words_of_all(&columns));
     let types = index.key_types().iter().map(|oid| KeyType::of_type(*oid));
-    types.map(|key_type| key_type.map_or(1, |known| words_of(known, false))).sum::<usize>()
-        + included
+    let of_key = types.map(|key_type| key_type.map_or(1, |known| words_of(known, false))).sum();
+    // What cannot be included is refused where the columns are looked at.
+    of_key + included_in(index, of_key).map_or(1, |columns| words_of_all(&columns))
 }
 
 fn nulls_among(key_type: KeyType, single: bool) -> Nulls {
@@ -427,17 +430,18 @@ impl<const L: usize> Columns<L> {
             at = part.end() + if at == 0 { left_over } else { 0 };
         }
         let refuses = columns.iter().any(|(key_type, _)| !key_type.holds_all());
-        let may_raise = columns.iter().any(|(key_type, _)| key_type.has_variable_width());
+        let differs = |(key_type, _): &(KeyType, _)| key_type.has_variable_width();
+        let may_raise = columns.iter().any(differs) || included.may_raise();
         Some(Columns { count: columns.len(), parts, included, refuses, may_raise })
     }
 
     /// How the tuples of most codes are made: of all columns, or none.
-    fn fields(&self) -> Vec<Field> {
-        let keys = self.parts().iter().map(Part::field);
+    fn fields(&self) -> Vec<Made> {
+        let keys = self.parts().iter().map(|part| part.field().map(Made::OfWord));
         // A word begins with the first byte of a number of fewer bytes.
         let simple = if cfg!(target_endian = "little") { Some(()) } else { None };
         let fields = keys.chain(self.included.fields().map(Some)).map(|field| simple.and(field));
-        fields.collect::<Option<Vec<Field>>>().unwrap_or_default()
+        fields.collect::<Option<Vec<Made>>>().unwrap_or_default()
     }
 
     /// How many words at the end of a code are of columns beside the key.
@@ -469,21 +473,25 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
             let key_type = super::key_type_of::<[Word; L]>(index, number);
             *column = (key_type, super::key_column(index, number, key_type));
         }
-        let included = included_in(index).unwrap_or_else(|refused| match refused {
+        let of_key = columns.iter().map(|(key_type, _)| words_of(*key_type, false)).sum();
+        let included = included_in(index, of_key).unwrap_or_else(|refused| match refused {
             Refused::Type(type_oid) => refuse_included_type(type_oid),
             Refused::TooMany => {
                 refuse_width(format_args!("more than {MOST_COLUMNS} included columns"))
             }
         });
-        Columns::of_types(columns, included).unwrap_or_else(|| {
-            let words = super::words_of(index);
-            match included[0] == NOT_INCLUDED {
-                true => refuse_width(format_args!("a key of {words} words of 64 bits")),
-                false => refuse_width(format_args!(
-                    "a key and included columns of {words} words of 64 bits"
-                )),
-            }
-        })
+        let mut columns: Columns<L> =
+            Columns::of_types(columns, included).unwrap_or_else(|| {
+                let words = super::words_of(index);
+                match included[0] == NOT_INCLUDED {
+                    true => refuse_width(format_args!("a key of {words} words of 64 bits")),
+                    false => refuse_width(format_args!(
+                        "a key and included columns of {words} words of 64 bits"
+                    )),
+                }
+            });
+        columns.included = columns.included.with_scales(index);
+        columns
     }
 
     fn of_identity(identity: &Identity) -> Result<Columns<L>> {
@@ -567,10 +575,7 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
     fn numbers(&self, column: usize) -> Numbers {
         match self.parts().get(column) {
             Some(part) => Numbers::Part(*part),
-            None => self
-                .included
-                .numbers(column - self.count)
-                .map_or(Numbers::Nowhere, Numbers::Included),
+            None => self.included.numbers(column - self.count).unwrap_or(Numbers::Nowhere),
         }
     }
 
@@ -589,20 +594,26 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
         {
             return tuple;
         }
-        let mut values = [None; MOST_COLUMNS];
-        for (value, part) in values.iter_mut().zip(self.parts()) {
-            *value = part.words_of(part.take(code)).map(|words| {
-                let mut stored = StoredValue::default();
-                store(part.key_type, words, &mut stored);
-                (part.key_type.layout_of(&stored), stored)
-            });
+        let words = |part: &Part| part.words_of(part.take(code));
+        let has_nulls = self.parts().iter().any(|part| words(part).is_none());
+        let mut builder = several.begin(has_nulls || self.included.has_absent(code));
+        for part in self.parts() {
+            let Some(words) = words(part) else {
+                builder.null();
+                continue;
+            };
+            let mut stored = StoredValue::default();
+            store(part.key_type, words, &mut stored);
+            let (length, alignment) = part.key_type.layout_of(&stored);
+            builder.value(alignment, &stored[..length]);
         }
-        let mut count = self.count;
-        for (place, value) in values[count..].iter_mut().zip(self.included.values(code)) {
-            *place = value;
-            count += 1;
-        }
-        several.of_values(&values[..count])
+        self.included.build(code, &mut builder);
+        builder.finish()
+    }
+
+    #[inline]
+    fn is_in_table(&self, code: &[Word; L]) -> bool {
+        self.included.is_in_table(code)
     }
 }
 

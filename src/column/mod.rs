@@ -5,14 +5,15 @@
 //! - [`code`]: what the codes are, as Rust types
 //! - [`key_type`]: the types, and the codes of their values
 //! - `stored`: how the core stores values
-//! - `included`: columns that are stored beside the key
+//! - `included`: columns that are stored beside the key; `packed`: values of them that are wide
 //! - `tuple`: the index tuples that index-only scans return
 //! - [`tid`]: heap TIDs, as the core has them and as the pure crate has them
 
 pub(crate) mod code;
 pub(crate) mod columns;
-mod included;
+pub(crate) mod included;
 pub(crate) mod key_type;
+mod packed;
 mod stored;
 pub(crate) mod tid;
 pub(crate) mod tuple;
@@ -84,6 +85,12 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
     /// The index tuple of a key, valid until the next one.
     fn tuple_of(&self, class: NullClass, code: &C, tuple: &mut ReturnedTuple)
     -> pg_sys::IndexTuple;
+
+    /// Whether a value of a row is only in the table, and not in its code.
+    #[inline]
+    fn is_in_table(&self, _: &C) -> bool {
+        false
+    }
 
     /// The entry of a row. An error if the index cannot hold its values.
     ///

@@ -72,9 +72,14 @@ pub(super) unsafe fn parts_of_interval(value: pg_sys::Datum) -> (i64, i32, i32) 
 
 /// Puts a value of variable width behind its length, in one byte, as tuples store short ones.
 pub(super) fn put_short(place: &mut StoredValue, content: &[u8]) {
-    let length = content.len() as u8 + 1;
-    place[0] = if cfg!(target_endian = "big") { length | 0x80 } else { length << 1 | 1 };
+    place[0] = short_header(content.len() as u8 + 1);
     place[1..=content.len()].copy_from_slice(content);
+}
+
+/// The length in one byte, itself counted: at most 127.
+#[inline]
+pub(super) fn short_header(length: u8) -> u8 {
+    if cfg!(target_endian = "big") { length | 0x80 } else { length << 1 | 1 }
 }
 
 /// The length of such a value, with the byte that says it.

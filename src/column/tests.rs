@@ -450,7 +450,7 @@ mod tests {
     }
 
     /// Types of included columns, and values of them: extremes, and what stands for NULL elsewhere.
-    const INCLUDED: [(&str, &[&str]); 20] = [
+    const INCLUDED: [(&str, &[&str]); 31] = [
         ("bool", &["true", "false"]),
         ("\"char\"", &["''", "'a'", "'\\377'"]),
         ("int2", &["0", "1", "-1", "-32768", "32767"]),
@@ -474,6 +474,17 @@ mod tests {
         ("pg_lsn", &["'0/0'", "'FFFFFFFF/FFFFFFFF'"]),
         ("tid", &["'(0,0)'", "'(4294967295,65535)'"]),
         ("point", &["'(0,0)'", "'(-1e300,5e-324)'"]),
+        ("text", &["''", "'a'", "repeat('b', 15)", "repeat('c', 55)", "repeat('d', 300)"]),
+        ("varchar(9)", &["''", "'123456789'", "'äöüßñéàôî'"]),
+        ("char(5)", &["''", "'a'", "'abcde'"]),
+        ("name", &["''", "'name'", "repeat('n', 63)"]),
+        ("bytea", &["''", "'\\x00'", "'\\x000100'", "'\\xffffffffffffffff'"]),
+        ("numeric(9,2)", &["0", "0.01", "-1.10", "9999999.99", "'nan'"]),
+        ("numeric", &["0", "0.000", "1e30", "-1e-30", "'infinity'", "'nan'", "12345678901234567"]),
+        ("jsonb", &["'{}'", "'{\"a\": [1, 2.50, null]}'", "'\"text\"'"]),
+        ("inet", &["'::1'", "'10.0.0.1/8'"]),
+        ("int4[]", &["'{}'", "'{1,NULL,3}'", "'[0:1]={1,2}'"]),
+        ("box", &["'(0,0),(0,0)'", "'(1,2),(-3,1e300)'"]),
     ];
 
     /// Each type before and behind others: the bytes are those of the table.
@@ -512,7 +523,7 @@ mod tests {
             seen += found.len();
             run("DROP TABLE t");
         }
-        assert!(seen > 400, "{seen} rows");
+        assert!(seen > 700, "{seen} rows");
     }
 
     #[pg_test]

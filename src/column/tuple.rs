@@ -5,12 +5,10 @@ use learned_index::page::meta::MOST_COLUMNS;
 use pgrx::pg_sys;
 
 use super::key_type::KeyType;
+use super::packed;
 use super::stored::StoredValue;
 
-/// A value: length and alignment in bytes, and the bytes.
-pub(super) type LaidOut = ((usize, usize), StoredValue);
-
-/// An index tuple of fixed-width columns: the header of itup.h, and what follows it.
+/// An index tuple: the header of itup.h, and what follows it.
 #[repr(C, align(8))]
 struct Tuple<const CONTENT: usize> {
     header: pg_sys::IndexTupleData,
@@ -44,28 +42,44 @@ pub(super) struct Field {
     pub(super) second: Option<usize>,
 }
 
+/// How the bytes of a column's values are made of most codes.
+#[derive(Clone, Copy)]
+pub(super) enum Made {
+    OfWord(Field),
+    /// Packed in some words: its length, 0 if values have different ones, and alignment; the first
+    /// of these words, and how many there are.
+    Packed {
+        layout: (usize, usize),
+        at: usize,
+        words: usize,
+    },
+}
+
 /// The tuples of several columns.
 pub(super) struct Several {
     tuple: Tuple<SEVERAL>,
-    /// How most of them are made, and where the value of each column begins. None if that is not as
-    /// simple for one of the columns.
+    /// How most of them are made, and where the value of each column begins: of the columns before
+    /// the first that is packed. None if that is not as simple for one of the columns.
     fields: Vec<(Field, usize)>,
-    /// The length of one without a NULL.
-    length: usize,
+    /// How the other columns are made.
+    rest: Vec<Made>,
+    /// Where the values of the first ones end.
+    end: usize,
 }
 
 impl Several {
     /// `fields` are of all columns, or none.
-    pub(super) fn new(fields: &[Field]) -> Several {
-        let mut end = 0;
-        let place = |field: &Field| {
+    pub(super) fn new(fields: &[Made]) -> Several {
+        let (mut end, mut front) = (0, Vec::new());
+        for made in fields {
+            let Made::OfWord(field) = made else { break };
             let (length, alignment) = field.layout;
             let start = end_of(end, alignment);
             end = start + length;
-            (*field, start)
-        };
-        let fields = fields.iter().map(place).collect();
-        Several { tuple: Tuple::new(0, 0), fields, length: HEADER + end_of(end, 8) }
+            front.push((*field, start));
+        }
+        let rest = fields[front.len()..].to_vec();
+        Several { tuple: Tuple::new(0, 0), fields: front, rest, end }
     }
 
     /// The tuple of a code without NULLs. `None` if it has some, or is not as simple.
@@ -76,32 +90,59 @@ impl Several {
         }
         let content = &mut self.tuple.content;
         for (field, start) in &self.fields {
-            let word = *code.get(field.at)?;
-            let (low, high) = field.between;
-            if word < low
-                || word > high
-                || word & field.without != 0
-                || field.one_behind && *code.get(field.at + 1)? != 1
-            {
-                return None;
-            }
-            let number = (word ^ field.invert).wrapping_sub(field.minus);
-            let below = field.below & !((number as i64 >> (Word::BITS - 1)) as Word);
-            let number = number ^ (field.sign | below);
-            let number = ((number << field.left) as i64 >> field.right) as Word;
-            // Bytes behind a shorter value are of no value, or of the next, which is still to come.
-            let put = |word: Word| match field.big_endian {
-                true => word.to_be_bytes(),
-                false => word.to_le_bytes(),
-            };
-            content.get_mut(*start..*start + 8)?.copy_from_slice(&put(number));
-            if let Some(second) = field.second {
-                let second = put(*code.get(second)? ^ field.invert);
-                content.get_mut(*start + 8..*start + 16)?.copy_from_slice(&second);
+            field.put(code, content, *start)?;
+        }
+        let mut end = self.end;
+        for made in &self.rest {
+            match made {
+                Made::OfWord(field) => {
+                    let (length, alignment) = field.layout;
+                    let start = end_of(end, alignment);
+                    field.put(code, content, start)?;
+                    end = start + length;
+                }
+                &Made::Packed { layout: (length, alignment), at, words } => {
+                    let mut bytes = [0; _];
+                    let value = packed::stored(length, code.get(at..at + words)?, &mut bytes);
+                    let start = end_of(end, alignment);
+                    end = start + value.len();
+                    content.get_mut(start..end)?.copy_from_slice(value);
+                }
             }
         }
-        self.tuple.header.t_info = info(self.length, 0);
+        self.tuple.header.t_info = info(HEADER + end_of(end, 8), 0);
         Some(&raw mut self.tuple.header)
+    }
+}
+
+impl Field {
+    /// Puts the bytes of a value. `None` if that is not as simple.
+    #[inline(always)]
+    fn put(&self, code: &[Word], content: &mut [u8; SEVERAL], start: usize) -> Option<()> {
+        let word = *code.get(self.at)?;
+        let (low, high) = self.between;
+        if word < low
+            || word > high
+            || word & self.without != 0
+            || self.one_behind && *code.get(self.at + 1)? != 1
+        {
+            return None;
+        }
+        let number = (word ^ self.invert).wrapping_sub(self.minus);
+        let below = self.below & !((number as i64 >> (Word::BITS - 1)) as Word);
+        let number = number ^ (self.sign | below);
+        let number = ((number << self.left) as i64 >> self.right) as Word;
+        // Bytes behind a shorter value are of no value, or of the next, which is still to come.
+        let put = |word: Word| match self.big_endian {
+            true => word.to_be_bytes(),
+            false => word.to_le_bytes(),
+        };
+        content.get_mut(start..start + 8)?.copy_from_slice(&put(number));
+        if let Some(second) = self.second {
+            let second = put(*code.get(second)? ^ self.invert);
+            content.get_mut(start + 8..start + 16)?.copy_from_slice(&second);
+        }
+        Some(())
     }
 }
 
@@ -114,7 +155,9 @@ const HEADER: usize = size_of::<pg_sys::IndexTupleData>();
 /// Bytes from the header to the values where there is a bit map of NULLs.
 const BITMAP: usize = 8;
 const ONE: usize = size_of::<StoredValue>();
-const SEVERAL: usize = BITMAP + MOST_COLUMNS * ONE;
+/// Bytes of the widest value with its alignment.
+const WIDEST: usize = 72;
+const SEVERAL: usize = BITMAP + MOST_COLUMNS * WIDEST;
 const _: () = assert!(HEADER == 8 && size_of::<Tuple<ONE>>() == 24);
 
 /// What a scan has returned last.
@@ -162,29 +205,50 @@ impl ReturnedTuple {
 
     /// Those of several columns, made with these fields the first time.
     #[inline]
-    pub(super) fn several(&mut self, fields: impl FnOnce() -> Vec<Field>) -> &mut Several {
+    pub(super) fn several(&mut self, fields: impl FnOnce() -> Vec<Made>) -> &mut Several {
         self.several.get_or_insert_with(|| Box::new(Several::new(&fields())))
     }
 }
 
+/// A tuple that gets one value after the other, laid out as `index_form_tuple` of indextuple.c
+/// does.
+pub(super) struct Builder<'t> {
+    tuple: &'t mut Tuple<SEVERAL>,
+    has_nulls: bool,
+    column: u32,
+    end: usize,
+}
+
 impl Several {
-    /// The tuple of some values and NULLs, laid out as `index_form_tuple` of indextuple.c does.
-    pub(super) fn of_values(&mut self, values: &[Option<LaidOut>]) -> pg_sys::IndexTuple {
-        let Tuple { header, content } = &mut self.tuple;
-        let has_nulls = values.contains(&None);
-        let (mut at, flags) = if has_nulls { (BITMAP, pg_sys::INDEX_NULL_MASK) } else { (0, 0) };
-        let mut bits = 0u8;
-        for (column, value) in values.iter().enumerate() {
-            let &Some(((length, alignment), ref stored)) = value else { continue };
-            bits |= 1 << column;
-            at = end_of(at, alignment);
-            content[at..at + length].copy_from_slice(&stored[..length]);
-            at += length;
+    /// A tuple whose values follow. `has_nulls`: some of them are NULL.
+    pub(super) fn begin(&mut self, has_nulls: bool) -> Builder<'_> {
+        let (end, flags) = if has_nulls { (BITMAP, pg_sys::INDEX_NULL_MASK) } else { (0, 0) };
+        self.tuple.content[0] = 0;
+        self.tuple.header.t_info = flags as u16;
+        Builder { tuple: &mut self.tuple, has_nulls, column: 0, end }
+    }
+}
+
+impl Builder<'_> {
+    /// Adds the value of the next column, of a type of this alignment.
+    pub(super) fn value(&mut self, alignment: usize, bytes: &[u8]) {
+        let start = end_of(self.end, alignment);
+        self.end = start + bytes.len();
+        self.tuple.content[start..self.end].copy_from_slice(bytes);
+        if self.has_nulls {
+            self.tuple.content[0] |= 1 << self.column;
         }
-        if has_nulls {
-            content[0] = bits;
-        }
-        header.t_info = info(HEADER + end_of(at, 8), flags);
+        self.column += 1;
+    }
+
+    /// Adds a NULL.
+    pub(super) fn null(&mut self) {
+        self.column += 1;
+    }
+
+    pub(super) fn finish(self) -> pg_sys::IndexTuple {
+        let Tuple { header, .. } = self.tuple;
+        header.t_info |= info(HEADER + end_of(self.end, 8), 0);
         &raw mut *header
     }
 }

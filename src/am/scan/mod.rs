@@ -6,6 +6,7 @@
 //! - [`heap_ahead`]: asking for heap pages before they are needed
 //! - [`killed`]: marking the dead rows that scans have found
 //! - [`visible`]: on a standby, checks index-only results against the visibility map and the table
+//! - `whole_row`: index-only results that are too long for the index
 //! - `watched`: what a scan has done, for those who watch
 
 mod heap_ahead;
@@ -18,6 +19,7 @@ mod quals_tests;
 mod rows;
 pub(super) mod visible;
 pub(crate) mod watched;
+mod whole_row;
 
 use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
@@ -45,6 +47,7 @@ use killed::mark_for_all_sessions;
 pub(crate) use leave::leave_group;
 use quals::{Filter, QualCode};
 use visible::{MapPage, TableRows};
+use whole_row::WholeRow;
 
 /// Heap TIDs that are added to a bitmap at once, where some entries are passed over.
 const GATHERED: usize = 1024;
@@ -76,6 +79,8 @@ struct OpenScan<C: QualCode> {
     recheck: bool,
     /// What an index-only scan returns.
     tuple: ReturnedTuple,
+    /// The same, of a row that has a value which is only in the table.
+    whole_row: WholeRow,
 }
 
 /// Whether an index-only scan can return a column: not where codes do not tell all of a value.
@@ -136,6 +141,7 @@ unsafe fn new_scan<C: QualCode>(context: pg_sys::MemoryContext, index: OpenIndex
         filter: C::Filter::default(),
         recheck: false,
         tuple: ReturnedTuple::new(),
+        whole_row: WholeRow::new(context),
     };
     PgMemoryContexts::For(context).leak_and_drop_on_delete(open).cast()
 }
@@ -487,8 +493,75 @@ impl<C: QualCode> OpenScan<C> {
             (*scan).xs_recheck = self.recheck;
             if (*scan).xs_want_itup {
                 (*scan).xs_itup = self.columns.tuple_of(class, code, &mut self.tuple);
+                (*scan).xs_hitup = std::ptr::null_mut();
             }
         }
+    }
+
+    /// Whether a part of the entry that the scan stands on has to be read in the table. Not for
+    /// the planner, which wants keys, and whose snapshot may see several rows.
+    ///
+    /// # Safety
+    /// `scan` is the one that this belongs to.
+    #[inline]
+    unsafe fn needs_row(&self, scan: pg_sys::IndexScanDesc) -> bool {
+        let is_in_table = |(_, code, _): (_, &C, _)| self.columns.is_in_table(code);
+        // SAFETY: by contract.
+        unsafe {
+            (*scan).xs_want_itup
+                && self.scan.here().is_some_and(is_in_table)
+                && is_mvcc((*scan).xs_snapshot)
+        }
+    }
+
+    /// Goes to the next entry, where more have to be copied first. Whether there is one.
+    ///
+    /// # Safety
+    /// As [`OpenScan::next`].
+    unsafe fn copy_more(&mut self, scan: pg_sys::IndexScanDesc, direction: Direction) -> bool {
+        // SAFETY: by contract.
+        unsafe {
+            self.remember_kills(scan, false);
+            if self.scan.end_if_exhausted(&self.store, direction) {
+                self.rest();
+                return false;
+            }
+            let found = self.next_wanted(scan, direction);
+            self.rest();
+            match found {
+                Err(corruption) => self.store.index().raise_corruption(corruption),
+                Ok(false) => false,
+                Ok(true) => {
+                    self.heap_ahead.begin_portion(direction == Direction::Forward);
+                    let (tids, current) = self.scan.copied();
+                    if self.heap_ahead.is_due(current) {
+                        self.heap_ahead.ask(tids, current);
+                    }
+                    true
+                }
+            }
+        }
+    }
+
+    /// Hands the entry that the scan stands on to the core, or if the snapshot does not see its
+    /// row, which has to be read, a later one. Whether there is one.
+    ///
+    /// # Safety
+    /// As [`OpenScan::next`].
+    unsafe fn return_seen(&mut self, scan: pg_sys::IndexScanDesc, direction: Direction) -> bool {
+        // SAFETY: by contract.
+        unsafe {
+            while self.needs_row(scan) && !whole_row::return_row(self, scan) {
+                check_for_interrupts!();
+                if !self.step(direction) && !self.copy_more(scan, direction) {
+                    return false;
+                }
+            }
+            if !self.needs_row(scan) {
+                self.return_entry(scan);
+            }
+        }
+        true
     }
 
     /// [`amgetbitmap`].
@@ -576,7 +649,11 @@ unsafe fn return_next<C: QualCode>(
         if open.heap_ahead.is_due(open.scan.copied().1) {
             ask_ahead::<C>(scan);
         }
-        open_scan::<C>(scan).return_entry(scan);
+        let open = open_scan::<C>(scan);
+        if open.needs_row(scan) {
+            return read_and_return::<C>(scan, direction);
+        }
+        open.return_entry(scan);
     }
     true
 }
@@ -594,27 +671,21 @@ unsafe extern "C-unwind" fn copy_and_return<C: QualCode>(
     unsafe {
         let direction = direction_of(direction);
         let open = open_scan::<C>(scan);
-        open.remember_kills(scan, false);
-        if open.scan.end_if_exhausted(&open.store, direction) {
-            open.rest();
-            return false;
-        }
-        let found = open.next_wanted(scan, direction);
-        open.rest();
-        match found {
-            Err(corruption) => open.store.index().raise_corruption(corruption),
-            Ok(false) => false,
-            Ok(true) => {
-                open.heap_ahead.begin_portion(direction == Direction::Forward);
-                let (tids, current) = open.scan.copied();
-                if open.heap_ahead.is_due(current) {
-                    open.heap_ahead.ask(tids, current);
-                }
-                open.return_entry(scan);
-                true
-            }
-        }
+        open.copy_more(scan, direction) && open.return_seen(scan, direction)
     }
+}
+
+/// [`amgettuple`] where the scan stands on the next entry, and a part of it is only in the table.
+///
+/// # Safety
+/// As there.
+#[pg_guard]
+unsafe extern "C-unwind" fn read_and_return<C: QualCode>(
+    scan: pg_sys::IndexScanDesc,
+    direction: pg_sys::ScanDirection::Type,
+) -> bool {
+    // SAFETY: by contract.
+    unsafe { open_scan::<C>(scan).return_seen(scan, direction_of(direction)) }
 }
 
 /// Asks for the heap pages of later entries.

@@ -10,6 +10,7 @@ use super::plan::{Answer, CountPlan, Function, Grouping, Part, Shown, Way};
 use super::query::{Asked, Query, Table};
 use super::state::SCAN_METHODS;
 use crate::am::aggregate::Aggregate;
+use crate::column::included::scale_of_included;
 use crate::am::count::rows_at_once;
 use crate::am::{heap_correlation, indexes_of_ours};
 use crate::node::condition::{Condition, Conditions};
@@ -234,7 +235,8 @@ unsafe fn answer_by(
                     return Some(Answer::Rows);
                 }
                 let Some(column) = key_column(index, attribute) else {
-                    return aggregate_over(query, index, attribute, pg_sys::F_COUNT_ANY.into());
+                    let count = pg_sys::F_COUNT_ANY.into();
+                    return aggregate_over(query, table, index, attribute, count);
                 };
                 let column = column + 1;
                 let is_told =
@@ -247,11 +249,11 @@ unsafe fn answer_by(
                 let way = way_to_first(index, attribute, operator, alike, query.has_groups());
                 match way {
                     Some((column, way)) => Some(Answer::First(column + 1, way)),
-                    None => aggregate_over(query, index, attribute, function),
+                    None => aggregate_over(query, table, index, attribute, function),
                 }
             }
             Asked::Aggregate(named, function) => {
-                aggregate_over(query, index, table.column(named)?, function)
+                aggregate_over(query, table, index, table.column(named)?, function)
             }
         }
     }
@@ -297,16 +299,24 @@ unsafe fn way_to_first(
 /// The index is valid.
 unsafe fn aggregate_over(
     query: &Query,
+    table: &Table,
     index: *mut pg_sys::IndexOptInfo,
     attribute: pg_sys::AttrNumber,
     function: pg_sys::Oid,
 ) -> Option<Answer> {
-    Aggregate::of_function(function)?;
+    let aggregate = Aggregate::of_function(function)?;
     // SAFETY: by contract.
     unsafe {
         let keys = (*index).indexkeys;
         let is_it = |&column: &i32| *keys.add(column as usize) == i32::from(attribute);
         let has_values = |&column: &i32| *(*index).canreturn.add(column as usize);
+        // All values of such a column are stored as numbers.
+        let has_numbers = |column: &i32| {
+            !aggregate.reads_decimals()
+                || *column < (*index).nkeycolumns
+                || scale_of_included(modifier_of(table.oid, attribute)).is_some()
+        };
+        let has_values = |column: &i32| has_values(column) && has_numbers(column);
         let column = (0..(*index).ncolumns).filter(is_it).find(has_values)?;
         Some(match query.is_of_several() {
             true => Answer::State(column + 1, function),
@@ -475,4 +485,23 @@ unsafe extern "C-unwind" fn plan_path(
         plan.methods = &raw const SCAN_METHODS.0;
         plan.into_pg().cast()
     }
+}
+
+/// The type modifier of a column.
+///
+/// # Safety
+/// The table has the column.
+unsafe fn modifier_of(table: pg_sys::Oid, column: pg_sys::AttrNumber) -> i32 {
+    let (mut type_oid, mut modifier, mut collation) = Default::default();
+    // SAFETY: by contract.
+    unsafe {
+        pg_sys::get_atttypetypmodcoll(
+            table,
+            column,
+            &raw mut type_oid,
+            &raw mut modifier,
+            &raw mut collation,
+        );
+    }
+    modifier
 }

@@ -93,7 +93,7 @@ fn one_column() -> Vec<(Kind, Subject)> {
 fn several_columns() -> Vec<(Kind, Subject)> {
     vec![
         (
-            Kind { table: "covering", definition: "(k) INCLUDE (id)", then: MORE, ..PLAIN },
+            Kind { table: "covering", definition: "(k) INCLUDE (id, note)", then: MORE, ..PLAIN },
             Subject::of("covering"),
         ),
         (
@@ -117,9 +117,13 @@ fn several_columns() -> Vec<(Kind, Subject)> {
 pub(super) fn create(client: &mut Client) {
     for (kind, _) in kinds() {
         let Kind { table, persistence, unique, definition, options, predicate, rows, then } = kind;
+        let note = match definition.contains("note") {
+            true => ", note text GENERATED ALWAYS AS (repeat(md5(id::text), id % 3)) STORED",
+            false => "",
+        };
         client
             .script(&format!(
-                "CREATE {persistence} TABLE {table} (k int8, id int4);
+                "CREATE {persistence} TABLE {table} (k int8, id int4{note});
                  INSERT INTO {table} SELECT CASE WHEN g % 100 = 0 THEN NULL ELSE g * 3 END, g
                      FROM generate_series(1, {rows}) g;
                  CREATE {unique} INDEX {table}_k ON {table} USING {} {definition}{} {predicate}",

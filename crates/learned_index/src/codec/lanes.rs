@@ -3,11 +3,12 @@
 //! Codes that agree in all lanes before one, the *run lane*, are a *run*: the rows of one device,
 //! in the order of time. A block has one of these forms:
 //!
-//! - each row for itself: for each lane that varies, a sequence of what the rows have there;
-//! - runs: for each lane up to the run lane that varies from run to run, a sequence of what the
-//!   first row of each run has there; a sequence of the *bases* of the runs; a sequence of the
-//!   *distances* of all rows; and for each lane behind the run lane that varies, a sequence of what
-//!   the rows have there.
+//! - each row for itself: for each lane that varies, what the rows have there;
+//! - runs: for each lane up to the run lane that varies from run to run, what the first row of each
+//!   run has there; a sequence of the *bases* of the runs; a sequence of the *distances* of all
+//!   rows; and for each lane behind the run lane that varies, what the rows have there.
+//!
+//! What rows have in a lane is a sequence, or has a form for words in no order (`lane`).
 //!
 //! The distance of a row is how far it is, in the run lane, from the first row of its run, plus the
 //! base of the run, which is one more than the distance of the row before the run (0 for the first
@@ -15,7 +16,8 @@
 
 use std::ops::Range;
 
-use super::{Codes, CodesPlan, Sequence, SequencePlan, even_by};
+use super::lane::{Lane, LanePlan};
+use super::{Codes, CodesPlan, Sequence, even_by};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::partition::partition_point;
 
@@ -32,7 +34,7 @@ pub struct Lanes<'a, const L: usize> {
     /// The first code; the lanes that do not vary are everywhere as here.
     first: [u64; L],
     /// Those that vary: of each row, or of the first row of each run as far as the run lane.
-    lanes: [Option<Sequence<'a>>; L],
+    lanes: [Option<Lane<'a>>; L],
     runs: Option<Runs<'a>>,
 }
 
@@ -61,11 +63,6 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
         let [lane, varying, low, high] = header;
         let (lane, runs) = (usize::from(lane), usize::from(u16::from_le_bytes([low, high])));
         let mut at = HEADER_LEN;
-        let mut sequence = |count| {
-            let (sequence, len) = Sequence::parse(bytes.get(at..).unwrap_or(&[]), count)?;
-            at += len;
-            Ok(sequence)
-        };
         let mut lanes = [None; L];
         let is_varying = |index: usize| varying >> index & 1 == 1;
         let (mut of_rows, mut as_runs) = (0, None);
@@ -74,13 +71,14 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
             ensure(runs <= count, "as many runs as rows, or fewer", runs as u64)?;
             of_rows = lane + 1;
             for index in (0..of_rows).filter(|index| is_varying(*index)) {
-                lanes[index] = Some(sequence(runs)?);
+                lanes[index] = Some(next(bytes, &mut at, runs, Lane::parse)?);
             }
-            let (bases, rows) = (sequence(runs)?, sequence(count)?);
+            let bases = next(bytes, &mut at, runs, Sequence::parse)?;
+            let rows = next(bytes, &mut at, count, Sequence::parse)?;
             as_runs = Some(Runs { lane, count: runs, bases, rows });
         }
         for index in (of_rows..L).filter(|index| is_varying(*index)) {
-            lanes[index] = Some(sequence(count)?);
+            lanes[index] = Some(next(bytes, &mut at, count, Lane::parse)?);
         }
         Ok((Lanes { count, first, lanes, runs: as_runs }, at))
     }
@@ -107,7 +105,9 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
             let equal = self.equal(self.count, &code[..L - 1], |_| ());
             return match &self.lanes[L - 1] {
                 _ if equal.is_empty() => equal.start,
-                Some(lane) if equal == (0..self.count) => lane.lower_bound(code[L - 1]),
+                Some(lane) if equal == (0..self.count) => {
+                    lane.lower_bound(code[L - 1], self.count)
+                }
                 Some(lane) => partition_point(equal, |row| lane.get(row) < code[L - 1]),
                 None if code[L - 1] <= self.first[L - 1] => equal.start,
                 None => equal.end,
@@ -164,8 +164,8 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
             if let Some(walked) = &mut runs {
                 walked.decode(start, some);
             }
-            for (lane, sequence) in self.lanes.iter().enumerate().skip(of_rows) {
-                sequence.iter().for_each(|sequence| column(sequence, start, some, lane));
+            for (at, lane) in self.lanes.iter().enumerate().skip(of_rows) {
+                lane.iter().for_each(|lane| column(lane, start, some, at));
             }
         }
     }
@@ -182,6 +182,18 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
         }
         self.lanes[of_rows..].iter().flatten().for_each(|lane| lane.prefetch(indexes.clone()));
     }
+}
+
+/// Reads what begins at a place, of `count` values, and goes on behind it.
+fn next<'a, T>(
+    bytes: &'a [u8],
+    at: &mut usize,
+    count: usize,
+    parse: fn(&'a [u8], usize) -> Result<(T, usize)>,
+) -> Result<T> {
+    let (parsed, len) = parse(bytes.get(*at..).unwrap_or(&[]), count)?;
+    *at += len;
+    Ok(parsed)
 }
 
 impl<const L: usize> Lanes<'_, L> {
@@ -210,7 +222,7 @@ impl<const L: usize> Lanes<'_, L> {
                 None if word > self.first[index] => equal.end..equal.end,
                 None => equal,
                 Some(lane) if equal == (0..count) => {
-                    let (start, end) = lane.run_of(word, &mut near);
+                    let (start, end) = lane.run_of(word, count, &mut near);
                     start.min(count)..end.clamp(start, count.max(start))
                 }
                 // Ascends, where the lanes before are the same.
@@ -274,23 +286,19 @@ impl<'l, 'a, const L: usize> WalkedRuns<'l, 'a, L> {
     }
 }
 
-/// Decodes a sequence into a lane of at most [`AT_ONCE`] codes.
-fn column<const L: usize>(
-    sequence: &Sequence<'_>,
-    start: usize,
-    out: &mut [[u64; L]],
-    lane: usize,
-) {
+/// Decodes a lane of at most [`AT_ONCE`] codes, the `at`-th.
+fn column<const L: usize>(lane: &Lane<'_>, start: usize, out: &mut [[u64; L]], at: usize) {
     let mut words = [0; AT_ONCE];
     let words = &mut words[..out.len()];
-    sequence.decode(start, words);
-    out.iter_mut().zip(words).for_each(|(code, word)| code[lane] = *word);
+    lane.decode(start, words);
+    out.iter_mut().zip(words).for_each(|(code, word)| code[at] = *word);
 }
 
 /// How codes of several lanes will be stored.
 pub struct LanesPlan<const L: usize> {
     header: [u8; HEADER_LEN],
-    sequences: Vec<(Vec<u64>, SequencePlan)>,
+    /// The lanes, and bases and rows of runs among them, in the order in which they are stored.
+    lanes: Vec<LanePlan>,
     is_constant_time: bool,
 }
 
@@ -320,15 +328,12 @@ fn differs_at<const L: usize>(left: &[u64; L], right: &[u64; L]) -> usize {
 
 impl<const L: usize> LanesPlan<L> {
     fn new(lane: usize, runs: usize, columns: Columns) -> LanesPlan<L> {
-        let planned = |column: Vec<u64>| {
-            let plan = SequencePlan::of(&column);
-            (column, plan)
-        };
-        let sequences: Vec<_> = columns.values.into_iter().map(planned).collect();
+        // Bases and rows ascend, so they are sequences.
+        let lanes: Vec<_> = columns.values.into_iter().map(LanePlan::of).collect();
         let [low, high] = (runs as u16).to_le_bytes();
-        let constant = runs == 0 && sequences.iter().all(|(_, plan)| plan.is_constant_time());
+        let constant = runs == 0 && lanes.iter().all(LanePlan::is_constant_time);
         let header = [lane as u8, columns.varying, low, high];
-        LanesPlan { header, sequences, is_constant_time: constant }
+        LanesPlan { header, lanes, is_constant_time: constant }
     }
 
     fn of_each(codes: &[[u64; L]]) -> LanesPlan<L> {
@@ -385,7 +390,7 @@ impl<const L: usize> CodesPlan<[u64; L]> for LanesPlan<L> {
     }
 
     fn byte_len(&self) -> usize {
-        HEADER_LEN + self.sequences.iter().map(|(_, plan)| plan.byte_len()).sum::<usize>()
+        HEADER_LEN + self.lanes.iter().map(LanePlan::byte_len).sum::<usize>()
     }
 
     fn is_constant_time(&self) -> bool {
@@ -394,7 +399,7 @@ impl<const L: usize> CodesPlan<[u64; L]> for LanesPlan<L> {
 
     fn write(&self, _: &[[u64; L]], out: &mut Vec<u8>) {
         out.extend_from_slice(&self.header);
-        self.sequences.iter().for_each(|(values, plan)| plan.write(values, out));
+        self.lanes.iter().for_each(|lane| lane.write(out));
     }
 
     fn run_len(codes: &[[u64; L]], smallest: usize) -> Option<usize> {

@@ -9,13 +9,15 @@
 //! - runs: the distinct values and the ends of their runs, each again one of the above.
 //!
 //! `codes` is what a leaf asks of the codes of a block. Where these are words, they are one
-//! sequence; where they have several words, they are several (`lanes`).
+//! sequence; where they have several words, they are several (`lanes`). Words in no order have two
+//! more forms (`lane`).
 //!
 //! Everything is integer arithmetic; the residuals are measured after the model was quantised.
 
 mod bits;
 mod codes;
 mod elias_fano;
+mod lane;
 mod lanes;
 mod line;
 mod plan;

@@ -139,6 +139,17 @@ pub fn code_of(stored: &[u8], scale: u8) -> Word {
     }
 }
 
+/// The code of a value and its scale. `None` of a value that no column has whose values have codes.
+pub fn code_and_scale(stored: &[u8]) -> Option<(Word, u8)> {
+    let scale = match Number::of_bytes(stored) {
+        Number::NaN => 0,
+        Number::Finite { scale, .. } if scale <= GREATEST_SCALE.into() => scale as u8,
+        _ => return None,
+    };
+    let code = code_of(stored, scale);
+    has_value(code).then_some((code, scale))
+}
+
 /// Whether a code is that of a value.
 pub const fn has_value(code: Word) -> bool {
     code == NAN || to_i64(code).unsigned_abs() < LIMIT
@@ -264,6 +275,7 @@ mod tests {
             let (bytes, length) = to_bytes(code, scale);
             let bytes = &bytes[..length];
             prop_assert_eq!(code_of(bytes, scale), code);
+            prop_assert_eq!(code_and_scale(bytes), Some((code, scale)));
             prop_assert!(has_value(code));
             prop_assert_eq!(among(bytes, scale), Cut::at(code));
             prop_assert!(!has_value(code_of(bytes, scale + 1)));
@@ -305,6 +317,9 @@ mod tests {
         fn any_bytes_fall_somewhere(bytes: Vec<u8>, scale in 0..=GREATEST_SCALE, code: Word) {
             let found = code_of(&bytes, scale);
             let told = has_value(found) && found != NAN;
+            let own = code_and_scale(&bytes);
+            prop_assert!(own.is_none_or(|(code, own)| code_of(&bytes, own) == code));
+            prop_assert!(!told || own == Some((found, scale)));
             prop_assert!(!told || among(&bytes, scale) == Cut::at(found));
             let (bytes, length) = to_bytes(code, scale);
             let again = code_of(&bytes[..length], scale);
@@ -321,6 +336,8 @@ mod tests {
         let below = [i16::MAX, 4].map(|weight| long(true, 0, weight, &[9999, 1]));
         let (least, greatest) = (from_i64(1 - LIMIT as i64), from_i64(LIMIT as i64 - 1));
         assert_eq!(code_of(&nan, 2), NAN);
+        assert_eq!(code_and_scale(&nan), Some((NAN, 0)));
+        assert_eq!([&infinity, &minus].map(|bytes| code_and_scale(bytes)), [None; 2]);
         assert_eq!(among(&nan, 2), Cut::at(NAN));
         for above in [&infinity[..], &far[0], &far[1]] {
             let cut = among(above, 2);

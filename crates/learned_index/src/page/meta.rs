@@ -59,17 +59,21 @@ pub const NO_COLUMN: KeyColumn = KeyColumn { key_type: 0, descending: false, nul
 /// A column that is stored beside the key, for scans that return it: `INCLUDE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IncludedColumn {
-    /// Bytes of its values; never 0.
+    /// Bytes of its values; 0 if they have different lengths.
     pub length: u8,
     /// Bytes to which its values are aligned in a tuple: 1, 2, 4 or 8.
     pub alignment: u8,
     /// Whether its values are passed by value.
     pub by_value: bool,
+    /// Words of a code that it takes; never 0.
+    pub words: u8,
+    /// Whether its values are of `numeric`, many of which are stored as numbers.
+    pub decimal: bool,
 }
 
 /// What stands behind the last included column.
 pub const NOT_INCLUDED: IncludedColumn =
-    IncludedColumn { length: 0, alignment: 0, by_value: false };
+    IncludedColumn { length: 0, alignment: 0, by_value: false, words: 0, decimal: false };
 
 /// What the index is, from its build to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,24 +269,30 @@ struct StoredColumn {
 #[repr(C)]
 struct StoredIncluded {
     length: u8,
-    /// The alignment, and [`BY_VALUE`].
+    /// The alignment, [`BY_VALUE`] and [`DECIMAL`].
     layout: u8,
+    words: u8,
+    padding: u8,
 }
 
 const BY_VALUE: u8 = 0x80;
+const DECIMAL: u8 = 0x40;
 
 impl From<IncludedColumn> for StoredIncluded {
     fn from(column: IncludedColumn) -> StoredIncluded {
-        let IncludedColumn { length, alignment, by_value } = column;
-        StoredIncluded { length, layout: alignment | if by_value { BY_VALUE } else { 0 } }
+        let IncludedColumn { length, alignment, by_value, words, decimal } = column;
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        let layout = alignment | flag(by_value, BY_VALUE) | flag(decimal, DECIMAL);
+        StoredIncluded { length, layout, words, padding: 0 }
     }
 }
 
 impl From<StoredIncluded> for IncludedColumn {
     fn from(stored: StoredIncluded) -> IncludedColumn {
-        let StoredIncluded { length, layout } = stored;
-        let (alignment, by_value) = (layout & !BY_VALUE, layout & BY_VALUE != 0);
-        IncludedColumn { length, alignment, by_value }
+        let StoredIncluded { length, layout, words, padding: _ } = stored;
+        let alignment = layout & !(BY_VALUE | DECIMAL);
+        let (by_value, decimal) = (layout & BY_VALUE != 0, layout & DECIMAL != 0);
+        IncludedColumn { length, alignment, by_value, words, decimal }
     }
 }
 
@@ -319,7 +329,7 @@ const fn identity_at<C>() -> usize {
 }
 
 const _: () = assert!(size_of::<StoredState>() == 96 && size_of::<StoredCounts>() == 24);
-const _: () = assert!(identity_at::<u64>() == 160 && size_of::<StoredIdentity>() == 56);
+const _: () = assert!(identity_at::<u64>() == 160 && size_of::<StoredIdentity>() == 72);
 const _: () = assert!(STATE_AT.is_multiple_of(8), "the state word is loaded as an aligned u64");
 
 /// A metapage.

@@ -25,9 +25,9 @@ pub(super) struct KeyPart {
     pub(super) key: String,
 }
 
-/// Types of included columns: how many words they take and whether they are wide, and a value for
-/// each id.
-const INCLUDED: [(&str, usize, bool, &str); 13] = [
+/// Types of included columns: how many words they take at least and whether they are wide, and a
+/// value for each id. Some are too long for an index.
+const INCLUDED: [(&str, usize, bool, &str); 22] = [
     ("int2", 1, false, "(id % 50 - 25)::int2"),
     ("int4", 1, false, "id * 70001 - 3"),
     ("int8", 1, true, "id * 5000000000"),
@@ -41,6 +41,15 @@ const INCLUDED: [(&str, usize, bool, &str); 13] = [
     ("macaddr8", 1, true, "lpad(to_hex(id * 65537::int8), 16, '0')::macaddr8"),
     ("timetz", 2, true, "timetz '12:00+01' + make_interval(secs => id)"),
     ("point", 2, true, "point(id, -id)"),
+    ("text", 1, false, "left(repeat(md5(id::text), 1 + id % 40), id * 7 % (id % 9 * 9 + 1))"),
+    ("text", 1, false, "repeat(chr(48 + id % 5000), id * id % 2000)"),
+    ("text COLLATE \"C\"", 1, false, "left(md5((id / 5)::text), 6)"),
+    ("varchar(20)", 1, false, "left(md5(id::text), id % 21)"),
+    ("char(12)", 1, false, "(id % 7)::text"),
+    ("bytea", 1, false, "decode(left(md5(id::text), id % 16 * 2) || '0000', 'hex')"),
+    ("numeric", 1, false, "(id - 300)::numeric * 12345678901234567 / (1 + id % 9)"),
+    ("name", 1, false, "repeat(md5(id::text), 1 + id % 3)::name"),
+    ("int4[]", 1, false, "CASE WHEN id % 2 = 0 THEN array[id, NULL, -id] ELSE array[id] END"),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

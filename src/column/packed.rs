@@ -1,0 +1,191 @@
+//! Included values of any width in some words of a code: a *tag* in the highest byte of the first
+//! word, and behind it what the tag says.
+//!
+//! | tag | what follows |
+//! |---|---|
+//! | 0 | nothing: NULL |
+//! | 1 to 56 | the bytes of a value, one less than this; the first is the highest. Of a type of a fixed width the zeros at the end are left out |
+//! | 64 to 82 | a value of `numeric` with as many decimal places as this is more than 64, in units of its last place, in the rest of the first word |
+//! | 255 | nothing: the value is too long, and only in the table |
+//!
+//! What has no meaning is 0, so that columns whose values are short cost nothing but their bytes.
+
+use learned_index::key::Word;
+use learned_index::key::code::{from_i64, to_i64};
+use learned_index::key::numeric;
+use learned_index::page::meta::IncludedColumn;
+use pgrx::pg_sys;
+
+use super::stored::{content, short_header};
+
+/// The widest values of a fixed width, in bytes: those of `name`.
+pub(super) const WIDEST_FIXED: usize = 64;
+/// Bytes of a word.
+const WORD: usize = size_of::<Word>();
+/// Bytes of a value with the one that says how long it is, or more.
+pub(super) type Bytes = [u8; WIDEST_FIXED + WORD];
+
+pub(super) const NULL_TAG: u8 = 0;
+pub(super) const IN_TABLE: u8 = u8::MAX;
+/// Of a value without decimal places.
+const DECIMAL_TAG: u8 = 64;
+const LAST_DECIMAL_TAG: u8 = DECIMAL_TAG + numeric::GREATEST_SCALE;
+
+/// The bits of the first word that are the tag.
+pub(super) const TAG: Word = (u8::MAX as Word) << TAG_SHIFT;
+const TAG_SHIFT: u32 = Word::BITS - u8::BITS;
+
+/// The digits of decimals of which there is room for all.
+pub(super) const MOST_DIGITS: u8 = 16;
+/// Decimals are less than this, and more than the negative of it.
+const LIMIT: u64 = 10u64.pow(MOST_DIGITS as u32);
+/// Stands for NaN.
+const NAN: i64 = (1 << (TAG_SHIFT - 1)) - 1;
+const _: () = assert!((LIMIT as i64) < NAN);
+
+/// The tag.
+#[inline]
+pub(super) fn tag_of(words: &[Word]) -> u8 {
+    words.first().map_or(NULL_TAG, |word| (word >> TAG_SHIFT) as u8)
+}
+
+/// What a decimal is in units of its last place; `None` for NaN.
+#[inline(always)]
+pub(super) fn units_of(first: Word) -> Option<i64> {
+    let units = to_i64(first << u8::BITS) >> u8::BITS;
+    (units != NAN).then_some(units)
+}
+
+/// The first word of a decimal. `None` if it is too long.
+fn decimal(code: Word, scale: u8) -> Option<Word> {
+    let units = match to_i64(code) {
+        i64::MAX => NAN,
+        units if units.unsigned_abs() < LIMIT => units,
+        _ => return None,
+    };
+    let behind = from_i64(units << u8::BITS) >> u8::BITS;
+    Some(Word::from(DECIMAL_TAG + scale) << TAG_SHIFT | behind)
+}
+
+/// Puts a value into its words.
+///
+/// # Safety
+/// The Datum is of the column's type.
+pub(super) unsafe fn put(column: IncludedColumn, value: pg_sys::Datum, words: &mut [Word]) {
+    // SAFETY: by contract; a value of a fixed width is that long.
+    unsafe {
+        match usize::from(column.length) {
+            0 if column.decimal => content(value, |bytes| put_decimal(bytes, words)),
+            0 => content(value, |bytes| put_bytes(bytes, words)),
+            length => {
+                let whole = std::slice::from_raw_parts(value.cast_mut_ptr::<u8>(), length);
+                let end = whole.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                put_bytes(&whole[..end], words);
+            }
+        }
+    }
+}
+
+fn put_decimal(stored: &[u8], words: &mut [Word]) {
+    let known = numeric::code_and_scale(stored);
+    match known.and_then(|(code, scale)| decimal(code, scale)) {
+        Some(first) => {
+            words.fill(0);
+            words[0] = first;
+        }
+        None => put_bytes(stored, words),
+    }
+}
+
+fn put_bytes(value: &[u8], words: &mut [Word]) {
+    let mut bytes: Bytes = [0; _];
+    match bytes.get_mut(1..=value.len()) {
+        Some(place) if value.len() < words.len() * WORD => {
+            place.copy_from_slice(value);
+            bytes[0] = value.len() as u8 + 1;
+        }
+        _ => bytes[0] = IN_TABLE,
+    }
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = Word::from_be_bytes(*bytes);
+    }
+}
+
+/// A value that words have, as a tuple stores it: of this many bytes, or, with 0, behind its
+/// length.
+#[inline]
+pub(super) fn stored<'b>(length: usize, words: &[Word], bytes: &'b mut Bytes) -> &'b [u8] {
+    let tag = tag_of(words);
+    if (DECIMAL_TAG..=LAST_DECIMAL_TAG).contains(&tag) {
+        let code = units_of(words[0]).map_or(from_i64(i64::MAX), from_i64);
+        let (value, length) = numeric::to_bytes(code, tag - DECIMAL_TAG);
+        bytes[0] = short_header(length as u8 + 1);
+        bytes[1..=length].copy_from_slice(&value[..length]);
+        return &bytes[..=length];
+    }
+    for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+        *bytes = word.to_be_bytes();
+    }
+    match length {
+        0 => {
+            let end = usize::from(tag).clamp(1, words.len() * WORD);
+            bytes[0] = short_header(end as u8);
+            &bytes[..end]
+        }
+        length => &bytes[1..=length.min(WIDEST_FIXED)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_back_unless_they_are_too_long() {
+        for words in 1..8 {
+            for length in 0..70 {
+                let value: Vec<u8> = (0..length).map(|at| (at * 37 + length) as u8).collect();
+                let mut packed = vec![7; words];
+                put_bytes(&value, &mut packed);
+                if value.len() >= 8 * words {
+                    assert_eq!(tag_of(&packed), IN_TABLE);
+                    continue;
+                }
+                let mut bytes = [0; _];
+                let stored = stored(0, &packed, &mut bytes);
+                assert_eq!(stored[0], short_header(value.len() as u8 + 1));
+                assert_eq!(&stored[1..], &value[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn decimals_come_back_and_keep_their_order() {
+        let most = LIMIT as i64 - 1;
+        for scale in [0, 2, 18] {
+            let mut last = None;
+            for units in [-most, -10_001, -1, 0, 1, 100, 12_345_678, most] {
+                let (value, length) = numeric::to_bytes(from_i64(units), scale);
+                let mut packed = [7, 7];
+                put_decimal(&value[..length], &mut packed);
+                assert_eq!((tag_of(&packed), packed[1]), (DECIMAL_TAG + scale, 0));
+                assert_eq!(units_of(packed[0]), Some(units));
+                assert!(Some(packed[0]) > last);
+                last = Some(packed[0]);
+                let mut bytes = [0; _];
+                assert_eq!(&stored(0, &packed, &mut bytes)[1..], &value[..length]);
+            }
+            // One more digit: as bytes, if there is room.
+            let (value, length) = numeric::to_bytes(from_i64(most + 1), scale);
+            let mut packed = [7, 7];
+            put_decimal(&value[..length], &mut packed);
+            assert_eq!(tag_of(&packed), length as u8 + 1);
+        }
+        let (nan, length) = numeric::to_bytes(Word::MAX, 0);
+        let mut packed = [7];
+        put_decimal(&nan[..length], &mut packed);
+        assert_eq!(units_of(packed[0]), None);
+        let mut bytes = [0; _];
+        assert_eq!(&stored(0, &packed, &mut bytes)[1..], &nan[..length]);
+    }
+}
