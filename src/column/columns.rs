@@ -21,9 +21,10 @@ use learned_index::page::meta::{
 use pgrx::prelude::*;
 
 use super::included::{
-    Included, IncludedNumbers, Refused, included_in, refuse_included_type, words_of_all,
+    Included, IncludedNumbers, MOST_WORDS, Refused, included_in, refuse_included_type, words_of_all,
 };
 use super::key_type::KeyType;
+pub(crate) use super::packed::NOT_A_NUMBER;
 use super::stored::{StoredValue, bytes};
 use super::tuple::{Field, Made, ReturnedTuple};
 use super::{Column, KeyColumns};
@@ -44,9 +45,6 @@ enum Nulls {
     /// The same, where the values that moved away for that are told by another word.
     Word,
 }
-
-/// The words of the widest codes (`with_code`).
-pub(super) const MOST_WORDS: usize = 8;
 
 /// What tells a value with the least word, any other, and one with the greatest.
 const OF_LEAST: Word = 0;
@@ -109,9 +107,6 @@ impl Numbers {
         }
     }
 }
-
-/// The number that stands for NaN, greater than those of all values.
-pub(crate) const NOT_A_NUMBER: i64 = i64::MAX;
 
 #[inline(always)]
 fn number_of(key_type: KeyType, words: [Word; 2]) -> i64 {
@@ -480,16 +475,15 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
                 refuse_width(format_args!("more than {MOST_COLUMNS} included columns"))
             }
         });
-        let mut columns: Columns<L> =
-            Columns::of_types(columns, included).unwrap_or_else(|| {
-                let words = super::words_of(index);
-                match included[0] == NOT_INCLUDED {
-                    true => refuse_width(format_args!("a key of {words} words of 64 bits")),
-                    false => refuse_width(format_args!(
-                        "a key and included columns of {words} words of 64 bits"
-                    )),
-                }
-            });
+        let mut columns: Columns<L> = Columns::of_types(columns, included).unwrap_or_else(|| {
+            let words = super::words_of(index);
+            match included[0] == NOT_INCLUDED {
+                true => refuse_width(format_args!("a key of {words} words of 64 bits")),
+                false => refuse_width(format_args!(
+                    "a key and included columns of {words} words of 64 bits"
+                )),
+            }
+        });
         columns.included = columns.included.with_scales(index);
         columns
     }
@@ -575,7 +569,11 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
     fn numbers(&self, column: usize) -> Numbers {
         match self.parts().get(column) {
             Some(part) => Numbers::Part(*part),
-            None => self.included.numbers(column - self.count).unwrap_or(Numbers::Nowhere),
+            None => match self.included.numbers(column - self.count) {
+                Some((numbers, Some(scale))) => Numbers::Decimals(numbers, scale),
+                Some((numbers, None)) => Numbers::Included(numbers),
+                None => Numbers::Nowhere,
+            },
         }
     }
 

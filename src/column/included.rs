@@ -19,9 +19,8 @@ use learned_index::key::numeric::GREATEST_SCALE;
 use learned_index::page::meta::{IncludedColumn, MOST_COLUMNS, NOT_INCLUDED};
 use pgrx::prelude::*;
 
-use super::columns::{MOST_WORDS, NOT_A_NUMBER, Numbers};
 use super::key_type::{precision_and_scale, type_name};
-use super::packed::{self, IN_TABLE, NULL_TAG, TAG, WIDEST_FIXED, tag_of};
+use super::packed::{self, IN_TABLE, NOT_A_NUMBER, NULL_TAG, TAG, WIDEST_FIXED, tag_of};
 use super::stored::StoredValue;
 use super::tuple::{Builder, Field, Made};
 use crate::relation::OpenIndex;
@@ -29,6 +28,8 @@ use crate::report::refuse;
 
 /// The widest values that words hold as they are, in bytes.
 const WIDEST: usize = size_of::<StoredValue>();
+/// The words of the widest codes (`with_code`).
+pub(super) const MOST_WORDS: usize = 8;
 /// Bytes of a word.
 const WORD: usize = size_of::<Word>();
 /// What stands for NULL in a narrow column: the values are even.
@@ -344,22 +345,18 @@ impl Included {
         })
     }
 
-    /// Where the values of a column are, from 0, to be read as numbers. `None` if there is no such
-    /// column.
-    pub(super) fn numbers(&self, column: usize) -> Option<Numbers> {
+    /// Where the values of a column are, from 0, to be read as numbers, and the scale of one that
+    /// has decimals. `None` if there is no such column.
+    pub(super) fn numbers(&self, column: usize) -> Option<(IncludedNumbers, Option<u8>)> {
         let (number, column, at) = self.places().nth(column)?;
-        let (narrow, bit) = (is_narrow(column), 1 << number);
-        let numbers = |right, null| IncludedNumbers { at, right, null };
-        Some(match (self.scales[number], is_packed(column)) {
-            (Some(scale), _) => Numbers::Decimals(numbers(0, (at, TAG, 0)), scale),
-            (None, true) => Numbers::Included(numbers(0, (at, TAG, 0))),
-            (None, false) if narrow => {
-                Numbers::Included(numbers(1, (at, Word::MAX, null_of(column)[0])))
-            }
-            (None, false) => {
-                Numbers::Included(numbers(0, (self.at + self.words - 1, bit, bit)))
-            }
-        })
+        let narrow = is_narrow(column);
+        let bit = 1 << number;
+        let null = match (narrow, is_packed(column)) {
+            (true, _) => (at, Word::MAX, null_of(column)[0]),
+            (false, true) => (at, TAG, 0),
+            (false, false) => (self.at + self.words - 1, bit, bit),
+        };
+        Some((IncludedNumbers { at, right: u32::from(narrow), null }, self.scales[number]))
     }
 
     /// Whether a column's value is NULL, or only in the table.

@@ -4,9 +4,12 @@
 //! | tag | what follows |
 //! |---|---|
 //! | 0 | nothing: NULL |
-//! | 1 to 56 | the bytes of a value, one less than this; the first is the highest. Of a type of a fixed width the zeros at the end are left out |
-//! | 64 to 82 | a value of `numeric` with as many decimal places as this is more than 64, in units of its last place, in the rest of the first word |
+//! | 1 to 56 | the bytes of a value, one less than this; the first is the highest |
+//! | 64 to 82 | a value of `numeric`, in units of its last place, in the rest of the first word |
 //! | 255 | nothing: the value is too long, and only in the table |
+//!
+//! Of values of a fixed width the zeros at the end are left out. Tag 64 is of numbers without
+//! decimal places, 65 of those with one, and so on.
 //!
 //! What has no meaning is 0, so that columns whose values are short cost nothing but their bytes.
 
@@ -39,7 +42,9 @@ const TAG_SHIFT: u32 = Word::BITS - u8::BITS;
 pub(super) const MOST_DIGITS: u8 = 16;
 /// Decimals are less than this, and more than the negative of it.
 const LIMIT: u64 = 10u64.pow(MOST_DIGITS as u32);
-/// Stands for NaN.
+/// The number that stands for NaN, greater than those of all values.
+pub(crate) const NOT_A_NUMBER: i64 = i64::MAX;
+/// Stands for it in a word.
 const NAN: i64 = (1 << (TAG_SHIFT - 1)) - 1;
 const _: () = assert!((LIMIT as i64) < NAN);
 
@@ -59,7 +64,7 @@ pub(super) fn units_of(first: Word) -> Option<i64> {
 /// The first word of a decimal. `None` if it is too long.
 fn decimal(code: Word, scale: u8) -> Option<Word> {
     let units = match to_i64(code) {
-        i64::MAX => NAN,
+        NOT_A_NUMBER => NAN,
         units if units.unsigned_abs() < LIMIT => units,
         _ => return None,
     };
@@ -117,7 +122,7 @@ fn put_bytes(value: &[u8], words: &mut [Word]) {
 pub(super) fn stored<'b>(length: usize, words: &[Word], bytes: &'b mut Bytes) -> &'b [u8] {
     let tag = tag_of(words);
     if (DECIMAL_TAG..=LAST_DECIMAL_TAG).contains(&tag) {
-        let code = units_of(words[0]).map_or(from_i64(i64::MAX), from_i64);
+        let code = units_of(words[0]).map_or(from_i64(NOT_A_NUMBER), from_i64);
         let (value, length) = numeric::to_bytes(code, tag - DECIMAL_TAG);
         bytes[0] = short_header(length as u8 + 1);
         bytes[1..=length].copy_from_slice(&value[..length]);

@@ -105,5 +105,8 @@ unsafe fn values_of<C: QualCode>(
         };
         (!is_null).then_some(value)
     });
-    of_key.chain(of_row).map(|value| (value.unwrap_or(pg_sys::Datum::null()), value.is_none())).unzip()
+    of_key
+        .chain(of_row)
+        .map(|value| (value.unwrap_or(pg_sys::Datum::null()), value.is_none()))
+        .unzip()
 }

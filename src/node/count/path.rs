@@ -10,9 +10,9 @@ use super::plan::{Answer, CountPlan, Function, Grouping, Part, Shown, Way};
 use super::query::{Asked, Query, Table};
 use super::state::SCAN_METHODS;
 use crate::am::aggregate::Aggregate;
-use crate::column::included::scale_of_included;
 use crate::am::count::rows_at_once;
 use crate::am::{heap_correlation, indexes_of_ours};
+use crate::column::included::scale_of_included;
 use crate::node::condition::{Condition, Conditions};
 use crate::node::list_of;
 

@@ -199,6 +199,7 @@ impl<'a> Generator<'a> {
         self.applies &= included.contains(&name);
         let functions: &[&str] = match sql_type {
             "date" | "timestamptz" => &["min", "max", "count"],
+            "text" => &["count"],
             _ => &["min", "max", "count", "sum", "sum", "avg", "avg"],
         };
         let function = functions[self.rng.random_range(0..functions.len())];

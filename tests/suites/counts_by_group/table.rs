@@ -66,7 +66,7 @@ pub(super) enum Change {
 const ROWS: i64 = 1_300;
 
 /// Columns whose sums do not depend on the order of the rows: name, and type.
-pub(super) const MEASURES: [(&str, &str); 7] = [
+pub(super) const MEASURES: [(&str, &str); 9] = [
     ("m2", "int2"),
     ("m4", "int4"),
     ("m8", "int8"),
@@ -74,6 +74,8 @@ pub(super) const MEASURES: [(&str, &str); 7] = [
     ("f8", "float8"),
     ("md", "date"),
     ("mt", "timestamptz"),
+    ("mn", "numeric(9,2)"),
+    ("mx", "text"),
 ];
 
 /// A value of a measure, as COPY reads it.
@@ -90,6 +92,9 @@ fn measure(sql_type: &str, rng: &mut StdRng) -> String {
         "date" => format!("{}-05-{}", rng.random_range(1900..2100), rng.random_range(10..30)),
         "timestamptz" if is_special => ["infinity", "-infinity", "epoch"][special].to_owned(),
         "timestamptz" => format!("{}-05-17 12:00:00.5", rng.random_range(1900..2100)),
+        "numeric(9,2)" if is_special => "NaN".to_owned(),
+        "numeric(9,2)" => format!("{}.{}", rng.random::<i32>() >> 8, rng.random_range(0..100)),
+        "text" => "long".repeat(rng.random_range(0..20)),
         _ if is_special => ["NaN", "Infinity", "-Infinity"][special].to_owned(),
         // Multiples of a power of two that are exact in a float4, and so are their sums.
         _ => (f64::from(rng.random_range(-200..=200)) / 4.0 + 0.0).to_string(),

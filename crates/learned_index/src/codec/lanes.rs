@@ -105,9 +105,7 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
             let equal = self.equal(self.count, &code[..L - 1], |_| ());
             return match &self.lanes[L - 1] {
                 _ if equal.is_empty() => equal.start,
-                Some(lane) if equal == (0..self.count) => {
-                    lane.lower_bound(code[L - 1], self.count)
-                }
+                Some(lane) if equal == (0..self.count) => lane.lower_bound(code[L - 1], self.count),
                 Some(lane) => partition_point(equal, |row| lane.get(row) < code[L - 1]),
                 None if code[L - 1] <= self.first[L - 1] => equal.start,
                 None => equal.end,
@@ -189,7 +187,7 @@ fn next<'a, T>(
     bytes: &'a [u8],
     at: &mut usize,
     count: usize,
-    parse: fn(&'a [u8], usize) -> Result<(T, usize)>,
+    parse: impl Fn(&'a [u8], usize) -> Result<(T, usize)>,
 ) -> Result<T> {
     let (parsed, len) = parse(bytes.get(*at..).unwrap_or(&[]), count)?;
     *at += len;
