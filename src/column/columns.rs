@@ -26,7 +26,7 @@ use super::included::{
 use super::key_type::KeyType;
 pub(crate) use super::packed::NOT_A_NUMBER;
 use super::stored::{StoredValue, bytes};
-use super::tuple::{Field, Made, ReturnedTuple};
+use super::tuple::{Field, Made, ReturnedTuple, Several};
 use super::{Column, KeyColumns};
 use crate::relation::OpenIndex;
 use crate::report::refuse;
@@ -450,6 +450,25 @@ impl<const L: usize> Columns<L> {
         &self.parts[..self.count]
     }
 
+    /// The tuple of any code.
+    fn build(&self, several: &mut Several, code: &[Word; L]) -> pg_sys::IndexTuple {
+        let words = |part: &Part| part.words_of(part.take(code));
+        let has_nulls = self.parts().iter().any(|part| words(part).is_none());
+        let mut builder = several.begin(has_nulls || self.included.has_absent(code));
+        for part in self.parts() {
+            let Some(words) = words(part) else {
+                builder.null();
+                continue;
+            };
+            let mut stored = StoredValue::default();
+            store(part.key_type, words, &mut stored);
+            let (length, alignment) = part.key_type.layout_of(&stored);
+            builder.value(alignment, &stored[..length]);
+        }
+        self.included.build(code, &mut builder);
+        builder.finish()
+    }
+
     /// The class of the NULLs of the only column.
     pub(crate) fn null_class(&self) -> NullClass {
         if self.parts[0].nulls_first { NullClass::NullsFirst } else { NullClass::NullsLast }
@@ -577,41 +596,35 @@ impl<const L: usize> KeyColumns<[Word; L]> for Columns<L> {
         }
     }
 
+    #[inline]
     fn tuple_of(
         &self,
         class: NullClass,
         code: &[Word; L],
         tuple: &mut ReturnedTuple,
-    ) -> pg_sys::IndexTuple {
+    ) -> Option<pg_sys::IndexTuple> {
         if class != NullClass::Value {
-            return tuple.null();
+            return Some(tuple.null());
         }
         let several = tuple.several(|| self.fields());
-        if !self.included.has_nulls(code)
+        if !self.included.has_wide_nulls(code)
             && let Some(tuple) = several.of_code(code)
         {
-            return tuple;
+            return Some(tuple);
         }
-        let words = |part: &Part| part.words_of(part.take(code));
-        let has_nulls = self.parts().iter().any(|part| words(part).is_none());
-        let mut builder = several.begin(has_nulls || self.included.has_absent(code));
-        for part in self.parts() {
-            let Some(words) = words(part) else {
-                builder.null();
-                continue;
-            };
-            let mut stored = StoredValue::default();
-            store(part.key_type, words, &mut stored);
-            let (length, alignment) = part.key_type.layout_of(&stored);
-            builder.value(alignment, &stored[..length]);
-        }
-        self.included.build(code, &mut builder);
-        builder.finish()
+        (!self.included.is_in_table(code)).then(|| self.build(several, code))
     }
 
-    #[inline]
-    fn is_in_table(&self, code: &[Word; L]) -> bool {
-        self.included.is_in_table(code)
+    fn tuple_without_long(
+        &self,
+        class: NullClass,
+        code: &[Word; L],
+        tuple: &mut ReturnedTuple,
+    ) -> Option<pg_sys::IndexTuple> {
+        Some(match class {
+            NullClass::Value => self.build(tuple.several(|| self.fields()), code),
+            _ => tuple.null(),
+        })
     }
 }
 

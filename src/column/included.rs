@@ -20,7 +20,7 @@ use learned_index::page::meta::{IncludedColumn, MOST_COLUMNS, NOT_INCLUDED};
 use pgrx::prelude::*;
 
 use super::key_type::{precision_and_scale, type_name};
-use super::packed::{self, IN_TABLE, NOT_A_NUMBER, NULL_TAG, TAG, WIDEST_FIXED, tag_of};
+use super::packed::{self, IN_TABLE, NOT_A_NUMBER, TAG, WIDEST_FIXED, tag_of};
 use super::stored::StoredValue;
 use super::tuple::{Builder, Field, Made};
 use crate::relation::OpenIndex;
@@ -244,16 +244,10 @@ impl Included {
         self.has_packed
     }
 
-    /// The words of a code that have packed values, column by column.
-    fn packed<'c>(&self, code: &'c [Word]) -> impl Iterator<Item = &'c [Word]> {
-        let of_packed = self.places().filter(|(_, column, _)| is_packed(*column));
-        of_packed.map(|(_, column, at)| code.get(at..at + words_of(column)).unwrap_or(&[]))
-    }
-
     /// Whether one of a row's values is only in the table.
-    #[inline]
     pub(super) fn is_in_table(&self, code: &[Word]) -> bool {
-        self.has_packed && self.packed(code).any(|words| tag_of(words) == IN_TABLE)
+        let is_it = |(_, column, at): Place| is_packed(column) && tag_of(&code[at..]) == IN_TABLE;
+        self.has_packed && self.places().any(is_it)
     }
 
     pub(super) fn columns(&self) -> [IncludedColumn; MOST_COLUMNS] {
@@ -315,12 +309,10 @@ impl Included {
         }
     }
 
-    /// Whether some of the wide ones, or of the packed ones, are NULL, or only in the table.
+    /// Whether some of the wide ones are NULL.
     #[inline]
-    pub(super) fn has_nulls(&self, code: &[Word]) -> bool {
-        let none = |words: &[Word]| matches!(tag_of(words), NULL_TAG | IN_TABLE);
+    pub(super) fn has_wide_nulls(&self, code: &[Word]) -> bool {
         self.has_wide && code[self.at + self.words - 1] != 0
-            || self.has_packed && self.packed(code).any(none)
     }
 
     /// How the bytes of their values are made of most codes.
@@ -363,7 +355,7 @@ impl Included {
     fn is_absent(&self, (number, column, at): Place, code: &[Word]) -> bool {
         match (is_narrow(column), is_packed(column)) {
             (true, _) => code[at] == null_of(column)[0],
-            (_, true) => matches!(tag_of(&code[at..]), NULL_TAG | IN_TABLE),
+            (_, true) => packed::is_absent(&code[at..]),
             _ => code[self.at + self.words - 1] >> number & 1 == 1,
         }
     }
@@ -382,7 +374,9 @@ impl Included {
             if self.is_absent(place, code) {
                 builder.null();
             } else if is_packed(column) {
-                builder.value(alignment, packed::stored(length, words, &mut [0; _]));
+                let mut bytes = [0; _];
+                let end = packed::store(length, words, &mut bytes);
+                builder.value(alignment, &bytes[..end]);
             } else {
                 let second = words.get(1).copied().unwrap_or(0);
                 builder.value(alignment, &store(column, [code[at], second])[..length]);

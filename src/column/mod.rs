@@ -82,14 +82,22 @@ pub(crate) trait KeyColumns<C: Code>: Copy {
     /// Where the numbers of a column are, from 0: of the key's, or behind these of an included one.
     fn numbers(&self, column: usize) -> Numbers;
 
-    /// The index tuple of a key, valid until the next one.
-    fn tuple_of(&self, class: NullClass, code: &C, tuple: &mut ReturnedTuple)
-    -> pg_sys::IndexTuple;
+    /// The index tuple of a key, valid until the next one. `None` if a value is only in the table.
+    fn tuple_of(
+        &self,
+        class: NullClass,
+        code: &C,
+        tuple: &mut ReturnedTuple,
+    ) -> Option<pg_sys::IndexTuple>;
 
-    /// Whether a value of a row is only in the table, and not in its code.
-    #[inline]
-    fn is_in_table(&self, _: &C) -> bool {
-        false
+    /// The same, with NULL for such a value.
+    fn tuple_without_long(
+        &self,
+        class: NullClass,
+        code: &C,
+        tuple: &mut ReturnedTuple,
+    ) -> Option<pg_sys::IndexTuple> {
+        self.tuple_of(class, code, tuple)
     }
 
     /// The entry of a row. An error if the index cannot hold its values.
@@ -321,10 +329,10 @@ impl KeyColumns<Word> for Column {
         class: NullClass,
         code: &Word,
         tuple: &mut ReturnedTuple,
-    ) -> pg_sys::IndexTuple {
-        match class {
+    ) -> Option<pg_sys::IndexTuple> {
+        Some(match class {
             NullClass::Value => tuple.of_word(self.key_type, self.in_order(*code)),
             _ => tuple.null(),
-        }
+        })
     }
 }

@@ -26,7 +26,8 @@ pub(super) const WIDEST_FIXED: usize = 64;
 /// Bytes of a word.
 const WORD: usize = size_of::<Word>();
 /// Bytes of a value with the one that says how long it is, or more.
-pub(super) type Bytes = [u8; WIDEST_FIXED + WORD];
+pub(super) const ROOM: usize = WIDEST_FIXED + WORD;
+pub(super) type Bytes = [u8; ROOM];
 
 pub(super) const NULL_TAG: u8 = 0;
 pub(super) const IN_TABLE: u8 = u8::MAX;
@@ -116,28 +117,39 @@ fn put_bytes(value: &[u8], words: &mut [Word]) {
     }
 }
 
-/// A value that words have, as a tuple stores it: of this many bytes, or, with 0, behind its
-/// length.
+/// Whether there is no value here: NULL, or one that is in the table.
 #[inline]
-pub(super) fn stored<'b>(length: usize, words: &[Word], bytes: &'b mut Bytes) -> &'b [u8] {
+pub(super) fn is_absent(words: &[Word]) -> bool {
+    matches!(tag_of(words), NULL_TAG | IN_TABLE)
+}
+
+/// Writes a value that words have as a tuple stores it: of this many bytes, or, with 0, behind its
+/// length. Returns how many bytes it has; what is behind them has no meaning.
+#[inline]
+pub(super) fn store(length: usize, words: &[Word], place: &mut Bytes) -> usize {
     let tag = tag_of(words);
     if (DECIMAL_TAG..=LAST_DECIMAL_TAG).contains(&tag) {
         let code = units_of(words[0]).map_or(from_i64(NOT_A_NUMBER), from_i64);
         let (value, length) = numeric::to_bytes(code, tag - DECIMAL_TAG);
-        bytes[0] = short_header(length as u8 + 1);
-        bytes[1..=length].copy_from_slice(&value[..length]);
-        return &bytes[..=length];
+        place[0] = short_header(length as u8 + 1);
+        place[1..=value.len()].copy_from_slice(&value);
+        return length + 1;
     }
-    for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+    for (bytes, word) in place.as_chunks_mut().0.iter_mut().zip(words) {
         *bytes = word.to_be_bytes();
     }
     match length {
         0 => {
             let end = usize::from(tag).clamp(1, words.len() * WORD);
-            bytes[0] = short_header(end as u8);
-            &bytes[..end]
+            place[0] = short_header(end as u8);
+            end
         }
-        length => &bytes[1..=length.min(WIDEST_FIXED)],
+        length => {
+            // The zeros at the end may go on behind the words.
+            place.copy_within(1.., 0);
+            place[(words.len() * WORD).saturating_sub(1)..].fill(0);
+            length.min(WIDEST_FIXED)
+        }
     }
 }
 
@@ -156,10 +168,15 @@ mod tests {
                     assert_eq!(tag_of(&packed), IN_TABLE);
                     continue;
                 }
-                let mut bytes = [0; _];
-                let stored = stored(0, &packed, &mut bytes);
-                assert_eq!(stored[0], short_header(value.len() as u8 + 1));
-                assert_eq!(&stored[1..], &value[..]);
+                let mut bytes = [9; _];
+                let end = store(0, &packed, &mut bytes);
+                assert_eq!(bytes[0], short_header(value.len() as u8 + 1));
+                assert_eq!(&bytes[1..end], &value[..]);
+                // Of a fixed width, with zeros behind.
+                let mut bytes = [9; _];
+                assert_eq!(store(60, &packed, &mut bytes), 60);
+                assert_eq!(&bytes[..value.len()], &value[..]);
+                assert_eq!(bytes[value.len()..60], vec![0; 60 - value.len()]);
             }
         }
     }
@@ -177,8 +194,9 @@ mod tests {
                 assert_eq!(units_of(packed[0]), Some(units));
                 assert!(Some(packed[0]) > last);
                 last = Some(packed[0]);
-                let mut bytes = [0; _];
-                assert_eq!(&stored(0, &packed, &mut bytes)[1..], &value[..length]);
+                let mut bytes = [9; _];
+                let end = store(0, &packed, &mut bytes);
+                assert_eq!(&bytes[1..end], &value[..length]);
             }
             // One more digit: as bytes, if there is room.
             let (value, length) = numeric::to_bytes(from_i64(most + 1), scale);
@@ -190,7 +208,8 @@ mod tests {
         let mut packed = [7];
         put_decimal(&nan[..length], &mut packed);
         assert_eq!(units_of(packed[0]), None);
-        let mut bytes = [0; _];
-        assert_eq!(&stored(0, &packed, &mut bytes)[1..], &nan[..length]);
+        let mut bytes = [9; _];
+        let end = store(0, &packed, &mut bytes);
+        assert_eq!(&bytes[1..end], &nan[..length]);
     }
 }

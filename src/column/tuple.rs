@@ -102,11 +102,13 @@ impl Several {
                     end = start + length;
                 }
                 &Made::Packed { layout: (length, alignment), at, words } => {
-                    let mut bytes = [0; _];
-                    let value = packed::stored(length, code.get(at..at + words)?, &mut bytes);
+                    let words = code.get(at..at + words)?;
+                    if packed::is_absent(words) {
+                        return None;
+                    }
                     let start = end_of(end, alignment);
-                    end = start + value.len();
-                    content.get_mut(start..end)?.copy_from_slice(value);
+                    let place = content.get_mut(start..)?.first_chunk_mut()?;
+                    end = start + packed::store(length, words, place);
                 }
             }
         }
@@ -155,9 +157,7 @@ const HEADER: usize = size_of::<pg_sys::IndexTupleData>();
 /// Bytes from the header to the values where there is a bit map of NULLs.
 const BITMAP: usize = 8;
 const ONE: usize = size_of::<StoredValue>();
-/// Bytes of the widest value with its alignment.
-const WIDEST: usize = 72;
-const SEVERAL: usize = BITMAP + MOST_COLUMNS * WIDEST;
+const SEVERAL: usize = BITMAP + MOST_COLUMNS * packed::ROOM;
 const _: () = assert!(HEADER == 8 && size_of::<Tuple<ONE>>() == 24);
 
 /// What a scan has returned last.

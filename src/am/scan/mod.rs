@@ -480,37 +480,45 @@ impl<C: QualCode> OpenScan<C> {
         }
     }
 
-    /// Hands the entry that the scan stands on to the core.
+    /// Hands the entry that the scan stands on to the core. Not if a part of it has to be read in
+    /// the table.
     ///
     /// # Safety
     /// `scan` is the one that this belongs to.
     #[inline]
-    unsafe fn return_entry(&mut self, scan: pg_sys::IndexScanDesc) {
-        let Some((class, code, tid)) = self.scan.here() else { return };
+    unsafe fn return_entry(&mut self, scan: pg_sys::IndexScanDesc) -> bool {
+        let Some((class, code, tid)) = self.scan.here() else { return false };
         // SAFETY: by contract.
         unsafe {
             (*scan).xs_heaptid = item_pointer(tid);
             (*scan).xs_recheck = self.recheck;
             if (*scan).xs_want_itup {
-                (*scan).xs_itup = self.columns.tuple_of(class, code, &mut self.tuple);
+                let Some(tuple) = self.columns.tuple_of(class, code, &mut self.tuple) else {
+                    return false;
+                };
+                (*scan).xs_itup = tuple;
                 (*scan).xs_hitup = std::ptr::null_mut();
             }
         }
+        true
     }
 
-    /// Whether a part of the entry that the scan stands on has to be read in the table. Not for
-    /// the planner, which wants keys, and whose snapshot may see several rows.
+    /// Hands an entry to the core that has a long value. Not if the snapshot does not see its row.
     ///
     /// # Safety
-    /// `scan` is the one that this belongs to.
-    #[inline]
-    unsafe fn needs_row(&self, scan: pg_sys::IndexScanDesc) -> bool {
-        let is_in_table = |(_, code, _): (_, &C, _)| self.columns.is_in_table(code);
+    /// As [`OpenScan::next`].
+    unsafe fn return_long(&mut self, scan: pg_sys::IndexScanDesc) -> bool {
         // SAFETY: by contract.
         unsafe {
-            (*scan).xs_want_itup
-                && self.scan.here().is_some_and(is_in_table)
-                && is_mvcc((*scan).xs_snapshot)
+            if is_mvcc((*scan).xs_snapshot) {
+                return whole_row::return_row(self, scan);
+            }
+            // The planner wants keys, and its snapshot may see several rows.
+            let Some((class, code, _)) = self.scan.here() else { return false };
+            let tuple = self.columns.tuple_without_long(class, code, &mut self.tuple);
+            (*scan).xs_itup = tuple.unwrap_or(std::ptr::null_mut());
+            (*scan).xs_hitup = std::ptr::null_mut();
+            tuple.is_some()
         }
     }
 
@@ -551,14 +559,11 @@ impl<C: QualCode> OpenScan<C> {
     unsafe fn return_seen(&mut self, scan: pg_sys::IndexScanDesc, direction: Direction) -> bool {
         // SAFETY: by contract.
         unsafe {
-            while self.needs_row(scan) && !whole_row::return_row(self, scan) {
+            while !self.return_entry(scan) && !self.return_long(scan) {
                 check_for_interrupts!();
                 if !self.step(direction) && !self.copy_more(scan, direction) {
                     return false;
                 }
-            }
-            if !self.needs_row(scan) {
-                self.return_entry(scan);
             }
         }
         true
@@ -649,13 +654,8 @@ unsafe fn return_next<C: QualCode>(
         if open.heap_ahead.is_due(open.scan.copied().1) {
             ask_ahead::<C>(scan);
         }
-        let open = open_scan::<C>(scan);
-        if open.needs_row(scan) {
-            return read_and_return::<C>(scan, direction);
-        }
-        open.return_entry(scan);
+        open_scan::<C>(scan).return_entry(scan) || read_and_return::<C>(scan, direction)
     }
-    true
 }
 
 /// [`amgettuple`] where more has to be copied.

@@ -6,14 +6,17 @@
 //!   of variable width fill a word up with zeros.
 //!
 //! ```text
-//! dictionary: tag | 0 | number of words (2) | words, a sequence | places, a sequence
-//! bytes:      tag | 0 | 0 (2)               | ends, a sequence  | the bytes of all rows
+//! dictionary: tag | 0 | number of words (2) | words | places
+//! bytes:      tag | 0 | 0 (2)               | ends  | the bytes of all rows
 //! ```
+//! Words, places and ends are sequences without runs; words and places are frames of reference.
 
 use std::ops::Range;
 
+use super::line::MAX_POSITIONS;
+use super::sequence::Plain;
 use super::{Sequence, SequencePlan};
-use crate::corruption::{Corruption, Result, ensure, ensure_that};
+use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that};
 use crate::memory::with_room;
 use crate::partition::partition_point;
 
@@ -33,9 +36,12 @@ const MOST_SAMPLED: usize = 48;
 #[derive(Clone, Copy)]
 pub(super) enum Lane<'a> {
     Sequence(Sequence<'a>),
-    Dictionary { words: Sequence<'a>, distinct: usize, places: Sequence<'a> },
-    Bytes { ends: Sequence<'a>, bytes: &'a [u8] },
+    Dictionary { words: Plain<'a>, distinct: usize, places: Plain<'a> },
+    Bytes { ends: Plain<'a>, bytes: &'a [u8] },
 }
+
+// All lanes of a block are parsed at each lookup.
+const _: () = assert!(size_of::<Lane<'_>>() <= size_of::<Sequence<'_>>() + 8);
 
 impl<'a> Lane<'a> {
     /// Reads the front of a lane of `count` words. Returns how many bytes they take, too.
@@ -47,7 +53,10 @@ impl<'a> Lane<'a> {
             return Ok((Lane::Sequence(sequence), len));
         }
         let &[_, _, low, high] = bytes.first_chunk::<HEADER_LEN>().ok_or_else(within)?;
-        let part = |at: usize, count| Sequence::parse(bytes.get(at..).unwrap_or(&[]), count);
+        let part = |at: usize, count| {
+            ensure_at_most!(count, MAX_POSITIONS, "values in a lane")?;
+            Plain::parse(bytes.get(at..).unwrap_or(&[]), count)
+        };
         match tag {
             DICTIONARY => {
                 let distinct = usize::from(u16::from_le_bytes([low, high]));
@@ -185,8 +194,8 @@ struct Part {
 }
 
 impl Part {
-    fn of(values: Vec<u64>) -> Part {
-        let plan = SequencePlan::of(&values);
+    fn of(values: Vec<u64>, plan: impl Fn(&[u64]) -> SequencePlan) -> Part {
+        let plan = plan(&values);
         Part { values, plan }
     }
 }
@@ -262,8 +271,8 @@ fn dictionary(values: &[u64], below: usize) -> Option<(FormPlan, usize)> {
         return None;
     }
     let place = |value: &u64| words.partition_point(|word| word < value) as u64;
-    let places = Part::of(values.iter().map(place).collect());
-    let words = Part::of(words);
+    let places = Part::of(values.iter().map(place).collect(), SequencePlan::packed);
+    let words = Part::of(words, SequencePlan::packed);
     let len = HEADER_LEN + words.plan.byte_len() + places.plan.byte_len();
     (len < below).then_some((FormPlan::Dictionary { words, places }, len))
 }
@@ -280,7 +289,7 @@ fn bytes(values: &[u64], below: usize) -> Option<(FormPlan, usize)> {
         bytes.extend_from_slice(&value.to_be_bytes()[..len_of(*value)]);
         ends.push(bytes.len() as u64);
     }
-    let ends = Part::of(ends);
+    let ends = Part::of(ends, SequencePlan::without_runs);
     let len = HEADER_LEN + ends.plan.byte_len() + total;
     (len < below).then_some((FormPlan::Bytes { ends, bytes }, len))
 }

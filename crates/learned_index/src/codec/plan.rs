@@ -119,6 +119,18 @@ impl SequencePlan {
         plan
     }
 
+    /// The smallest form but runs.
+    pub(super) fn without_runs(values: &[u64]) -> SequencePlan {
+        let plain = PlainPlan::of(values, &Survey::of(values));
+        SequencePlan { len: plain.len, form: FormPlan::Plain(plain) }
+    }
+
+    /// The frame of reference, in which a value is found at once.
+    pub(super) fn packed(values: &[u64]) -> SequencePlan {
+        let plain = PlainPlan::packed(values, &Survey::of(values));
+        SequencePlan { len: plain.len, form: FormPlan::Plain(plain) }
+    }
+
     /// Bytes that the sequence will take.
     pub fn byte_len(&self) -> usize {
         self.len
@@ -165,17 +177,24 @@ impl SequencePlan {
 }
 
 impl PlainPlan {
+    fn packed(values: &[u64], survey: &Survey) -> PlainPlan {
+        let &Survey { min, max, divisor, .. } = survey;
+        let header = HEADER_LEN + if divisor > 1 { 8 } else { 0 };
+        let width = width_of((max - min) / divisor);
+        PlainPlan {
+            base: min,
+            divisor,
+            offsets: OffsetPlan::Packed { width },
+            len: header + packed_len(values.len(), width),
+        }
+    }
+
     fn of(values: &[u64], survey: &Survey) -> PlainPlan {
         let &Survey { min, max, divisor, .. } = survey;
         let header = HEADER_LEN + if divisor > 1 { 8 } else { 0 };
         let universe = (max - min) / divisor;
         let width = width_of(universe);
-        let mut best = PlainPlan {
-            base: min,
-            divisor,
-            offsets: OffsetPlan::Packed { width },
-            len: header + packed_len(values.len(), width),
-        };
+        let mut best = PlainPlan::packed(values, survey);
         if width > 0 && survey.ascending {
             let shape = Shape::smallest(values.len(), universe);
             let len = header + 2 + shape.len(values.len());

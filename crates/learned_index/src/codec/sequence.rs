@@ -43,7 +43,7 @@ enum Form<'a> {
 
 /// A form that does not contain others: value = base + divisor * offset, modulo 2^64.
 #[derive(Clone, Copy)]
-struct Plain<'a> {
+pub(super) struct Plain<'a> {
     base: u64,
     divisor: u64,
     offsets: Offsets<'a>,
@@ -167,12 +167,8 @@ impl<'a> Sequence<'a> {
     /// Asks the processor for what reading these values will read.
     #[inline]
     pub fn prefetch(&self, indexes: Range<usize>) {
-        if let Form::Plain(Plain { offsets, .. }) = self.form {
-            match offsets {
-                Offsets::Packed(packed) => packed.prefetch(indexes),
-                Offsets::Line { residuals, .. } => residuals.prefetch(indexes),
-                Offsets::EliasFano(sequence) => sequence.prefetch(indexes),
-            }
+        if let Form::Plain(plain) = self.form {
+            plain.prefetch(indexes);
         }
     }
 
@@ -205,7 +201,8 @@ impl<'a> Sequence<'a> {
 }
 
 impl<'a> Plain<'a> {
-    fn parse(bytes: &'a [u8], count: usize) -> Result<(Plain<'a>, usize)> {
+    /// As [`Sequence::parse`].
+    pub(super) fn parse(bytes: &'a [u8], count: usize) -> Result<(Plain<'a>, usize)> {
         let tag = byte(bytes, 0)?;
         let width = u32::from(byte(bytes, 1)?);
         let shift = u32::from(byte(bytes, 2)?);
@@ -256,8 +253,19 @@ impl<'a> Plain<'a> {
         self.base.wrapping_add(self.divisor.wrapping_mul(offset))
     }
 
+    /// See [`Sequence::prefetch`].
     #[inline]
-    fn get(&self, index: usize) -> u64 {
+    pub(super) fn prefetch(&self, indexes: Range<usize>) {
+        match self.offsets {
+            Offsets::Packed(packed) => packed.prefetch(indexes),
+            Offsets::Line { residuals, .. } => residuals.prefetch(indexes),
+            Offsets::EliasFano(sequence) => sequence.prefetch(indexes),
+        }
+    }
+
+    /// The `index`-th value, `index` below the count.
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> u64 {
         self.value(match self.offsets {
             Offsets::Packed(packed) => packed.get(index),
             Offsets::Line { line, residuals, .. } => {
@@ -330,7 +338,8 @@ impl<'a> Plain<'a> {
         (start, end)
     }
 
-    fn decode(&self, start: usize, out: &mut [u64]) {
+    /// See [`Sequence::decode`].
+    pub(super) fn decode(&self, start: usize, out: &mut [u64]) {
         match self.offsets {
             Offsets::Packed(packed) => packed.decode(start, out),
             Offsets::Line { line, residuals, .. } => {
