@@ -150,6 +150,16 @@ unsafe fn figures_of(oid: pg_sys::Oid, lenient: bool) -> Option<Figures> {
     }
 }
 
+/// The rows of an index, and its learned pages.
+///
+/// # Safety
+/// Within a transaction; the index is the caller's.
+pub(super) unsafe fn entries_and_leaves(index: pg_sys::Oid) -> (u64, u32) {
+    // SAFETY: by contract.
+    let figures = unsafe { figures_of(index, false) };
+    figures.map_or((0, 0), |figures| (figures.index.entries, figures.index.leaves))
+}
+
 fn read_figures<C: IndexCode>(target: &Target) -> Result<Figures> {
     let store: IndexStore<C> = IndexStore::new(target.index);
     let figures = figures_in(&store);
