@@ -1,11 +1,15 @@
 \set VERBOSITY default
 -- learned_index_stats() and the view learned_indexes: what they tell, of which indexes, and to whom.
 SET client_min_messages = error;
+-- All but times.
+\set figures 'size, pages, leaf_pages, directory_pages, model_pages, delta_pages, other_pages, entries, unmerged_entries, merge_threshold, merge_due, merging, bytes_per_entry, btree_size, model, segments, model_bytes, avg_error, max_error, generation, last_merge_cause, last_merge_entries'
+\set times 'last_merge BETWEEN last_training AND clock_timestamp() AND last_merge_time >= last_training_time AS last_merge, last_training BETWEEN pg_postmaster_start_time() AND clock_timestamp() AND last_training_time >= 0 AS last_training'
 CREATE TABLE t (k int8, id int4);
 INSERT INTO t SELECT g, g FROM generate_series(1, 3000) g;
 INSERT INTO t VALUES (NULL, 0);
 CREATE INDEX t_k ON t USING learned (k) WITH (auto_retrain = off);
-SELECT * FROM learned_index_stats('t_k') \gx
+SELECT :figures FROM learned_index_stats('t_k') \gx
+SELECT :times FROM learned_index_stats('t_k');
 -- Rows that wait, and a merge.
 INSERT INTO t SELECT g, g FROM generate_series(5000, 5999) g;
 SELECT leaf_pages, delta_pages, other_pages, entries, unmerged_entries, merge_threshold, merge_due, merging, generation
@@ -13,10 +17,12 @@ FROM learned_index_stats('t_k');
 SELECT merged_rows FROM learned_retrain('t_k');
 SELECT leaf_pages, delta_pages, other_pages, entries, unmerged_entries, merge_due, merging, generation
 FROM learned_index_stats('t_k');
+SELECT last_merge_cause, last_merge_entries, :times FROM learned_index_stats('t_k');
 -- An empty index, an emptied one, and one whose rows are in its delta tree alone.
 CREATE TABLE empty (k int4);
 CREATE INDEX empty_k ON empty USING learned (k);
-SELECT * FROM learned_index_stats('empty_k') \gx
+SELECT :figures FROM learned_index_stats('empty_k') \gx
+SELECT :times FROM learned_index_stats('empty_k');
 INSERT INTO empty VALUES (1), (NULL);
 SELECT pages, leaf_pages, delta_pages, entries, unmerged_entries, btree_size FROM learned_index_stats('empty_k');
 TRUNCATE empty;

@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 
 use super::board::{Board, Subject};
 use super::exclusion::Exclusion;
-use super::range::{Demand, merge_range};
+use super::range::{Cause, merge_range};
 use crate::column::code::IndexCode;
 use crate::storage::buffers::IndexStore;
 
@@ -28,7 +28,7 @@ pub(crate) fn finish_vacuum<C: IndexCode>(
         exclusion.release();
     }
     while let Some(exclusion) = Exclusion::try_for_a_moment(index) {
-        let step = merge_range(store, Demand::Threshold, &mut spare)?;
+        let step = merge_range(store, Cause::Vacuum, &mut spare)?;
         exclusion.release();
         if step == Step::Idle {
             break;

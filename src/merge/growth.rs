@@ -5,7 +5,7 @@ use learned_index::store::Update;
 use learned_index::tree::merge::Step;
 
 use super::need::is_due;
-use super::range::{Demand, merge_range};
+use super::range::{Cause, merge_range};
 use super::start::start;
 use crate::column::code::IndexCode;
 use crate::relation::OpenIndex;
@@ -41,7 +41,7 @@ pub(crate) fn after_growth<C: IndexCode>(index: OpenIndex) {
 fn merge_here<C: IndexCode>(store: &IndexStore<C>) -> Result<()> {
     let mut spare = Vec::new();
     for _ in 0..RANGES_AT_ONCE {
-        if merge_range(store, Demand::Threshold, &mut spare)? == Step::Idle {
+        if merge_range(store, Cause::Insert, &mut spare)? == Step::Idle {
             break;
         }
     }

@@ -5,6 +5,7 @@ use pgrx::pg_sys::{self, NodeTag};
 
 use crate::am::count::is_told_by_codes;
 use crate::am::elements_of;
+use crate::node::hypothetical::is_unknown;
 use crate::node::list_of;
 
 /// The conditions of a query on the rows of a table, as far as an index can tell which rows meet
@@ -90,7 +91,7 @@ impl Conditions {
     ) -> Option<Conditions> {
         // SAFETY: by contract.
         unsafe {
-            if (*index).hypothetical || !((*index).indpred.is_null() || (*index).predOK) {
+            if is_unknown(index) || !((*index).indpred.is_null() || (*index).predOK) {
                 return None;
             }
             // Less those that the predicate of a partial index implies.

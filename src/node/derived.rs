@@ -17,6 +17,7 @@ use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
+use super::hypothetical::is_unknown;
 use super::{execution_of, list_of};
 use crate::am::indexes_of_ours;
 
@@ -82,7 +83,7 @@ pub(super) unsafe fn add_paths(
         // As if there were only these indexes, each with more to ask for.
         let copy = copy_of(rel);
         let mut indexes = Vec::new();
-        for index in indexes_of_ours(rel).filter(|index| !(**index).hypothetical) {
+        for index in indexes_of_ours(rel).filter(|&index| !is_unknown(index)) {
             let derived = derive(root, index);
             if derived.is_empty() {
                 continue;

@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use pgrx::pg_sys::ffi;
 use pgrx::prelude::*;
 
-use super::{as_btree, count, derived, distinct};
+use super::{as_btree, count, derived, distinct, hypothetical};
 use crate::report::carried::carrying;
 use crate::report::memory::cover;
 
@@ -54,6 +54,7 @@ unsafe extern "C-unwind" fn get_relation_info(
                 );
             });
         }
+        hypothetical::add_to(root, table, is_parent, rel);
         as_btree::present_indexes(root, rel);
     }
 }

@@ -7,6 +7,7 @@
 //! - [`statistics`]: how the values of a column are distributed
 //! - [`derived`]: conditions that follow from those of a query, for scans of our indexes
 //! - [`distinct`]: the first row of each group
+//! - [`hypothetical`]: an index that its table does not have, for EXPLAIN
 //! - `condition`: what a query asks of the columns of an index, from the plan to the keys of a scan
 //! - `explain`: what EXPLAIN says of nodes; `scans`: what it says of index scans
 //!
@@ -21,6 +22,7 @@ mod derived;
 mod distinct;
 mod explain;
 mod hooks;
+pub(crate) mod hypothetical;
 #[cfg(feature = "pg18")]
 mod scans;
 mod statistics;

@@ -7,6 +7,7 @@
 //! - [`inspect`] has `learned_predict`, `learned_segments` and `learned_blocks`
 //! - [`advise`] has `learned_advise`; [`estimate`] is how large an index would be, [`nbtree`] what
 //!   a B-tree has, [`definition`] how to replace it
+//! - [`explain`] has `learned_explain`
 //! - [`truncation`] has what plans look between for `ts::date = d`
 //! - [`target`] is the index that they were given
 
@@ -16,6 +17,7 @@ mod check;
 mod counters;
 mod definition;
 mod estimate;
+mod explain;
 mod inspect;
 mod nbtree;
 mod retrain;

@@ -13,7 +13,7 @@ use super::target::Target;
 use crate::column::code::{IndexCode, with_code};
 use crate::merge::board::{Board, Subject};
 use crate::merge::exclusion::Exclusion;
-use crate::merge::range::{Demand, merge_range};
+use crate::merge::range::{Cause, merge_range};
 use crate::merge::wait::wait;
 use crate::relation::OpenIndex;
 use crate::report::refuse;
@@ -84,7 +84,7 @@ fn merge_everything<C: IndexCode>(index: OpenIndex) -> Result<Report> {
     while trees > 0 {
         check_for_interrupts!();
         let exclusion = take_exclusion(index);
-        let step = merge_range(&store, Demand::All, &mut spare)?;
+        let step = merge_range(&store, Cause::Retrain, &mut spare)?;
         exclusion.release();
         match step {
             Step::Idle => break,

@@ -1,8 +1,10 @@
 //! `learned_index_stats(regclass)` and the view `learned_indexes`: figures for dashboards.
 
 use learned_index::corruption::Result;
+use learned_index::page::history::{History, Time};
 use learned_index::tree::stats::{IndexStats, stats};
 use pgrx::PgLogLevel;
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -11,6 +13,7 @@ use super::btree::btree_size;
 use super::target::{Target, Users};
 use crate::column::code::{IndexCode, with_code};
 use crate::merge::need::{is_due, merged_at};
+use crate::merge::range::Cause;
 use crate::storage::buffers::IndexStore;
 use crate::storage::session;
 
@@ -28,7 +31,10 @@ CREATE FUNCTION learned_index_stats(index regclass, lenient bool DEFAULT false)
                    model_pages bigint, delta_pages bigint, other_pages bigint, entries bigint,
                    unmerged_entries bigint, merge_threshold bigint, merge_due bool, merging bool,
                    bytes_per_entry float8, btree_size bigint, model text, segments bigint,
-                   model_bytes bigint, avg_error float8, max_error bigint, generation bigint)
+                   model_bytes bigint, avg_error float8, max_error bigint, generation bigint,
+                   last_merge timestamptz, last_merge_cause text, last_merge_entries bigint,
+                   last_merge_time float8, last_training timestamptz,
+                   last_training_time float8)
     LANGUAGE c STRICT ROWS 1 PARALLEL RESTRICTED AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 COMMENT ON FUNCTION learned_index_stats(regclass, bool) IS
     'figures of a learned index that cost no scan of it';
@@ -60,6 +66,12 @@ fn learned_index_stats(
         name!(avg_error, f64),
         name!(max_error, i64),
         name!(generation, i64),
+        name!(last_merge, Option<TimestampWithTimeZone>),
+        name!(last_merge_cause, Option<&'static str>),
+        name!(last_merge_entries, Option<i64>),
+        name!(last_merge_time, Option<f64>),
+        name!(last_training, Option<TimestampWithTimeZone>),
+        name!(last_training_time, Option<f64>),
     ),
 > {
     // SAFETY: the caller's transaction is open.
@@ -68,6 +80,8 @@ fn learned_index_stats(
         let Figures { index, merged_at, due, btree_size } = figures;
         let size = i64::from(index.pages) * i64::from(pg_sys::BLCKSZ);
         let all = index.entries + index.unmerged;
+        let History { merge, training, .. } = index.history;
+        let (merged, trained) = (moment(merge.ended), moment(training.ended));
         (
             size,
             index.pages.into(),
@@ -89,9 +103,24 @@ fn learned_index_stats(
             index.errors.average(),
             index.errors.max as i64,
             index.generation as i64,
+            merged,
+            merged.and(Cause::name_of(merge.cause)),
+            merged.map(|_| merge.entries as i64),
+            merged.map(|_| milliseconds(merge.duration)),
+            trained,
+            trained.map(|_| milliseconds(training.duration)),
         )
     });
     TableIterator::new(row)
+}
+
+/// A moment of the server's clock. `None`: it never came.
+fn moment(time: Time) -> Option<TimestampWithTimeZone> {
+    if time == 0 { None } else { TimestampWithTimeZone::try_from(time).ok() }
+}
+
+fn milliseconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1000.0
 }
 
 /// The figures of an index. `lenient`: none where they cannot be had, with a warning if that is
@@ -119,6 +148,16 @@ unsafe fn figures_of(oid: pg_sys::Oid, lenient: bool) -> Option<Figures> {
         target.close();
         figures
     }
+}
+
+/// The rows of an index, and its learned pages.
+///
+/// # Safety
+/// Within a transaction; the index is the caller's.
+pub(super) unsafe fn entries_and_leaves(index: pg_sys::Oid) -> (u64, u32) {
+    // SAFETY: by contract.
+    let figures = unsafe { figures_of(index, false) };
+    figures.map_or((0, 0), |figures| (figures.index.entries, figures.index.leaves))
 }
 
 fn read_figures<C: IndexCode>(target: &Target) -> Result<Figures> {

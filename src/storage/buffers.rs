@@ -14,6 +14,7 @@ use learned_index::entry::Block;
 use learned_index::key::Code;
 #[cfg(any(feature = "pg15", feature = "pg16"))]
 use learned_index::page::has_entries;
+use learned_index::page::history::Time;
 use learned_index::page::{Edit, PAGE_SIZE, PageBytes, free_page, is_free, meta};
 use learned_index::store::{Hint, Store, Update};
 use pgrx::prelude::*;
@@ -393,6 +394,11 @@ impl<C: Code> IndexStore<C> {
 
 impl<C: Code> Update for IndexStore<C> {
     type Exclusive<'s> = LockedPage<'s>;
+
+    fn now(&self) -> Time {
+        // SAFETY: it only reads the clock.
+        unsafe { pg_sys::GetCurrentTimestamp() }
+    }
 
     fn lock_for_cleanup(&self, block: Block) -> LockedPage<'_> {
         let buffer = self.pin_page(block, 0);

@@ -6,6 +6,7 @@ use learned_index::entry::Block;
 use learned_index::key::Code;
 use learned_index::memory::Add;
 use learned_index::page::PageBytes;
+use learned_index::page::history::Time;
 use learned_index::page::leaf::Head;
 use learned_index::store::BulkStore;
 use pgrx::prelude::*;
@@ -174,6 +175,11 @@ impl<C: Code> BulkPages<C> {
 
 impl<C: Code> BulkStore for BulkPages<C> {
     type Code = C;
+
+    fn now(&self) -> Time {
+        // SAFETY: it only reads the clock.
+        unsafe { pg_sys::GetCurrentTimestamp() }
+    }
 
     fn append(&mut self, page: &PageBytes) -> Block {
         check_for_interrupts!();

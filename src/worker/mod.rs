@@ -32,7 +32,7 @@ use pgrx::prelude::*;
 use crate::column::code::{IndexCode, with_code};
 use crate::merge::board::{Board, Subject};
 use crate::merge::exclusion::Exclusion;
-use crate::merge::range::{Demand, merge_range};
+use crate::merge::range::{Cause, merge_range};
 use crate::merge::seats::{Seat, is_undisturbed, limit};
 use crate::merge::start::{Order, start_for_waiting};
 use crate::merge::wait::wait;
@@ -362,5 +362,5 @@ fn merge_or_resume<C: IndexCode>(
             check_for_interrupts!();
         })?;
     }
-    merge_range(store, Demand::Threshold, spare)
+    merge_range(store, Cause::Worker, spare)
 }

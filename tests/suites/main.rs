@@ -18,6 +18,7 @@ mod estimates;
 mod exactness;
 mod floats;
 mod footprint;
+mod hypothetical;
 mod included;
 mod interrupts;
 mod maintenance;

@@ -5,7 +5,9 @@ use std::fs;
 
 use postgres::Client;
 use postgres::error::SqlState;
-use server_tests::{Cluster, Script, Shutdown, check, in_background, is_learned, retrain};
+use server_tests::{
+    Cluster, Script, Shutdown, check, in_background, is_learned, retrain, wait_until,
+};
 
 fn figure(client: &mut Client, figure: &str) -> i64 {
     let query = format!("SELECT {figure}::int8 FROM learned_index_stats('t_k')");
@@ -273,4 +275,87 @@ fn the_page_on_monitoring_explains_every_figure() {
         let column: String = row.get(0);
         assert!(page.contains(&format!("`{column}`")), "{column} is not explained");
     }
+}
+
+/// What `t_k` tells of its last merge: why, and how many rows; and whether the times of it and of
+/// the last training are between a moment and now.
+fn last_work(client: &mut Client, since: &str) -> (Option<String>, Option<i64>, bool) {
+    let query = format!(
+        "SELECT last_merge_cause, last_merge_entries,
+             last_training BETWEEN '{since}' AND clock_timestamp() AND last_training_time >= 0
+             AND (last_merge BETWEEN last_training AND clock_timestamp()
+                 AND last_merge_time >= last_training_time
+                 AND last_merge_time <= 1000 * extract(epoch FROM clock_timestamp() - '{since}')
+                 OR last_merge IS NULL AND last_merge_time IS NULL)
+         FROM learned_index_stats('t_k')"
+    );
+    let row = client.query_one(&query, &[]).unwrap();
+    (row.get(0), row.get(1), row.get(2))
+}
+
+fn now(client: &mut Client) -> String {
+    client.query_one("SELECT clock_timestamp()::text", &[]).unwrap().get(0)
+}
+
+#[test]
+fn the_last_merge_tells_why_it_began_and_survives_restarts_and_crashes() {
+    if !is_learned() {
+        return println!("skipped: only a learned index has figures");
+    }
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    let begun = now(&mut client);
+    client
+        .script(
+            "CREATE TABLE t (k int8) WITH (autovacuum_enabled = off);
+             INSERT INTO t SELECT generate_series(1, 100000);
+             CREATE INDEX t_k ON t USING learned (k) WITH (auto_retrain = off)",
+        )
+        .unwrap();
+    assert_eq!(last_work(&mut client, &begun), (None, None, true));
+    let begun = now(&mut client);
+    client.script("INSERT INTO t SELECT generate_series(100001, 101000)").unwrap();
+    retrain(&mut client, "t_k");
+    assert_eq!(last_work(&mut client, &begun), (Some("learned_retrain".into()), Some(1000), true));
+    // One that finds nothing to merge is none.
+    let all = "SELECT learned_index_stats('t_k')::text";
+    let before: String = client.query_one(all, &[]).unwrap().get(0);
+    retrain(&mut client, "t_k");
+    client.script("VACUUM t").unwrap();
+    assert_eq!(client.query_one(all, &[]).unwrap().get::<_, String>(0), before);
+    drop(client);
+    for how in [Shutdown::Clean, Shutdown::Crash] {
+        cluster.restart(how);
+        let after: String = cluster.connect().query_one(all, &[]).unwrap().get(0);
+        assert_eq!(after, before);
+    }
+    let mut client = cluster.connect();
+    let begun = now(&mut client);
+    client.script("INSERT INTO t SELECT generate_series(101001, 191000); VACUUM t").unwrap();
+    assert_eq!(last_work(&mut client, &begun), (Some("vacuum".into()), Some(90_000), true));
+    let begun = now(&mut client);
+    client
+        .script(
+            "ALTER INDEX t_k SET (auto_retrain = on);
+             INSERT INTO t SELECT generate_series(191001, 281000)",
+        )
+        .unwrap();
+    let is_worker = |client: &mut Client| last_work(client, &begun).0.as_deref() == Some("worker");
+    wait_until("a worker merges", || is_worker(&mut client));
+    let (_, entries, right) = last_work(&mut client, &begun);
+    assert!(right && entries.is_some_and(|entries| entries <= 90_000), "{entries:?} merged");
+    // A new index has no past.
+    client.script("REINDEX INDEX t_k").unwrap();
+    assert_eq!(last_work(&mut client, &begun), (None, None, true));
+    let begun = now(&mut client);
+    client
+        .script(
+            "DROP TABLE t; CREATE TEMPORARY TABLE t (k int8);
+             CREATE INDEX t_k ON t USING learned (k);
+             INSERT INTO t SELECT generate_series(1, 90000)",
+        )
+        .unwrap();
+    let (cause, entries, right) = last_work(&mut client, &begun);
+    assert_eq!((cause.as_deref(), right), (Some("insert"), true));
+    assert!(entries.is_some_and(|entries| entries <= 90_000), "{entries:?} merged");
 }

@@ -8,6 +8,7 @@ use super::query::{Grouped, Query};
 use super::state::{SCAN_METHODS, Skipping};
 use crate::am::indexes_of_ours;
 use crate::node::condition::core_paths;
+use crate::node::hypothetical::is_unknown;
 use crate::node::list_of;
 
 /// CPU cost of a search, in units of `cpu_operator_cost`: that of a page, as selfuncs.c has it.
@@ -42,7 +43,7 @@ pub(super) unsafe fn paths_of(
     unsafe {
         for index in indexes_of_ours(rel) {
             let is_whole = (*index).indpred.is_null() || (*index).predOK;
-            if (*index).hypothetical || !is_whole {
+            if is_unknown(index) || !is_whole {
                 continue;
             }
             for direction in

@@ -11,6 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::delta::Tree;
 use super::edit::{Edit, difference};
+use super::history::{History, StoredHistory};
 use super::{
     CONTENT_START, FORMAT_VERSION, PageBytes, PageKind, check_kind, fence_len, new_page, read,
     read_fence, seal, set_lower, verify_seal, write, write_fence,
@@ -199,6 +200,8 @@ pub struct State<C = Word> {
     pub values: u64,
     /// Entries without a value in the leaves, tombstones included.
     pub nulls: u64,
+    /// What was done last, for those who look after the index.
+    pub history: History,
 }
 
 impl<C> State<C> {
@@ -208,7 +211,7 @@ impl<C> State<C> {
     }
 }
 
-/// A state as stored: this, the watermark, and [`StoredCounts`].
+/// A state as stored: this, the watermark, and [`StoredRest`].
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct StoredState {
@@ -234,9 +237,10 @@ struct StoredState {
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct StoredCounts {
+struct StoredRest {
     values: u64,
     nulls: u64,
+    history: StoredHistory,
     model_leaves: u32,
     /// CRC-32 of the state as stored, with 0 here.
     checksum: u32,
@@ -320,16 +324,16 @@ const STATE_AT: usize = CONTENT_START;
 const WATERMARK_AT: usize = STATE_AT + size_of::<StoredState>();
 const CHECKSUM_LEN: usize = size_of::<u32>();
 
-const fn counts_at<C>() -> usize {
+const fn rest_at<C>() -> usize {
     WATERMARK_AT + fence_len::<C>()
 }
 
 const fn identity_at<C>() -> usize {
-    counts_at::<C>() + size_of::<StoredCounts>()
+    rest_at::<C>() + size_of::<StoredRest>()
 }
 
-const _: () = assert!(size_of::<StoredState>() == 96 && size_of::<StoredCounts>() == 24);
-const _: () = assert!(identity_at::<u64>() == 160 && size_of::<StoredIdentity>() == 72);
+const _: () = assert!(size_of::<StoredState>() == 96 && size_of::<StoredRest>() == 88);
+const _: () = assert!(identity_at::<u64>() == 224 && size_of::<StoredIdentity>() == 72);
 const _: () = assert!(STATE_AT.is_multiple_of(8), "the state word is loaded as an aligned u64");
 
 /// A metapage.
@@ -377,10 +381,12 @@ fn write_state<C: Code>(page: &mut PageBytes, state: &State<C>) {
         stale_from: state.stale.0,
         stale_to: state.stale.1,
     };
-    let State { values, nulls, model_leaves, .. } = *state;
+    let State { values, nulls, model_leaves, history, .. } = *state;
+    let history = history.into();
     write(page, STATE_AT, &stored);
     write_fence(page, WATERMARK_AT, state.watermark);
-    write(page, counts_at::<C>(), &StoredCounts { values, nulls, model_leaves, checksum: 0 });
+    let rest = StoredRest { values, nulls, history, model_leaves, checksum: 0 };
+    write(page, rest_at::<C>(), &rest);
     let checksum = checksum_of_state::<C>(page);
     write(page, identity_at::<C>() - CHECKSUM_LEN, &checksum);
 }
@@ -423,7 +429,7 @@ pub fn decode<C: Code>(page: &PageBytes) -> Result<(Identity, State<C>)> {
 
 fn decode_state<C: Code>(page: &PageBytes) -> Result<State<C>> {
     let stored: StoredState = read(page, STATE_AT);
-    let StoredCounts { values, nulls, model_leaves, checksum } = read(page, counts_at::<C>());
+    let StoredRest { values, nulls, history, model_leaves, checksum } = read(page, rest_at::<C>());
     if checksum_of_state::<C>(page) != checksum {
         return Err(Corruption::new("the checksum of the metapage's state", checksum.into()));
     }
@@ -445,6 +451,7 @@ fn decode_state<C: Code>(page: &PageBytes) -> Result<State<C>> {
         watermark: read_fence(page, WATERMARK_AT),
         values,
         nulls,
+        history: history.into(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! On-disk layouts. Every page is a standard PostgreSQL page: header, content, hole, trailer.
 //!
-//! - [`meta`]: block 0, what the index is and which pages are current
+//! - [`meta`]: block 0, what the index is and which pages are current; [`history`]: what was done
+//!   last to it
 //! - [`directory`]: sorted leaf fences with their blocks
 //! - [`leaf`]: blocks of entries; [`leaf_builder`] fills them; [`tombstone`] marks dead entries;
 //!   `outline` is what a session remembers of where things are in one
@@ -16,6 +17,7 @@ pub mod blob;
 pub mod delta;
 pub mod directory;
 pub mod edit;
+pub mod history;
 pub mod leaf;
 pub mod leaf_builder;
 pub mod meta;

@@ -7,6 +7,7 @@ use super::memory::{MemoryPage, MemoryStore};
 use super::{BulkStore, Hint, Store, Update};
 use crate::entry::Block;
 use crate::key::Code;
+use crate::page::history::Time;
 use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page};
 
 /// What is logged as one: it is there after a crash with all of its pages, or with none.
@@ -147,5 +148,9 @@ impl<C: Code> Update for LoggedStore<C> {
             pages.iter().map(|(page, edits)| (page.block(), Change::Edits(edits.to_vec())));
         self.log.borrow_mut().push(record.collect());
         self.pages.change(pages);
+    }
+
+    fn now(&self) -> Time {
+        Update::now(&self.pages)
     }
 }

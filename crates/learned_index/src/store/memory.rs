@@ -7,6 +7,7 @@ use std::ops::Deref;
 use super::{BulkStore, Hint, Store, Update};
 use crate::entry::Block;
 use crate::key::{Code, Word};
+use crate::page::history::Time;
 use crate::page::{Edit, PAGE_SIZE, PageBytes, apply, free_page, is_free, meta};
 
 /// Pages in a vector, for one thread.
@@ -17,6 +18,7 @@ pub struct MemoryStore<C = Word> {
     next: Block,
     reads: Cell<u64>,
     offered: RefCell<Vec<Block>>,
+    clock: Cell<Time>,
 }
 
 impl<C> Default for MemoryStore<C> {
@@ -27,6 +29,7 @@ impl<C> Default for MemoryStore<C> {
             next: 0,
             reads: Cell::default(),
             offered: RefCell::default(),
+            clock: Cell::default(),
         }
     }
 }
@@ -54,6 +57,17 @@ impl<C> MemoryStore<C> {
     /// Removes pages from the end: another one.
     pub fn truncate(&self, blocks: Block) {
         self.pages.borrow_mut().truncate(blocks as usize);
+    }
+
+    /// Sets the clock, which stands still at 0 before that. Each look at it takes a microsecond.
+    pub fn set_clock(&self, time: Time) {
+        self.clock.set(time);
+    }
+
+    fn look_at_clock(&self) -> Time {
+        let time = self.clock.get();
+        self.clock.set(if time == 0 { 0 } else { time + 1 });
+        time
     }
 
     fn copy(&self, block: Block) -> Box<PageBytes> {
@@ -181,6 +195,10 @@ impl<C: Code> Update for MemoryStore<C> {
             self.put(page.block, &page.bytes);
         }
     }
+
+    fn now(&self) -> Time {
+        self.look_at_clock()
+    }
 }
 
 impl<C: Code> BulkStore for MemoryStore<C> {
@@ -209,5 +227,9 @@ impl<C: Code> BulkStore for MemoryStore<C> {
         for rest in self.pages.borrow_mut().iter_mut().skip(self.next as usize) {
             **rest = *page;
         }
+    }
+
+    fn now(&self) -> Time {
+        self.look_at_clock()
     }
 }

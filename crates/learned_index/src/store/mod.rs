@@ -15,6 +15,7 @@ use std::ops::Deref;
 
 use crate::entry::Block;
 use crate::key::Code;
+use crate::page::history::Time;
 use crate::page::{Edit, PageBytes};
 
 /// What a store suggests for reading the same page again (PostgreSQL: its buffer); 0: nothing.
@@ -91,6 +92,10 @@ pub trait Update: Store {
     /// Changes up to 4 locked pages as one: after a crash all of the edits are there, or none.
     /// The edits are as [`crate::page::apply`] carries them out.
     fn change(&self, pages: &mut [(&mut Self::Exclusive<'_>, &[Edit])]);
+    /// What time it is, for those who look after the index; 0 where there is no clock.
+    fn now(&self) -> Time {
+        0
+    }
 }
 
 /// Writing the pages of a new index, which nobody reads yet.
@@ -108,4 +113,8 @@ pub trait BulkStore {
     fn rewind(&mut self);
     /// Replaces every page from the next one on.
     fn replace_rest(&mut self, page: &PageBytes);
+    /// As [`Update::now`].
+    fn now(&self) -> Time {
+        0
+    }
 }

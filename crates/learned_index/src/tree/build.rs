@@ -9,6 +9,7 @@ use crate::key::{Code, NullClass, Word};
 use crate::memory::{Add, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::directory::{self, Child};
+use crate::page::history::{History, Training};
 use crate::page::meta::{self, Identity, State};
 use crate::page::{PAGE_SIZE, PageBytes, blob, free_page, leaf_builder};
 use crate::store::BulkStore;
@@ -139,9 +140,11 @@ impl<W: BulkStore> Builder<W> {
         };
         let birth = self.identity.beginning();
         let directory_root = write_directory(&leaves, birth, |page| store.append(page));
+        let begun = store.now();
         let model = Model::train(self.options.model, first_codes);
         let (model_root, model_len) =
             write_model(&model.to_bytes(), birth, |page| store.append(page));
+        let training = Training::between(begun, store.now());
         // An earlier attempt, with the keys in another order, may have written more pages.
         store.replace_rest(&free_page());
         let state = State {
@@ -161,6 +164,7 @@ impl<W: BulkStore> Builder<W> {
             watermark: Fence::MIN,
             values: *values,
             nulls: *nulls,
+            history: History { training, ..History::default() },
         };
         store.overwrite(0, &meta::encode(&self.identity, &state));
         (self.written.store, state)

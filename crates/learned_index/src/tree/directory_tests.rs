@@ -20,6 +20,7 @@ use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Key, NullClass};
 use crate::model::{Model, ModelChoice};
 use crate::page::directory::Child;
+use crate::page::history::History;
 use crate::page::meta::{self, Identity, KeyColumn, NOTHING_STALE, State};
 use crate::page::{PAGE_SIZE, PageBytes};
 use crate::store::memory::{MemoryPage, MemoryStore};
@@ -62,6 +63,7 @@ impl Made {
             watermark: Fence::MIN,
             values: 0,
             nulls: 0,
+            history: History::default(),
         };
         let mut made =
             Made { store, state, pages: Vec::new(), fresh: 0, upper: 0, next_leaf: 1 << 24 };

@@ -19,6 +19,7 @@ use crate::corruption::Result;
 use crate::entry::{Block, Entry, Fence, Side};
 use crate::memory::{Add, listed};
 use crate::page::delta::{self, Tree};
+use crate::page::history::Time;
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Store, Update};
 
@@ -36,6 +37,21 @@ impl Limits {
     /// directory pages that changed.
     pub fn for_leaves(leaves: u32) -> Limits {
         Limits { leaves: (leaves as usize / 100).max(64), entries: 1 << 18 }
+    }
+}
+
+/// When a merge begins, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning {
+    /// Entries that the active tree must have.
+    pub enough: u64,
+    /// The caller's number for why, which the metapage keeps; 0: unknown.
+    pub cause: u8,
+}
+
+impl From<u64> for Beginning {
+    fn from(enough: u64) -> Beginning {
+        Beginning { enough, cause: 0 }
     }
 }
 
@@ -70,15 +86,16 @@ pub fn delta_entries<S: Store>(store: &S) -> Result<u64> {
     }
 }
 
-/// Freezes the active tree if there is no frozen one and it has at least `enough` entries; then
-/// merges one range. The caller has the exclusion. `spare` keeps free blocks from step to step.
+/// Freezes the active tree if there is no frozen one and it has enough entries; then merges one
+/// range. The caller has the exclusion. `spare` keeps free blocks from step to step.
 pub fn merge_step<S: Update>(
     store: &S,
     options: BuildOptions,
     limits: Limits,
-    enough: u64,
+    beginning: impl Into<Beginning>,
     spare: &mut Vec<Block>,
 ) -> Result<Step> {
+    let (Beginning { enough, cause }, begun) = (beginning.into(), store.now());
     let (_, state) = read_meta(store, &mut 0)?;
     if state.frozen.is_none() {
         if state.active.is_none() || (enough > 1 && delta_entries(store)? < enough) {
@@ -88,17 +105,19 @@ pub fn merge_step<S: Update>(
             let mut next = *state;
             next.frozen = next.active.take();
             next.watermark = Fence::MIN;
+            next.history.begin(cause);
             next.frozen.is_some().then_some(next)
         })?;
         stop_at(StopPoint::Frozen);
     }
-    merge_range(store, options, limits, spare)
+    merge_range(store, options, limits, begun, spare)
 }
 
 fn merge_range<S: Update>(
     store: &S,
     options: BuildOptions,
     limits: Limits,
+    begun: Time,
     spare: &mut Vec<Block>,
 ) -> Result<Step> {
     let mut rewrite = Rewrite::begin(store, options, spare)?;
@@ -117,11 +136,14 @@ fn merge_range<S: Update>(
         Some(watermark) => frozen.leaves_before(watermark),
         None => undisturbed(pages_of(&excluded, state.word, tree, state.watermark))?,
     };
-    rewrite.publish(end.is_none(), |next| match end {
-        Some(watermark) => next.watermark = watermark,
-        None => {
-            next.frozen = None;
-            next.watermark = Fence::MIN;
+    rewrite.publish(end.is_none(), |next| {
+        next.history.publish(begun, store.now(), done.merged, end.is_none());
+        match end {
+            Some(watermark) => next.watermark = watermark,
+            None => {
+                next.frozen = None;
+                next.watermark = Fence::MIN;
+            }
         }
     })?;
     stop_at(StopPoint::MergedBeforeFree);

@@ -22,6 +22,7 @@ use crate::memory::{Add, Room, listed, with_room};
 use crate::model::{Model, ModelChoice};
 use crate::page::PageBytes;
 use crate::page::directory::{self, Child};
+use crate::page::history::Training;
 use crate::page::meta::{Identity, NOTHING_STALE, State};
 use crate::stop::{StopPoint, stop_at};
 use crate::store::{Hint, Store, Update};
@@ -450,6 +451,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
 
     /// Trains a model over the fences of the new directory.
     fn train(&mut self, next: &mut State<S::Code>, value_leaves: u32) -> Result<()> {
+        let begun = self.store.now();
         let fences = self.fences(next)?;
         let (known, old) = undisturbed(read_model_pages(&self.excluded(), &self.state))?;
         // Another kind only once there is much more or much less to learn.
@@ -473,6 +475,7 @@ impl<'a, S: Update> Rewrite<'a, S> {
         next.model_birth = next.epoch;
         next.model_leaves = value_leaves;
         next.stale = NOTHING_STALE;
+        next.history.training = Training::between(begun, store.now());
         Ok(())
     }
 

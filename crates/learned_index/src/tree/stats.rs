@@ -10,6 +10,7 @@ use crate::entry::{Block, Fence};
 use crate::key::Code;
 use crate::model::{Model, ModelKind};
 use crate::page::delta::Tree;
+use crate::page::history::History;
 use crate::page::meta::{Identity, State};
 use crate::store::Store;
 
@@ -36,6 +37,8 @@ pub struct IndexStats {
     pub unmerged: u64,
     /// Whether a merge has begun and not ended.
     pub merging: bool,
+    /// What was done last.
+    pub history: History,
     /// How often pages were published since the build.
     pub generation: u64,
     /// What the model is.
@@ -119,6 +122,7 @@ fn read_stats<S: Store>(
         entries: state.values.saturating_add(state.nulls),
         unmerged,
         merging: state.frozen.is_some(),
+        history: state.history,
         generation: state.epoch.saturating_sub(identity.beginning()),
         model: model.kind(),
         segments: model.segments(),

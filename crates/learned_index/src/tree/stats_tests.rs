@@ -9,11 +9,13 @@ use super::check::CheckReport;
 use super::delta::insert;
 use super::directory::{Directory, read_model};
 use super::leaf::read_leaf;
-use super::merge::{Limits, Step, merge_step};
+use super::merge::{Beginning, Limits, Step, merge_step};
 use super::stats::{COUNTED_LEAVES, Errors, IndexStats, stats};
+use super::vacuum::bulk_delete;
 use crate::entry::{Block, Entry, HeapTid};
 use crate::key::{Code, Key, NullClass, Sample};
 use crate::model::ModelChoice;
+use crate::page::history::{History, Merge, Training};
 use crate::page::meta::{Identity, KeyColumn};
 use crate::page::{self, PageKind};
 use crate::store::Store;
@@ -145,4 +147,72 @@ fn each_publish_makes_a_generation_and_a_merge_that_has_begun_is_told() {
     }
     assert!(published > 3, "{published} publishes");
     assert_eq!(stats(&store).unwrap().unmerged, 0);
+}
+
+#[test]
+fn the_metapage_tells_of_the_last_merge_and_the_last_training_and_of_no_time_between_ranges() {
+    const HOUR: i64 = 3_600_000_000;
+    // More looks at the clock than anything here takes.
+    const SHORT: u64 = 100;
+    let store: MemoryStore = MemoryStore::new();
+    store.set_clock(HOUR);
+    let options = BuildOptions { model: ModelChoice::Auto, fillfactor: 100 };
+    let identity = Identity::of_column(5, KeyColumn::ascending(1));
+    let mut builder = Builder::new(store, identity, options);
+    for (row, key) in uneven(50_000).into_iter().enumerate() {
+        let tid = HeapTid::new((row / 100) as u32, (row % 100) as u16 + 1);
+        assert!(builder.try_push(key, tid));
+    }
+    let (store, _) = builder.finish();
+    let built = stats(&store).unwrap().history;
+    assert_eq!(built, History { training: built.training, ..History::default() });
+    let is_within = |training: Training, from: i64| {
+        (from..from + SHORT as i64).contains(&training.ended)
+            && (1..SHORT).contains(&training.duration)
+    };
+    assert!(is_within(built.training, HOUR), "{built:?}");
+    let mut directory = Directory::open(&store, 1 << 24).unwrap();
+    let mut last = Merge::default();
+    for round in 1..4u8 {
+        for row in 0..20_000u64 {
+            let tid = HeapTid::new(u32::from(round) * 10_000 + row as u32, 1);
+            let key = Key::value(row * 911 % 10_000_000);
+            insert(&store, &mut directory, Entry { key, tid }).unwrap();
+        }
+        let limits = Limits { leaves: 4, entries: 5_000 };
+        let (mut cause, mut entries, mut ranges) = (round, 0, 0);
+        let history = loop {
+            ranges += 1;
+            let now = (i64::from(round) * 1_000 + ranges) * HOUR;
+            store.set_clock(now);
+            // Only the first step is asked for why it began.
+            let beginning = Beginning { enough: 1, cause: std::mem::replace(&mut cause, 99) };
+            let step = merge_step(&store, options, limits, beginning, &mut Vec::new()).unwrap();
+            let Step::Published { merged, dropped, .. } = step else { panic!("{step:?}") };
+            entries += merged;
+            let history = stats(&store).unwrap().history;
+            if dropped {
+                assert!(is_within(history.training, now), "the last range trains: {history:?}");
+                assert!((now..now + SHORT as i64).contains(&history.merge.ended), "{history:?}");
+                break history;
+            }
+            assert_eq!(history.merge, last, "the merge before, until this one has ended");
+            let Merge { ended, entries: so_far, cause, .. } = history.begun;
+            assert_eq!((ended, so_far, cause), (0, entries, round));
+            // VACUUM in between replaces leaves, and leaves the merge as it is.
+            let half = |tid: HeapTid| tid.block() < 500 && tid.block().is_multiple_of(2);
+            bulk_delete(&store, options, half, || ()).unwrap();
+            assert_eq!(stats(&store).unwrap().history.begun, history.begun);
+        };
+        assert!(ranges > 3, "{ranges} ranges");
+        let Merge { duration, entries: merged, cause, .. } = history.merge;
+        assert_eq!((merged, cause, history.begun), (entries, round, Merge::default()));
+        let ranges = ranges as u64;
+        assert!((ranges..ranges * SHORT).contains(&duration), "{duration} of {ranges} ranges");
+        last = history.merge;
+    }
+    // As much as another session reads that opens the index anew.
+    let page = store.read(0, 0);
+    let (_, state) = crate::page::meta::decode::<u64>(&page).unwrap();
+    assert_eq!(state.history.merge, last);
 }
