@@ -5,7 +5,8 @@ use postgres::Client;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use server_tests::{
-    Cluster, Script, access_method, assert_plan, check_all, is_learned, plan_of, retrain_all, seed,
+    Cluster, Script, access_method, assert_plan, buffers, check_all, is_learned, plan_of,
+    retrain_all, seed,
 };
 
 use crate::cursors::walk;
@@ -212,4 +213,42 @@ fn the_planner_looks_up_the_ends_of_an_index_whose_last_value_is_long() {
         assert!(found.len() >= rows);
         assert_same(&mut client);
     }
+}
+
+/// A queue that is read by an index-only scan.
+#[test]
+fn dead_rows_with_long_values_are_looked_up_once() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    create(&mut client, 0);
+    let ways = ["id > 1 ORDER BY id", "id <= 8000 ORDER BY id DESC"];
+    for (in_leaves, way) in [true, false].into_iter().flat_map(|is| ways.map(|way| (is, way))) {
+        client
+            .script(
+                "TRUNCATE t;
+                 INSERT INTO t SELECT g, repeat(md5(g::text), 9) FROM generate_series(1, 9000) g",
+            )
+            .unwrap();
+        if in_leaves {
+            retrain_all(&mut client);
+        }
+        client.script("VACUUM ANALYZE t; DELETE FROM t WHERE id BETWEEN 2 AND 8000").unwrap();
+        let query = format!("SELECT id, note FROM t WHERE {way} LIMIT 1");
+        let [first, _, third] = [(); 3].map(|()| buffers(&mut client, &query));
+        assert!(5 * third < first, "{way}, in leaves: {in_leaves}: {first}, then {third}");
+        assert_same(&mut client);
+    }
+    check_all(&mut client);
+}
+
+/// As with a plain index scan, whose rows follow the order of the index.
+#[test]
+fn rows_on_one_page_are_read_without_looking_for_it_again() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    create(&mut client, 6_000);
+    let read = buffers(&mut client, ALL);
+    let pages: i32 =
+        client.query_one("SELECT pg_relation_size('t')::int / 8192", &[]).unwrap().get(0);
+    assert!(read < 2 * pages as u64, "{read} buffers, {pages} pages");
 }

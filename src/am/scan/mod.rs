@@ -42,12 +42,12 @@ use crate::counters::{Place, place_of};
 use crate::relation::OpenIndex;
 use crate::storage::buffers::{IndexStore, Pin};
 use crate::storage::session;
-use heap_ahead::HeapAhead;
+use heap_ahead::{HeapAhead, ask_ahead};
 use killed::mark_for_all_sessions;
 pub(crate) use leave::leave_group;
 use quals::{Filter, QualCode};
 use visible::{MapPage, TableRows};
-use whole_row::WholeRow;
+use whole_row::{WholeRow, read_and_return};
 
 /// Heap TIDs that are added to a bitmap at once, where some entries are passed over.
 const GATHERED: usize = 1024;
@@ -498,22 +498,6 @@ impl<C: QualCode> OpenScan<C> {
         }
     }
 
-    /// Whether a part of the entry that the scan stands on has to be read in the table. Not for
-    /// the planner, which wants keys, and whose snapshot may see several rows.
-    ///
-    /// # Safety
-    /// `scan` is the one that this belongs to.
-    #[inline]
-    unsafe fn needs_row(&self, scan: pg_sys::IndexScanDesc) -> bool {
-        let is_in_table = |(_, code, _): (_, &C, _)| self.columns.is_in_table(code);
-        // SAFETY: by contract.
-        unsafe {
-            (*scan).xs_want_itup
-                && self.scan.here().is_some_and(is_in_table)
-                && is_mvcc((*scan).xs_snapshot)
-        }
-    }
-
     /// Goes to the next entry, where more have to be copied first. Whether there is one.
     ///
     /// # Safety
@@ -541,27 +525,6 @@ impl<C: QualCode> OpenScan<C> {
                 }
             }
         }
-    }
-
-    /// Hands the entry that the scan stands on to the core, or if the snapshot does not see its
-    /// row, which has to be read, a later one. Whether there is one.
-    ///
-    /// # Safety
-    /// As [`OpenScan::next`].
-    unsafe fn return_seen(&mut self, scan: pg_sys::IndexScanDesc, direction: Direction) -> bool {
-        // SAFETY: by contract.
-        unsafe {
-            while self.needs_row(scan) && !whole_row::return_row(self, scan) {
-                check_for_interrupts!();
-                if !self.step(direction) && !self.copy_more(scan, direction) {
-                    return false;
-                }
-            }
-            if !self.needs_row(scan) {
-                self.return_entry(scan);
-            }
-        }
-        true
     }
 
     /// [`amgetbitmap`].
@@ -672,33 +635,6 @@ unsafe extern "C-unwind" fn copy_and_return<C: QualCode>(
         let direction = direction_of(direction);
         let open = open_scan::<C>(scan);
         open.copy_more(scan, direction) && open.return_seen(scan, direction)
-    }
-}
-
-/// [`amgettuple`] where the scan stands on the next entry, and a part of it is only in the table.
-///
-/// # Safety
-/// As there.
-#[pg_guard]
-unsafe extern "C-unwind" fn read_and_return<C: QualCode>(
-    scan: pg_sys::IndexScanDesc,
-    direction: pg_sys::ScanDirection::Type,
-) -> bool {
-    // SAFETY: by contract.
-    unsafe { open_scan::<C>(scan).return_seen(scan, direction_of(direction)) }
-}
-
-/// Asks for the heap pages of later entries.
-///
-/// # Safety
-/// As [`amgettuple`], which has returned an entry.
-#[pg_guard]
-unsafe extern "C-unwind" fn ask_ahead<C: QualCode>(scan: pg_sys::IndexScanDesc) {
-    // SAFETY: by contract.
-    unsafe {
-        let open = open_scan::<C>(scan);
-        let (tids, current) = open.scan.copied();
-        open.heap_ahead.ask(tids, current);
     }
 }
 
