@@ -252,3 +252,38 @@ fn rows_on_one_page_are_read_without_looking_for_it_again() {
         client.query_one("SELECT pg_relation_size('t')::int / 8192", &[]).unwrap().get(0);
     assert!(read < 2 * pages as u64, "{read} buffers, {pages} pages");
 }
+
+#[test]
+fn values_that_are_stored_elsewhere_are_not_fetched_only_to_find_them_too_long() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .script(
+            "CREATE TABLE t (id int8, note text, amount numeric(9,2), label name);
+             ALTER TABLE t ALTER note SET STORAGE external;
+             INSERT INTO t SELECT g, repeat('n', 2500), 1 FROM generate_series(1, 50) g;
+             VACUUM t",
+        )
+        .unwrap();
+    // Only a transaction's end gives its counts away.
+    client.script("BEGIN").unwrap();
+    let looked_up = |client: &mut Client| -> i64 {
+        let count = "SELECT sum(pg_stat_get_xact_numscans(indexrelid))::int8 FROM pg_index
+                     WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE relname = 't')";
+        client.query_one(count, &[]).unwrap().get(0)
+    };
+    let before = looked_up(&mut client);
+    client
+        .script(&format!(
+            "CREATE INDEX t_id ON t USING {} (id) INCLUDE (note, amount, label);
+             UPDATE t SET id = -id WHERE id % 2 = 0",
+            access_method()
+        ))
+        .unwrap();
+    let after = looked_up(&mut client);
+    assert!(after == before || !is_learned(), "{before}, then {after}");
+    client.script("COMMIT").unwrap();
+    only_by_index(&mut client);
+    assert_same(&mut client);
+    check_all(&mut client);
+}
