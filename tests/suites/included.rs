@@ -287,3 +287,26 @@ fn values_that_are_stored_elsewhere_are_not_fetched_only_to_find_them_too_long()
     assert_same(&mut client);
     check_all(&mut client);
 }
+
+/// Rows in another order than the index has.
+#[test]
+fn the_planner_knows_that_long_values_are_read_in_the_table() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    for (width, is_in_index) in [(1, true), (15, false)] {
+        client
+            .script(&format!(
+                "DROP TABLE IF EXISTS t; CREATE TABLE t (id int8, note text);
+                 INSERT INTO t SELECT g * 7919 % 20011, repeat(left(md5(g::text), 30), {width})
+                     FROM generate_series(1, 20000) g;
+                 CREATE INDEX t_id ON t USING {} (id) INCLUDE (note);
+                 VACUUM ANALYZE t",
+                access_method()
+            ))
+            .unwrap();
+        let plan = plan_of(&mut client, "SELECT sum(length(note)) FROM t WHERE id < 5000");
+        let is_by_index = plan.contains("Index Only Scan");
+        assert!(is_by_index == is_in_index || !is_learned(), "{width}: {plan}");
+        assert_plan(&mut client, "SELECT note FROM t WHERE id = 5", &["Index Only Scan"], &[]);
+    }
+}
