@@ -132,8 +132,13 @@ fn a_standby_returns_them_too_while_it_replays() {
     assert_eq!(reader.query("FETCH ALL FROM c", &[]).unwrap().len(), 1_990);
     reader.script("COMMIT").unwrap();
     assert_same(&mut reader);
-    writer.script("UPDATE t SET note = repeat('z', 200) WHERE id % 3 = 1; DELETE FROM t WHERE id % 11 = 4").unwrap();
-    writer.script("VACUUM t").unwrap();
+    writer
+        .script(
+            "UPDATE t SET note = repeat('z', 200) WHERE id % 3 = 1;
+             DELETE FROM t WHERE id % 11 = 4;
+             VACUUM t",
+        )
+        .unwrap();
     standby.catch_up(&primary);
     assert_same(&mut reader);
     check_all(&mut writer);
@@ -206,7 +211,8 @@ fn the_planner_looks_up_the_ends_of_an_index_whose_last_value_is_long() {
     for rows in [1, 700] {
         client
             .script(&format!(
-                "INSERT INTO t SELECT 600 + g, repeat('long', 500), 1 FROM generate_series(1, {rows}) g"
+                "INSERT INTO t SELECT 600 + g, repeat('long', 500), 1
+                     FROM generate_series(1, {rows}) g"
             ))
             .unwrap();
         let found = client.query("SELECT id FROM t WHERE id > 600 ORDER BY id", &[]).unwrap();

@@ -150,8 +150,8 @@ unsafe fn return_row<C: QualCode>(open: &mut OpenScan<C>, scan: pg_sys::IndexSca
     }
 }
 
-/// Reads the row with a heap TID that the snapshot of a scan sees. Whether there is one, and if not,
-/// whether none is left that any snapshot sees.
+/// Reads the row with a heap TID that the snapshot of a scan sees. Whether there is one, and if
+/// not, whether none is left that any snapshot sees.
 ///
 /// # Safety
 /// As [`return_row`]; the slot is one for rows of the scan's table.
