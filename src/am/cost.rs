@@ -5,6 +5,11 @@
 use pgrx::PgList;
 use pgrx::prelude::*;
 
+use crate::column::KeyColumns;
+use crate::column::code::{IndexCode, with_code};
+use crate::column::included::rooms;
+use crate::relation::OpenIndex;
+
 /// CPU cost of visiting a page, in units of `cpu_operator_cost`: as `DEFAULT_PAGE_CPU_MULTIPLIER`
 /// of selfuncs.c, which the estimates of btree use for each page of a descent.
 const PAGE_CPU_MULTIPLIER: f64 = 50.0;
@@ -56,6 +61,81 @@ pub(crate) unsafe extern "C-unwind" fn amcostestimate(
             *correlation *= FIRST_OF_SEVERAL;
         }
         *pages = costs.numIndexPages;
+        if (*path).path.pathtype == pg_sys::NodeTag::T_IndexOnlyScan {
+            let share = share_in_table(root, index);
+            *total_cost +=
+                cost_of_rows(root, index, *selectivity * share, loop_count, *correlation);
+        }
+    }
+}
+
+/// The share of the rows of which an index-only scan reads what is too long for the index in the
+/// table: by the average widths that ANALYZE has found.
+///
+/// # Safety
+/// The index is one of a relation of this query.
+unsafe fn share_in_table(root: *mut pg_sys::PlannerInfo, info: &pg_sys::IndexOptInfo) -> f64 {
+    if info.ncolumns == info.nkeycolumns || info.hypothetical {
+        return 0.0;
+    }
+    // SAFETY: by contract: the planner has locked the index.
+    unsafe {
+        let no_lock = pg_sys::NoLock as pg_sys::LOCKMODE;
+        let relation = pg_sys::index_open(info.indexoid, no_lock);
+        let index = OpenIndex::new(relation);
+        let (columns, _) =
+            with_code!(index, C => <C as IndexCode>::Columns::of_index(index).included());
+        pg_sys::index_close(relation, no_lock);
+        let entry = *(*root).simple_rte_array.add((*info.rel).relid as usize);
+        let attributes = (info.nkeycolumns..).map(|column| *info.indexkeys.add(column as usize));
+        let shares = rooms(&columns).zip(attributes).map(|(room, attribute)| {
+            let Some(room) = room else { return 0.0 };
+            let width = pg_sys::get_attavgwidth((*entry).relid, attribute as pg_sys::AttrNumber);
+            share_above(room as f64, f64::from(width))
+        });
+        shares.fold(0.0, f64::max)
+    }
+}
+
+/// The share of values that are wider than there is room for, if all widths from half the average
+/// to half as much again are as frequent.
+fn share_above(room: f64, average: f64) -> f64 {
+    if average <= 0.0 { 0.0 } else { (1.5 - room / average).clamp(0.0, 1.0) }
+}
+
+/// What it costs to read some share of the rows in the blocks of the table where `cost_index` of
+/// costsize.c expects an index-only scan to read none. Follows what that does with others.
+///
+/// # Safety
+/// The index is one of a relation of this query.
+unsafe fn cost_of_rows(
+    root: *mut pg_sys::PlannerInfo,
+    index: &pg_sys::IndexOptInfo,
+    share: f64,
+    loop_count: f64,
+    correlation: f64,
+) -> f64 {
+    // SAFETY: by contract; settings of this process.
+    unsafe {
+        let rel = &*index.rel;
+        let rows = share * rel.tuples;
+        if rows <= 0.0 || rel.pages == 0 {
+            return 0.0;
+        }
+        let (mut random, mut sequential) = (0.0, 0.0);
+        pg_sys::get_tablespace_page_costs(rel.reltablespace, &mut random, &mut sequential);
+        let loops = loop_count.max(1.0);
+        let fetched = |rows: f64| {
+            pg_sys::index_pages_fetched(rows * loops, rel.pages, index.pages.into(), root) / loops
+        };
+        let most = fetched(rows) * random;
+        let pages = (share * f64::from(rel.pages)).ceil();
+        let least = match loops > 1.0 {
+            true => fetched(pages) * random,
+            false => random + (pages - 1.0).max(0.0) * sequential,
+        };
+        let reading = most + correlation.powi(2) * (least.min(most) - most);
+        reading * rel.allvisfrac
     }
 }
 

@@ -180,6 +180,15 @@ fn share_out(columns: &mut [IncludedColumn; MOST_COLUMNS], key_words: usize) {
     }
 }
 
+/// Of each included column, of how many bytes with their length its values of variable width are
+/// still in the index, about; `None` of one whose values all are, or nearly all.
+pub(crate) fn rooms(columns: &[IncludedColumn]) -> impl Iterator<Item = Option<usize>> {
+    known(columns).map(|column| {
+        let is_limited = column.length == 0 && !column.decimal;
+        is_limited.then(|| words_of(column) * WORD)
+    })
+}
+
 /// The scale of an included column of `numeric` with this modifier, if all of its values are stored
 /// as numbers.
 pub(crate) fn scale_of_included(modifier: i32) -> Option<u8> {

@@ -19,7 +19,7 @@ use learned_index::key::numeric;
 use learned_index::page::meta::IncludedColumn;
 use pgrx::pg_sys;
 
-use super::stored::{content, short_header};
+use super::stored::{content, content_length, is_elsewhere, short_header};
 
 /// The widest values of a fixed width, in bytes: those of `name`.
 pub(super) const WIDEST_FIXED: usize = 64;
@@ -28,6 +28,8 @@ const WORD: usize = size_of::<Word>();
 /// Bytes of a value with the one that says how long it is, or more.
 pub(super) const ROOM: usize = WIDEST_FIXED + WORD;
 pub(super) type Bytes = [u8; ROOM];
+/// No words have room for values of more bytes behind their length, or of `numeric` for the number.
+const MOST_BYTES: usize = WIDEST_FIXED;
 
 pub(super) const NULL_TAG: u8 = 0;
 pub(super) const IN_TABLE: u8 = u8::MAX;
@@ -81,6 +83,8 @@ pub(super) unsafe fn put(column: IncludedColumn, value: pg_sys::Datum, words: &m
     // SAFETY: by contract; a value of a fixed width is that long.
     unsafe {
         match usize::from(column.length) {
+            // It need not be fetched for that.
+            0 if is_elsewhere(value) && content_length(value) > MOST_BYTES => put_in_table(words),
             0 if column.decimal => content(value, |bytes| put_decimal(bytes, words)),
             0 => content(value, |bytes| put_bytes(bytes, words)),
             length => {
@@ -103,6 +107,11 @@ fn put_decimal(stored: &[u8], words: &mut [Word]) {
     }
 }
 
+fn put_in_table(words: &mut [Word]) {
+    words.fill(0);
+    words[0] = Word::from(IN_TABLE) << TAG_SHIFT;
+}
+
 fn put_bytes(value: &[u8], words: &mut [Word]) {
     let mut bytes: Bytes = [0; _];
     match bytes.get_mut(1..=value.len()) {
@@ -110,7 +119,7 @@ fn put_bytes(value: &[u8], words: &mut [Word]) {
             place.copy_from_slice(value);
             bytes[0] = value.len() as u8 + 1;
         }
-        _ => bytes[0] = IN_TABLE,
+        _ => return put_in_table(words),
     }
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
         *word = Word::from_be_bytes(*bytes);

@@ -23,6 +23,25 @@ pub(super) fn put<const N: usize>(place: &mut StoredValue, bytes: [u8; N]) {
     place[..N].copy_from_slice(&bytes);
 }
 
+/// Whether a value of variable width is elsewhere or compressed.
+///
+/// # Safety
+/// The Datum is one of such a type.
+pub(super) unsafe fn is_elsewhere(value: pg_sys::Datum) -> bool {
+    let stored = value.cast_mut_ptr::<pg_sys::varlena>();
+    // SAFETY: by contract.
+    unsafe { !(varatt_is_4b_u(stored) || varatt_is_1b(stored) && !varatt_is_1b_e(stored)) }
+}
+
+/// How many bytes a value of variable width has behind its length, wherever it is stored.
+///
+/// # Safety
+/// The Datum is one of such a type.
+pub(super) unsafe fn content_length(value: pg_sys::Datum) -> usize {
+    // SAFETY: by contract.
+    unsafe { pg_sys::toast_raw_datum_size(value).saturating_sub(pg_sys::VARHDRSZ) }
+}
+
 /// Reads what a value of variable width has behind its length, wherever it is stored.
 ///
 /// # Safety
@@ -32,8 +51,8 @@ pub(super) unsafe fn content<T>(value: pg_sys::Datum, read: impl FnOnce(&[u8]) -
     // SAFETY: by contract. What the core made of a value that is elsewhere or compressed, which
     // values in tables hardly ever are, is freed.
     unsafe {
-        let is_plain = varatt_is_4b_u(stored) || varatt_is_1b(stored) && !varatt_is_1b_e(stored);
-        let plain = if is_plain { stored } else { pg_sys::pg_detoast_datum_packed(stored) };
+        let plain =
+            if is_elsewhere(value) { pg_sys::pg_detoast_datum_packed(stored) } else { stored };
         let found = read(varlena_to_byte_slice(plain));
         if plain != stored {
             pg_sys::pfree(plain.cast());

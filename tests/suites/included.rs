@@ -5,7 +5,8 @@ use postgres::Client;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use server_tests::{
-    Cluster, Script, access_method, assert_plan, check_all, is_learned, plan_of, retrain_all, seed,
+    Cluster, Script, access_method, assert_plan, buffers, check_all, is_learned, plan_of,
+    retrain_all, seed,
 };
 
 use crate::cursors::walk;
@@ -131,8 +132,13 @@ fn a_standby_returns_them_too_while_it_replays() {
     assert_eq!(reader.query("FETCH ALL FROM c", &[]).unwrap().len(), 1_990);
     reader.script("COMMIT").unwrap();
     assert_same(&mut reader);
-    writer.script("UPDATE t SET note = repeat('z', 200) WHERE id % 3 = 1; DELETE FROM t WHERE id % 11 = 4").unwrap();
-    writer.script("VACUUM t").unwrap();
+    writer
+        .script(
+            "UPDATE t SET note = repeat('z', 200) WHERE id % 3 = 1;
+             DELETE FROM t WHERE id % 11 = 4;
+             VACUUM t",
+        )
+        .unwrap();
     standby.catch_up(&primary);
     assert_same(&mut reader);
     check_all(&mut writer);
@@ -205,11 +211,108 @@ fn the_planner_looks_up_the_ends_of_an_index_whose_last_value_is_long() {
     for rows in [1, 700] {
         client
             .script(&format!(
-                "INSERT INTO t SELECT 600 + g, repeat('long', 500), 1 FROM generate_series(1, {rows}) g"
+                "INSERT INTO t SELECT 600 + g, repeat('long', 500), 1
+                     FROM generate_series(1, {rows}) g"
             ))
             .unwrap();
         let found = client.query("SELECT id FROM t WHERE id > 600 ORDER BY id", &[]).unwrap();
         assert!(found.len() >= rows);
         assert_same(&mut client);
+    }
+}
+
+/// A queue that is read by an index-only scan.
+#[test]
+fn dead_rows_with_long_values_are_looked_up_once() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    create(&mut client, 0);
+    let ways = ["id > 1 ORDER BY id", "id <= 8000 ORDER BY id DESC"];
+    for (in_leaves, way) in [true, false].into_iter().flat_map(|is| ways.map(|way| (is, way))) {
+        client
+            .script(
+                "TRUNCATE t;
+                 INSERT INTO t SELECT g, repeat(md5(g::text), 9) FROM generate_series(1, 9000) g",
+            )
+            .unwrap();
+        if in_leaves {
+            retrain_all(&mut client);
+        }
+        client.script("VACUUM ANALYZE t; DELETE FROM t WHERE id BETWEEN 2 AND 8000").unwrap();
+        let query = format!("SELECT id, note FROM t WHERE {way} LIMIT 1");
+        let [first, _, third] = [(); 3].map(|()| buffers(&mut client, &query));
+        assert!(5 * third < first, "{way}, in leaves: {in_leaves}: {first}, then {third}");
+        assert_same(&mut client);
+    }
+    check_all(&mut client);
+}
+
+/// As with a plain index scan, whose rows follow the order of the index.
+#[test]
+fn rows_on_one_page_are_read_without_looking_for_it_again() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    create(&mut client, 6_000);
+    let read = buffers(&mut client, ALL);
+    let pages: i32 =
+        client.query_one("SELECT pg_relation_size('t')::int / 8192", &[]).unwrap().get(0);
+    assert!(read < 2 * pages as u64, "{read} buffers, {pages} pages");
+}
+
+#[test]
+fn values_that_are_stored_elsewhere_are_not_fetched_only_to_find_them_too_long() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client
+        .script(
+            "CREATE TABLE t (id int8, note text, amount numeric(9,2), label name);
+             ALTER TABLE t ALTER note SET STORAGE external;
+             INSERT INTO t SELECT g, repeat('n', 2500), 1 FROM generate_series(1, 50) g;
+             VACUUM t",
+        )
+        .unwrap();
+    // Only a transaction's end gives its counts away.
+    client.script("BEGIN").unwrap();
+    let looked_up = |client: &mut Client| -> i64 {
+        let count = "SELECT sum(pg_stat_get_xact_numscans(indexrelid))::int8 FROM pg_index
+                     WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE relname = 't')";
+        client.query_one(count, &[]).unwrap().get(0)
+    };
+    let before = looked_up(&mut client);
+    client
+        .script(&format!(
+            "CREATE INDEX t_id ON t USING {} (id) INCLUDE (note, amount, label);
+             UPDATE t SET id = -id WHERE id % 2 = 0",
+            access_method()
+        ))
+        .unwrap();
+    let after = looked_up(&mut client);
+    assert!(after == before || !is_learned(), "{before}, then {after}");
+    client.script("COMMIT").unwrap();
+    only_by_index(&mut client);
+    assert_same(&mut client);
+    check_all(&mut client);
+}
+
+/// Rows in another order than the index has.
+#[test]
+fn the_planner_knows_that_long_values_are_read_in_the_table() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    for (width, is_in_index) in [(1, true), (15, false)] {
+        client
+            .script(&format!(
+                "DROP TABLE IF EXISTS t; CREATE TABLE t (id int8, note text);
+                 INSERT INTO t SELECT g * 7919 % 20011, repeat(left(md5(g::text), 30), {width})
+                     FROM generate_series(1, 20000) g;
+                 CREATE INDEX t_id ON t USING {} (id) INCLUDE (note);
+                 VACUUM ANALYZE t",
+                access_method()
+            ))
+            .unwrap();
+        let plan = plan_of(&mut client, "SELECT sum(length(note)) FROM t WHERE id < 5000");
+        let is_by_index = plan.contains("Index Only Scan");
+        assert!(is_by_index == is_in_index || !is_learned(), "{width}: {plan}");
+        assert_plan(&mut client, "SELECT note FROM t WHERE id = 5", &["Index Only Scan"], &[]);
     }
 }

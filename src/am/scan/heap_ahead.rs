@@ -9,6 +9,8 @@ use learned_index::entry::HeapTid;
 use learned_index::page::PAGE_SIZE;
 use pgrx::prelude::*;
 
+use super::open_scan;
+use super::quals::QualCode;
 use crate::relation::OpenTable;
 
 const PAGE_HEADER: usize = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
@@ -140,5 +142,19 @@ fn ask_for_row(table: OpenTable, tid: HeapTid, row_bytes: usize) {
             prefetch(page.wrapping_add(at));
             prefetch(page.wrapping_add(at + row_bytes.min(LINE) - 1));
         }
+    }
+}
+
+/// Asks for the heap pages of later entries.
+///
+/// # Safety
+/// As [`super::amgettuple`], which has returned an entry.
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ask_ahead<C: QualCode>(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: by contract.
+    unsafe {
+        let open = open_scan::<C>(scan);
+        let (tids, current) = open.scan.copied();
+        open.heap_ahead.ask(tids, current);
     }
 }

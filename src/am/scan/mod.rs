@@ -42,12 +42,12 @@ use crate::counters::{Place, place_of};
 use crate::relation::OpenIndex;
 use crate::storage::buffers::{IndexStore, Pin};
 use crate::storage::session;
-use heap_ahead::HeapAhead;
+use heap_ahead::{HeapAhead, ask_ahead};
 use killed::mark_for_all_sessions;
 pub(crate) use leave::leave_group;
 use quals::{Filter, QualCode};
 use visible::{MapPage, TableRows};
-use whole_row::WholeRow;
+use whole_row::{WholeRow, read_and_return};
 
 /// Heap TIDs that are added to a bitmap at once, where some entries are passed over.
 const GATHERED: usize = 1024;
@@ -503,25 +503,6 @@ impl<C: QualCode> OpenScan<C> {
         true
     }
 
-    /// Hands an entry to the core that has a long value. Not if the snapshot does not see its row.
-    ///
-    /// # Safety
-    /// As [`OpenScan::next`].
-    unsafe fn return_long(&mut self, scan: pg_sys::IndexScanDesc) -> bool {
-        // SAFETY: by contract.
-        unsafe {
-            if is_mvcc((*scan).xs_snapshot) {
-                return whole_row::return_row(self, scan);
-            }
-            // The planner wants keys, and its snapshot may see several rows.
-            let Some((class, code, _)) = self.scan.here() else { return false };
-            let tuple = self.columns.tuple_without_long(class, code, &mut self.tuple);
-            (*scan).xs_itup = tuple.unwrap_or(std::ptr::null_mut());
-            (*scan).xs_hitup = std::ptr::null_mut();
-            tuple.is_some()
-        }
-    }
-
     /// Goes to the next entry, where more have to be copied first. Whether there is one.
     ///
     /// # Safety
@@ -549,24 +530,6 @@ impl<C: QualCode> OpenScan<C> {
                 }
             }
         }
-    }
-
-    /// Hands the entry that the scan stands on to the core, or if the snapshot does not see its
-    /// row, which has to be read, a later one. Whether there is one.
-    ///
-    /// # Safety
-    /// As [`OpenScan::next`].
-    unsafe fn return_seen(&mut self, scan: pg_sys::IndexScanDesc, direction: Direction) -> bool {
-        // SAFETY: by contract.
-        unsafe {
-            while !self.return_entry(scan) && !self.return_long(scan) {
-                check_for_interrupts!();
-                if !self.step(direction) && !self.copy_more(scan, direction) {
-                    return false;
-                }
-            }
-        }
-        true
     }
 
     /// [`amgetbitmap`].
@@ -672,33 +635,6 @@ unsafe extern "C-unwind" fn copy_and_return<C: QualCode>(
         let direction = direction_of(direction);
         let open = open_scan::<C>(scan);
         open.copy_more(scan, direction) && open.return_seen(scan, direction)
-    }
-}
-
-/// [`amgettuple`] where the scan stands on the next entry, and a part of it is only in the table.
-///
-/// # Safety
-/// As there.
-#[pg_guard]
-unsafe extern "C-unwind" fn read_and_return<C: QualCode>(
-    scan: pg_sys::IndexScanDesc,
-    direction: pg_sys::ScanDirection::Type,
-) -> bool {
-    // SAFETY: by contract.
-    unsafe { open_scan::<C>(scan).return_seen(scan, direction_of(direction)) }
-}
-
-/// Asks for the heap pages of later entries.
-///
-/// # Safety
-/// As [`amgettuple`], which has returned an entry.
-#[pg_guard]
-unsafe extern "C-unwind" fn ask_ahead<C: QualCode>(scan: pg_sys::IndexScanDesc) {
-    // SAFETY: by contract.
-    unsafe {
-        let open = open_scan::<C>(scan);
-        let (tids, current) = open.scan.copied();
-        open.heap_ahead.ask(tids, current);
     }
 }
 

@@ -119,11 +119,6 @@ impl SeenRows {
         SeenRows { table, snapshot, context, fetch: ptr::null_mut(), slot: ptr::null_mut() }
     }
 
-    /// The last row that was looked for, if it was seen.
-    pub(super) fn slot(&self) -> *mut pg_sys::TupleTableSlot {
-        self.slot
-    }
-
     /// The table.
     pub(crate) fn table(&self) -> OpenTable {
         self.table
