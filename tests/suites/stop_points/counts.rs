@@ -55,8 +55,9 @@ fn hold_count(
     meanwhile: impl FnOnce(),
 ) {
     let mut client = reader(cluster);
-    // The session knows the index by now.
-    one(&mut client, "SELECT count(*) FROM t WHERE k = 0");
+    // The session knows the index by now, and how many entries its leaves have.
+    assert_plan(&mut client, COUNT, &["LearnedCount"], &["Seq Scan"]);
+    one(&mut client, COUNT);
     client.script("BEGIN ISOLATION LEVEL REPEATABLE READ").unwrap();
     client
         .script("SET LOCAL omendb_learned.enable_count = off; SET LOCAL enable_seqscan = on")

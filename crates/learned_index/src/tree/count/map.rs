@@ -102,23 +102,23 @@ impl Map {
     fn read_page(&self, number: u32, table: &mut impl CountedTable) -> MapPage {
         let mut bytes: MapBytes = [0; MAP_BYTES];
         table.read_map(number, &mut bytes);
-        let word_of = |chunk: &[u8; 8]| u64::from_le_bytes(*chunk) & ALL_VISIBLE;
-        let words = || bytes.as_chunks().0.iter().map(word_of);
+        let words = bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk));
         // The last page has bits for blocks that the table does not have.
         let blocks = (self.blocks - number * BLOCKS_OF_PAGE).min(BLOCKS_OF_PAGE);
         let full = (blocks / BLOCKS_OF_WORD) as usize;
         let rest = (1u64 << (2 * (blocks % BLOCKS_OF_WORD))) - 1;
-        let is_clean = words().take(full).all(|word| word == ALL_VISIBLE)
-            && words().nth(full).is_none_or(|word| word & rest == ALL_VISIBLE & rest);
-        if is_clean {
+        // Without a way out, so that several words are looked at together.
+        let common = words.clone().take(full).fold(u64::MAX, |common, word| common & word);
+        let last = words.clone().nth(full).map_or(u64::MAX, |word| word | !rest);
+        if common & last & ALL_VISIBLE == ALL_VISIBLE {
             return MapPage::Clean;
         }
         if self.kept >= MOST_KEPT {
             return MapPage::Dropped;
         }
         let mut kept = Box::new([0; WORDS]);
-        for (kept, word) in Iterator::zip(kept.iter_mut(), words()) {
-            *kept = word;
+        for (kept, word) in Iterator::zip(kept.iter_mut(), words) {
+            *kept = word & ALL_VISIBLE;
         }
         MapPage::Kept(kept)
     }

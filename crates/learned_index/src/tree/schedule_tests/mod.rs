@@ -100,6 +100,9 @@ enum Cast {
     Maps,
     /// Inserts, deletes, merges and vacuum beside counts.
     Counts,
+    /// Vacuum, and inserts of rows with the TIDs that it gives away, beside counts of what mostly
+    /// everybody sees.
+    Recounts,
 }
 
 impl Cast {
@@ -110,13 +113,14 @@ impl Cast {
             2 => Cast::Maps,
             3 => Cast::Kills,
             4 => Cast::Counts,
+            5 => Cast::Recounts,
             _ => Cast::All,
         }
     }
 
     fn image<'a, C>(self, images: &'a [Image<C>], random: &mut Random) -> &'a Image<C> {
         match self {
-            Cast::All | Cast::Counts => random.pick(images),
+            Cast::All | Cast::Counts | Cast::Recounts => random.pick(images),
             Cast::Openers => random.pick(&images[..2]),
             Cast::Splits | Cast::Kills => &images[images.len() - 2],
             Cast::Maps => &images[images.len() - 1],
@@ -152,6 +156,7 @@ impl Cast {
             Cast::Counts => {
                 vec![scattered, World::merger, World::vacuum, World::counter, World::counter]
             }
+            Cast::Recounts => vec![World::turnover, World::recounter],
             Cast::Kills => vec![
                 World::tail_inserter,
                 World::tail_inserter,

@@ -59,30 +59,45 @@ impl<C: Sample> World<C> {
         let mut directory = self.directory(&mut random);
         for _ in 0..1 + random.below(3) {
             let intervals = self.some_intervals(&mut random);
-            let mut sorted = Intervals::new();
-            sorted.set_union(intervals.iter().copied());
-            let snapshot = self.heap.take_snapshot();
-            let mut table = Snapshot { heap: &self.heap, snapshot };
             // As if there were conditions that intervals do not express.
-            let even = |code: &C| code.word().is_multiple_of(2);
-            let next = |code: C| code.next();
-            let filter = CodeFilter { passes: &even, next: &next };
-            let filter = random.one_in(4).then_some(filter);
-            let mut count = Count::default();
-            let mut step = |count: &mut Count<C>| {
-                count.step(&self.store, &mut directory, sorted.as_slice(), filter, &mut table)
-            };
-            while step(&mut count).unwrap() {
-                thread::yield_now();
-            }
-            let expected = self.heap.alive_between(snapshot, snapshot);
-            let expected = expected.iter().filter(|entry| {
-                sorted.contains(entry.key)
-                    && filter.is_none_or(|filter| (filter.passes)(&entry.key.code))
-            });
-            assert_eq!(count.counted().rows, expected.count() as u64, "{intervals:?}");
-            self.heap.release_snapshot(snapshot);
+            let filtered = random.one_in(4);
+            self.count_once(&mut directory, &intervals, filtered);
         }
+    }
+
+    /// Counts all rows again and again, with what it remembers of the counts before.
+    pub(super) fn recounter(&self, _: Random) {
+        let mut directory = Directory::open(&self.store, 1 << 20).unwrap();
+        for _ in 0..6 {
+            let all = Interval { low: Key::MIN, high: Key::MAX };
+            self.count_once(&mut directory, &[all], false);
+            thread::yield_now();
+        }
+    }
+
+    /// Counts the rows of some intervals, or those with even codes.
+    fn count_once(&self, directory: &mut Directory<C>, intervals: &[Interval<C>], filtered: bool) {
+        let mut sorted = Intervals::new();
+        sorted.set_union(intervals.iter().copied());
+        let snapshot = self.heap.take_snapshot();
+        let mut table = Snapshot { heap: &self.heap, snapshot };
+        let even = |code: &C| code.word().is_multiple_of(2);
+        let next = |code: C| code.next();
+        let filter = filtered.then_some(CodeFilter { passes: &even, next: &next });
+        let mut count = Count::default();
+        let mut step = |count: &mut Count<C>| {
+            count.step(&self.store, directory, sorted.as_slice(), filter, &mut table)
+        };
+        while step(&mut count).unwrap() {
+            thread::yield_now();
+        }
+        let expected = self.heap.alive_between(snapshot, snapshot);
+        let expected = expected.iter().filter(|entry| {
+            sorted.contains(entry.key)
+                && filter.is_none_or(|filter| (filter.passes)(&entry.key.code))
+        });
+        assert_eq!(count.counted().rows, expected.count() as u64, "{intervals:?}");
+        self.heap.release_snapshot(snapshot);
     }
 
     /// Reads with pins, and dwells on them.
