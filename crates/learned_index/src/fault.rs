@@ -42,6 +42,10 @@ pub(crate) enum Fault {
     KeepWord,
     /// A count believes what it remembers of leaves under a word that may have changed since.
     KeepLiving,
+    /// A leaf of which everybody sees all rows is copied before the visibility map is read.
+    SeeBeforeMap,
+    /// The same is believed to have all rows, whatever the delta trees have.
+    SeeNoDelta,
     /// The keys that were seen in a delta leaf are kept when it is written anew.
     KeepSeen,
     /// A writer does not look at some of the parts that its key is in.

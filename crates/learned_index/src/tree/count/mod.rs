@@ -39,11 +39,13 @@
 //! standby all of it holds too: replay brings tombstones, freed line pointers and bits in the
 //! order of the primary, and cancels the snapshots that would not see a block as the bit says.
 //!
-//! - this file: the way through the leaves and the delta trees; `map`: the visibility map
+//! - this file: the way through the leaves and the delta trees; `map`: the visibility map; `seen`:
+//!   copies of leaves
 //!
 //! A count takes no predicate locks: its caller locks the table for a serializable transaction.
 
 mod map;
+mod seen;
 
 use std::ops::{Deref, Range};
 
@@ -65,9 +67,14 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use map::Map;
 pub use map::{BLOCKS_OF_PAGE, MAP_BYTES, MapBytes};
+pub use seen::SeenLeaf;
 
-/// Leaves that are counted in one step, where all entries of an interval are.
-const LEAVES_AT_ONCE: usize = 64;
+pub use crate::codec::Words;
+pub use crate::page::slots::CodesOfSlots;
+
+/// Leaves that are counted in one step, where all entries of an interval are, besides those that
+/// are remembered. Small indexes of tests take several steps.
+const LEAVES_AT_ONCE: usize = if cfg!(test) { 2 } else { 64 };
 /// Leaves that are asked for ahead of the one that is read.
 const LEAVES_AHEAD: usize = 16;
 /// Entries of delta trees after which a step ends.
@@ -169,7 +176,12 @@ impl<C: Code> Count<C> {
 
     /// Begins to count other intervals, under the same snapshot.
     pub fn restart(&mut self) {
-        self.reached = Fence::MIN;
+        self.restart_from(Fence::MIN);
+    }
+
+    /// The same, but for what is before a position.
+    pub fn restart_from(&mut self, position: Fence<C>) {
+        self.reached = position;
         self.counted = Counted::default();
     }
 

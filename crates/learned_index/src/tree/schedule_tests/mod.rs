@@ -103,6 +103,8 @@ enum Cast {
     /// Vacuum, and inserts of rows with the TIDs that it gives away, beside counts of what mostly
     /// everybody sees.
     Recounts,
+    /// The same and merges, beside copies of leaves.
+    Looks,
 }
 
 impl Cast {
@@ -113,6 +115,7 @@ impl Cast {
             2 => Cast::Maps,
             3 => Cast::Kills,
             4 => Cast::Counts,
+            5 if random.one_in(2) => Cast::Looks,
             5 => Cast::Recounts,
             _ => Cast::All,
         }
@@ -120,7 +123,7 @@ impl Cast {
 
     fn image<'a, C>(self, images: &'a [Image<C>], random: &mut Random) -> &'a Image<C> {
         match self {
-            Cast::All | Cast::Counts | Cast::Recounts => random.pick(images),
+            Cast::All | Cast::Counts | Cast::Recounts | Cast::Looks => random.pick(images),
             Cast::Openers => random.pick(&images[..2]),
             Cast::Splits | Cast::Kills => &images[images.len() - 2],
             Cast::Maps => &images[images.len() - 1],
@@ -157,6 +160,7 @@ impl Cast {
                 vec![scattered, World::merger, World::vacuum, World::counter, World::counter]
             }
             Cast::Recounts => vec![World::turnover, World::recounter],
+            Cast::Looks => vec![World::turnover, World::merger, World::looker],
             Cast::Kills => vec![
                 World::tail_inserter,
                 World::tail_inserter,

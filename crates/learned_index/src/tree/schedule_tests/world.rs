@@ -170,8 +170,8 @@ impl<C: Sample> World<C> {
         let mut directory = self.directory(&mut random);
         for _ in 0..3 {
             let alive = self.heap.alive();
-            let count = 1 + random.below(2).min(alive.len() as u64);
-            for _ in 0..count {
+            let count = 1 + random.below(2);
+            for _ in 0..if alive.is_empty() { 0 } else { count } {
                 let tid = *random.pick(&alive);
                 if self.heap.status(tid) == Status::Alive {
                     self.heap.kill(tid);
