@@ -566,7 +566,8 @@ impl<C: GroupCode> Grouper<C> {
     ) -> Result<Vec<Option<pg_sys::Datum>>> {
         let Some(aggregates) = &mut self.aggregates else { return Ok(Vec::new()) };
         let (decoded, looked_up) = (aggregates.decoded, self.heap.looked_up);
-        let results = aggregates.over(&self.store, directory, &group.spans, &mut self.heap)?;
+        let table = (&mut self.heap, &mut self.count);
+        let results = aggregates.over(&self.store, directory, &group.spans, table)?;
         self.counted.decoded += aggregates.decoded - decoded;
         self.counted.looked_up += self.heap.looked_up - looked_up;
         Ok(results)
