@@ -96,7 +96,7 @@ pub trait CountedTable: Rows {
 pub struct Counted {
     /// Rows that the snapshot sees.
     pub rows: u64,
-    /// Reads of leaves.
+    /// Leaves that were counted: reads of leaves, and leaves that are remembered.
     pub leaves: u64,
     /// Entries of leaves that were looked at one by one.
     pub decoded: u64,
@@ -362,6 +362,7 @@ impl<C: Code> Count<C> {
             leaves += 1;
         }
         self.step.rows += rows;
+        self.step.leaves += leaves as u64;
         self.knew |= leaves > 0;
         leaves
     }
