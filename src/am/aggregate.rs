@@ -1,14 +1,16 @@
 //! Sums, averages and extremes of a column: of the rows that a snapshot sees, in the order of the
 //! index.
 //!
-//! The entries are those of a scan under [`Guard::Checks`] (`tree/scan/visible.rs` of the pure
+//! Where everybody sees all rows of a leaf, the values are taken from a copy of it
+//! (`tree/count/seen.rs` of the pure crate). Other entries are those of a scan under [`Guard::Checks`] (`tree/scan/visible.rs` of the pure
 //! crate), whose codes have the values. What is made of them is what the aggregates of the core
 //! make of the rows of an index-only scan: sums of floats depend on the order, and errors on the
 //! values before.
 
 use learned_index::corruption::Result;
-use learned_index::entry::Fence;
-use learned_index::key::{Interval, Key, NullClass};
+use learned_index::entry::{Fence, HeapTid};
+use learned_index::key::{Interval, Intervals, Key, NullClass, Word};
+use learned_index::tree::count::{Count, CountedTable, SeenLeaf, Words};
 use learned_index::tree::directory::Directory;
 use learned_index::tree::scan::{Direction, Guard, Scan, Visibility};
 use pgrx::check_for_interrupts;
@@ -17,9 +19,9 @@ use pgrx::prelude::*;
 use super::partial;
 use super::scan::quals::{Filter, QualCode};
 use super::selected::Selected;
-use crate::column::KeyColumns;
 use crate::column::code::IndexCode;
 use crate::column::columns::{NOT_A_NUMBER, Numbers};
+use crate::column::{IncludedNumbers, KeyColumns};
 use crate::storage::buffers::{IndexStore, Pin};
 
 /// What is made of the values.
@@ -239,6 +241,32 @@ impl State {
         }
     }
 
+    /// Adds the values of an included column, of which some codes have these words.
+    fn add_words(
+        &mut self,
+        of: Number,
+        included: &IncludedNumbers,
+        (values, nulls): (Words<'_>, Words<'_>),
+        count: usize,
+    ) {
+        match (values, nulls) {
+            (Words::Each(values), Words::Same(null)) if !included.is_null(null) => {
+                self.add_all(of, values.iter().map(|&value| included.number(value)));
+            }
+            (values, nulls) => {
+                let at = |words: &Words<'_>, index: usize| match words {
+                    Words::Each(words) => words[index],
+                    Words::Same(word) => *word,
+                };
+                let number = |index| {
+                    let is_null = included.is_null(at(&nulls, index));
+                    (!is_null).then(|| included.number(at(&values, index)))
+                };
+                self.add_all(of, (0..count).filter_map(number));
+            }
+        }
+    }
+
     #[inline(always)]
     fn add_all(&mut self, of: Number, values: impl Iterator<Item = i64>) {
         match self {
@@ -358,16 +386,33 @@ fn decimal(number: Option<i128>, scale: u8) -> AnyNumeric {
     AnyNumeric::try_from(text.as_str()).unwrap_or_else(|error| error!("{error}"))
 }
 
+/// Rows whose values are added at once.
+const AT_ONCE: usize = 256;
+
 /// Aggregates of columns of an index, each by the column's number from 0.
 pub(super) struct Aggregates<C: QualCode> {
     all: Vec<(Aggregate, Numbers)>,
     /// All rows of which some are asked for.
     selected: Selected<C>,
+    /// Part of the intervals: memory kept from span to span.
+    part: Intervals<C>,
     scan: Scan<Pin, C>,
+    seen: SeenLeaf<C>,
     states: Vec<State>,
+    memory: Memory<C>,
     /// Entries that were read.
     pub(super) decoded: u64,
 }
+
+/// Memory for what is decoded.
+struct Memory<C> {
+    values: [Word; AT_ONCE],
+    nulls: [Word; AT_ONCE],
+    codes: Vec<C>,
+}
+
+/// The table whose rows are asked for, and what knows which of its leaves everybody sees.
+pub(super) type Asked<'a, T, C> = (&'a mut T, &'a mut Count<C>);
 
 impl<C: QualCode> Aggregates<C> {
     /// Of the rows that are selected, or some of them.
@@ -384,24 +429,27 @@ impl<C: QualCode> Aggregates<C> {
         Aggregates {
             all: aggregates.iter().map(numbers).collect(),
             selected,
+            part: Intervals::new(),
             scan,
+            seen: SeenLeaf::default(),
             states: Vec::new(),
+            memory: Memory { values: [0; AT_ONCE], nulls: [0; AT_ONCE], codes: Vec::new() },
             decoded: 0,
         }
     }
 
     /// The results over the rows in some intervals that ascend; `None` for NULL.
-    pub(super) fn over(
+    pub(super) fn over<T: Visibility + CountedTable>(
         &mut self,
         store: &IndexStore<C>,
         directory: &mut Directory<C>,
         spans: &[Interval<C>],
-        table: &mut impl Visibility,
+        (table, count): Asked<'_, T, C>,
     ) -> Result<Vec<Option<pg_sys::Datum>>> {
         self.states.clear();
         self.states.extend(self.all.iter().map(|(aggregate, _)| State::of(*aggregate)));
         for span in spans {
-            self.add_span(store, directory, span, table)?;
+            self.add_span(store, directory, span, (table, count))?;
         }
         let results = self.states.iter().zip(&self.all);
         let result = |(state, (aggregate, numbers)): (&State, &(Aggregate, Numbers))| {
@@ -411,31 +459,112 @@ impl<C: QualCode> Aggregates<C> {
     }
 
     /// The results over all rows that are selected.
-    pub(super) fn over_all(
+    pub(super) fn over_all<T: Visibility + CountedTable>(
         &mut self,
         store: &IndexStore<C>,
         directory: &mut Directory<C>,
-        table: &mut impl Visibility,
+        table: Asked<'_, T, C>,
     ) -> Result<Vec<Option<pg_sys::Datum>>> {
         self.over(store, directory, &[Interval { low: Key::MIN, high: Key::MAX }], table)
     }
 
-    /// Adds the rows of an interval.
-    fn add_span(
+    /// Adds the rows of an interval: from copies of leaves whose rows everybody sees, and otherwise
+    /// by a scan.
+    fn add_span<T: Visibility + CountedTable>(
         &mut self,
         store: &IndexStore<C>,
         directory: &mut Directory<C>,
         span: &Interval<C>,
+        (table, count): Asked<'_, T, C>,
+    ) -> Result<()> {
+        if self.selected.filter.asks() {
+            return self.scan(store, directory, Fence::before(span.low), span.high, table);
+        }
+        self.part.set_intersection(span, &self.selected.intervals);
+        let parts = std::mem::take(&mut self.part);
+        for part in parts.as_slice() {
+            let (mut position, end) = (Fence::before(part.low), Fence::after(part.high));
+            while position < end {
+                check_for_interrupts!();
+                if count.see(store, directory, &mut self.seen, position, table)? {
+                    let to = self.seen.to().min(end);
+                    self.add_seen(position, to)?;
+                    position = to;
+                    continue;
+                }
+                let to = self.seen.to();
+                // The last key before the leaf ends, if no others like it are in the next one.
+                let last = match to.code.previous().map(Key::value) {
+                    Some(last) if to < end && Fence::before(last).class == to.class => {
+                        (to.tid == HeapTid::MIN).then_some(last)
+                    }
+                    _ => None,
+                };
+                self.scan(store, directory, position, last.unwrap_or(part.high), table)?;
+                position = if last.is_some() { to } else { end };
+            }
+        }
+        self.part = parts;
+        Ok(())
+    }
+
+    /// Adds the rows of a copied leaf between two positions.
+    fn add_seen(&mut self, from: Fence<C>, to: Fence<C>) -> Result<()> {
+        let Aggregates { all, seen, states, memory, decoded, .. } = self;
+        let slots = seen.slots_between(from, to)?;
+        *decoded += slots.len() as u64;
+        // NULLs of an index's only column have no values.
+        if seen.class() != NullClass::Value {
+            return Ok(());
+        }
+        seen.visit_codes(slots, |codes| {
+            for first in (0..codes.count()).step_by(AT_ONCE) {
+                let count = (codes.count() - first).min(AT_ONCE);
+                memory.codes.clear();
+                for (place, (_, numbers)) in all.iter().enumerate() {
+                    // Together with the first one over the same column.
+                    if all[..place].iter().any(|(_, other)| other == numbers) {
+                        continue;
+                    }
+                    let some = states[place..].iter_mut().zip(&all[place..]);
+                    let some = some.filter(|(_, (_, other))| other == numbers);
+                    let Numbers::Included(included) = numbers else {
+                        if memory.codes.is_empty() {
+                            memory.codes.resize(count, C::MIN);
+                            codes.decode(first, &mut memory.codes);
+                        }
+                        for (state, (aggregate, _)) in some {
+                            state.add(aggregate.of, numbers, &memory.codes);
+                        }
+                        continue;
+                    };
+                    let (value, null) = included.words();
+                    let values = codes.words(value, first, &mut memory.values[..count]);
+                    let nulls = codes.words(null, first, &mut memory.nulls[..count]);
+                    for (state, (aggregate, _)) in some {
+                        state.add_words(aggregate.of, included, (values, nulls), count);
+                    }
+                }
+            }
+        })
+    }
+
+    /// Adds the rows from a position to a key.
+    fn scan(
+        &mut self,
+        store: &IndexStore<C>,
+        directory: &mut Directory<C>,
+        mut from: Fence<C>,
+        high: Key<C>,
         table: &mut impl Visibility,
     ) -> Result<()> {
-        let Aggregates { all, selected: Selected { filter, .. }, scan, states, decoded } = self;
-        let mut from = Fence::before(span.low);
+        let Aggregates { all, selected: Selected { filter, .. }, scan, states, decoded, .. } = self;
         'sent: loop {
             scan.seek(store, Direction::Forward, from);
             loop {
                 check_for_interrupts!();
                 let (class, codes) = scan.next_codes(store, directory, table)?;
-                let end = codes.partition_point(|code| Key { class, code: *code } <= span.high);
+                let end = codes.partition_point(|code| Key { class, code: *code } <= high);
                 let is_last = end < codes.len() || codes.is_empty();
                 *decoded += end as u64;
                 // NULLs of an index's only column have no values.

@@ -14,7 +14,7 @@ mod tests {
 
     /// How many keys each value of a function has, as groups that are found one after the other.
     fn groups_of(keys: &[i64], mut function: impl FnMut(i64) -> i64) -> Vec<(i64, usize)> {
-        let mut memory = BucketMemory::new(false);
+        let mut memory = BucketMemory::new(false, None);
         let mut buckets = Buckets::new(&mut function, &mut memory);
         let mut found = Vec::new();
         let mut from = 0;

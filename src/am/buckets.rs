@@ -31,19 +31,63 @@ pub(crate) struct Buckets<'f> {
     memory: &'f mut BucketMemory,
 }
 
+/// What a function gives, in numbers: exactly what the core's function gives, as far as this says.
+/// Each step is as wide as the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Steps {
+    /// The argument, rounded down to steps from an origin on: as `date_bin`. (For arguments before
+    /// the origin it depends on the minor version of the core.)
+    From {
+        /// How wide they are.
+        width: i64,
+        /// Where one of them begins.
+        origin: i64,
+    },
+    /// The argument, rounded down to multiples of this: as `date_trunc` of a timestamp.
+    Multiples(i64),
+    /// The same of the local time, and from that back by the offset that the argument has: as
+    /// `date_trunc` of an instant, to an hour or less.
+    OfLocalTime(i64),
+    /// The argument, divided by this number above 0.
+    Quotients(i64),
+}
+
+impl Steps {
+    /// The value for an argument, whose local time is later than UTC by so many microseconds, if
+    /// that is known; `None` where the function has to be asked.
+    fn value(self, argument: i64, offset: impl FnOnce() -> Option<i64>) -> Option<i64> {
+        let down = |number: i64, width: i64| number.checked_sub(number.rem_euclid(width));
+        match self {
+            Steps::Quotients(divisor) => Some(argument / divisor),
+            _ if !SAFE.contains(&argument) => None,
+            Steps::From { width, origin } if argument >= origin => {
+                down(argument.checked_sub(origin)?, width)?.checked_add(origin)
+            }
+            Steps::From { .. } => None,
+            Steps::Multiples(width) => down(argument, width),
+            Steps::OfLocalTime(width) => {
+                let offset = offset()?;
+                down(argument.checked_add(offset)?, width)?.checked_sub(offset)
+            }
+        }
+    }
+}
+
 /// What is remembered of the groups before.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BucketMemory {
     /// Whether the function is one of the session's time zone, and its arguments are timestamps.
     of_time_zone: bool,
+    /// What the function gives, if it is known.
+    steps: Option<Steps>,
     /// How wide the last group was whose width is known.
     width: Option<i64>,
     /// An argument of the group before, and where that ended.
     before: Option<(i64, i64)>,
     /// The function's value for an argument behind the group before.
     next: Option<(i64, i64)>,
-    /// A timestamp, and the first change of the time zone's offset after it, if there is one.
-    change: Option<(i64, Option<Change>)>,
+    /// What is known of the time zone's offset around a timestamp.
+    around: Option<Around>,
 }
 
 /// Finds the first argument in the index at or after one; or the last one of all. Of those that
@@ -52,21 +96,24 @@ pub(crate) type Look<'l> = &'l mut dyn FnMut(Option<i64>) -> Result<Option<i64>>
 
 impl BucketMemory {
     /// Nothing yet.
-    pub(crate) fn new(of_time_zone: bool) -> BucketMemory {
-        BucketMemory { of_time_zone, ..BucketMemory::default() }
+    pub(crate) fn new(of_time_zone: bool, steps: Option<Steps>) -> BucketMemory {
+        BucketMemory { of_time_zone, steps, ..BucketMemory::default() }
+    }
+
+    /// The time zone's offset around a timestamp.
+    fn around(&mut self, timestamp: i64) -> Around {
+        if let Some(around) = self.around
+            && around.from <= timestamp
+            && around.change.is_none_or(|change| timestamp < change.at)
+        {
+            return around;
+        }
+        *self.around.insert(Around::of(timestamp))
     }
 
     /// The first change of the time zone's offset after a timestamp.
     fn change_after(&mut self, timestamp: i64) -> Option<Change> {
-        if let Some((from, change)) = self.change
-            && from <= timestamp
-            && change.is_none_or(|change| timestamp < change.at)
-        {
-            return change;
-        }
-        let change = Change::after(timestamp);
-        self.change = Some((timestamp, change));
-        change
+        self.around(timestamp).change
     }
 }
 
@@ -85,7 +132,10 @@ impl<'f> Buckets<'f> {
 
     /// The function's value for an argument.
     pub(crate) fn value(&mut self, argument: i64) -> i64 {
-        (self.function)(argument)
+        let memory = &mut *self.memory;
+        let steps =
+            memory.steps.and_then(|steps| steps.value(argument, || memory.around(argument).offset));
+        steps.unwrap_or_else(|| (self.function)(argument))
     }
 
     /// Whether a group may end and go on later.
@@ -241,15 +291,34 @@ struct Change {
     after: i64,
 }
 
+/// The offset of the session's time zone from a timestamp on.
+#[derive(Clone, Copy, Debug)]
+struct Around {
+    from: i64,
+    /// Local time less UTC, up to the first change, in microseconds; if the zone's rules tell.
+    offset: Option<i64>,
+    /// The first change after the timestamp.
+    change: Option<Change>,
+}
+
+impl Around {
+    fn of(timestamp: i64) -> Around {
+        let from = timestamp.div_euclid(USECS_PER_SECOND) + EPOCH_DIFFERENCE;
+        let Offsets { before, is_known, change } = Offsets::around(from);
+        let offset = is_known.then_some(before * USECS_PER_SECOND);
+        let change = change.and_then(|(at, after)| {
+            // Beyond all timestamps there is none of interest.
+            let at = at.checked_sub(EPOCH_DIFFERENCE)?.checked_mul(USECS_PER_SECOND)?;
+            let (before, after) = (before * USECS_PER_SECOND, after * USECS_PER_SECOND);
+            (at > timestamp).then_some(Change { at, before, after })
+        });
+        Around { from: timestamp, offset, change }
+    }
+}
+
 impl Change {
     /// The first change after a timestamp.
     fn after(timestamp: i64) -> Option<Change> {
-        let from = timestamp.div_euclid(USECS_PER_SECOND) + EPOCH_DIFFERENCE;
-        let Offsets { before, change } = Offsets::around(from);
-        let (at, after) = change?;
-        // Beyond all timestamps there is none of interest.
-        let at = at.checked_sub(EPOCH_DIFFERENCE)?.checked_mul(USECS_PER_SECOND)?;
-        let (before, after) = (before * USECS_PER_SECOND, after * USECS_PER_SECOND);
-        (at > timestamp).then_some(Change { at, before, after })
+        Around::of(timestamp).change
     }
 }

@@ -153,7 +153,8 @@ impl<C: QualCode> Counter for IndexCounter<C> {
         let mut aggregates = Aggregates::new(columns, aggregates, selected, store);
         let looked_up = self.heap.looked_up;
         let results = session::directory_once(&mut self.directory, store).and_then(|directory| {
-            aggregates.over_all(store, &mut directory.borrow_mut(), &mut self.heap)
+            let table = (&mut self.heap, &mut self.count);
+            aggregates.over_all(store, &mut directory.borrow_mut(), table)
         });
         let counted = Counted {
             decoded: aggregates.decoded,

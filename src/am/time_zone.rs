@@ -11,6 +11,8 @@ pub(super) const USECS_PER_SECOND: i64 = 1_000_000;
 pub(super) struct Offsets {
     /// The offset at the time: 0 if the zone's rules do not reach it.
     pub(super) before: i64,
+    /// Whether they do.
+    pub(super) is_known: bool,
     /// When the first change after the time takes effect, and the offset from then on.
     pub(super) change: Option<(i64, i64)>,
 }
@@ -34,6 +36,7 @@ impl Offsets {
         };
         Offsets {
             before: if found < 0 { 0 } else { before },
+            is_known: found >= 0,
             change: (found > 0).then_some((at, after)),
         }
     }

@@ -75,8 +75,26 @@ impl IncludedNumbers {
     /// only says that there is a value.
     #[inline(always)]
     pub(crate) fn of(&self, code: &[Word]) -> Option<i64> {
-        let (at, bits, null) = self.null;
-        (code[at] & bits != null).then(|| to_i64(code[self.at]) >> self.right)
+        let (value, null) = self.words();
+        (!self.is_null(code[null])).then(|| self.number(code[value]))
+    }
+
+    /// Which words of a code have the number, and tell whether there is one.
+    pub(crate) fn words(&self) -> (usize, usize) {
+        (self.at, self.null.0)
+    }
+
+    /// Whether a word tells that the value is NULL.
+    #[inline(always)]
+    pub(crate) fn is_null(&self, word: Word) -> bool {
+        let (_, bits, null) = self.null;
+        word & bits == null
+    }
+
+    /// The number in a word.
+    #[inline(always)]
+    pub(crate) fn number(&self, word: Word) -> i64 {
+        to_i64(word) >> self.right
     }
 
     /// The same of a column whose values are all packed as decimals.

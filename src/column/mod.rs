@@ -32,6 +32,7 @@ use pgrx::prelude::*;
 
 use crate::relation::OpenIndex;
 use columns::Numbers;
+pub(crate) use included::IncludedNumbers;
 use key_type::{KeyType, refuse_numeric, refuse_type};
 use tid::heap_tid;
 use tuple::ReturnedTuple;

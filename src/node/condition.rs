@@ -116,6 +116,29 @@ impl Conditions {
         }
     }
 
+    /// Whether anything is asked of the first column of an index, or of an expression that may be it.
+    ///
+    /// # Safety
+    /// As [`Conditions::of`].
+    pub(super) unsafe fn may_begin(
+        rel: *mut pg_sys::RelOptInfo,
+        index: *mut pg_sys::IndexOptInfo,
+    ) -> bool {
+        // SAFETY: by contract.
+        unsafe {
+            let leading = *(*index).indexkeys;
+            let asked = PgList::<pg_sys::RestrictInfo>::from_pg((*index).indrestrictinfo);
+            leading == 0
+                || asked.iter_ptr().any(|info| {
+                    let mut columns = std::ptr::null_mut();
+                    let clause = (*info).clause.cast();
+                    pg_sys::pull_varattnos(clause, (*rel).relid, &raw mut columns);
+                    let column = leading - pg_sys::FirstLowInvalidHeapAttributeNumber;
+                    pg_sys::bms_is_member(column, columns)
+                })
+        }
+    }
+
     /// Whether a column, from 1, is asked for one value.
     pub(super) fn is_single(&self, column: i32) -> bool {
         self.list.iter().any(|(condition, _)| {
@@ -187,6 +210,14 @@ unsafe fn core_path(
 ) -> Option<*mut pg_sys::IndexPath> {
     // SAFETY: by contract.
     unsafe {
+        // Mostly it has made one already that is among those of the table.
+        let paths = PgList::<pg_sys::Path>::from_pg((*rel).pathlist);
+        let is_made = |path: &*mut pg_sys::IndexPath| {
+            is_plain((*path).cast()) && (**path).indexinfo == index && tells_all(*path, asked)
+        };
+        if let Some(made) = paths.iter_ptr().map(|path| path.cast()).find(is_made) {
+            return Some(made);
+        }
         let path = core_paths(root, rel, index).into_iter().find(|&path| tells_all(path, asked))?;
         // It refers to a copy of the index.
         (*path).indexinfo = index;
@@ -218,11 +249,17 @@ pub(super) unsafe fn core_paths(
         only_rel.consider_parallel = false;
         pg_sys::create_index_paths(root, &mut only_rel);
         let paths = PgList::<pg_sys::Path>::from_pg(only_rel.pathlist);
-        let is_plain = |path: &*mut pg_sys::Path| {
-            (**path).type_ == NodeTag::T_IndexPath && (**path).param_info.is_null()
-        };
-        paths.iter_ptr().filter(is_plain).map(|path| path.cast()).collect()
+        paths.iter_ptr().filter(|path| is_plain(*path)).map(|path| path.cast()).collect()
     }
+}
+
+/// Whether a path is one of an index, for no join.
+///
+/// # Safety
+/// The path is valid.
+unsafe fn is_plain(path: *mut pg_sys::Path) -> bool {
+    // SAFETY: by contract.
+    unsafe { (*path).type_ == NodeTag::T_IndexPath && (*path).param_info.is_null() }
 }
 
 /// Whether the clauses of a path are all that is asked for, and none of them asks for less.

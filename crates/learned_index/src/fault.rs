@@ -38,6 +38,14 @@ pub(crate) enum Fault {
     KeepMap,
     /// A count reads a leaf before the visibility map, and not again after it.
     MapAfterLeaf,
+    /// VACUUM does not change the word when it has removed entries.
+    KeepWord,
+    /// A count believes what it remembers of leaves under a word that may have changed since.
+    KeepLiving,
+    /// A leaf of which everybody sees all rows is copied before the visibility map is read.
+    SeeBeforeMap,
+    /// The same is believed to have all rows, whatever the delta trees have.
+    SeeNoDelta,
     /// The keys that were seen in a delta leaf are kept when it is written anew.
     KeepSeen,
     /// A writer does not look at some of the parts that its key is in.

@@ -72,6 +72,9 @@ pub enum StopPoint {
     /// VACUUM has written a leaf's new tombstone page, to which the leaf does not point yet; with
     /// the exclusion. Nothing is locked.
     VacuumBeforeMap,
+    /// VACUUM has marked what it was told of, and has not changed the word since; with the
+    /// exclusion. Nothing is locked.
+    VacuumBeforeWord,
     /// The rows of the table are read, and not all pages of the new index are written.
     BuildScanned,
     /// All pages of a new index are written, and none is logged.

@@ -428,7 +428,7 @@ fn offsets_within(seconds: i64, near: i64) -> OffsetRange {
     };
     loop {
         // A time that the zone's rules do not reach is converted with offset 0.
-        let Offsets { before, change } = Offsets::around(from);
+        let Offsets { before, change, .. } = Offsets::around(from);
         include(before);
         let Some((at, after)) = change.filter(|&(at, _)| at <= end) else { break };
         include(after);

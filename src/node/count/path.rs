@@ -49,6 +49,8 @@ pub(super) struct Counting {
     /// How many rows the result has.
     groups: f64,
     cost: f64,
+    /// Whether the rows are next to each other in the index, some of all.
+    is_interval: bool,
 }
 
 /// What a path of ours gives.
@@ -73,8 +75,20 @@ pub(super) unsafe fn cheapest(
 ) -> Option<Counting> {
     // SAFETY: by contract.
     unsafe {
-        indexes_of_ours(table.rel)
-            .filter_map(|index| way_by(root, query, table, index, asked))
+        let begins = |index: &*mut pg_sys::IndexOptInfo| Conditions::may_begin(table.rel, *index);
+        let (first, others): (Vec<_>, Vec<_>) = indexes_of_ours(table.rel).partition(begins);
+        let cheapest = |indexes: Vec<_>| {
+            let ways = indexes.into_iter().filter_map(|it| way_by(root, query, table, it, asked));
+            ways.min_by(|one, other| one.cost.total_cmp(&other.cost))
+        };
+        // One that has all rows next to each other is cheaper than any that has to look for them.
+        let found = cheapest(first);
+        if found.as_ref().is_some_and(|way| way.is_interval) {
+            return found;
+        }
+        [found, cheapest(others)]
+            .into_iter()
+            .flatten()
             .min_by(|one, other| one.cost.total_cmp(&other.cost))
     }
 }
@@ -130,9 +144,10 @@ unsafe fn way_by(
         let compared = conditions.list.iter().filter(|(condition, _)| condition.has_value());
         let function = bucket.map(|bucket| bucket.function);
         let exprs = compared.map(|(_, value)| *value).chain(function).collect();
+        let is_interval = !conditions.list.is_empty() && conditions.are_intervals();
         let conditions = conditions.list.iter().map(|(condition, _)| *condition).collect();
         let part = Part { table: table.oid, index: (*index).indexoid, conditions, answers };
-        Some(Counting { part, grouping, exprs, groups, cost })
+        Some(Counting { part, grouping, exprs, groups, cost, is_interval })
     }
 }
 

@@ -3,7 +3,7 @@
 use pgrx::pg_sys::{self, NodeTag};
 
 use crate::am::aggregate::Aggregate;
-use crate::am::buckets::BucketMemory;
+use crate::am::buckets::{BucketMemory, Steps};
 use crate::node::condition::{Condition, STORED};
 
 /// Numbers that an answer is stored as.
@@ -94,9 +94,9 @@ pub(super) enum Shown {
 }
 
 impl Grouping {
-    /// What is known of its groups at first.
-    pub(super) fn new_memory(&self) -> BucketMemory {
-        BucketMemory::new(self.function.is_some_and(|function| function.of_time_zone))
+    /// What is known of its groups at first, and of what the function gives.
+    pub(super) fn new_memory(&self, steps: Option<Steps>) -> BucketMemory {
+        BucketMemory::new(self.function.is_some_and(|function| function.of_time_zone), steps)
     }
 
     fn stored(&self) -> Vec<i32> {

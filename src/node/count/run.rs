@@ -8,8 +8,9 @@ use pgrx::PgMemoryContexts;
 use pgrx::pg_sys;
 
 use super::plan::{Answer, CountPlan, Grouping, Part, Shown, Way};
+use super::steps::steps_of;
 use crate::am;
-use crate::am::buckets::{BucketMemory, Buckets};
+use crate::am::buckets::{BucketMemory, Buckets, Steps};
 use crate::am::count::{Counter, counter_of};
 use crate::am::groups::{Groups, Wanted, groups_of};
 use crate::am::time_zone::InTimeZone;
@@ -45,6 +46,8 @@ pub(super) struct RunningGrouping {
     plan: Grouping,
     /// The function that tells groups apart.
     function: Option<*mut pg_sys::ExprState>,
+    /// What it gives, if that is known.
+    steps: Option<Steps>,
     /// What the function allocates, and its calls since that was freed.
     scratch: pg_sys::MemoryContext,
     calls: u32,
@@ -123,16 +126,22 @@ impl Run {
         }
         let (counter, counted) = (None, Counted::default());
         let part = RunningPart { plan: plan.part, values, table, index, counter, counted };
-        let grouping = plan.grouping.map(|plan| RunningGrouping {
-            memory: plan.new_memory(),
-            function: plan.function.and_then(|_| exprs.next()),
-            plan,
-            // SAFETY: by contract.
-            scratch: unsafe { scratch_in(context) },
-            calls: 0,
-            zone: std::ptr::null_mut(),
-            groups: None,
-            counted: Counted::default(),
+        let grouping = plan.grouping.map(|plan| {
+            let function = plan.function.and_then(|_| exprs.next());
+            // SAFETY: by contract, it is one that was made of the plan's last expression.
+            let steps = function.and_then(|function| unsafe { steps_of((*function).expr) });
+            RunningGrouping {
+                memory: plan.new_memory(steps),
+                function,
+                steps,
+                plan,
+                // SAFETY: by contract.
+                scratch: unsafe { scratch_in(context) },
+                calls: 0,
+                zone: std::ptr::null_mut(),
+                groups: None,
+                counted: Counted::default(),
+            }
         });
         Run { part, is_done: false, grouping }
     }
@@ -198,7 +207,7 @@ impl Run {
     pub(super) fn begin_again(&mut self) {
         self.is_done = false;
         if let Some(grouping) = &mut self.grouping {
-            grouping.memory = grouping.plan.new_memory();
+            grouping.memory = grouping.plan.new_memory(grouping.steps);
             grouping.end_groups();
         }
     }

@@ -8,7 +8,7 @@ use pgrx::pg_sys::{self, NodeTag};
 use crate::am::buckets::SAFE;
 
 const SECOND: f64 = 1e6;
-const DAY: f64 = 86_400.0 * SECOND;
+pub(super) const DAY: f64 = 86_400.0 * SECOND;
 const DAYS_OF_MONTH: f64 = 30.0;
 const DAYS_OF_YEAR: f64 = 365.25;
 
@@ -40,13 +40,8 @@ const UNITS: [(&[&str], f64); 13] = [
 pub(super) unsafe fn width_of(function: *mut pg_sys::Expr) -> Option<f64> {
     // SAFETY: by contract; a node is what its tag says.
     unsafe {
-        let (args, is_division) = match (*function).type_ {
-            NodeTag::T_FuncExpr => ((*function.cast::<pg_sys::FuncExpr>()).args, false),
-            _ => ((*function.cast::<pg_sys::OpExpr>()).args, true),
-        };
-        let nodes = PgList::<pg_sys::Const>::from_pg(args);
-        let is_constant = |node: &*mut pg_sys::Const| (**node).xpr.type_ == NodeTag::T_Const;
-        let constants: Vec<_> = nodes.iter_ptr().filter(is_constant).collect();
+        let is_division = (*function).type_ != NodeTag::T_FuncExpr;
+        let constants = constants_of(function);
         // The function without constants is the one that makes dates of timestamps.
         let Some(&first) = constants.first() else { return Some(DAY) };
         let value = (*first).constvalue;
@@ -59,13 +54,39 @@ pub(super) unsafe fn width_of(function: *mut pg_sys::Expr) -> Option<f64> {
                 let is_safe = width <= WIDEST && SAFE.contains(&origin);
                 (stride.month == 0 && width >= 1.0 && is_safe).then_some(width)
             }
-            pg_sys::TEXTOID => {
-                let text = pg_sys::text_to_cstring(value.cast_mut_ptr());
-                let unit = CStr::from_ptr(text).to_string_lossy().to_ascii_lowercase();
-                let known = UNITS.iter().find(|(names, _)| names.contains(&unit.as_str()));
-                known.map(|(_, width)| *width)
-            }
+            pg_sys::TEXTOID => width_of_unit(value),
             _ => None,
         }
+    }
+}
+
+/// The constants among the arguments of a function, or of an operator.
+///
+/// # Safety
+/// The function is one of those that `bucket` knows.
+pub(super) unsafe fn constants_of(function: *mut pg_sys::Expr) -> Vec<*mut pg_sys::Const> {
+    // SAFETY: by contract; a node is what its tag says.
+    unsafe {
+        let args = match (*function).type_ {
+            NodeTag::T_FuncExpr => (*function.cast::<pg_sys::FuncExpr>()).args,
+            _ => (*function.cast::<pg_sys::OpExpr>()).args,
+        };
+        let nodes = PgList::<pg_sys::Const>::from_pg(args);
+        let is_constant = |node: &*mut pg_sys::Const| (**node).xpr.type_ == NodeTag::T_Const;
+        nodes.iter_ptr().filter(is_constant).collect()
+    }
+}
+
+/// How wide a unit of `date_trunc` is, in microseconds, about: up to days exactly.
+///
+/// # Safety
+/// The Datum is a text.
+pub(super) unsafe fn width_of_unit(unit: pg_sys::Datum) -> Option<f64> {
+    // SAFETY: by contract.
+    unsafe {
+        let text = pg_sys::text_to_cstring(unit.cast_mut_ptr());
+        let unit = CStr::from_ptr(text).to_string_lossy().to_ascii_lowercase();
+        let known = UNITS.iter().find(|(names, _)| names.contains(&unit.as_str()));
+        known.map(|(_, width)| *width)
     }
 }

@@ -1,7 +1,8 @@
 //! The statistics of a column that an index leads with.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ffi::c_void;
 
 use learned_index::corruption::Result;
 use learned_index::memory::listed;
@@ -320,11 +321,19 @@ unsafe fn is_readable(root: *mut pg_sys::PlannerInfo, subject: &Subject) -> bool
         pg_sys::Index,
         *mut pg_sys::Bitmapset,
     ) -> bool;
+    thread_local! {
+        /// Looked up once: the server does not change.
+        static SELECTABLE: Cell<Option<*mut c_void>> = const { Cell::new(None) };
+    }
     // SAFETY: by contract; a function of this name is this function.
     unsafe {
         let number = (*subject.rel).relid;
-        let name = c"all_rows_selectable".as_ptr();
-        let found = pg_sys::lookup_external_function(std::ptr::null_mut(), name);
+        let look_up = || {
+            let name = c"all_rows_selectable".as_ptr();
+            pg_sys::lookup_external_function(std::ptr::null_mut(), name)
+        };
+        let found: *mut c_void = SELECTABLE.get().unwrap_or_else(look_up);
+        SELECTABLE.set(Some(found));
         if found.is_null() {
             let entry = *(*root).simple_rte_array.add(number as usize);
             let select = pg_sys::ACL_SELECT as pg_sys::AclMode;

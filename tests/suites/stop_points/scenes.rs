@@ -88,6 +88,7 @@ pub(super) const SCENES: &[Scene] = &[
     scene("VacuumBeforePage", 0, DELETE, VACUUM, false),
     scene("VacuumBeforePage", 50, DELETE, VACUUM, false),
     scene("VacuumBeforeMap", 0, DENSE, VACUUM, false),
+    scene("VacuumBeforeWord", 0, DELETE, VACUUM, false),
     scene("RewriteBeforeDirectory", 0, DELETE, VACUUM, false),
     scene("PublishBeforeTransition", 0, DELETE, VACUUM, false),
     scene("PublishedBeforeFree", 0, DELETE, VACUUM, false),

@@ -5,6 +5,15 @@ use std::ops::Range;
 use super::{Sequence, SequencePlan};
 use crate::corruption::Result;
 
+/// One word of some codes.
+#[derive(Clone, Copy, Debug)]
+pub enum Words<'o> {
+    /// That of each code, one after the other.
+    Each(&'o [u64]),
+    /// All of them have this one.
+    Same(u64),
+}
+
 /// The codes of a block of entries, which ascend, readable in place.
 pub trait Codes<'a, C>: Sized {
     /// Reads the front of `count` codes, of which `first` is the first. Returns how many bytes they
@@ -21,6 +30,8 @@ pub trait Codes<'a, C>: Sized {
     fn run_of(&self, code: C, near: impl FnMut(usize)) -> (usize, usize);
     /// The codes from an index on.
     fn decode(&self, start: usize, out: &mut [C]);
+    /// One word of each code from an index on, from 0.
+    fn words<'o>(&self, word: usize, start: usize, out: &'o mut [u64]) -> Words<'o>;
     /// Asks the processor for what decoding will read.
     fn prefetch(&self, indexes: Range<usize>);
     /// The name of the form that they have.
@@ -82,6 +93,11 @@ impl<'a> Codes<'a, u64> for Sequence<'a> {
     #[inline(always)]
     fn decode(&self, start: usize, out: &mut [u64]) {
         self.decode(start, out);
+    }
+
+    fn words<'o>(&self, _: usize, start: usize, out: &'o mut [u64]) -> Words<'o> {
+        self.decode(start, out);
+        Words::Each(out)
     }
 
     #[inline(always)]

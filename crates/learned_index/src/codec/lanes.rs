@@ -17,7 +17,7 @@
 use std::ops::Range;
 
 use super::lane::{Lane, LanePlan};
-use super::{Codes, CodesPlan, Sequence, even_by};
+use super::{Codes, CodesPlan, Sequence, Words, even_by};
 use crate::corruption::{Corruption, Result, ensure};
 use crate::partition::partition_point;
 
@@ -165,6 +165,26 @@ impl<'a, const L: usize> Codes<'a, [u64; L]> for Lanes<'a, L> {
             for (at, lane) in self.lanes.iter().enumerate().skip(of_rows) {
                 lane.iter().for_each(|lane| column(lane, start, some, at));
             }
+        }
+    }
+
+    fn words<'o>(&self, word: usize, start: usize, out: &'o mut [u64]) -> Words<'o> {
+        let of_runs = self.runs.as_ref().is_some_and(|runs| word <= runs.lane);
+        match self.lanes.get(word) {
+            _ if of_runs => {
+                let mut codes = [self.first; AT_ONCE];
+                for (index, some) in out.chunks_mut(AT_ONCE).enumerate() {
+                    let codes = &mut codes[..some.len()];
+                    self.decode(start + index * AT_ONCE, codes);
+                    some.iter_mut().zip(codes).for_each(|(out, code)| *out = code[word]);
+                }
+                Words::Each(out)
+            }
+            Some(Some(lane)) => {
+                lane.decode(start, out);
+                Words::Each(out)
+            }
+            _ => Words::Same(self.first.get(word).copied().unwrap_or(0)),
         }
     }
 
@@ -465,6 +485,14 @@ mod tests {
             let mut out = vec![[0; 3]; end - start];
             lanes.decode(start, &mut out);
             prop_assert_eq!(&out[..], &codes[start..end]);
+            for lane in 0..3 {
+                let mut words = vec![0; end - start];
+                let words: Vec<u64> = match lanes.words(lane, start, &mut words) {
+                    Words::Each(words) => words.to_vec(),
+                    Words::Same(word) => vec![word; end - start],
+                };
+                prop_assert!(words.iter().eq(codes[start..end].iter().map(|code| &code[lane])));
+            }
             let near = |code: &[u64; 3]| {
                 let [first, second, third] = *code;
                 let above = code.map(|lane| lane.saturating_add(1));

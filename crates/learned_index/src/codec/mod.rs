@@ -27,7 +27,7 @@ mod sequence;
 mod tests;
 
 use codes::even_by;
-pub use codes::{Codes, CodesPlan};
+pub use codes::{Codes, CodesPlan, Words};
 pub use lanes::{Lanes, LanesPlan};
 pub use plan::SequencePlan;
 pub use sequence::Sequence;

@@ -7,7 +7,7 @@
 //! All entries of a leaf are of one null class. Slots number them from 0 in index order.
 
 use std::marker::PhantomData;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -20,8 +20,8 @@ use crate::corruption::{Corruption, Result, ensure, ensure_at_most, ensure_that}
 use crate::entries::Entries;
 use crate::entry::{Block, Entry, Fence, HeapTid};
 use crate::key::{Code, Key, NullClass, Word};
-use crate::memory::Room;
 use crate::page::outline::Outline;
+use crate::page::slots::{CodesOfSlots, TidStride, TidsOfSlots, decode_tids};
 use crate::partition::partition_point;
 
 /// The most entries of one leaf: their tombstones must fit one bit map page.
@@ -53,9 +53,6 @@ pub(crate) struct Header {
     pub(crate) padding: [u8; 5],
 }
 
-/// Heap TIDs that are decoded at once.
-const TIDS_AT_ONCE: usize = 128;
-
 /// An entry of the block table.
 struct BlockStart<C> {
     first_code: C,
@@ -86,44 +83,6 @@ pub(crate) const fn block_start_len<C>() -> usize {
 
 const _: () = assert!(size_of::<Marks>() == 8 && size_of::<Header>() == 16);
 const _: () = assert!(table_at::<u64>() == 80 && block_start_len::<u64>() == 12);
-
-/// Heap TIDs as numbers that are dense in a full heap: `block * stride + offset - 1`, so that
-/// the TIDs of a heap in index order are a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TidStride {
-    stride: u64,
-    /// ceil(2^64 / stride): dividing by multiplying, exact for dividends below 2^48.
-    reciprocal: u64,
-}
-
-impl TidStride {
-    /// `stride` is at least the largest line pointer of the TIDs, and not 0.
-    #[inline]
-    pub(crate) fn new(stride: u16) -> TidStride {
-        let stride = u64::from(stride.max(1));
-        TidStride { stride, reciprocal: (u64::MAX / stride).wrapping_add(1) }
-    }
-
-    #[inline]
-    pub(crate) fn encode(self, tid: HeapTid) -> u64 {
-        u64::from(tid.block()) * self.stride + u64::from(tid.offset()) - 1
-    }
-
-    /// The block of the TID with the greatest number up to this one.
-    fn block_of(self, code: u64) -> Block {
-        Block::try_from(code / self.stride).unwrap_or(Block::MAX)
-    }
-
-    #[inline]
-    pub(crate) fn decode(self, code: u64) -> HeapTid {
-        if self.stride == 1 {
-            return HeapTid::new(code as u32, 1);
-        }
-        let block = ((u128::from(code) * u128::from(self.reciprocal)) >> 64) as u64;
-        let offset = code.wrapping_sub(block.wrapping_mul(self.stride)) as u16;
-        HeapTid::new(block as u32, offset.wrapping_add(1))
-    }
-}
 
 /// What a view of a leaf needs besides the page, whose front was checked.
 #[derive(Clone, Copy)]
@@ -158,40 +117,6 @@ struct BlockView<'a, C: Code> {
     first_slot: usize,
     codes: C::Codes<'a>,
     tids: Sequence<'a>,
-}
-
-/// The heap TIDs of slots next to each other that are in one block of a leaf.
-pub(crate) struct TidsOfSlots<'a> {
-    /// Which slots.
-    pub(crate) slots: Range<usize>,
-    /// The place of the first of them in the block.
-    start: usize,
-    tids: Sequence<'a>,
-    stride: TidStride,
-}
-
-impl TidsOfSlots<'_> {
-    /// Two heap blocks between which those of the whole block's TIDs lie.
-    pub(crate) fn heap_blocks(&self) -> RangeInclusive<Block> {
-        let (least, greatest) = self.tids.bounds();
-        self.stride.block_of(least)..=self.stride.block_of(greatest)
-    }
-
-    /// Appends the TIDs.
-    pub(crate) fn decode(&self, tids: &mut Vec<HeapTid>) {
-        tids.make_room(self.slots.len());
-        decode_tids(&self.tids, self.stride, self.start..self.start + self.slots.len(), tids);
-    }
-}
-
-/// Appends the heap TIDs of a range of places in a block; there is room for them.
-fn decode_tids(of: &Sequence<'_>, stride: TidStride, range: Range<usize>, tids: &mut Vec<HeapTid>) {
-    let mut codes = [0; TIDS_AT_ONCE];
-    for first in range.clone().step_by(TIDS_AT_ONCE) {
-        let codes = &mut codes[..(range.end - first).min(TIDS_AT_ONCE)];
-        of.decode(first, codes);
-        tids.extend(codes.iter().map(|&code| stride.decode(code)));
-    }
 }
 
 impl<C: Code> Head<C> {
@@ -580,7 +505,7 @@ impl<'a, C: Code> Leaf<'a, C> {
     }
 
     /// The code of a slot below the number of entries.
-    fn code(self, slot: usize) -> Result<C> {
+    pub(crate) fn code(self, slot: usize) -> Result<C> {
         let (view, within) = self.block_of(slot)?;
         Ok(view.codes.get(within))
     }
@@ -642,6 +567,25 @@ impl<'a, C: Code> Leaf<'a, C> {
         decode_tids(of, TidStride::new(self.header().tid_stride), start..end, tids);
     }
 
+    /// Calls `visit` with the codes of the slots of a range, block by block.
+    pub(crate) fn visit_codes(
+        self,
+        slots: Range<usize>,
+        mut visit: impl FnMut(CodesOfSlots<'a, C>),
+    ) -> Result<()> {
+        let first = self.blocks_while(|entry| usize::from(entry.first_slot) <= slots.start);
+        for block in first.saturating_sub(1)..self.blocks() {
+            let BlockView { first_slot, codes, .. } = self.block(block)?;
+            if first_slot >= slots.end {
+                break;
+            }
+            let within = slots.start.max(first_slot)..slots.end.min(self.slots_before(block + 1));
+            let start = within.start - first_slot;
+            visit(CodesOfSlots::new(start, within.len(), codes));
+        }
+        Ok(())
+    }
+
     /// Calls `visit` with the heap TIDs of the slots of a range, block by block.
     pub(crate) fn visit_tids(
         self,
@@ -657,27 +601,8 @@ impl<'a, C: Code> Leaf<'a, C> {
             }
             let within = slots.start.max(first_slot)..slots.end.min(self.slots_before(block + 1));
             let start = within.start - first_slot;
-            visit(TidsOfSlots { slots: within, start, tids, stride });
+            visit(TidsOfSlots::new(within, start, tids, stride));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heap_tids_are_dense_numbers_and_back_for_every_stride() {
-        for stride in [1u16, 2, 3, 7, 185, 226, 291, 2048, 65_535] {
-            let codec = TidStride::new(stride);
-            for block in [0u32, 1, 2, 1000, 1 << 20, u32::MAX - 1] {
-                for offset in [1, stride / 2 + 1, stride] {
-                    let tid = HeapTid::new(block, offset.min(stride));
-                    assert_eq!(codec.decode(codec.encode(tid)), tid);
-                }
-            }
-            assert_eq!(codec.encode(HeapTid::new(1, 1)), u64::from(stride));
-        }
     }
 }

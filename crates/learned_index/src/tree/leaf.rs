@@ -103,6 +103,11 @@ impl<C: Code, P: Deref<Target = PageBytes>> OpenLeaf<P, C> {
         &self.page
     }
 
+    /// What a view of a copy of the page needs.
+    pub(super) fn head(&self) -> Head<C> {
+        self.head
+    }
+
     /// A copy that is not locked.
     pub(super) fn copied(&self) -> OpenLeaf<Box<PageBytes>, C> {
         OpenLeaf { page: Box::new(*self.page), head: self.head, at: self.at }

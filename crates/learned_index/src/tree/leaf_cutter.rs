@@ -6,8 +6,9 @@ use crate::key::{Code, NullClass};
 use crate::memory::Add;
 use crate::page::PageBytes;
 use crate::page::directory::Child;
-use crate::page::leaf::{MAX_ENTRIES, TidStride};
+use crate::page::leaf::MAX_ENTRIES;
 use crate::page::leaf_builder::{FilledLeaf, LeafBuilder};
+use crate::page::slots::TidStride;
 
 /// Entries that are gathered before leaves are cut from them.
 const GATHER: usize = 2 * MAX_ENTRIES;

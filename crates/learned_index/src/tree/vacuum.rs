@@ -15,6 +15,7 @@ use super::mark::{Marked, Verdict, mark};
 use super::rewrite::{Excluded, Rewrite, undisturbed};
 use super::routes::{OpenNode, Routes, pages_of};
 use super::tombstones::read_tombstones;
+use super::transition::transition;
 use super::used::{Used, is_of_delta};
 use crate::corruption::{Result, ensure};
 use crate::entries::Entries;
@@ -90,6 +91,9 @@ pub fn bulk_delete<S: Update>(
         used.others.add_all(fill.map);
         fills.push((ordinal, fill));
     }
+    if !injected(Fault::KeepWord) {
+        change_word(store)?;
+    }
     fills.sort_unstable_by_key(|(ordinal, _)| *ordinal);
     let fills: Vec<Fill> = listed(fills.into_iter().map(|(_, fill)| fill));
     // Some may have been marked by others.
@@ -98,6 +102,13 @@ pub fn bulk_delete<S: Update>(
         store.spread_offers();
     }
     Ok(stats)
+}
+
+/// Tells sessions that rows which they remember may lose their heap TIDs from now on.
+fn change_word<S: Update>(store: &S) -> Result<()> {
+    stop_at(StopPoint::VacuumBeforeWord);
+    transition(store, |state| Some(*state))?;
+    Ok(())
 }
 
 /// The delta trees, and from where on they are read.

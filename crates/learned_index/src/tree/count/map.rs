@@ -102,23 +102,25 @@ impl Map {
     fn read_page(&self, number: u32, table: &mut impl CountedTable) -> MapPage {
         let mut bytes: MapBytes = [0; MAP_BYTES];
         table.read_map(number, &mut bytes);
-        let word_of = |chunk: &[u8; 8]| u64::from_le_bytes(*chunk) & ALL_VISIBLE;
-        let words = || bytes.as_chunks().0.iter().map(word_of);
+        let (chunks, _) = bytes.as_chunks::<8>();
         // The last page has bits for blocks that the table does not have.
         let blocks = (self.blocks - number * BLOCKS_OF_PAGE).min(BLOCKS_OF_PAGE);
         let full = (blocks / BLOCKS_OF_WORD) as usize;
         let rest = (1u64 << (2 * (blocks % BLOCKS_OF_WORD))) - 1;
-        let is_clean = words().take(full).all(|word| word == ALL_VISIBLE)
-            && words().nth(full).is_none_or(|word| word & rest == ALL_VISIBLE & rest);
-        if is_clean {
+        // Without a way out, so that several words are looked at together.
+        let common = chunks[..full]
+            .iter()
+            .fold(u64::MAX, |common, chunk| common & u64::from_le_bytes(*chunk));
+        let last = chunks.get(full).map_or(u64::MAX, |last| u64::from_le_bytes(*last) | !rest);
+        if common & last & ALL_VISIBLE == ALL_VISIBLE {
             return MapPage::Clean;
         }
         if self.kept >= MOST_KEPT {
             return MapPage::Dropped;
         }
         let mut kept = Box::new([0; WORDS]);
-        for (kept, word) in Iterator::zip(kept.iter_mut(), words()) {
-            *kept = word;
+        for (kept, chunk) in Iterator::zip(kept.iter_mut(), chunks) {
+            *kept = u64::from_le_bytes(*chunk) & ALL_VISIBLE;
         }
         MapPage::Kept(kept)
     }

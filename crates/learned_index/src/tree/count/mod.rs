@@ -27,20 +27,30 @@
 //! lives, and whatever else gets the TID meanwhile the snapshot does not see. Entries of delta
 //! trees are all looked up: they can be newer than what was read of the map.
 //!
+//! A leaf need not be read again as long as the word stays the same: [`Directory`] remembers how
+//! many living entries it has, those without a tombstone when it was read. Take the word, then the
+//! map, and then load the word again. VACUUM changes the word when it has marked all that it was
+//! told of, before it gives any heap TID away. So while the word is the same, each of these entries
+//! has a TID that is still that of its row, whether or not it was marked since; and if the map
+//! calls its block all-visible, the snapshot sees the row, by 3. (A row that is dead to all, whose
+//! entry a session has marked, is in no such block: its line pointer is still there.)
+//!
 //! The bits belong to one snapshot and one word: when the word changes, the map is read again. On a
 //! standby all of it holds too: replay brings tombstones, freed line pointers and bits in the
 //! order of the primary, and cancels the snapshots that would not see a block as the bit says.
 //!
-//! - this file: the way through the leaves and the delta trees; `map`: the visibility map
+//! - this file: the way through the leaves and the delta trees; `map`: the visibility map; `seen`:
+//!   copies of leaves
 //!
 //! A count takes no predicate locks: its caller locks the table for a serializable transaction.
 
 mod map;
+mod seen;
 
 use std::ops::{Deref, Range};
 
 use super::attempt::{Attempt, Interruption};
-use super::directory::{Directory, Which};
+use super::directory::{Directory, Living, Which};
 use super::killed::PageId;
 use super::leaf::{LeafRef, OpenLeaf, read_leaf};
 use super::scan::Rows;
@@ -57,9 +67,14 @@ use crate::stop::{StopPoint, stop_at};
 use crate::store::Store;
 use map::Map;
 pub use map::{BLOCKS_OF_PAGE, MAP_BYTES, MapBytes};
+pub use seen::SeenLeaf;
 
-/// Leaves that are counted in one step, where all entries of an interval are.
-const LEAVES_AT_ONCE: usize = 64;
+pub use crate::codec::Words;
+pub use crate::page::slots::CodesOfSlots;
+
+/// Leaves that are counted in one step, where all entries of an interval are, besides those that
+/// are remembered. Small indexes of tests take several steps.
+const LEAVES_AT_ONCE: usize = if cfg!(test) { 2 } else { 64 };
 /// Leaves that are asked for ahead of the one that is read.
 const LEAVES_AHEAD: usize = 16;
 /// Entries of delta trees after which a step ends.
@@ -81,7 +96,7 @@ pub trait CountedTable: Rows {
 pub struct Counted {
     /// Rows that the snapshot sees.
     pub rows: u64,
-    /// Reads of leaves.
+    /// Leaves that were counted: reads of leaves, and leaves that are remembered.
     pub leaves: u64,
     /// Entries of leaves that were looked at one by one.
     pub decoded: u64,
@@ -99,6 +114,8 @@ pub struct Count<C = Word> {
     counted: Counted,
     /// Of the step: what it counts, entries of delta trees, and rows to look up.
     step: Counted,
+    /// Whether the step counts leaves without reading them.
+    knew: bool,
     fresh: Vec<Entry<C>>,
     doubtful: Vec<HeapTid>,
     /// Rows of earlier steps that are to be looked up, and how many are looked up together.
@@ -139,6 +156,7 @@ impl<C: Code> Default for Count<C> {
             word: None,
             counted: Counted::default(),
             step: Counted::default(),
+            knew: false,
             fresh: Vec::new(),
             doubtful: Vec::new(),
             waiting: Vec::new(),
@@ -158,7 +176,12 @@ impl<C: Code> Count<C> {
 
     /// Begins to count other intervals, under the same snapshot.
     pub fn restart(&mut self) {
-        self.reached = Fence::MIN;
+        self.restart_from(Fence::MIN);
+    }
+
+    /// The same, but for what is before a position.
+    pub fn restart_from(&mut self, position: Fence<C>) {
+        self.reached = position;
         self.counted = Counted::default();
     }
 
@@ -190,6 +213,7 @@ impl<C: Code> Count<C> {
         loop {
             directory.refresh(store)?;
             self.step = Counted::default();
+            self.knew = false;
             self.fresh.clear();
             self.doubtful.clear();
             match self.try_step(store, directory, intervals, filter, table) {
@@ -251,14 +275,19 @@ impl<C: Code> Count<C> {
             }
         }
         let word = directory.state().word;
-        if self.word != Some(word) && !(self.word.is_some() && injected(Fault::KeepMap)) {
-            self.map.begin(table);
-            self.word = Some(word);
-        }
+        self.follow_word(word, table);
+        directory.remember_living_from_now_on();
         let (leaf, leaves) = (directory.route(store, from)?, directory.leaves());
         let first = leaf.map_or(0, |leaf| leaf.ordinal);
         // Behind a leaf, a filter may want nothing of the next ones.
-        let stop = leaves.min(first + if filter.is_some() { 1 } else { LEAVES_AT_ONCE });
+        let at_once = if filter.is_some() { 1 } else { LEAVES_AT_ONCE };
+        let mut stop = leaves.min(first + at_once);
+        if stop < leaves && filter.is_none() {
+            directory.leaf(store, stop)?;
+            if directory.low(store, stop)? < bound {
+                stop = leaves.min(stop + directory.living_from(stop).count());
+            }
+        }
         if stop < leaves {
             directory.leaf(store, stop)?;
             bound = bound.min(directory.low(store, stop)?);
@@ -273,21 +302,69 @@ impl<C: Code> Count<C> {
         }
         let (mut next, mut position) = (leaf, from);
         while let Some(at) = next.take_if(|_| position < bound) {
-            self.ask_ahead(store, directory, (at.ordinal, stop), bound)?;
-            let asked = (position, bound);
-            position = self.count_leaf(store, directory, at, asked, filter, table)?;
-            if self.doubtful.len() >= ROWS_AT_ONCE {
-                bound = bound.min(position);
+            let mut ordinal = at.ordinal;
+            if filter.is_none() {
+                ordinal += self.count_known(directory, ordinal, (position, bound));
             }
-            if at.ordinal + 1 < leaves && position < bound {
-                next = Some(directory.leaf(store, at.ordinal + 1)?);
+            if ordinal > at.ordinal {
+                position = directory.low(store, ordinal)?;
+            } else {
+                self.ask_ahead(store, directory, (ordinal, stop), bound)?;
+                let asked = (position, bound);
+                position = self.count_leaf(store, directory, at, asked, filter, table)?;
+                if self.doubtful.len() >= ROWS_AT_ONCE {
+                    bound = bound.min(position);
+                }
+                ordinal += 1;
             }
+            if ordinal < leaves && position < bound {
+                next = Some(directory.leaf(store, ordinal)?);
+            }
+        }
+        if self.knew && store.word() != word && !injected(Fault::KeepLiving) {
+            return Err(Interruption::Changed);
         }
         ensure_that(leaf.is_none() || position >= bound, "leaves up to the end")?;
         self.fresh.retain(|&entry| {
             Fence::at(entry) < bound && filter.is_none_or(|filter| (filter.passes)(&entry.key.code))
         });
         Ok(Some(bound))
+    }
+
+    /// Forgets what was read of the map under another word.
+    fn follow_word(&mut self, word: u64, table: &mut impl CountedTable) {
+        if self.word != Some(word) && !(self.word.is_some() && injected(Fault::KeepMap)) {
+            self.map.begin(table);
+            self.word = Some(word);
+        }
+    }
+
+    /// Counts leaves of which the directory remembers how many living entries they have: from one
+    /// on, if it begins at a position, as far as they end before another one and everybody sees all
+    /// their rows. Returns how many leaves that are.
+    fn count_known(
+        &mut self,
+        directory: &Directory<C>,
+        first: usize,
+        (position, bound): (Fence<C>, Fence<C>),
+    ) -> usize {
+        let known = directory.living_from(first);
+        let is_clean = self.map.is_clean();
+        let (mut rows, mut leaves) = (0, 0);
+        for living in known {
+            let begins = leaves > 0 || directory.known_low(first) == position;
+            let ends = directory.known_low(first + leaves + 1) <= bound;
+            let is_seen = is_clean || self.map.are_clean(&living.heap_blocks());
+            if !(begins && ends && is_seen) {
+                break;
+            }
+            rows += living.entries();
+            leaves += 1;
+        }
+        self.step.rows += rows;
+        self.step.leaves += leaves as u64;
+        self.knew |= leaves > 0;
+        leaves
     }
 
     /// Asks for leaves that come soon, up to a position, where they are to be read from disk.
@@ -302,13 +379,14 @@ impl<C: Code> Count<C> {
             return Ok(());
         }
         for ahead in ordinal + 1..stop.min(ordinal + 1 + 2 * LEAVES_AHEAD) {
+            if directory.has_hint(ahead) {
+                continue;
+            }
             let leaf = directory.leaf(store, ahead)?;
             if directory.low(store, ahead)? >= bound {
                 break;
             }
-            if leaf.hint == 0 {
-                directory.remember_hint(leaf, store.prefetch(leaf.block));
-            }
+            directory.remember_hint(leaf, store.prefetch(leaf.block));
         }
         Ok(())
     }
@@ -371,10 +449,14 @@ impl<C: Code> Count<C> {
                 return Ok(bound);
             }
             if self.map.is_clean() {
+                directory.remember_living(at.ordinal, &leaf, Living::of(&leaf, None));
                 self.count_slots(store, word, &open, slots, true, filter)?;
                 return Ok(bound);
             }
             let blocks = heap_blocks(&leaf, &slots)?;
+            if slots.len() == leaf.entries() {
+                directory.remember_living(at.ordinal, &leaf, Living::of(&leaf, Some(&blocks)));
+            }
             if self.map.has_read(&blocks) {
                 let is_clean = self.map.are_clean(&blocks);
                 self.count_slots(store, word, &open, slots, is_clean, filter)?;

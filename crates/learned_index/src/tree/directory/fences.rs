@@ -194,6 +194,12 @@ impl<C: Code> Directory<C> {
             .then(|| self.fences.tiles.known_low(at.ordinal + 1))
     }
 
+    /// The low fence of a leaf that is remembered.
+    #[inline]
+    pub(in crate::tree) fn known_low(&self, ordinal: usize) -> Fence<C> {
+        self.fences.tiles.known_low(ordinal)
+    }
+
     /// The low fence of a leaf that was routed to.
     pub(in crate::tree) fn low<S: Store<Code = C>>(
         &self,

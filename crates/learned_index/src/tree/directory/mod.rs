@@ -8,11 +8,12 @@
 //! - `read`: the directory and the model as they are on disk
 //! - `fences`: routing, from a position to its leaf: where leaves begin under one state, in
 //!   `tiles`, and the model over that
-//! - `remembered`: what the session has seen of leaves
+//! - `remembered`: what the session has seen of leaves; `living`: how many entries counts found there
 //! - `deltas`: the way to the leaves of the delta trees
 
 mod deltas;
 mod fences;
+mod living;
 mod read;
 mod remembered;
 mod tiles;
@@ -30,9 +31,11 @@ use crate::store::{Hint, Store};
 
 use deltas::Deltas;
 use fences::Fences;
+use living::Known;
 
 pub use super::leaf::{LeafRef, Routed};
 pub use deltas::Which;
+pub(super) use living::Living;
 pub(super) use read::{UpperLevels, read_children, read_model_pages};
 pub use read::{read_meta, read_model};
 
@@ -49,6 +52,8 @@ pub struct Directory<C = Word> {
     deltas: Deltas<C>,
     /// Entries whose rows are known to be dead to all.
     killed: Killed<C>,
+    /// How many entries leaves have, under the current word.
+    living: Known,
     _own_share: Share,
 }
 
@@ -74,7 +79,8 @@ impl<C: Code> Directory<C> {
         let mut own_share = Share::of(budget);
         own_share.set(size_of::<Directory<C>>());
         let (deltas, killed) = (Deltas::unknown(), Killed::shared(KILLED_BYTES, budget));
-        Ok(Directory { identity, state, meta_hint, fences, deltas, killed, _own_share: own_share })
+        let (living, _own_share) = (Known::nothing(budget), own_share);
+        Ok(Directory { identity, state, meta_hint, fences, deltas, killed, living, _own_share })
     }
 
     /// What the index is.
@@ -98,6 +104,7 @@ impl<C: Code> Directory<C> {
             + self.fences.memory()
             + self.deltas.memory()
             + self.killed.memory()
+            + self.living.memory()
     }
 
     /// Brings this copy to the current state, if that is another one: the metapage and the pages
@@ -140,5 +147,6 @@ impl<C: Code> Directory<C> {
         self.fences.forget();
         self.deltas = Deltas::unknown();
         self.killed.forget();
+        self.living.forget();
     }
 }

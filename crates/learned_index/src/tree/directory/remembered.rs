@@ -35,6 +35,12 @@ impl<C: Code> Directory<C> {
         }
     }
 
+    /// Whether there is a hint for reading a leaf.
+    #[inline]
+    pub(in crate::tree) fn has_hint(&self, ordinal: usize) -> bool {
+        self.fences.tiles.rest.get(ordinal).is_some_and(|rest| rest.hint != 0)
+    }
+
     /// Whether what was learned of leaves is kept, so that looking ahead may pay.
     pub(in crate::tree) fn is_resident(&self) -> bool {
         self.fences.tiles.resident

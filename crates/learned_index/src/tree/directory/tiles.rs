@@ -285,6 +285,12 @@ impl<C: Code> Tiles<C> {
         Fence { class, code: self.codes[ordinal], tid }
     }
 
+    /// Whether a leaf is one of those whose page was read.
+    #[inline]
+    pub(super) fn knows(&self, ordinal: usize) -> bool {
+        self.resident && self.loaded.get(self.page_of(ordinal)) == Some(&true)
+    }
+
     pub(super) fn page_of(&self, ordinal: usize) -> usize {
         self.firsts.partition_point(|&first| first as usize <= ordinal).saturating_sub(1)
     }

@@ -106,6 +106,9 @@ impl<C: Code, P> Scan<P, C> {
         entries.sort_unstable();
         entries.dedup();
         self.work.dead += entries.len() as u64;
+        if injected(Fault::KillByTid) {
+            directory.refresh(store)?;
+        }
         let same = directory.state().word == self.kills.word || injected(Fault::KillByTid);
         let mut many = ManyDead::default();
         if same && !entries.is_empty() {

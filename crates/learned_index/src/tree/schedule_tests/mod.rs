@@ -100,6 +100,11 @@ enum Cast {
     Maps,
     /// Inserts, deletes, merges and vacuum beside counts.
     Counts,
+    /// Vacuum, and inserts of rows with the TIDs that it gives away, beside counts of what mostly
+    /// everybody sees.
+    Recounts,
+    /// The same and merges, beside copies of leaves.
+    Looks,
 }
 
 impl Cast {
@@ -110,13 +115,15 @@ impl Cast {
             2 => Cast::Maps,
             3 => Cast::Kills,
             4 => Cast::Counts,
+            5 if random.one_in(2) => Cast::Looks,
+            5 => Cast::Recounts,
             _ => Cast::All,
         }
     }
 
     fn image<'a, C>(self, images: &'a [Image<C>], random: &mut Random) -> &'a Image<C> {
         match self {
-            Cast::All | Cast::Counts => random.pick(images),
+            Cast::All | Cast::Counts | Cast::Recounts | Cast::Looks => random.pick(images),
             Cast::Openers => random.pick(&images[..2]),
             Cast::Splits | Cast::Kills => &images[images.len() - 2],
             Cast::Maps => &images[images.len() - 1],
@@ -152,6 +159,8 @@ impl Cast {
             Cast::Counts => {
                 vec![scattered, World::merger, World::vacuum, World::counter, World::counter]
             }
+            Cast::Recounts => vec![World::turnover, World::recounter],
+            Cast::Looks => vec![World::turnover, World::merger, World::looker],
             Cast::Kills => vec![
                 World::tail_inserter,
                 World::tail_inserter,

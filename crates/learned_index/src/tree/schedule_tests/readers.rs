@@ -14,7 +14,7 @@ use crate::key::{Code, Interval, Intervals, Key, Sample};
 use crate::store::Store;
 use crate::store::concurrent::{ConcurrentStore, Standby};
 use crate::tree::check::{check, contains};
-use crate::tree::count::{CodeFilter, Count, CountedTable, MapBytes};
+use crate::tree::count::{CodeFilter, CodesOfSlots, Count, CountedTable, MapBytes, SeenLeaf};
 use crate::tree::delta::remove_killed;
 use crate::tree::directory::Directory;
 use crate::tree::mark::mark_killed;
@@ -59,30 +59,91 @@ impl<C: Sample> World<C> {
         let mut directory = self.directory(&mut random);
         for _ in 0..1 + random.below(3) {
             let intervals = self.some_intervals(&mut random);
-            let mut sorted = Intervals::new();
-            sorted.set_union(intervals.iter().copied());
+            // As if there were conditions that intervals do not express.
+            let filtered = random.one_in(4);
+            self.count_once(&mut directory, &intervals, filtered);
+        }
+    }
+
+    /// Counts all rows again and again, with what it remembers of the counts before.
+    pub(super) fn recounter(&self, _: Random) {
+        let mut directory = Directory::open(&self.store, 1 << 20).unwrap();
+        for _ in 0..6 {
+            let all = Interval { low: Key::MIN, high: Key::MAX };
+            self.count_once(&mut directory, &[all], false);
+            thread::yield_now();
+        }
+    }
+
+    /// Looks into copies of leaves of which everybody sees all rows.
+    pub(super) fn looker(&self, mut random: Random) {
+        let mut directory = self.directory(&mut random);
+        for _ in 0..6 {
             let snapshot = self.heap.take_snapshot();
             let mut table = Snapshot { heap: &self.heap, snapshot };
-            // As if there were conditions that intervals do not express.
-            let even = |code: &C| code.word().is_multiple_of(2);
-            let next = |code: C| code.next();
-            let filter = CodeFilter { passes: &even, next: &next };
-            let filter = random.one_in(4).then_some(filter);
-            let mut count = Count::default();
-            let mut step = |count: &mut Count<C>| {
-                count.step(&self.store, &mut directory, sorted.as_slice(), filter, &mut table)
-            };
-            while step(&mut count).unwrap() {
+            let (mut count, mut seen) = (Count::default(), SeenLeaf::default());
+            let mut position = Fence::MIN;
+            while position < Fence::MAX {
                 thread::yield_now();
+                let (store, directory) = (&self.store, &mut directory);
+                if count.see(store, directory, &mut seen, position, &mut table).unwrap() {
+                    self.expect_copy(&mut seen, position, snapshot);
+                }
+                position = seen.to();
             }
-            let expected = self.heap.alive_between(snapshot, snapshot);
-            let expected = expected.iter().filter(|entry| {
-                sorted.contains(entry.key)
-                    && filter.is_none_or(|filter| (filter.passes)(&entry.key.code))
-            });
-            assert_eq!(count.counted().rows, expected.count() as u64, "{intervals:?}");
             self.heap.release_snapshot(snapshot);
         }
+    }
+
+    /// The copy has what a snapshot sees from a position on.
+    fn expect_copy(&self, seen: &mut SeenLeaf<C>, from: Fence<C>, snapshot: Time) {
+        let expected = self.heap.alive_between(snapshot, snapshot);
+        let within =
+            |entry: &&Entry<C>| from <= Fence::at(**entry) && Fence::at(**entry) < seen.to();
+        let expected: Vec<Key<C>> = expected.iter().filter(within).map(|it| it.key).collect();
+        let slots = seen.slots_between(from, seen.to()).unwrap();
+        let found: Vec<Key<C>> =
+            slots.clone().map(|slot| seen.key_at(slot).unwrap().unwrap()).collect();
+        assert_eq!(found, expected, "a copy from {from:?} on");
+        assert_eq!(seen.key_from(from).unwrap(), expected.first().copied());
+        let mut codes = Vec::new();
+        let visit = |block: CodesOfSlots<'_, C>| {
+            let mut decoded = vec![C::MIN; block.count()];
+            block.decode(0, &mut decoded);
+            codes.extend(decoded);
+        };
+        seen.visit_codes(slots, visit).unwrap();
+        assert!(codes.iter().eq(expected.iter().map(|key| &key.code)), "codes from {from:?} on");
+        for (slot, key) in expected.iter().enumerate().rev().take(3) {
+            let before = expected.partition_point(|other| other < key);
+            assert_eq!(seen.slots_between(from, Fence::before(*key)).unwrap().len(), before);
+            assert!(seen.slots_between(from, Fence::after(*key)).unwrap().len() > slot);
+        }
+    }
+
+    /// Counts the rows of some intervals, or those with even codes.
+    fn count_once(&self, directory: &mut Directory<C>, intervals: &[Interval<C>], filtered: bool) {
+        let mut sorted = Intervals::new();
+        sorted.set_union(intervals.iter().copied());
+        let snapshot = self.heap.take_snapshot();
+        let mut table = Snapshot { heap: &self.heap, snapshot };
+        let even = |code: &C| code.word().is_multiple_of(2);
+        let next = |code: C| code.next();
+        let filter = filtered.then_some(CodeFilter { passes: &even, next: &next });
+        let mut count = Count::default();
+        let mut step = |count: &mut Count<C>| {
+            count.step(&self.store, directory, sorted.as_slice(), filter, &mut table)
+        };
+        while step(&mut count).unwrap() {
+            thread::yield_now();
+        }
+        let expected = self.heap.alive_between(snapshot, snapshot);
+        let expected = expected.iter().filter(|entry| {
+            sorted.contains(entry.key)
+                && filter.is_none_or(|filter| (filter.passes)(&entry.key.code))
+        });
+        assert_eq!(count.counted().rows, expected.count() as u64, "{intervals:?}");
+        self.heap.release_snapshot(snapshot);
     }
 
     /// Reads with pins, and dwells on them.

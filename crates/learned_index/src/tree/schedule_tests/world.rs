@@ -164,6 +164,30 @@ impl<C: Sample> World<C> {
         }
     }
 
+    /// Deletes a few rows, vacuums, and gives their TIDs to others, after which everybody sees all
+    /// rows: again and again.
+    pub(super) fn turnover(&self, mut random: Random) {
+        let mut directory = self.directory(&mut random);
+        for _ in 0..3 {
+            let alive = self.heap.alive();
+            let count = 1 + random.below(2);
+            for _ in 0..if alive.is_empty() { 0 } else { count } {
+                let tid = *random.pick(&alive);
+                if self.heap.status(tid) == Status::Alive {
+                    self.heap.kill(tid);
+                }
+            }
+            self.remove_dead();
+            for row in 0..count {
+                let entry = self.heap.begin(self.next_key(&mut random, false, row));
+                insert(&self.store, &mut directory, entry).unwrap();
+                self.heap.indexed(entry.tid);
+                self.heap.commit(entry.tid);
+            }
+            self.heap.mark_visible();
+        }
+    }
+
     fn remove_dead(&self) {
         let dead = self.heap.dead();
         let _exclusion = self.exclusion.lock().unwrap();

@@ -3,7 +3,10 @@
 //! A group is found by its first entry. Then it is known where it ends: behind the last key that
 //! begins like that, or, in groups of a function's values ([`Buckets`]), where the function has
 //! another one. What is between is counted (`count`), and the next group is looked for from there
-//! on. So a group takes as long as a few searches, however many rows it has.
+//! on. So a group takes as long as a few searches, however many rows it has. Where everybody sees
+//! all rows of a leaf, the searches are in a copy of it (`seen`).
+
+mod seen;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -33,6 +36,7 @@ use crate::counters::place_of;
 use crate::relation::{OpenIndex, OpenTable};
 use crate::storage::buffers::{IndexStore, Pin};
 use crate::storage::session;
+use seen::{Seen, Source};
 
 /// What a group is asked for besides its first columns.
 #[derive(Clone)]
@@ -216,6 +220,7 @@ struct Grouper<C: GroupCode> {
     selected: Selected<C>,
     scan: Scan<Pin, C>,
     count: Count<C>,
+    seen: Seen<C>,
     counted: Counted,
     /// The part of the intervals that is counted: memory kept from group to group.
     part: Intervals<C>,
@@ -280,6 +285,7 @@ impl<C: GroupCode> Grouper<C> {
                 scan: scan_of(&store, &selected),
                 selected,
                 count: Count::looking_up(rows_at_once()),
+                seen: Seen::nothing(),
                 counted: Counted::default(),
                 part: Intervals::new(),
                 alike: grouping.columns,
@@ -297,22 +303,30 @@ impl<C: GroupCode> Grouper<C> {
         }
     }
 
-    /// The first entry at or after a position that the conditions select, or, backward, the last
+    /// The first key at or after a position that the conditions select, or, backward, the last
     /// before it. The snapshot need not see its row, unless the function that tells groups apart
     /// could fail for its value.
-    fn entry_from(
+    fn key_from(
         &mut self,
         directory: &mut Directory<C>,
         position: Fence<C>,
         direction: Direction,
-    ) -> Result<Option<Entry<C>>> {
+    ) -> Result<Option<Key<C>>> {
+        if direction == Direction::Forward && !self.selected.filter.asks() {
+            let Grouper { store, count, heap, .. } = self;
+            let source = Source { store, directory, count, heap };
+            let intervals = self.selected.intervals.as_slice();
+            if let Some(found) = self.seen.key_from(source, intervals, position)? {
+                return Ok(found);
+            }
+        }
         self.scan.seek(&self.store, direction, position);
         loop {
             let Grouper { store, scan, selected, .. } = self;
             let found = next_passing(scan, &selected.filter, store, directory, direction)?;
             let Some(entry) = found else { return Ok(None) };
             if self.is_safe(entry.key) || self.heap.sees(entry.tid) {
-                return Ok(Some(entry));
+                return Ok(Some(entry.key));
             }
             check_for_interrupts!();
         }
@@ -334,8 +348,8 @@ impl<C: GroupCode> Grouper<C> {
         buckets: Option<&mut Buckets<'_>>,
     ) -> Result<Option<(Interval<C>, Option<i64>)>> {
         let Some(reached) = self.reached else { return Ok(None) };
-        let found = self.entry_from(directory, reached, Direction::Forward)?;
-        let Some(Entry { key, .. }) = found else {
+        let found = self.key_from(directory, reached, Direction::Forward)?;
+        let Some(key) = found else {
             self.reached = None;
             return Ok(None);
         };
@@ -391,19 +405,19 @@ impl<C: GroupCode> Grouper<C> {
             buckets.begin();
         }
         let mut look = |from: Option<i64>| {
-            let entry = match from {
+            let key = match from {
                 Some(from) if self.is_infinite(from) => return Ok(None),
                 Some(from) => {
                     let position = Fence::before(Key::value(at(from)));
-                    self.entry_from(directory, position, Direction::Forward)?
+                    self.key_from(directory, position, Direction::Forward)?
                 }
                 None => {
                     let position = Fence::after(greatest);
-                    self.entry_from(directory, position, Direction::Backward)?
+                    self.key_from(directory, position, Direction::Backward)?
                 }
             };
-            let same = entry.filter(|entry| entry.key <= greatest);
-            Ok(same.and_then(|entry| self.argument_of(entry.key)))
+            let same = key.filter(|key| *key <= greatest);
+            Ok(same.and_then(|key| self.argument_of(key)))
         };
         let (bucket, end) = buckets.group_of(argument, &mut look)?;
         let last = match end {
@@ -438,8 +452,8 @@ impl<C: GroupCode> Grouper<C> {
                     Answer::Rows(self.count_in(directory, group, Some(selected))?)
                 }
                 Task::Value(selected, column, way, scan) => {
-                    let entry = self.first_seen(directory, group, selected, scan, *way)?;
-                    Answer::Key(entry.map(|entry| entry.key), *column, *way)
+                    let key = self.first_seen(directory, group, selected, scan, *way)?;
+                    Answer::Key(key, *column, *way)
                 }
                 Task::Aggregate => Answer::Aggregate,
             });
@@ -523,8 +537,17 @@ impl<C: GroupCode> Grouper<C> {
         let next = |code: C| selected.filter.next_to(code, Direction::Forward);
         let filter = CodeFilter { passes: &passes, next: &next };
         let filter = selected.filter.asks().then_some(filter);
-        self.count.restart();
         let (part, heap) = (self.part.as_slice(), &mut self.heap);
+        let mut seen = 0;
+        self.count.restart();
+        if filter.is_none() {
+            let (store, count) = (&self.store, &mut self.count);
+            let source = Source { store, directory, count, heap };
+            let (rows, rest) = self.seen.count(source, part)?;
+            let Some(position) = rest else { return Ok(rows) };
+            self.count.restart_from(position);
+            seen = rows;
+        }
         while self.count.step(&self.store, directory, part, filter, heap)? {
             check_for_interrupts!();
         }
@@ -532,7 +555,7 @@ impl<C: GroupCode> Grouper<C> {
         self.counted.leaves += counted.leaves;
         self.counted.decoded += counted.decoded;
         self.counted.looked_up += counted.looked_up;
-        Ok(counted.rows)
+        Ok(seen + counted.rows)
     }
 
     /// The results of the aggregates over a group.
@@ -543,13 +566,14 @@ impl<C: GroupCode> Grouper<C> {
     ) -> Result<Vec<Option<pg_sys::Datum>>> {
         let Some(aggregates) = &mut self.aggregates else { return Ok(Vec::new()) };
         let (decoded, looked_up) = (aggregates.decoded, self.heap.looked_up);
-        let results = aggregates.over(&self.store, directory, &group.spans, &mut self.heap)?;
+        let table = (&mut self.heap, &mut self.count);
+        let results = aggregates.over(&self.store, directory, &group.spans, table)?;
         self.counted.decoded += aggregates.decoded - decoded;
         self.counted.looked_up += self.heap.looked_up - looked_up;
         Ok(results)
     }
 
-    /// The first entry, or the last, of some keys whose row the snapshot sees.
+    /// The first key, or the last, of those of a group, with a row that the snapshot sees.
     fn first_seen(
         &mut self,
         directory: &mut Directory<C>,
@@ -557,7 +581,13 @@ impl<C: GroupCode> Grouper<C> {
         selected: &Selected<C>,
         scan: &mut Scan<Pin, C>,
         direction: Direction,
-    ) -> Result<Option<Entry<C>>> {
+    ) -> Result<Option<Key<C>>> {
+        if !selected.filter.asks() {
+            self.part.set_intersection(&group, &selected.intervals);
+            if let Some(found) = self.seen.first(&self.part, direction)? {
+                return Ok(found);
+            }
+        }
         let position = match direction {
             Direction::Forward => Fence::before(group.low),
             Direction::Backward => Fence::after(group.high),
@@ -571,7 +601,7 @@ impl<C: GroupCode> Grouper<C> {
             }
             self.counted.looked_up += 1;
             if self.heap.sees(entry.tid) {
-                return Ok(Some(entry));
+                return Ok(Some(entry.key));
             }
         }
         Ok(None)
@@ -646,7 +676,7 @@ impl<C: GroupCode> Groups for Grouper<C> {
     }
 
     fn counted(&self) -> Counted {
-        self.counted
+        Counted { leaves: self.counted.leaves + self.seen.reads(), ..self.counted }
     }
 
     fn end(mut self: Box<Self>) {
