@@ -2,10 +2,10 @@
 //! index.
 //!
 //! Where everybody sees all rows of a leaf, the values are taken from a copy of it
-//! (`tree/count/seen.rs` of the pure crate). Other entries are those of a scan under [`Guard::Checks`] (`tree/scan/visible.rs` of the pure
-//! crate), whose codes have the values. What is made of them is what the aggregates of the core
-//! make of the rows of an index-only scan: sums of floats depend on the order, and errors on the
-//! values before.
+//! (`tree/count/seen.rs` of the pure crate). Other entries are those of a scan under
+//! [`Guard::Checks`] (`tree/scan/visible.rs` of the pure crate), whose codes have the values. What
+//! is made of them is what the aggregates of the core make of the rows of an index-only scan: sums
+//! of floats depend on the order, and errors on the values before.
 
 use learned_index::corruption::Result;
 use learned_index::entry::{Fence, HeapTid};

@@ -116,7 +116,7 @@ impl Conditions {
         }
     }
 
-    /// Whether anything is asked of the first column of an index, or of an expression that may be it.
+    /// Whether anything is asked of the first column of an index, or that may be an expression.
     ///
     /// # Safety
     /// As [`Conditions::of`].

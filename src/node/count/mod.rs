@@ -4,7 +4,8 @@
 //! - [`query`]: which queries are such; [`bucket`]: by which functions they may group
 //! - [`offer`]: which paths the planner is offered; [`path`]: the path of a table, and its cost;
 //!   [`append`]: putting together what several tables give; [`groups`]: how many groups there are,
-//!   `width`: how wide they are, and `steps`: where that is all there is to know; `plan`: what the plan keeps
+//!   `width`: how wide they are, and `steps`: where that is all there is to know; `plan`: what the
+//!   plan keeps
 //! - `state`: what the core calls to carry it out; `run`: carrying it out; `privilege`: who may;
 //!   `explain`: what EXPLAIN says of it
 

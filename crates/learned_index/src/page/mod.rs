@@ -4,8 +4,8 @@
 //!   last to it
 //! - [`directory`]: sorted leaf fences with their blocks
 //! - [`leaf`]: blocks of entries; [`leaf_builder`] fills them; [`tombstone`] marks dead entries;
-//!   `slots` is what some of its entries have; `outline` is what a session remembers of where things
-//!   are in one
+//!   `slots` is what some of its entries have; `outline` is what a session remembers of where
+//!   things are in one
 //! - [`blob`]: the model's bytes
 //! - [`delta`]: pages of a delta tree, which takes inserts
 //! - [`edit`]: small changes of a page, as they are logged

@@ -46,6 +46,8 @@
 
 mod map;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 use std::ops::{Deref, Range};
 
@@ -279,15 +281,7 @@ impl<C: Code> Count<C> {
         directory.remember_living_from_now_on();
         let (leaf, leaves) = (directory.route(store, from)?, directory.leaves());
         let first = leaf.map_or(0, |leaf| leaf.ordinal);
-        // Behind a leaf, a filter may want nothing of the next ones.
-        let at_once = if filter.is_some() { 1 } else { LEAVES_AT_ONCE };
-        let mut stop = leaves.min(first + at_once);
-        if stop < leaves && filter.is_none() {
-            directory.leaf(store, stop)?;
-            if directory.low(store, stop)? < bound {
-                stop = leaves.min(stop + directory.living_from(stop).count());
-            }
-        }
+        let stop = end_of_step(store, directory, (first, bound), filter.is_some())?;
         if stop < leaves {
             directory.leaf(store, stop)?;
             bound = bound.min(directory.low(store, stop)?);
@@ -550,6 +544,27 @@ impl<C: Code> Count<C> {
         tell_apart(map, counted.map(|(_, (_, &tid))| tid), step, doubtful);
         Ok(())
     }
+}
+
+/// Up to which leaf a step goes from one on, if it gets so far: leaves that are remembered are left
+/// out of account.
+fn end_of_step<S: Store>(
+    store: &S,
+    directory: &mut Directory<S::Code>,
+    (first, bound): (usize, Fence<S::Code>),
+    is_filtered: bool,
+) -> Attempt<usize> {
+    let leaves = directory.leaves();
+    // Behind a leaf, a filter may want nothing of the next ones.
+    let stop = leaves.min(first + if is_filtered { 1 } else { LEAVES_AT_ONCE });
+    if stop == leaves || is_filtered {
+        return Ok(stop);
+    }
+    directory.leaf(store, stop)?;
+    Ok(match directory.low(store, stop)? < bound {
+        true => leaves.min(stop + directory.living_from(stop).count()),
+        false => stop,
+    })
 }
 
 /// Adds living entries to what is counted, or to what is to be looked up.

@@ -8,7 +8,7 @@
 //! - `read`: the directory and the model as they are on disk
 //! - `fences`: routing, from a position to its leaf: where leaves begin under one state, in
 //!   `tiles`, and the model over that
-//! - `remembered`: what the session has seen of leaves; `living`: how many entries counts found there
+//! - `remembered`: what the session has seen of leaves; `living`: how many entries counts found
 //! - `deltas`: the way to the leaves of the delta trees
 
 mod deltas;

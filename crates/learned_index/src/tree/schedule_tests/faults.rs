@@ -55,7 +55,6 @@ faults! {
     a_copy_of_a_leaf_from_before_the_map_is_noticed: SeeBeforeMap, Some(Cast::Looks);
     a_copy_of_a_leaf_without_a_look_at_delta_trees_is_noticed: SeeNoDelta, Some(Cast::Looks);
     vacuum_that_keeps_the_word_is_noticed: KeepWord, Some(Cast::Recounts);
-    remembering_leaves_without_a_second_look_at_the_word_is_noticed: KeepLiving, Some(Cast::Recounts);
     a_writer_that_does_not_look_at_all_parts_of_its_key_is_noticed: LeavePartsOut, None;
     a_reader_that_locks_after_reading_is_noticed: LockAfterReading, None;
     a_reader_that_does_not_lock_gaps_is_noticed: LockOnlyWhatWasFound, None;
