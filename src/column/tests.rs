@@ -346,6 +346,7 @@ fn check_rows<C: IndexCode>(index: OpenIndex, rows: &[Vec<Option<pg_sys::Datum>>
             let (tuple, description) =
                 (columns.tuple_of(key.class, &key.code, &mut tuple), (*index.raw()).rd_att);
             let (values, nulls) = (found.as_mut_ptr(), found_null.as_mut_ptr());
+            let tuple = tuple.unwrap_or(std::ptr::null_mut());
             pg_sys::index_deform_tuple(tuple, description, values, nulls);
         }
         for (at, (value, key_type)) in row.iter().zip(&types).enumerate() {
