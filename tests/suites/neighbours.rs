@@ -53,6 +53,43 @@ fn plans(client: &mut Client) -> Vec<String> {
     plans
 }
 
+/// `brincostestimate` of selfuncs.c asks for statistics with a description of the column that is
+/// whatever the stack has.
+#[test]
+fn tables_with_brin_indexes_are_planned_whether_or_not_they_have_learned_ones() {
+    let cluster = Cluster::start();
+    let mut client = cluster.connect();
+    client.script(TABLES).unwrap();
+    for learned in
+        ["", "CREATE INDEX ON t USING learned (k); CREATE INDEX ON t USING learned ((v + 1));"]
+    {
+        client
+            .script(&format!(
+                "DROP TABLE IF EXISTS t; CREATE TABLE t (k int8, v int8, w int8);
+                 INSERT INTO t SELECT g, g / 7, g FROM generate_series(1, 20000) g; {learned}
+                 CREATE INDEX ON t USING brin (k); CREATE INDEX ON t USING brin ((v + 1));
+                 CREATE INDEX ON t USING brin (w, (k + 2)); VACUUM ANALYZE t; SET enable_seqscan = off"
+            ))
+            .unwrap();
+        for condition in
+            ["k < 1000", "v + 1 = 5", "w > 19990 AND k + 2 < 20000", "k = 7 AND v + 1 = 2"]
+        {
+            // What others leave on the stack.
+            plans(&mut client);
+            let query = format!("SELECT count(*) FROM t WHERE {condition}");
+            let counted: i64 = client.query_one(&query, &[]).unwrap().get(0);
+            let expected = match condition {
+                "k < 1000" => 999,
+                "v + 1 = 5" => 7,
+                "w > 19990 AND k + 2 < 20000" => 7,
+                _ => 1,
+            };
+            assert_eq!(counted, expected, "{condition}");
+            plan_of(&mut client, &format!("UPDATE t SET w = w WHERE {condition}"));
+        }
+    }
+}
+
 #[test]
 fn creating_the_extension_changes_no_plan_of_other_tables() {
     let cluster = Cluster::bare("");

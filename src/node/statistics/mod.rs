@@ -83,7 +83,8 @@ unsafe extern "C-unwind" fn column_statistics(
         if !ENABLED.get() || !is_table || attribute <= 0 {
             return false;
         }
-        let Some(rel) = relation_of(root, entry, (*variable).rel) else { return false };
+        let of_entry = relations(root).find(|(other, _)| *other == entry);
+        let Some((_, rel)) = of_entry else { return false };
         let leads = |index: &pg_sys::IndexOptInfo| i32::from(attribute) == *index.indexkeys;
         let Some(index) = index_where(rel, leads) else { return false };
         let subject = Subject {
@@ -123,7 +124,7 @@ unsafe extern "C-unwind" fn expression_statistics(
             return true;
         }
         let rel = (*variable).rel;
-        if !ENABLED.get() || column != 1 || rel.is_null() {
+        if !ENABLED.get() || column != 1 || !relations(root).any(|(_, other)| other == rel) {
             return false;
         }
         let Some(index) = index_where(rel, |index| index.indexoid == oid) else { return false };
@@ -134,27 +135,25 @@ unsafe extern "C-unwind" fn expression_statistics(
     }
 }
 
-/// A table of the query that is planned. That of the variable mostly is it; but of a column that
-/// comes from a subquery, it is one of the query around that.
+/// The relations of the query that is planned, with the entries of its range table that they are.
+///
+/// The planner may know of relations by more than one way, but what `VariableStatData` says of one
+/// must not be followed before it is found among these: `brincostestimate` of selfuncs.c leaves it
+/// as it was on the stack.
 ///
 /// # Safety
-/// As [`column_statistics`].
-unsafe fn relation_of(
+/// The planner is at work on the query.
+unsafe fn relations(
     root: *mut pg_sys::PlannerInfo,
-    entry: *mut pg_sys::RangeTblEntry,
-    of_variable: *mut pg_sys::RelOptInfo,
-) -> Option<*mut pg_sys::RelOptInfo> {
-    // SAFETY: by contract; the arrays have as many elements.
-    unsafe {
+) -> impl Iterator<Item = (*mut pg_sys::RangeTblEntry, *mut pg_sys::RelOptInfo)> {
+    // SAFETY: by contract; the arrays have as many elements, and what is in them is not followed.
+    let both = unsafe {
         let count = (*root).simple_rel_array_size as usize;
-        let relation = |number: usize| {
-            let is_it = number < count && *(*root).simple_rte_array.add(number) == entry;
-            let rel = if is_it { *(*root).simple_rel_array.add(number) } else { return None };
-            (!rel.is_null()).then_some(rel)
-        };
-        let likely = of_variable.as_ref().and_then(|rel| relation(rel.relid as usize));
-        likely.or_else(|| (1..count).find_map(relation))
-    }
+        let entries = (*root).simple_rte_array;
+        let rels = (*root).simple_rel_array;
+        (1..count).map(move |number| (*entries.add(number), *rels.add(number)))
+    };
+    both.filter(|(_, rel)| !rel.is_null())
 }
 
 /// The narrowest index of ours on all rows of a table that is wanted.
