@@ -68,7 +68,8 @@ fn tables_with_brin_indexes_are_planned_whether_or_not_they_have_learned_ones() 
                 "DROP TABLE IF EXISTS t; CREATE TABLE t (k int8, v int8, w int8);
                  INSERT INTO t SELECT g, g / 7, g FROM generate_series(1, 20000) g; {learned}
                  CREATE INDEX ON t USING brin (k); CREATE INDEX ON t USING brin ((v + 1));
-                 CREATE INDEX ON t USING brin (w, (k + 2)); VACUUM ANALYZE t; SET enable_seqscan = off"
+                 CREATE INDEX ON t USING brin (w, (k + 2)); VACUUM ANALYZE t;
+                 SET enable_seqscan = off"
             ))
             .unwrap();
         for condition in
