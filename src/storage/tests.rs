@@ -11,7 +11,7 @@ use crate::relation::tests::new_index;
 mod tests {
     use super::*;
 
-    #[pg_test(error = "index \"i\" has format 7; this version of omendb_learned reads 4")]
+    #[pg_test(error = "index \"i\" has format 7; this version of omendb_learned reads 5")]
     fn an_index_of_another_format_is_not_called_corrupted() {
         let index = new_index("CREATE TABLE t (k int8); CREATE INDEX i ON t USING learned (k)");
         let store: IndexStore<u64> = IndexStore::new(index);
