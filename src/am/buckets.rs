@@ -53,7 +53,7 @@ pub(crate) enum Steps {
 }
 
 impl Steps {
-    /// The value for an argument, whose local time is later than UTC by so many microseconds, if
+    /// The value for an argument, whose local time is ahead of UTC by these microseconds, if
     /// that is known; `None` where the function has to be asked.
     fn value(self, argument: i64, offset: impl FnOnce() -> Option<i64>) -> Option<i64> {
         let down = |number: i64, width: i64| number.checked_sub(number.rem_euclid(width));
